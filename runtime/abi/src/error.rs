@@ -1,0 +1,192 @@
+//! What goes wrong: errors for the guest, faults that end it.
+//!
+//! A guest's mistake is a typed error that goes back to the guest. A broken protocol or an exhausted hard limit is a
+//! [`Fault`]: it ends the process and names the [`Party`] that is to blame. Each text is one sentence that says what
+//! failed, why, and what to do.
+
+use crate::Tokens;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// A missing right. It never tells whether the thing behind it exists.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Error)]
+pub enum Denial {
+    /// No grant of that kind or label was given.
+    #[error("no grant {0}: ask for it in the manifest's [wants] and run with --grant {0}")]
+    NotGranted(Box<str>),
+    /// The grant, or one that it derives from, was taken back.
+    #[error("the grant {0} was revoked: ask its owner for a new one")]
+    Revoked(Box<str>),
+    /// The grant has a limit, and the call is over it.
+    #[error("the grant {0} does not go that far: lower max-tokens or ask for a wider grant")]
+    Exceeded(Box<str>),
+}
+
+/// An account that cannot pay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Error)]
+#[error("the budget is too small: {needed} tokens are needed and {remaining} are left; run with a larger --budget")]
+pub struct Shortfall {
+    /// What the work costs at least.
+    pub needed: Tokens,
+    /// What can be spent.
+    pub remaining: Tokens,
+}
+
+/// Errors of `value`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Error)]
+pub enum ValueError {
+    /// One value, or all of a process together, would be larger than the limit.
+    #[error("values of this process may hold {limit} bytes at most here: drop some, or send less at a time")]
+    TooLarge {
+        /// In bytes.
+        limit: u64,
+    },
+    /// The process holds as many as it may.
+    #[error("this process may hold {limit} values at most: drop some")]
+    TooMany {
+        /// How many.
+        limit: u64,
+    },
+    /// A read beyond the end.
+    #[error("the read begins behind the value's end: its size is {size} bytes")]
+    OutOfRange {
+        /// In bytes.
+        size: u64,
+    },
+    /// An id that names nothing (any more).
+    #[error("no such value: it was dropped, or never was")]
+    Dead,
+}
+
+/// Errors of `capability`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Error)]
+pub enum CapabilityError {
+    /// Nothing under that label.
+    #[error(transparent)]
+    Denied(#[from] Denial),
+}
+
+/// Errors of `budget`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Error)]
+pub enum BudgetError {
+    /// An id that names nothing (any more).
+    #[error("no such account: it was closed, or never was")]
+    Dead,
+}
+
+/// Errors of `llm`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Error)]
+pub enum LlmError {
+    /// The process has no right to this.
+    #[error(transparent)]
+    Denied(#[from] Denial),
+    /// The account cannot pay the prompt and one token.
+    #[error(transparent)]
+    Shortfall(#[from] Shortfall),
+    /// The prompt does not fit the model's context.
+    #[error("the prompt has {tokens} tokens and the model's context holds {capacity}: shorten it")]
+    TooLong {
+        /// Of the prompt as the model sees it.
+        tokens: u32,
+        /// Of the model.
+        capacity: u32,
+    },
+    /// Nothing to answer.
+    #[error("the prompt is empty: give at least one message with text in it")]
+    EmptyPrompt,
+    /// A parameter out of its range, or a value that is not UTF-8 text.
+    #[error("the request is invalid: {0}")]
+    Invalid(Box<str>),
+    /// A handle that names nothing (any more).
+    #[error("no such model, generation or value: it was dropped, or never was")]
+    Dead,
+    /// The process has as many generations open as it may.
+    #[error("this process may have {limit} generations open at once: finish or drop one")]
+    TooMany {
+        /// How many.
+        limit: u64,
+    },
+    /// The engine cannot serve this now.
+    #[error("the model is not available: {0}")]
+    Unavailable(Box<str>),
+}
+
+/// Errors of `task.emit`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Error)]
+pub enum EmitError {
+    /// Whoever listened has gone.
+    #[error("nobody listens to this task any more: stop")]
+    Closed,
+    /// One event is larger than the limit.
+    #[error("an event may carry {limit} bytes at most: send it in parts")]
+    TooLarge {
+        /// In bytes.
+        limit: u64,
+    },
+    /// A value's id that names nothing (any more).
+    #[error("no such value: it was dropped, or never was")]
+    Dead,
+}
+
+/// Errors of `checkpoint.commit`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Error)]
+pub enum CheckpointError {
+    /// The state is larger than the limit.
+    #[error("a checkpoint may hold {limit} bytes at most: keep less in it")]
+    TooLarge {
+        /// In bytes.
+        limit: u64,
+    },
+    /// The journal did not take it.
+    #[error("the checkpoint was not kept: {0}")]
+    NotKept(Box<str>),
+}
+
+/// Who is to blame for a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Party {
+    /// The agent.
+    Guest,
+    /// The runtime, or the machine it runs on.
+    Host,
+    /// Whoever decided to end the process.
+    Operator,
+}
+
+/// Why a process was ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Error)]
+pub enum Fault {
+    /// The account could not pay the next slice of fuel.
+    #[error("stopped, the budget is used up: {0}")]
+    BudgetExhausted(Shortfall),
+    /// The guest trapped: a panic, a failed bounds check, an unreachable instruction.
+    #[error("the agent crashed: {0}")]
+    Trap(Box<str>),
+    /// The guest broke the interface's protocol.
+    #[error("the agent broke the protocol: {0}")]
+    Protocol(Box<str>),
+    /// The guest went over a hard limit.
+    #[error("the agent went over a limit: {0}")]
+    Limit(Box<str>),
+    /// Somebody killed it.
+    #[error("the process was killed")]
+    Killed,
+    /// The pid names no live process.
+    #[error("the process is dead: its id is stale")]
+    Dead,
+    /// The runtime's own mistake, or the machine's.
+    #[error("the runtime failed: {0}; please report this")]
+    Host(Box<str>),
+}
+
+impl Fault {
+    /// Who is to blame.
+    #[must_use]
+    pub const fn party(&self) -> Party {
+        match self {
+            Self::BudgetExhausted(_) | Self::Trap(_) | Self::Protocol(_) | Self::Limit(_) => Party::Guest,
+            Self::Killed | Self::Dead => Party::Operator,
+            Self::Host(_) => Party::Host,
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! A limit on everything that a guest can grow: its name, its default, its reason.
+//!
+//! What one process could take from others is bounded here and nowhere else. The constants are the kernel's; [`Limits`]
+//! are the ones that a manifest may lower.
+
+use crate::Fuel;
+use serde::{Deserialize, Serialize};
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+
+/// One slice of fuel: under a millisecond of a guest's own work, so that an empty account, a kill and a fair share take
+/// effect within about one epoch, and a purchase (some 50 ns) stays under 0.01 % of the work it pays for.
+pub const FUEL_SLICE: Fuel = Fuel(1_000_000);
+
+/// Slices of fuel that a generation leaves in the account, so that the agent can still end politely after its model was
+/// cut off: 20 slices are some 10 ms of its own work.
+pub const WIND_DOWN_SLICES: u64 = 20;
+
+/// One value made of a guest's bytes, and one read: what a single host call copies.
+pub const VALUE_CHUNK_BYTES_MAX: u64 = MIB;
+
+/// One event: as much as a terminal or a stream takes at a time.
+pub const EVENT_BYTES_MAX: u64 = MIB;
+
+/// One log line: a line that a person reads. Longer ones are cut.
+pub const LOG_LINE_BYTES_MAX: usize = 8 * KIB as usize;
+
+/// Text of one prompt: some 250,000 tokens, above the context of any model served.
+pub const PROMPT_BYTES_MAX: u64 = MIB;
+
+/// Fuel that counting costs for each byte of text: a tokenizer does some 10 MB/s, where a guest does some 2 × 10⁹
+/// instructions.
+pub const TOKENIZE_FUEL_PER_BYTE: u64 = 200;
+
+/// Messages of one prompt: a template renders each.
+pub const PROMPT_MESSAGES_MAX: usize = 4096;
+
+/// Stop strings of one generation: each is looked for at every token.
+pub const STOP_STRINGS_MAX: usize = 16;
+
+/// One stop string: as much text as is held back while it may still come.
+pub const STOP_STRING_BYTES_MAX: usize = 256;
+
+/// One label, media type, artifact's name or progress note: names, not documents.
+pub const NAME_BYTES_MAX: usize = 256;
+
+/// One state: it is written at each commit and carried at each move.
+pub const CHECKPOINT_BYTES_MAX: u64 = 16 * MIB;
+
+/// Random bytes a call: keys and seeds, not data.
+pub const RANDOM_BYTES_MAX: u32 = 64 * KIB as u32;
+
+/// Things in one wait: each is looked at when one is ready.
+pub const WAIT_IDS_MAX: usize = 1024;
+
+/// Events that wait for a listener; a process that emits more waits for it. Logs are dropped instead, and counted.
+pub const EVENTS_QUEUED_MAX: usize = 256;
+
+/// One component file. A Python agent has 18 MiB, a Rust agent 100 KiB.
+pub const COMPONENT_BYTES_MAX: u64 = 64 * MIB;
+
+/// Processor time and wall time of one compilation: 64 MiB take about 30 s on one core of a small machine.
+pub const COMPILE_SECONDS_MAX: u64 = 120;
+
+/// Address space of the compiling child process.
+pub const COMPILE_MEMORY_BYTES_MAX: u64 = 4 << 30;
+
+/// Stack of a guest: deep enough for recursive parsers, small enough to have thousands.
+pub const STACK_BYTES_MAX: usize = 512 * KIB as usize;
+
+/// Bytes that one host call may bring in, strings and lists together: a prompt, and what stands around it.
+pub const HOSTCALL_BYTES_MAX: usize = 20 * MIB as usize;
+
+/// Limits of one process, which its manifest may lower and nothing may raise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Linear memory. 256 MiB hold a Python interpreter and its data; a 1 MiB fill takes 0.1 ms and cannot be interrupted.
+    pub memory_bytes_max: u64,
+    /// Elements of all tables. Function tables of large agents have some 10,000.
+    pub table_elements_max: u64,
+    /// All values of the process together: it lives in the host's memory.
+    pub value_bytes_max: u64,
+    /// How many values, and how many of every other kind of kernel object, the process may hold.
+    pub objects_max: u64,
+    /// Generations that stream side by side: each holds a sequence of the engine.
+    pub generations_max: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory_bytes_max: 256 * MIB,
+            table_elements_max: 100_000,
+            value_bytes_max: 64 * MIB,
+            objects_max: 4096,
+            generations_max: 16,
+        }
+    }
+}
+
+impl Limits {
+    /// These limits, none above `ceiling`'s.
+    #[must_use]
+    pub fn lowered_to(self, ceiling: Self) -> Self {
+        Self {
+            memory_bytes_max: self.memory_bytes_max.min(ceiling.memory_bytes_max),
+            table_elements_max: self.table_elements_max.min(ceiling.table_elements_max),
+            value_bytes_max: self.value_bytes_max.min(ceiling.value_bytes_max),
+            objects_max: self.objects_max.min(ceiling.objects_max),
+            generations_max: self.generations_max.min(ceiling.generations_max),
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! What the kernel answers: one enum per interface, and the fault that ends the process.
+
+use crate::{
+    AccountId, BudgetError, CapabilityError, CheckpointError, EmitError, Fault, GenerationId, GrantId, Label, LlmError,
+    ModelId, Shortfall, TimerId, Tokens, Usage, ValueError, ValueId,
+};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+/// The answer to a syscall.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Reply {
+    /// To `value`.
+    Value(Result<ValueReply, ValueError>),
+    /// To `capability`.
+    Capability(Result<CapabilityReply, CapabilityError>),
+    /// To `budget`.
+    Budget(Result<BudgetReply, BudgetError>),
+    /// To `llm`.
+    Llm(Result<LlmReply, LlmError>),
+    /// To `task`.
+    Task(Result<(), EmitError>),
+    /// To `checkpoint`.
+    Checkpoint(Result<(), CheckpointError>),
+    /// To `trace`.
+    Trace,
+    /// To `wasi:clocks`.
+    Clock(ClockReply),
+    /// To `wasi:random`.
+    Random(RandomReply),
+    /// To `wasi:io/poll`: positions in the list that was asked about, ascending; of `IsReady`, position 0 or none.
+    Ready(Box<[u32]>),
+    /// To the runner.
+    Fuel(FuelReply),
+    /// The process is at its end.
+    Fault(Fault),
+}
+
+/// Answers of `value`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ValueReply {
+    /// A new value.
+    Made(ValueId),
+    /// What is known without reading.
+    Described(ValueInfo),
+    /// A part; shorter than asked for where the value ends.
+    Read(Bytes),
+    /// Let go.
+    Dropped,
+}
+
+/// What is known of a value without reading it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ValueInfo {
+    /// What went into it.
+    pub label: Label,
+    /// The names of the label's tags.
+    pub tags: Vec<Box<str>>,
+    /// In bytes.
+    pub size: u64,
+    /// RFC 6838.
+    pub media_type: Box<str>,
+}
+
+/// Answers of `capability`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CapabilityReply {
+    /// Every grant of the process.
+    Listed(Vec<GrantInfo>),
+    /// The grant under the label.
+    Taken(GrantId),
+    /// One of them.
+    Described(GrantInfo),
+}
+
+/// A grant as its holder sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantInfo {
+    /// The name in the manifest.
+    pub label: Box<str>,
+    /// What kind of right it is, for example `model`.
+    pub kind: Box<str>,
+    /// What it opens, for example the model's name.
+    pub scope: Box<str>,
+    /// At most so many output tokens a call, where that is limited.
+    pub max_tokens_per_call: Option<u32>,
+}
+
+/// Answers of `budget`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BudgetReply {
+    /// The process's account.
+    Account(AccountId),
+    /// What can be spent; what is reserved by work under way is not in it.
+    Remaining(Tokens),
+}
+
+/// A model as its user sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelInfo {
+    /// The registry's name.
+    pub name: Box<str>,
+    /// For example `llama`.
+    pub family: Box<str>,
+    /// Prompt and output together, in tokens.
+    pub context_length: u32,
+    /// SHA-256 of the weights' file, in hexadecimal.
+    pub digest: Box<str>,
+}
+
+/// Why a generation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FinishReason {
+    /// The model was done, or a stop string came.
+    Stop,
+    /// `max_tokens`, or the end of the context.
+    Length,
+    /// The account could not pay another token.
+    Budget,
+    /// Somebody cancelled it.
+    Cancelled,
+}
+
+/// What a generation came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Summary {
+    /// Why it ended.
+    pub finish: FinishReason,
+    /// What the model did.
+    pub usage: Usage,
+    /// What that cost.
+    pub paid: Tokens,
+}
+
+/// A piece of a stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Delta {
+    /// More text: whole characters, never empty.
+    Text(Box<str>),
+    /// The end.
+    End(Summary),
+}
+
+/// A whole generation. The text is a value, so that an agent can pass it on unread.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Completion {
+    /// What the model wrote.
+    pub content: ValueId,
+    /// What it came to.
+    pub summary: Summary,
+}
+
+/// Answers of `llm`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LlmReply {
+    /// An open model.
+    Opened(ModelId),
+    /// What it is.
+    Info(ModelInfo),
+    /// How many tokens.
+    Counted(u32),
+    /// A whole generation.
+    Completed(Completion),
+    /// A stream.
+    Started(GenerationId),
+    /// A piece of one.
+    Next(Delta),
+    /// Cancelled or let go.
+    Done,
+}
+
+/// Answers of `wasi:clocks`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ClockReply {
+    /// Nanoseconds since 1970-01-01T00:00:00Z, without leap seconds.
+    Wall(u64),
+    /// Nanoseconds since the process's zero.
+    Monotonic(u64),
+    /// In nanoseconds.
+    Resolution(u64),
+    /// A new timer.
+    Timer(TimerId),
+    /// Let go.
+    Dropped,
+}
+
+/// Answers of `wasi:random`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RandomReply {
+    /// As many as were asked for.
+    Bytes(Bytes),
+}
+
+/// Answers to the runner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FuelReply {
+    /// The slice is paid: the guest may run on.
+    Granted,
+    /// It is not: the guest stops.
+    Refused(Shortfall),
+}

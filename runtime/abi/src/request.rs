@@ -1,0 +1,366 @@
+//! What a process asks of the kernel: one enum per interface, one class per request.
+
+use crate::{AccountId, GenerationId, GrantId, LogLevel, ModelId, TimerId, ValueId, WaitId};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+/// A syscall.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Request {
+    /// `value`: data held read or unread.
+    Value(ValueRequest),
+    /// `capability`: the process's grants.
+    Capability(CapabilityRequest),
+    /// `budget`: its account.
+    Budget(BudgetRequest),
+    /// `llm`: inference.
+    Llm(LlmRequest),
+    /// `task`: what is shown to whoever started it.
+    Task(TaskRequest),
+    /// `checkpoint`: the state to go on from.
+    Checkpoint(CheckpointRequest),
+    /// `trace`: logs.
+    Trace(TraceRequest),
+    /// `wasi:clocks`.
+    Clock(ClockRequest),
+    /// `wasi:random`.
+    Random(RandomRequest),
+    /// `wasi:io/poll`.
+    Wait(WaitRequest),
+    /// Fuel, which the runner buys for the guest.
+    Fuel(FuelRequest),
+}
+
+const _: () = assert!(size_of::<Request>() <= 64, "a request is copied, queued and journaled: keep it in a cache line");
+
+/// What a replay does with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// Recomputed: its reply follows from the process's own tables.
+    Pure,
+    /// Its reply is journaled and fed back.
+    Observed,
+    /// It changes something outside: its intent is durable before it is done, and its reply is journaled.
+    Effect,
+}
+
+impl Request {
+    /// What a replay does with it.
+    #[must_use]
+    pub const fn class(&self) -> Class {
+        match self {
+            Self::Value(_) | Self::Trace(_) => Class::Pure,
+            Self::Llm(LlmRequest::DropModel { .. } | LlmRequest::DropGeneration { .. }) => Class::Pure,
+            Self::Clock(ClockRequest::Resolution | ClockRequest::DropTimer { .. }) => Class::Pure,
+            Self::Capability(_)
+            | Self::Budget(_)
+            | Self::Llm(_)
+            | Self::Checkpoint(_)
+            | Self::Clock(_)
+            | Self::Random(_)
+            | Self::Wait(_)
+            | Self::Fuel(_) => Class::Observed,
+            Self::Task(_) => Class::Effect,
+        }
+    }
+
+    /// Whether it can take longer than a table look-up, so that it must go through [`crate::Door::dispatch`].
+    #[must_use]
+    pub const fn may_wait(&self) -> bool {
+        match self {
+            Self::Llm(request) => matches!(
+                request,
+                LlmRequest::CountTokens { .. }
+                    | LlmRequest::Chat(_)
+                    | LlmRequest::Start(_)
+                    | LlmRequest::Next { .. }
+            ),
+            Self::Task(_) | Self::Checkpoint(_) => true,
+            Self::Wait(WaitRequest::Any { .. }) => true,
+            Self::Value(_)
+            | Self::Capability(_)
+            | Self::Budget(_)
+            | Self::Trace(_)
+            | Self::Clock(_)
+            | Self::Random(_)
+            | Self::Wait(WaitRequest::IsReady { .. })
+            | Self::Fuel(_) => false,
+        }
+    }
+}
+
+/// Requests of `value`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ValueRequest {
+    /// Makes a value of the guest's own bytes; it has the label of what the process has seen.
+    FromBytes {
+        /// The content.
+        bytes: Bytes,
+        /// Its media type (RFC 6838).
+        media_type: Box<str>,
+    },
+    /// Label, size and media type, without reading.
+    Describe {
+        /// Which.
+        value: ValueId,
+    },
+    /// Reads a part, and raises the process's label.
+    Read {
+        /// Which.
+        value: ValueId,
+        /// Where to begin, in bytes.
+        offset: u64,
+        /// How much at most, in bytes.
+        length: u32,
+    },
+    /// Lets go of it.
+    Drop {
+        /// Which.
+        value: ValueId,
+    },
+}
+
+/// Requests of `capability`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CapabilityRequest {
+    /// All grants that the process holds.
+    List,
+    /// The grant under a label.
+    Take {
+        /// As in the manifest.
+        label: Box<str>,
+    },
+    /// Kind, label and limits of one.
+    Describe {
+        /// Which.
+        grant: GrantId,
+    },
+}
+
+/// Requests of `budget`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BudgetRequest {
+    /// The process's own account.
+    OwnAccount,
+    /// What it can still spend.
+    Remaining {
+        /// Which.
+        account: AccountId,
+    },
+}
+
+/// Who speaks in a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Standing instructions.
+    System,
+    /// The person, or whoever stands for one.
+    User,
+    /// The model.
+    Assistant,
+}
+
+/// A text that a guest gives: its own bytes, or a value it need not have read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Content {
+    /// UTF-8 from the guest's memory.
+    Text(Box<str>),
+    /// A value that holds UTF-8.
+    Value(ValueId),
+}
+
+/// One message of a prompt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// Who speaks.
+    pub role: Role,
+    /// What is said.
+    pub content: Content,
+}
+
+/// What a model is given.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Prompt {
+    /// A conversation, put into the model's own form by its chat template.
+    Chat(Vec<Message>),
+    /// A text to go on from, as it is.
+    Text(Content),
+}
+
+/// How tokens are drawn.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sampling {
+    /// At most so many tokens of output.
+    pub max_tokens: u32,
+    /// Divides the logits; 0 always takes the likeliest token.
+    pub temperature: f32,
+    /// Draws among the likeliest tokens that together have this probability (Holtzman et al. 2020); 1 is all.
+    pub top_p: f32,
+    /// Of the generator that draws. The same seed, prompt and model give the same text.
+    pub seed: u64,
+    /// Ends the output where one of these appears; the text of the stop string is not part of it.
+    pub stop: Vec<Box<str>>,
+}
+
+/// A generation to do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Generate {
+    /// On which model.
+    pub model: ModelId,
+    /// From what.
+    pub prompt: Prompt,
+    /// How.
+    pub sampling: Sampling,
+}
+
+/// Requests of `llm`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum LlmRequest {
+    /// Opens the model of a grant.
+    Open {
+        /// Of kind model.
+        grant: GrantId,
+    },
+    /// Name, context length and digest.
+    Info {
+        /// Which.
+        model: ModelId,
+    },
+    /// How many tokens a prompt has, exactly as a generation would see it.
+    CountTokens {
+        /// Whose tokenizer and template.
+        model: ModelId,
+        /// What to count.
+        prompt: Box<Prompt>,
+    },
+    /// Generates, and answers when all is there.
+    Chat(Box<Generate>),
+    /// Generates, and answers at once with a stream.
+    Start(Box<Generate>),
+    /// The next piece of a stream.
+    Next {
+        /// Which.
+        generation: GenerationId,
+    },
+    /// Ends a stream; what was generated is paid, the rest refunded.
+    Cancel {
+        /// Which.
+        generation: GenerationId,
+    },
+    /// Lets go of a model.
+    DropModel {
+        /// Which.
+        model: ModelId,
+    },
+    /// Lets go of a stream, cancelling it.
+    DropGeneration {
+        /// Which.
+        generation: GenerationId,
+    },
+}
+
+/// An event as the guest gives it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GuestEvent {
+    /// More of the answer.
+    Text(Content),
+    /// How far the work is.
+    Progress {
+        /// Steps done.
+        done: u64,
+        /// Steps in all, where that is known.
+        total: Option<u64>,
+        /// What is being done now.
+        note: Box<str>,
+    },
+    /// A finished piece of work besides the answer.
+    Artifact {
+        /// A file name without a folder.
+        name: Box<str>,
+        /// Its content.
+        content: Content,
+    },
+}
+
+/// Requests of `task`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TaskRequest {
+    /// Shows an event; waits while the listener is behind.
+    Emit(Box<GuestEvent>),
+}
+
+/// Requests of `checkpoint`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CheckpointRequest {
+    /// From here on, a restart begins with this state.
+    Commit {
+        /// Opaque to the kernel.
+        state: Bytes,
+    },
+}
+
+/// Requests of `trace`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TraceRequest {
+    /// Writes a log line.
+    Log {
+        /// How much it matters.
+        level: LogLevel,
+        /// One line.
+        message: Box<str>,
+    },
+}
+
+/// Requests of `wasi:clocks`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ClockRequest {
+    /// The wall clock.
+    Wall,
+    /// The monotonic clock.
+    Monotonic,
+    /// The finest step of either, in nanoseconds.
+    Resolution,
+    /// A timer that is ready at a moment of the monotonic clock.
+    StartTimer {
+        /// In nanoseconds since the process's zero.
+        deadline_ns: u64,
+    },
+    /// Lets go of a timer.
+    DropTimer {
+        /// Which.
+        timer: TimerId,
+    },
+}
+
+/// Requests of `wasi:random`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RandomRequest {
+    /// Random bytes, fit for keys.
+    Bytes {
+        /// How many.
+        length: u32,
+    },
+}
+
+/// Requests of `wasi:io/poll`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WaitRequest {
+    /// Waits until at least one is ready.
+    Any {
+        /// What to wait for.
+        ids: Box<[WaitId]>,
+    },
+    /// Whether it is ready now.
+    IsReady {
+        /// What.
+        id: WaitId,
+    },
+}
+
+/// Requests that the runner makes for its guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FuelRequest {
+    /// Buys the next slice, [`crate::limits::FUEL_SLICE`] units, before the guest runs on.
+    BuySlice,
+}

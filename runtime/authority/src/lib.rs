@@ -1,0 +1,20 @@
+//! Who may do what, and who pays: grants, accounts and prices.
+//!
+//! Everything here is a pure data structure: no I/O, no clock, no lock, no await. The kernel holds one of each and changes
+//! them in short steps.
+//!
+//! Principles:
+//!
+//! - A process starts with no grant and no token.
+//! - Deriving a right only shrinks it; revoking a grant takes its whole subtree with it.
+//! - Tokens are neither made nor lost: an account tree holds exactly what was deposited less what was spent.
+
+mod account;
+mod arena;
+mod grant;
+mod price;
+
+pub use account::{AccountError, Accounts};
+pub use arena::Arena;
+pub use grant::{GrantError, GrantKind, GrantLimits, Grants};
+pub use price::{ModelPrices, PriceError, PriceList};

@@ -1,0 +1,154 @@
+//! Who pays for a process's work, and what it came to.
+//!
+//! A [`Bill`] is shared by a process and by everything that works for it, so that a piece of work settles itself when it
+//! is dropped, whether the process still lives or not.
+
+use parking_lot::Mutex;
+use remit_abi::{AccountId, Fuel, Shortfall, Tokens, Usage};
+use remit_authority::{AccountError, Accounts, ModelPrices, PriceList};
+use serde::Serialize;
+use std::sync::Arc;
+
+/// What a process did and paid so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Ledger {
+    /// What models did for it.
+    pub usage: Usage,
+    /// Fuel that it bought, less what it gave back.
+    pub fuel: Fuel,
+    /// All that it paid.
+    pub paid: Tokens,
+    /// The version of the price list that it was charged by.
+    pub price_version: u32,
+}
+
+/// The account of one process, its prices and its ledger.
+#[derive(Debug)]
+pub(crate) struct Bill {
+    accounts: Arc<Mutex<Accounts>>,
+    account: AccountId,
+    pub(crate) prices: Arc<PriceList>,
+    ledger: Mutex<Ledger>,
+}
+
+/// What work may cost: at least the one, at most the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Quote {
+    pub(crate) least: Tokens,
+    pub(crate) most: Tokens,
+    /// What must stay in the account when more than the least is reserved.
+    pub(crate) spare: Tokens,
+}
+
+impl Quote {
+    /// A price that is known beforehand.
+    pub(crate) const fn exactly(price: Tokens) -> Self {
+        Self { least: price, most: price, spare: Tokens::ZERO }
+    }
+}
+
+impl Bill {
+    pub(crate) fn new(accounts: Arc<Mutex<Accounts>>, account: AccountId, prices: Arc<PriceList>) -> Self {
+        let ledger = Ledger { price_version: prices.version, ..Ledger::default() };
+        Self { accounts, account, prices, ledger: Mutex::new(ledger) }
+    }
+
+    pub(crate) fn account(&self) -> AccountId {
+        self.account
+    }
+
+    pub(crate) fn ledger(&self) -> Ledger {
+        *self.ledger.lock()
+    }
+
+    pub(crate) fn remaining(&self) -> Tokens {
+        self.accounts.lock().remaining(self.account).unwrap_or_default()
+    }
+
+    /// Sets aside as much of a quote as the account can pay.
+    pub(crate) fn reserve(self: &Arc<Self>, quote: Quote) -> Result<Reservation, Shortfall> {
+        if quote.most == Tokens::ZERO {
+            return Ok(Reservation { bill: self.clone(), amount: Tokens::ZERO });
+        }
+        let mut accounts = self.accounts.lock();
+        let remaining = accounts.remaining(self.account).unwrap_or_default();
+        let amount = remaining.saturating_sub(quote.spare).min(quote.most).max(quote.least);
+        accounts.reserve(self.account, amount).map_err(|error| shortfall(error, amount))?;
+        Ok(Reservation { bill: self.clone(), amount })
+    }
+
+    /// Pays for fuel before it is used.
+    pub(crate) fn buy_fuel(&self, fuel: Fuel) -> Result<(), Shortfall> {
+        let price = self.prices.fuel(fuel);
+        self.accounts.lock().charge(self.account, price).map_err(|error| shortfall(error, price))?;
+        let mut ledger = self.ledger.lock();
+        ledger.fuel = Fuel(ledger.fuel.0.saturating_add(fuel.0));
+        ledger.paid = ledger.paid.saturating_add(price);
+        Ok(())
+    }
+
+    /// Gives back the price of fuel that was bought and not used.
+    pub(crate) fn return_unused_fuel(&self, used: Fuel) {
+        let mut ledger = self.ledger.lock();
+        let unused = Fuel(ledger.fuel.0.saturating_sub(used.0));
+        let price = self.prices.fuel(unused).min(ledger.paid);
+        if self.accounts.lock().refund(self.account, price).is_ok() {
+            ledger.fuel = Fuel(ledger.fuel.0.saturating_sub(unused.0));
+            ledger.paid = ledger.paid.saturating_sub(price);
+        }
+    }
+
+    /// Closes the account: what is left goes back to where it came from.
+    pub(crate) fn close(&self) -> Tokens {
+        self.accounts.lock().close(self.account).unwrap_or_default()
+    }
+}
+
+fn shortfall(error: AccountError, needed: Tokens) -> Shortfall {
+    match error {
+        AccountError::Shortfall(shortfall) => shortfall,
+        AccountError::Dead | AccountError::Overflow => Shortfall { needed, remaining: Tokens::ZERO },
+    }
+}
+
+/// Tokens set aside for one piece of work. Dropped unsettled, it goes back whole.
+#[derive(Debug)]
+pub(crate) struct Reservation {
+    bill: Arc<Bill>,
+    amount: Tokens,
+}
+
+impl Reservation {
+    /// How much was set aside.
+    pub(crate) fn amount(&self) -> Tokens {
+        self.amount
+    }
+
+    /// Pays all of it.
+    pub(crate) fn settle_whole(self) -> Tokens {
+        let amount = self.amount;
+        self.settle(amount, Usage::default())
+    }
+
+    /// Pays for what a model did; the rest goes back.
+    pub(crate) fn settle_usage(self, usage: Usage, prices: &ModelPrices) -> Tokens {
+        self.settle(prices.of(usage), usage)
+    }
+
+    fn settle(mut self, price: Tokens, usage: Usage) -> Tokens {
+        let reserved = std::mem::take(&mut self.amount);
+        let paid = self.bill.accounts.lock().settle(self.bill.account, reserved, price);
+        let mut ledger = self.bill.ledger.lock();
+        ledger.usage = ledger.usage.plus(usage);
+        ledger.paid = ledger.paid.saturating_add(paid);
+        paid
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if self.amount > Tokens::ZERO {
+            self.bill.accounts.lock().settle(self.bill.account, self.amount, Tokens::ZERO);
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! What the kernel needs from others, as traits that stand beside their consumer.
+//!
+//! The kernel knows no engine, no sandbox, no clock and no disk; `assembly` hands it one of each. Every port has a fake
+//! in the tests that scripts failure.
+
+use bytes::Bytes;
+use remit_abi::{Door, Exit, Fault, Pid, Reply, Request, Role, Start, TenantId, Usage};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+};
+use thiserror::Error;
+use tokio::sync::mpsc;
+
+/// A future of a port.
+pub type PortFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Runs guests. In one process it is the host; in a process of its own it is the near end of the worker's channel.
+pub trait Runner: Send + Sync + 'static {
+    /// Runs `program` as `pid` until it ends. Every syscall of the guest goes through `door`, which also sells it fuel.
+    /// Dropping the future stops the guest and throws its instance away.
+    fn run(&self, door: Arc<dyn Door>, pid: Pid, program: Program, start: Start) -> PortFuture<'static, Exit>;
+
+    /// Asks for `pid` to be stopped where it stands, within about one epoch.
+    fn kill(&self, pid: Pid);
+}
+
+/// A program that a runner can run, with its limits. The kernel does not look into it.
+#[derive(Clone)]
+pub struct Program {
+    /// SHA-256 of the component, in hexadecimal.
+    pub digest: Arc<str>,
+    /// What the runner made of it when it was loaded.
+    pub image: Arc<dyn std::any::Any + Send + Sync>,
+    /// What one process of it may use.
+    pub limits: remit_abi::limits::Limits,
+}
+
+/// A prompt with its values read: what a model is given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PromptText {
+    /// A conversation, to be put through the model's chat template with the generation prompt at its end.
+    Chat(Vec<ChatMessage>),
+    /// A text to go on from, as it is; special tokens in it are plain text.
+    Text(String),
+}
+
+/// One message of a conversation. Special tokens in its content are plain text, never control: a document cannot end a
+/// turn or begin another's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChatMessage {
+    /// Who speaks.
+    pub role: Role,
+    /// What is said.
+    pub content: String,
+}
+
+/// What a model serves, as the engine states it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelCard {
+    /// The registry's name.
+    pub name: Arc<str>,
+    /// For example `llama`.
+    pub family: Arc<str>,
+    /// Prompt and output together, in tokens.
+    pub context_length: u32,
+    /// SHA-256 of the weights' file, in hexadecimal.
+    pub digest: Arc<str>,
+}
+
+/// What a generation is asked of an engine.
+#[derive(Clone, Debug)]
+pub struct GenerationJob {
+    /// Whose it is: prompt states are shared inside one tenant only.
+    pub tenant: TenantId,
+    /// On which model.
+    pub model: Arc<str>,
+    /// From what, as [`Engine::tokenize`] gave it. Never empty, and shorter than the context.
+    pub prompt: Arc<[u32]>,
+    /// At most so many tokens of output; at least 1.
+    pub max_tokens: u32,
+    /// Divides the logits; 0 is greedy.
+    pub temperature: f32,
+    /// Nucleus; 1 is all.
+    pub top_p: f32,
+    /// Of the drawing generator.
+    pub seed: u64,
+    /// Ends the output where one of these appears.
+    pub stop: Vec<Box<str>>,
+}
+
+/// Why an engine stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EngineFinish {
+    /// An end token, or a stop string.
+    Stop,
+    /// `max_tokens`, or the end of the context.
+    Length,
+    /// [`Meter::cancel`].
+    Cancelled,
+}
+
+/// A piece of an engine's output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EngineEvent {
+    /// More text: whole characters, never empty.
+    Text(String),
+    /// The last event of a generation that went well.
+    End(EngineFinish),
+    /// The last event of one that did not.
+    Failed(EngineError),
+}
+
+/// Counts of one generation, which the engine raises as it works and the kernel reads at any moment; and the wish to
+/// cancel, the other way.
+///
+/// A count is raised before the event that shows its text is sent, so that what a reader has seen is always counted.
+#[derive(Debug, Default)]
+pub struct Meter {
+    input: AtomicU32,
+    cached: AtomicU32,
+    output: AtomicU32,
+    cancelled: AtomicBool,
+}
+
+impl Meter {
+    /// The engine computed so many prompt tokens.
+    pub fn add_input(&self, tokens: u32) {
+        self.input.fetch_add(tokens, Ordering::Release);
+    }
+
+    /// The engine found so many prompt tokens at hand.
+    pub fn add_cached(&self, tokens: u32) {
+        self.cached.fetch_add(tokens, Ordering::Release);
+    }
+
+    /// The engine generated so many tokens.
+    pub fn add_output(&self, tokens: u32) {
+        self.output.fetch_add(tokens, Ordering::Release);
+    }
+
+    /// The counts so far.
+    pub fn usage(&self) -> Usage {
+        Usage {
+            input: self.input.load(Ordering::Acquire),
+            cached: self.cached.load(Ordering::Acquire),
+            output: self.output.load(Ordering::Acquire),
+        }
+    }
+
+    /// Asks the engine to end the generation before its next token.
+    pub fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Release);
+    }
+
+    /// Whether it was asked to.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Acquire)
+    }
+}
+
+/// A generation under way. Dropping the receiver cancels it too.
+#[derive(Debug)]
+pub struct EngineStream {
+    /// Its output. The engine never waits for the reader: the channel holds a whole generation.
+    pub events: mpsc::Receiver<EngineEvent>,
+    /// Its counts.
+    pub meter: Arc<Meter>,
+}
+
+/// What an engine cannot do.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum EngineError {
+    /// No such model is loaded.
+    #[error("no model {name} is loaded; there is {known}")]
+    UnknownModel {
+        /// What was asked for.
+        name: Box<str>,
+        /// The loaded ones, comma-separated.
+        known: Box<str>,
+    },
+    /// The prompt leaves no room for a token.
+    #[error("the prompt has {tokens} tokens and the model's context holds {capacity}")]
+    TooLong {
+        /// Of the prompt.
+        tokens: u32,
+        /// Of the model.
+        capacity: u32,
+    },
+    /// The chat template refused the conversation.
+    #[error("the model's chat template refused the conversation: {0}")]
+    Template(Box<str>),
+    /// The engine's thread has ended, or its device is lost.
+    #[error("the engine has stopped: {0}")]
+    Stopped(Box<str>),
+}
+
+/// Where tokens come from.
+pub trait Engine: Send + Sync + 'static {
+    /// What a loaded model is.
+    ///
+    /// # Errors
+    /// [`EngineError::UnknownModel`].
+    fn card(&self, model: &str) -> Result<ModelCard, EngineError>;
+
+    /// The tokens of a prompt, exactly as [`Engine::generate`] takes them. Runs on the caller's thread.
+    ///
+    /// # Errors
+    /// [`EngineError::UnknownModel`], [`EngineError::Template`].
+    fn tokenize(&self, model: &str, prompt: &PromptText) -> Result<Arc<[u32]>, EngineError>;
+
+    /// Starts a generation and returns at once.
+    ///
+    /// # Errors
+    /// [`EngineError::UnknownModel`], [`EngineError::TooLong`], [`EngineError::Stopped`].
+    fn generate(&self, job: GenerationJob) -> Result<EngineStream, EngineError>;
+}
+
+/// One line of a process's journal.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Entry {
+    /// An effect that is about to be done.
+    Intent(Request),
+    /// What the process is told, and what it paid for it.
+    Reply {
+        /// What was asked.
+        request: Request,
+        /// The answer.
+        reply: Reply,
+        /// The price.
+        paid: remit_abi::Tokens,
+        /// The process's label after it.
+        label: remit_abi::Label,
+    },
+    /// From here on a restart begins with this state; earlier entries of the process are no longer needed.
+    Checkpoint(Bytes),
+    /// The process ended.
+    Exit(Exit),
+}
+
+/// A journal that did not take an entry.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("the journal did not take the entry: {0}")]
+pub struct JournalError(pub Box<str>);
+
+/// What each process was told, in order.
+pub trait Journal: Send + Sync + 'static {
+    /// Adds an entry; it is in the log, in order, when this returns.
+    ///
+    /// # Errors
+    /// Where the log is full or its disk fails; the process then stops rather than going on unrecorded.
+    fn append(&self, pid: Pid, entry: Entry) -> Result<(), JournalError>;
+
+    /// Waits until everything that was appended for `pid` survives a crash.
+    fn flush(&self, pid: Pid) -> PortFuture<'_, Result<(), JournalError>>;
+}
+
+/// Time.
+pub trait Clock: Send + Sync + 'static {
+    /// Nanoseconds since 1970-01-01T00:00:00Z.
+    fn wall_ns(&self) -> u64;
+
+    /// Nanoseconds since some moment in the past, never falling.
+    fn monotonic_ns(&self) -> u64;
+
+    /// Waits until the monotonic clock reads at least `deadline_ns`.
+    fn sleep_until(&self, deadline_ns: u64) -> PortFuture<'static, ()>;
+}
+
+/// Randomness fit for keys.
+pub trait Entropy: Send + Sync + 'static {
+    /// Fills the buffer.
+    ///
+    /// # Errors
+    /// [`Fault::Host`] where the system has none.
+    fn fill(&self, buffer: &mut [u8]) -> Result<(), Fault>;
+}

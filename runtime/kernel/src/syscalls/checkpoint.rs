@@ -1,0 +1,35 @@
+//! `checkpoint`: the state to go on from. It is kept when the journal holds it, not before.
+
+use crate::{kernel::Shared, ports::Entry, process::Process};
+use bytes::Bytes;
+use parking_lot::Mutex;
+use remit_abi::{CheckpointError, CheckpointRequest, limits};
+use std::sync::Arc;
+
+pub(super) fn validate(CheckpointRequest::Commit { state }: &CheckpointRequest) -> Result<(), CheckpointError> {
+    match state.len() as u64 {
+        0..=limits::CHECKPOINT_BYTES_MAX => Ok(()),
+        _ => Err(CheckpointError::TooLarge { limit: limits::CHECKPOINT_BYTES_MAX }),
+    }
+}
+
+/// A state on its way into the journal.
+pub(crate) struct Commit {
+    state: Bytes,
+}
+
+impl Commit {
+    pub(super) fn prepare(CheckpointRequest::Commit { state }: &CheckpointRequest) -> Self {
+        Self { state: state.clone() }
+    }
+
+    pub(super) async fn act(self, shared: &Shared, process: &Arc<Mutex<Process>>) -> Result<(), CheckpointError> {
+        let pid = process.lock().pid;
+        let journal = &shared.ports.journal;
+        let appended = journal.append(pid, Entry::Checkpoint(self.state.clone()));
+        appended.map_err(|error| CheckpointError::NotKept(error.0))?;
+        journal.flush(pid).await.map_err(|error| CheckpointError::NotKept(error.0))?;
+        process.lock().checkpoint = Some(self.state);
+        Ok(())
+    }
+}

@@ -1,0 +1,332 @@
+//! `llm`: inference, reserved before it begins and settled by the engine's own counts.
+//!
+//! A generation reserves its prompt at the full price and as many output tokens as were asked for, or as the account can
+//! pay: then the account, not the caller, sets its length, and its end says so. Some fuel is left in the account, so that
+//! the agent can still say a last word.
+
+use super::{Context, Right};
+use crate::{
+    bill::{Quote, Reservation},
+    generation::{Generation, unavailable},
+    kernel::Shared,
+    ports::{ChatMessage, EngineStream, GenerationJob, ModelCard, PromptText},
+    process::{OpenModel, Process, TEXT, Value},
+};
+use parking_lot::Mutex;
+use remit_abi::{
+    Completion, Content, Fuel, GenerationId, Label, LlmError, LlmReply, LlmRequest, Message, ModelId,
+    ModelInfo, Prompt, Sampling, Summary, TenantId, Usage, ValueError, limits,
+};
+use std::sync::Arc;
+
+pub(super) fn validate(process: &Process, request: &LlmRequest) -> Result<(), LlmError> {
+    match request {
+        LlmRequest::Open { .. } if !process.has_room(process.models.len()) => {
+            Err(LlmError::TooMany { limit: process.limits.objects_max })
+        }
+        LlmRequest::CountTokens { prompt, .. } => validate_prompt(process, prompt),
+        LlmRequest::Chat(generate) => {
+            validate_prompt(process, &generate.prompt)?;
+            validate_sampling(&generate.sampling)
+        }
+        LlmRequest::Start(generate) => {
+            if process.generations.len() as u64 >= process.limits.generations_max {
+                return Err(LlmError::TooMany { limit: process.limits.generations_max });
+            }
+            validate_prompt(process, &generate.prompt)?;
+            validate_sampling(&generate.sampling)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn validate_prompt(process: &Process, prompt: &Prompt) -> Result<(), LlmError> {
+    let size = match prompt {
+        Prompt::Chat(messages) if messages.len() > limits::PROMPT_MESSAGES_MAX => {
+            let sentence =
+                format!("a prompt has {} messages and {} are the most", messages.len(), limits::PROMPT_MESSAGES_MAX);
+            return Err(LlmError::Invalid(sentence.into()));
+        }
+        Prompt::Chat(messages) => {
+            messages.iter().fold(0, |sum: u64, message| sum.saturating_add(process.content_size(&message.content)))
+        }
+        Prompt::Text(content) => process.content_size(content),
+    };
+    match size {
+        0 => Err(LlmError::EmptyPrompt),
+        1..=limits::PROMPT_BYTES_MAX => Ok(()),
+        _ => {
+            let sentence = format!("a prompt holds {size} bytes and {} are the most", limits::PROMPT_BYTES_MAX);
+            Err(LlmError::Invalid(sentence.into()))
+        }
+    }
+}
+
+fn validate_sampling(sampling: &Sampling) -> Result<(), LlmError> {
+    let invalid = |sentence: &str| Err(LlmError::Invalid(sentence.into()));
+    if sampling.max_tokens == 0 {
+        return invalid("max-tokens is 0, and a generation has at least one token");
+    }
+    if !(0.0..=100.0).contains(&sampling.temperature) {
+        return invalid("temperature must be between 0 and 100");
+    }
+    if !(sampling.top_p > 0.0 && sampling.top_p <= 1.0) {
+        return invalid("top-p must be above 0 and at most 1");
+    }
+    if sampling.stop.len() > limits::STOP_STRINGS_MAX {
+        return invalid("there are more than 16 stop strings");
+    }
+    if sampling.stop.iter().any(|stop| stop.is_empty() || stop.len() > limits::STOP_STRING_BYTES_MAX) {
+        return invalid("a stop string must have between 1 and 256 bytes");
+    }
+    Ok(())
+}
+
+pub(super) fn right(process: &Process, request: &LlmRequest) -> Right {
+    let of_model = |model: ModelId, max_tokens: u32| match process.models.get(model) {
+        Some(open) => Right::Generate { grant: open.grant, max_tokens },
+        None => Right::None,
+    };
+    match request {
+        LlmRequest::Open { grant } => Right::Generate { grant: *grant, max_tokens: 0 },
+        LlmRequest::CountTokens { model, .. } => of_model(*model, 0),
+        LlmRequest::Chat(generate) | LlmRequest::Start(generate) => {
+            of_model(generate.model, generate.sampling.max_tokens)
+        }
+        _ => Right::None,
+    }
+}
+
+pub(super) fn act(context: &mut Context<'_>, request: &LlmRequest) -> Result<LlmReply, LlmError> {
+    let process = &mut *context.process;
+    match request {
+        LlmRequest::Open { grant } => {
+            let name = context.shared.grants.lock().check_generation(*grant, 0)?;
+            let card = context.shared.ports.engine.card(&name).map_err(|error| unavailable(&error))?;
+            let open = OpenModel { grant: *grant, card: Arc::new(card) };
+            Ok(LlmReply::Opened(process.models.insert(open)))
+        }
+        LlmRequest::Info { model } => {
+            let card = &process.models.get(*model).ok_or(LlmError::Dead)?.card;
+            Ok(LlmReply::Info(ModelInfo {
+                name: (&*card.name).into(),
+                family: (&*card.family).into(),
+                context_length: card.context_length,
+                digest: (&*card.digest).into(),
+            }))
+        }
+        LlmRequest::Cancel { generation } => {
+            process.generations.get(*generation).ok_or(LlmError::Dead)?.cancel();
+            Ok(LlmReply::Done)
+        }
+        LlmRequest::DropModel { model } => {
+            process.models.remove(*model).map(|_| LlmReply::Done).ok_or(LlmError::Dead)
+        }
+        LlmRequest::DropGeneration { generation } => {
+            process.generations.remove(*generation).map(|_| LlmReply::Done).ok_or(LlmError::Dead)
+        }
+        _ => unreachable!("a request that may wait becomes a call"),
+    }
+}
+
+/// A prompt with its values read by the kernel, not by the process.
+struct Resolved {
+    text: PromptText,
+    bytes: u64,
+    label: Label,
+}
+
+fn resolve(process: &Process, prompt: &Prompt) -> Result<Resolved, LlmError> {
+    let mut label = process.label;
+    let mut bytes = 0_u64;
+    let mut text = |content: &Content| -> Result<String, LlmError> {
+        let resolved = process.resolve(content).ok_or(LlmError::Dead)?;
+        label = label.join(resolved.label);
+        bytes = bytes.saturating_add(resolved.bytes.len() as u64);
+        let text = std::str::from_utf8(&resolved.bytes);
+        let text = text.map_err(|_| LlmError::Invalid("a value in the prompt is not UTF-8 text".into()))?;
+        Ok(text.to_owned())
+    };
+    let prompt = match prompt {
+        Prompt::Text(content) => PromptText::Text(text(content)?),
+        Prompt::Chat(messages) => {
+            let message =
+                |Message { role, content }: &Message| Ok(ChatMessage { role: *role, content: text(content)? });
+            PromptText::Chat(messages.iter().map(message).collect::<Result<_, LlmError>>()?)
+        }
+    };
+    Ok(Resolved { text: prompt, bytes, label })
+}
+
+/// Counting a prompt's tokens.
+pub(crate) struct Count {
+    card: Arc<ModelCard>,
+    prompt: Resolved,
+}
+
+impl Count {
+    pub(super) fn prepare(process: &Process, model: ModelId, prompt: &Prompt) -> Result<Self, LlmError> {
+        let card = process.models.get(model).ok_or(LlmError::Dead)?.card.clone();
+        Ok(Self { card, prompt: resolve(process, prompt)? })
+    }
+
+    pub(super) fn quote(&self, shared: &Shared) -> Quote {
+        let fuel = Fuel(self.prompt.bytes.saturating_mul(limits::TOKENIZE_FUEL_PER_BYTE));
+        Quote::exactly(shared.prices.fuel(fuel))
+    }
+
+    pub(super) fn act(self, shared: &Shared, reserved: Reservation) -> Result<LlmReply, LlmError> {
+        let tokens = shared.ports.engine.tokenize(&self.card.name, &self.prompt.text);
+        let tokens = tokens.map_err(|error| unavailable(&error))?;
+        reserved.settle_whole();
+        Ok(LlmReply::Counted(u32::try_from(tokens.len()).unwrap_or(u32::MAX)))
+    }
+}
+
+/// How a generation is handed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Delivery {
+    Whole,
+    Stream,
+}
+
+/// A generation to do.
+pub(crate) struct Generate {
+    tenant: TenantId,
+    card: Arc<ModelCard>,
+    prompt: Resolved,
+    sampling: Sampling,
+    delivery: Delivery,
+    /// The prompt's tokens, once they are known.
+    tokens: Arc<[u32]>,
+}
+
+impl Generate {
+    pub(super) fn prepare(
+        process: &Process,
+        generate: &remit_abi::Generate,
+        delivery: Delivery,
+    ) -> Result<Self, LlmError> {
+        let card = process.models.get(generate.model).ok_or(LlmError::Dead)?.card.clone();
+        let prompt = resolve(process, &generate.prompt)?;
+        let (tenant, sampling) = (process.pid.tenant, generate.sampling.clone());
+        Ok(Self { tenant, card, prompt, sampling, delivery, tokens: [].into() })
+    }
+
+    /// Tokenises, so that the price is exact, and shortens the generation to what fits the context.
+    pub(super) fn quote(&mut self, shared: &Shared) -> Result<Quote, LlmError> {
+        let tokens = shared.ports.engine.tokenize(&self.card.name, &self.prompt.text);
+        self.tokens = tokens.map_err(|error| unavailable(&error))?;
+        let (used, capacity) = (self.prompt_tokens(), self.card.context_length);
+        if used == 0 {
+            return Err(LlmError::EmptyPrompt);
+        }
+        let room = capacity.checked_sub(used).filter(|room| *room > 0);
+        let room = room.ok_or(LlmError::TooLong { tokens: used, capacity })?;
+        self.sampling.max_tokens = self.sampling.max_tokens.min(room);
+        let prices = shared.prices.model(&self.card.name);
+        let prompt = prices.of_prompt_at_most(used);
+        let output = |tokens| prompt.saturating_add(prices.of(Usage { output: tokens, ..Usage::default() }));
+        let spare = shared.prices.fuel(limits::FUEL_SLICE).saturating_mul(limits::WIND_DOWN_SLICES);
+        Ok(Quote { least: output(1), most: output(self.sampling.max_tokens), spare })
+    }
+
+    pub(super) async fn act(
+        self,
+        shared: &Shared,
+        process: &Arc<Mutex<Process>>,
+        reserved: Reservation,
+    ) -> Result<LlmReply, LlmError> {
+        let (delivery, label) = (self.delivery, self.prompt.label);
+        let generation = self.start(shared, reserved)?;
+        match delivery {
+            Delivery::Stream => {
+                let mut process = process.lock();
+                Ok(LlmReply::Started(process.generations.insert(Arc::new(generation))))
+            }
+            Delivery::Whole => {
+                let (text, summary) = generation.collect().await?;
+                keep(process, text, summary, label).map(LlmReply::Completed)
+            }
+        }
+    }
+
+    fn start(self, shared: &Shared, reserved: Reservation) -> Result<Generation, LlmError> {
+        let prices = shared.prices.model(&self.card.name);
+        let for_output = reserved.amount().saturating_sub(prices.of_prompt_at_most(self.prompt_tokens()));
+        let payable = prices.output_tokens_for(for_output);
+        let job = GenerationJob {
+            tenant: self.tenant,
+            model: self.card.name.clone(),
+            prompt: self.tokens,
+            max_tokens: self.sampling.max_tokens.min(payable),
+            temperature: self.sampling.temperature,
+            top_p: self.sampling.top_p,
+            seed: self.sampling.seed,
+            stop: self.sampling.stop,
+        };
+        let stream: EngineStream = shared.ports.engine.generate(job).map_err(|error| unavailable(&error))?;
+        let cut_by_budget = payable < self.sampling.max_tokens;
+        Ok(Generation::new(stream, reserved, prices, self.prompt.label, cut_by_budget))
+    }
+
+    fn prompt_tokens(&self) -> u32 {
+        u32::try_from(self.tokens.len()).unwrap_or(u32::MAX)
+    }
+}
+
+/// Makes a value of what a model wrote. It was paid for, so a table without room for it is the guest's mistake to mend.
+fn keep(process: &Mutex<Process>, text: String, summary: Summary, label: Label) -> Result<Completion, LlmError> {
+    let process = &mut *process.lock();
+    let value = Value { bytes: text.into(), media_type: TEXT.into(), label };
+    let content = process.values.insert(value, &process.limits).map_err(|error| match error {
+        ValueError::TooMany { limit } => LlmError::TooMany { limit },
+        error => LlmError::Invalid(error.to_string().into()),
+    })?;
+    Ok(Completion { content, summary })
+}
+
+/// Reading the next piece of a stream, which raises the process's label.
+pub(crate) struct Next {
+    generation: Arc<Generation>,
+}
+
+impl Next {
+    pub(super) fn prepare(process: &Process, id: GenerationId) -> Result<Self, LlmError> {
+        process.generations.get(id).cloned().map(|generation| Self { generation }).ok_or(LlmError::Dead)
+    }
+
+    pub(super) async fn act(self, process: &Arc<Mutex<Process>>) -> Result<LlmReply, LlmError> {
+        let delta = self.generation.next().await?;
+        let mut process = process.lock();
+        process.label = process.label.join(self.generation.label);
+        Ok(LlmReply::Next(delta))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sampling() -> Sampling {
+        Sampling { max_tokens: 1, temperature: 0.0, top_p: 1.0, seed: 0, stop: Vec::new() }
+    }
+
+    #[test]
+    fn parameters_out_of_range_are_named() {
+        let check = |sampling: Sampling, word: &str| match validate_sampling(&sampling) {
+            Err(LlmError::Invalid(sentence)) => assert!(sentence.contains(word), "{sentence}"),
+            other => panic!("{word}: {other:?}"),
+        };
+        assert_eq!(validate_sampling(&sampling()), Ok(()));
+        check(Sampling { max_tokens: 0, ..sampling() }, "max-tokens");
+        for temperature in [-0.1, f32::NAN, f32::INFINITY] {
+            check(Sampling { temperature, ..sampling() }, "temperature");
+        }
+        for top_p in [0.0, 1.1, f32::NAN] {
+            check(Sampling { top_p, ..sampling() }, "top-p");
+        }
+        check(Sampling { stop: vec!["".into()], ..sampling() }, "stop string");
+        check(Sampling { stop: vec!["x".into(); 17], ..sampling() }, "stop strings");
+    }
+}

@@ -1,0 +1,58 @@
+//! Names of confidentiality tags, interned per tenant so that a set of them is one machine word.
+
+use parking_lot::Mutex;
+use remit_abi::{TagSet, TenantId};
+use std::{collections::HashMap, sync::Arc};
+
+/// The tags of all tenants. A tag is never forgotten: labels that carry it may lie anywhere.
+#[derive(Debug, Default)]
+pub(crate) struct Tags {
+    names: Mutex<HashMap<TenantId, Vec<Arc<str>>>>,
+}
+
+impl Tags {
+    /// The set of one tag; `None` where the tenant has [`TagSet::CAPACITY`] others already.
+    pub(crate) fn intern(&self, tenant: TenantId, name: &str) -> Option<TagSet> {
+        let mut names = self.names.lock();
+        let names = names.entry(tenant).or_default();
+        let index = names.iter().position(|known| &**known == name).unwrap_or(names.len());
+        let set = TagSet::single(u32::try_from(index).ok()?)?;
+        if index == names.len() {
+            names.push(name.into());
+        }
+        Some(set)
+    }
+
+    /// The names in a set, sorted.
+    pub(crate) fn names(&self, tenant: TenantId, set: TagSet) -> Vec<Box<str>> {
+        if set == TagSet::EMPTY {
+            return Vec::new();
+        }
+        let names = self.names.lock();
+        let known = names.get(&tenant).map_or(&[][..], Vec::as_slice);
+        let mut named: Vec<Box<str>> =
+            set.indices().filter_map(|index| known.get(index as usize)).map(|name| (&**name).into()).collect();
+        named.sort_unstable();
+        named
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_are_per_tenant_and_bounded() {
+        let tags = Tags::default();
+        let (one, two) = (TenantId(1), TenantId(2));
+        let secret = tags.intern(one, "secret").expect("the first of 64");
+        assert_eq!(tags.intern(one, "secret"), Some(secret));
+        assert_eq!(tags.names(one, secret), ["secret".into()]);
+        assert!(tags.names(two, secret).is_empty());
+        for index in 1..TagSet::CAPACITY {
+            assert!(tags.intern(one, &format!("tag {index}")).is_some());
+        }
+        assert_eq!(tags.intern(one, "one more"), None);
+        assert_eq!(tags.intern(one, "secret"), Some(secret));
+    }
+}

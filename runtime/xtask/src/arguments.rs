@@ -1,0 +1,103 @@
+//! The command line: one command, few arguments, and what follows `--` is handed on as it is.
+
+use anyhow::{Result, bail};
+
+/// What `cargo xtask --help` prints.
+pub(crate) const HELP: &str = "\
+cargo xtask COMMAND: set up what this machine lacks, then do COMMAND
+
+Commands:
+  demo               build everything, then show one agent after the other at work
+  test [-- ARGS]     build everything, then run all tests (ARGS go to `cargo test`)
+  lint               formatting and clippy, as CI runs them
+  agents             build the agents and the test programs as components
+  bench NAME         run one benchmark (without NAME: list them)
+  doctor             say what is there and what is missing, and change nothing
+
+Environment:
+  REMIT_HOME             the data folder (default: the platform's own for `remit`)
+  REMIT_GUEST_COMPILER   `host` (this toolchain, through rustup if need be) or `debian` (Debian's packages,
+                         unpacked into the data folder); without it, what is there or works first
+  PROTOC                 the protoc to use
+  NO_COLOR               no colours";
+
+/// What the user asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Task {
+    Help,
+    Agents,
+    Bench { name: String },
+    Demo,
+    Doctor,
+    Lint,
+    Test { extra: Vec<String> },
+}
+
+/// Reads a command line without the program's own name.
+///
+/// # Errors
+///
+/// An unknown command, or arguments that the command does not take.
+pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Task> {
+    let mut own: Vec<String> = arguments.collect();
+    let extra = match own.iter().position(|argument| argument == "--") {
+        Some(separator) => own.split_off(separator).split_off(1),
+        None => Vec::new(),
+    };
+    if own.is_empty() || own.iter().any(|argument| argument == "--help" || argument == "-h" || argument == "help") {
+        return Ok(Task::Help);
+    }
+    let words: Vec<&str> = own.iter().map(String::as_str).collect();
+    let task = match words.as_slice() {
+        ["test"] => return Ok(Task::Test { extra }),
+        ["agents"] => Task::Agents,
+        ["bench"] => Task::Bench { name: String::new() },
+        ["bench", name] => Task::Bench { name: (*name).to_owned() },
+        ["demo"] => Task::Demo,
+        ["doctor"] => Task::Doctor,
+        ["lint"] => Task::Lint,
+        [command @ ("test" | "agents" | "bench" | "demo" | "doctor" | "lint"), .., surplus] => {
+            bail!("`{command}` does not take `{surplus}`: arguments for `cargo test` go behind `--`")
+        }
+        [unknown, ..] => bail!("there is no command `{unknown}`"),
+        [] => Task::Help,
+    };
+    if !extra.is_empty() {
+        bail!("only `test` hands arguments on: leave out what follows `--`");
+    }
+    Ok(task)
+}
+
+#[cfg(test)]
+mod unit_tests {
+    use super::{Task, parse};
+
+    #[track_caller]
+    fn check(line: &str, expected: &Result<Task, &str>) {
+        let parsed = parse(line.split_whitespace().map(str::to_owned)).map_err(|error| error.to_string());
+        match (&parsed, expected) {
+            (Ok(parsed), Ok(expected)) => assert_eq!(parsed, expected),
+            (Err(message), Err(part)) => assert!(message.contains(part), "{message:?} does not contain {part:?}"),
+            _ => panic!("{line:?} gave {parsed:?}"),
+        }
+    }
+
+    #[test]
+    fn commands() {
+        check("", &Ok(Task::Help));
+        check("bench --help", &Ok(Task::Help));
+        check("demo", &Ok(Task::Demo));
+        check("bench spawn", &Ok(Task::Bench { name: "spawn".to_owned() }));
+        check("test", &Ok(Task::Test { extra: Vec::new() }));
+        let extra = ["-p", "remit-kernel", "--", "--help"].map(str::to_owned).to_vec();
+        check("test -- -p remit-kernel -- --help", &Ok(Task::Test { extra }));
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        check("dance", &Err("no command `dance`"));
+        check("demo fast", &Err("does not take `fast`"));
+        check("test remit-kernel", &Err("behind `--`"));
+        check("demo -- fast", &Err("only `test`"));
+    }
+}

@@ -1,0 +1,89 @@
+//! `cargo xtask bench NAME`: one benchmark, which prints a table and leaves its numbers as JSON.
+
+use crate::{command, data_folder::make_folder, environment::Environment, tests::WHOLE_HOST};
+use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
+use std::{fs, path::Path};
+
+/// A benchmark that there is.
+struct Bench {
+    name: &'static str,
+    package: &'static str,
+    /// The name of cargo's bench target.
+    target: &'static str,
+    what: &'static str,
+}
+
+const BENCHES: &[Bench] = &[
+    Bench {
+        name: "spawn",
+        package: "remit-tests",
+        target: "spawn",
+        what: "the life of a process, next to raw wasmtime",
+    },
+    Bench {
+        name: "decode",
+        package: "remit-inference",
+        target: "decode",
+        what: "tokens per second, next to the memory's limit",
+    },
+];
+
+/// `cargo xtask bench NAME`.
+///
+/// # Errors
+///
+/// There is no such bench, it fails, or it leaves no numbers.
+pub(crate) fn command(name: &str) -> Result<()> {
+    let Some(bench) = BENCHES.iter().find(|bench| bench.name == name) else {
+        let known: String = BENCHES.iter().map(|bench| format!("\n  {:8} {}", bench.name, bench.what)).collect();
+        bail!("`cargo xtask bench NAME` knows no bench {name:?}, but these:{known}");
+    };
+    let mut environment = Environment::open()?;
+    let prepared = environment.prepare(WHOLE_HOST)?;
+    let folder = environment.workspace.target.join("bench");
+    make_folder(&folder)?;
+    let out = folder.join(format!("{}.json", bench.name));
+    // Numbers of an earlier run are not to be taken for those of a run that wrote none.
+    if out.exists() {
+        fs::remove_file(&out).with_context(|| format!("cannot remove the earlier {}", out.display()))?;
+    }
+    let mut cargo = environment.cargo();
+    cargo
+        .args(["bench", "--profile", "dev", "--package", bench.package, "--bench", bench.target])
+        .env("REMIT_BENCH_OUT", &out);
+    prepared.apply(&environment, &mut cargo);
+    command::run(&mut cargo, &format!("the bench {}", bench.name))?;
+    check_numbers(&out)?;
+    println!("{}", out.display());
+    Ok(())
+}
+
+fn check_numbers(file: &Path) -> Result<()> {
+    let text = fs::read_to_string(file)
+        .with_context(|| format!("the bench wrote no {}, which REMIT_BENCH_OUT names", file.display()))?;
+    let numbers: Value = serde_json::from_str(&text).with_context(|| format!("{} is no JSON", file.display()))?;
+    let sound = numbers.as_object().is_some_and(|fields| !fields.is_empty() && fields.values().all(Value::is_number));
+    if !sound {
+        bail!("{} is no object of numbers: {text}", file.display());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod unit_tests {
+    use super::check_numbers;
+
+    #[test]
+    fn only_an_object_of_numbers_counts() {
+        let scratch = tempfile::tempdir().expect("a scratch folder");
+        let file = scratch.path().join("spawn.json");
+        assert!(check_numbers(&file).is_err());
+        for (text, sound) in
+            [("{\"a_us\": 1.5, \"b\": 2}", true), ("{}", false), ("[1]", false), ("{\"a\": \"1\"}", false), ("", false)]
+        {
+            std::fs::write(&file, text).expect("writable");
+            assert_eq!(check_numbers(&file).is_ok(), sound, "{text}");
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! `cargo xtask test` and `cargo xtask lint`.
+//!
+//! The host is built with all its tests in one go and with the features of the whole workspace: a build of the command
+//! line alone would choose other features of shared crates, and the cold build would be paid twice.
+
+use crate::{command, environment::Environment};
+use anyhow::Result;
+
+/// All programs and tests, as `cargo test --workspace` will want them.
+pub(crate) const WHOLE_HOST: &[&str] = &["--workspace", "--bins", "--tests"];
+
+/// `cargo xtask test [-- ARGS]`.
+///
+/// # Errors
+///
+/// Something that the tests need cannot be had, or a test fails.
+pub(crate) fn command(extra: &[String]) -> Result<()> {
+    let mut environment = Environment::open()?;
+    let prepared = environment.prepare(WHOLE_HOST)?;
+    let mut cargo = environment.cargo();
+    cargo.arg("test");
+    if !selects_packages(extra) {
+        cargo.arg("--workspace");
+    }
+    cargo.args(extra);
+    prepared.apply(&environment, &mut cargo);
+    command::run(&mut cargo, "testing")
+}
+
+/// `cargo xtask lint`.
+///
+/// # Errors
+///
+/// A file is not formatted, or there is a warning.
+pub(crate) fn lint_command() -> Result<()> {
+    let mut environment = Environment::open()?;
+    command::run(
+        environment.cargo().args(["fmt", "--all", "--check"]),
+        "checking the formatting (`cargo fmt` repairs it)",
+    )?;
+    environment.set_up_host_build()?;
+    let mut clippy = environment.cargo();
+    clippy.args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]);
+    command::run(&mut clippy, "linting")
+}
+
+/// Do the arguments for cargo (not those behind `--`) choose packages?
+fn selects_packages(arguments: &[String]) -> bool {
+    let own = arguments.iter().take_while(|argument| *argument != "--");
+    own.into_iter().any(|argument| {
+        let flag = argument.split('=').next().unwrap_or_default();
+        matches!(flag, "--package" | "--workspace" | "--all") || argument.starts_with("-p")
+    })
+}
+
+#[cfg(test)]
+mod unit_tests {
+    use super::selects_packages;
+
+    #[test]
+    fn who_selects_packages() {
+        let check = |line: &str, expected: bool| {
+            let arguments: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+            assert_eq!(selects_packages(&arguments), expected, "{line}");
+        };
+        check("", false);
+        check("-p remit-kernel", true);
+        check("-premit-kernel", true);
+        check("--package=remit-kernel", true);
+        check("some_test -- -p", false);
+        check("--test remit", false);
+    }
+}
