@@ -126,7 +126,9 @@ mod tests {
 
     #[test]
     fn tokens_print_as_decimal_fractions() {
-        for (micro, text) in [(0, "0"), (1, "0.000001"), (12_500_000, "12.5"), (3_000_000, "3"), (1_000_001, "1.000001")] {
+        for (micro, text) in
+            [(0, "0"), (1, "0.000001"), (12_500_000, "12.5"), (3_000_000, "3"), (1_000_001, "1.000001")]
+        {
             assert_eq!(Tokens::from_micro(micro).to_string(), text);
         }
     }

@@ -35,8 +35,8 @@ pub use reply::{
     ModelInfo, RandomReply, Reply, Summary, ValueInfo, ValueReply,
 };
 pub use request::{
-    BudgetRequest, CapabilityRequest, CheckpointRequest, Class, ClockRequest, Content, FuelRequest, Generate, GuestEvent,
-    LlmRequest, Message, Prompt, RandomRequest, Request, Role, Sampling, TaskRequest, TraceRequest, ValueRequest,
-    WaitRequest,
+    BudgetRequest, CapabilityRequest, CheckpointRequest, Class, ClockRequest, Content, FuelRequest, Generate,
+    GuestEvent, LlmRequest, Message, Prompt, RandomRequest, Request, Role, Sampling, TaskRequest, TraceRequest,
+    ValueRequest, WaitRequest,
 };
 pub use task::{Exit, Failure, Input, Outcome, Start, Status};

@@ -70,10 +70,7 @@ impl Request {
         match self {
             Self::Llm(request) => matches!(
                 request,
-                LlmRequest::CountTokens { .. }
-                    | LlmRequest::Chat(_)
-                    | LlmRequest::Start(_)
-                    | LlmRequest::Next { .. }
+                LlmRequest::CountTokens { .. } | LlmRequest::Chat(_) | LlmRequest::Start(_) | LlmRequest::Next { .. }
             ),
             Self::Task(_) | Self::Checkpoint(_) => true,
             Self::Wait(WaitRequest::Any { .. }) => true,

@@ -1,1 +1,19 @@
-//! assembly
+//! Puts the pieces together: configuration in, a node that runs agents out.
+//!
+//! It is the only crate that names all the others. It adapts the host to the kernel's `Runner`, loads engines for the
+//! models that are granted, and turns a package and an operator's choices into a process.
+
+mod adapters;
+mod check;
+mod engines;
+mod home;
+pub mod models;
+mod node;
+
+pub use check::{Import, Report, check};
+pub use home::{HOME_VARIABLE, Home, NoHome};
+pub use node::{GrantChoice, Node, NodeConfig, NodeError, Running, StartError, Task, TaskMessage, open_package};
+pub use remit_authority::{PriceError, PriceList};
+pub use remit_host::compile_child;
+pub use remit_kernel::{Ended, Finished, Ledger, Output};
+pub use remit_package::{Manifest, ModelWant, Package, PackageError};

@@ -1,1 +1,28 @@
-//! inference
+//! Inference inside the host: a GGUF file goes in, streamed text comes out, through the port
+//! [`Engine`](remit_kernel::ports::Engine).
+//!
+//! Path of a token: [`template`] renders the conversation, [`tokenizer`] makes tokens of it (both on the caller's
+//! thread), [`engine`] schedules the sequence on its one thread, [`model`] computes logits, [`sampler`] draws a token,
+//! the tokenizer's [`Utf8Stream`](tokenizer::Utf8Stream) turns it into whole characters and [`stop`] looks for the end.
+//!
+//! Principles:
+//!
+//! - A model file is untrusted input, and so is its template: every number in it is checked before it is used, and an
+//!   error is one sentence that says what failed, why, and what to do.
+//! - Text from a conversation never becomes a control token (see [`tokenizer`]).
+//! - What decides (schedule, sampler, stop) is pure and plain; what computes ([`model`]) knows no requests.
+//! - This crate opens no sockets, serves no protocol and knows no database; its device is `burn`'s.
+//!
+//! Limits: the llama family in f32 on the CPU. The [`model`] module says how fast that is and what bounds it.
+
+//ENGINE
+//ERR
+pub mod gguf;
+//MODEL
+pub mod sampler;
+pub mod stop;
+pub mod template;
+pub mod tokenizer;
+
+//E1 pub use engine::{Limits, LocalEngine, ModelFile};
+//E2 pub use error::LoadError;

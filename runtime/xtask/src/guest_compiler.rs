@@ -203,12 +203,15 @@ fn unpack_debian(data: &DataFolder, host: &HostRustc, rust_version_min: &str) ->
         let packages = archive.assemble(&selection, &step)?;
         debian::write_launcher(&root, "rustc")?;
         let linker = linker(&root, host).context("Debian's packages hold no linker for WebAssembly")?;
-        guest_std::build(&root, &partial.join("std-build"), &linker, &step)?;
+        let fingerprint = guest_std::build(&root, &partial.join("std-build"), &linker, &step)?;
         let rustc = root.join("bin/rustc");
         let version =
             command::output(command::new(&rustc).arg("--version"), "asking the unpacked rustc for its version")?;
         let list: String = packages.iter().map(debian::Package::title).collect();
-        write_file(&root.join("stamp"), format!("recipe {RECIPE}\n{version}{list}").as_bytes())?;
+        write_file(
+            &root.join("stamp"),
+            format!("recipe {RECIPE}\n{version}{list}std {fingerprint:016x}\n").as_bytes(),
+        )?;
     }
     // From the stamp on nothing is made any more; an interrupted run goes on here.
     remove_folder(&root.join("usr/src"))?;

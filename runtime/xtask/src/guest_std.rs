@@ -7,13 +7,14 @@
 
 use crate::{
     command,
-    data_folder::{make_folder, remove_folder},
+    data_folder::{make_folder, remove_folder, write_file},
     host_rustc::GUEST_TARGET,
     progress::Step,
 };
 use anyhow::{Context as _, Result, bail};
 use std::{
     fs,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
     path::{Path, PathBuf},
 };
 
@@ -39,12 +40,13 @@ pub extern "C" fn probe(n: u32) -> usize {
 }
 "#;
 
-/// Builds std for guests with `<root>/bin/rustc` and puts it into that compiler's own library folder.
+/// Builds std for guests with `<root>/bin/rustc`, puts it into that compiler's own library folder, and gives back a
+/// fingerprint of what it put there: equal for equal bytes, of no use against an attacker.
 ///
 /// # Errors
 ///
 /// The source is not there, it does not compile, or a guest does not link against it.
-pub(crate) fn build(root: &Path, build_folder: &Path, linker: &Path, step: &Step) -> Result<()> {
+pub(crate) fn build(root: &Path, build_folder: &Path, linker: &Path, step: &Step) -> Result<u64> {
     let library = root.join("usr/lib/rustlib/src/rust/library");
     if !library.join("std").is_dir() {
         bail!("the unpacked compiler has no source of std in {}", library.display());
@@ -72,38 +74,44 @@ pub(crate) fn build(root: &Path, build_folder: &Path, linker: &Path, step: &Step
         .env_remove("RUSTC_WRAPPER")
         .env_remove("RUSTC_WORKSPACE_WRAPPER");
     command::follow(&mut cargo, "compiling the guests' standard library", |line| step.flicker(line.trim()))?;
-    install(root, &build_folder.join(GUEST_TARGET).join("release/deps"))?;
+    let fingerprint = install(root, &build_folder.join(GUEST_TARGET).join("release/deps"))?;
     for name in ["Cargo.toml", "Cargo.lock", "lib.rs"] {
         fs::remove_file(root.join(name)).with_context(|| format!("cannot remove {name} from {}", root.display()))?;
     }
-    probe(root, build_folder, linker)
+    probe(root, build_folder, linker)?;
+    Ok(fingerprint)
 }
 
-/// Every name of the source's folder becomes `/rust`.
+/// Every name of the source's folder becomes `/rust`; of the rules that fit, rustc takes the last one.
 fn flags(root: &Path) -> Result<String> {
-    let mut flags = vec!["-Cembed-bitcode=yes".to_owned()];
-    let named = root.join("usr/lib/rustlib/src/rust");
+    let relative = Path::new("usr/lib/rustlib/src/rust");
+    let named = root.join(relative);
     let real = named.canonicalize().with_context(|| format!("{} leads nowhere", named.display()))?;
-    let root_itself = root.canonicalize().with_context(|| format!("{} leads nowhere", root.display()))?;
-    for folder in [named, root_itself.join("usr/lib/rustlib/src/rust"), real] {
+    let mut flags = vec!["-Cembed-bitcode=yes".to_owned()];
+    for folder in [root, relative, &named, &real] {
         flags.push(format!("--remap-path-prefix={}=/rust", folder.display()));
     }
     Ok(flags.join("\x1f"))
 }
 
-fn install(root: &Path, built: &Path) -> Result<()> {
+fn install(root: &Path, built: &Path) -> Result<u64> {
     let place = root.join("usr/lib/rustlib").join(GUEST_TARGET).join("lib");
     remove_folder(&place)?;
     make_folder(&place)?;
     let ours = format!("lib{}-", CRATE_NAME.replace('-', "_"));
-    for entry in fs::read_dir(built).with_context(|| format!("cannot read {}", built.display()))? {
-        let path = entry.with_context(|| format!("cannot read {}", built.display()))?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if name.ends_with(".rlib") && !name.starts_with(&ours) {
-            fs::copy(&path, place.join(&name)).with_context(|| format!("cannot copy {name} to {}", place.display()))?;
-        }
+    let files = fs::read_dir(built).with_context(|| format!("cannot read {}", built.display()))?;
+    let mut names: Vec<String> =
+        files.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.retain(|name| name.ends_with(".rlib") && !name.starts_with(&ours));
+    names.sort();
+    let mut fingerprint = DefaultHasher::new();
+    for name in names {
+        let bytes =
+            fs::read(built.join(&name)).with_context(|| format!("cannot read {name} in {}", built.display()))?;
+        (&name, &bytes).hash(&mut fingerprint);
+        write_file(&place.join(&name), &bytes)?;
     }
-    Ok(())
+    Ok(fingerprint.finish())
 }
 
 /// Links a small guest the way agents are linked.

@@ -7,9 +7,7 @@ pub(super) fn act(context: &mut Context<'_>, request: &CapabilityRequest) -> Res
     let held = &context.process.grants;
     let info = |id: GrantId| context.shared.grants.lock().info(id);
     match request {
-        CapabilityRequest::List => {
-            Ok(CapabilityReply::Listed(held.iter().filter_map(|(_, id)| info(*id)).collect()))
-        }
+        CapabilityRequest::List => Ok(CapabilityReply::Listed(held.iter().filter_map(|(_, id)| info(*id)).collect())),
         CapabilityRequest::Take { label } => held
             .iter()
             .find(|(known, _)| **known == **label)

@@ -14,8 +14,8 @@ use crate::{
 };
 use parking_lot::Mutex;
 use remit_abi::{
-    Completion, Content, Fuel, GenerationId, Label, LlmError, LlmReply, LlmRequest, Message, ModelId,
-    ModelInfo, Prompt, Sampling, Summary, TenantId, Usage, ValueError, limits,
+    Completion, Content, Fuel, GenerationId, Label, LlmError, LlmReply, LlmRequest, Message, ModelId, ModelInfo,
+    Prompt, Sampling, Summary, TenantId, Usage, ValueError, limits,
 };
 use std::sync::Arc;
 
@@ -119,9 +119,7 @@ pub(super) fn act(context: &mut Context<'_>, request: &LlmRequest) -> Result<Llm
             process.generations.get(*generation).ok_or(LlmError::Dead)?.cancel();
             Ok(LlmReply::Done)
         }
-        LlmRequest::DropModel { model } => {
-            process.models.remove(*model).map(|_| LlmReply::Done).ok_or(LlmError::Dead)
-        }
+        LlmRequest::DropModel { model } => process.models.remove(*model).map(|_| LlmReply::Done).ok_or(LlmError::Dead),
         LlmRequest::DropGeneration { generation } => {
             process.generations.remove(*generation).map(|_| LlmReply::Done).ok_or(LlmError::Dead)
         }

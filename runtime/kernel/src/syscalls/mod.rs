@@ -47,9 +47,7 @@ pub(crate) fn validate(process: &Process, request: &Request) -> Result<(), Reply
         Request::Value(request) => value::validate(request).map_err(|error| Reply::Value(Err(error))),
         Request::Llm(request) => llm::validate(process, request).map_err(|error| Reply::Llm(Err(error))),
         Request::Task(request) => task::validate(process, request).map_err(|error| Reply::Task(Err(error))),
-        Request::Checkpoint(request) => {
-            checkpoint::validate(request).map_err(|error| Reply::Checkpoint(Err(error)))
-        }
+        Request::Checkpoint(request) => checkpoint::validate(request).map_err(|error| Reply::Checkpoint(Err(error))),
         Request::Clock(request) => clock::validate(process, request).map_err(Reply::Fault),
         Request::Random(request) => random::validate(request).map_err(Reply::Fault),
         Request::Wait(request) => wait::validate(process, request).map_err(Reply::Fault),

@@ -5,7 +5,8 @@ use remit_abi::{Fault, RandomReply, RandomRequest, Reply, limits};
 
 pub(super) fn validate(RandomRequest::Bytes { length }: &RandomRequest) -> Result<(), Fault> {
     if *length > limits::RANDOM_BYTES_MAX {
-        let sentence = format!("it asked for {length} random bytes and {} a call is the most", limits::RANDOM_BYTES_MAX);
+        let sentence =
+            format!("it asked for {length} random bytes and {} a call is the most", limits::RANDOM_BYTES_MAX);
         return Err(Fault::Limit(sentence.into()));
     }
     Ok(())

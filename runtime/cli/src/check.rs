@@ -1,0 +1,48 @@
+//! `remit check`: what could this agent do?
+
+use crate::exit::CommandError;
+use clap::Args;
+use remit_assembly::{Home, check, open_package};
+use std::process::ExitCode;
+
+/// Say what an agent could do, without running it.
+#[derive(Args)]
+pub(crate) struct Check {
+    /// A package's folder, a component's file, or the name of an installed agent
+    agent: String,
+}
+
+impl Check {
+    pub(crate) fn run(self) -> Result<ExitCode, CommandError> {
+        let package = open_package(&Home::find()?, &self.agent)?;
+        let report = check(&package)?;
+        let manifest = &package.manifest;
+        println!("{} {}", manifest.name, manifest.version);
+        if !manifest.description.is_empty() {
+            println!("{}", manifest.description);
+        }
+        println!("\ncomponent  {} ({} bytes)", package.component.display(), report.bytes);
+        println!("sha256     {}", report.sha256);
+        println!("budget     {} tokens, unless --budget says otherwise", manifest.budget.tokens);
+        println!("\nasks for");
+        if manifest.wants.models.is_empty() {
+            println!("  nothing");
+        }
+        for want in &manifest.wants.models {
+            let name = want.name.as_deref().unwrap_or("the default model");
+            let most = want.max_tokens_per_call.map(|most| format!(", at most {most} tokens a call")).unwrap_or_default();
+            println!("  {}: model {name}{most}", want.label);
+        }
+        println!("\nimports");
+        for import in &report.imports {
+            println!("  {}\n      {}", import.name, import.meaning);
+        }
+        match &report.refused {
+            None => {
+                println!("\nit would be let in");
+                Ok(ExitCode::SUCCESS)
+            }
+            Some(refusal) => Err(CommandError::Start(refusal.clone().into())),
+        }
+    }
+}

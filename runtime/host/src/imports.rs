@@ -1,0 +1,273 @@
+//! What a component asks for, read before it is compiled.
+//!
+//! An import is a wish. Each must be in the table here, or the component is refused by the import's name; each interface
+//! says what it allows and which kind of grant it needs. Only the outermost level of the component is read: what lies
+//! deeper can reach nothing but what the outermost level was given.
+
+use crate::LoadError;
+use remit_abi::limits::COMPONENT_BYTES_MAX;
+use wasmparser::{Chunk, ComponentExternalKind, Parser, Payload};
+
+/// Imports and exports of one component: an agent has some 20, a Python agent 40.
+const NAMES_MAX: usize = 1024;
+
+/// Names that one message lists.
+const NAMES_SHOWN_MAX: usize = 16;
+
+/// Characters of a component's name that a message shows.
+const NAME_SHOWN_CHARACTERS_MAX: usize = 128;
+
+/// An interface that an agent can import.
+#[derive(Debug, PartialEq, Eq)]
+struct Interface {
+    /// Package and interface.
+    name: &'static str,
+    /// Major and minor version: any patch of it fits (semver; the WIT of a later patch only adds).
+    track: &'static str,
+    /// What it lets an agent do.
+    allows: &'static str,
+    /// The kind of grant without which it is not linked.
+    needs: Option<&'static str>,
+}
+
+const INTERFACES: &[Interface] = &[
+    base("remit:kernel/types", "0.1", "nothing: shared types"),
+    base("remit:kernel/value", "0.1", "hold data, read or unread"),
+    base("remit:kernel/capability", "0.1", "see and take the grants it was given"),
+    base("remit:kernel/budget", "0.1", "see what is left of its budget"),
+    Interface { name: "remit:kernel/llm", track: "0.1", allows: "run the models it was granted", needs: Some("model") },
+    base("remit:kernel/task", "0.1", "show its answer and its progress to whoever started it"),
+    base("remit:kernel/checkpoint", "0.1", "keep a state to go on from"),
+    base("remit:kernel/trace", "0.1", "write log lines"),
+    base("wasi:io/poll", "0.2", "wait for several things at once"),
+    base("wasi:clocks/monotonic-clock", "0.2", "measure time and set timers"),
+    base("wasi:clocks/wall-clock", "0.2", "see date and time"),
+    base("wasi:random/random", "0.2", "draw random bytes"),
+    base("wasi:random/insecure", "0.2", "draw random bytes"),
+    base("wasi:random/insecure-seed", "0.2", "draw a random seed"),
+];
+
+const fn base(name: &'static str, track: &'static str, allows: &'static str) -> Interface {
+    Interface { name, track, allows, needs: None }
+}
+
+/// What a component is and asks for, without running or compiling any of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inspection {
+    /// SHA-256 of the component, in hexadecimal.
+    pub digest: String,
+    /// Of the component.
+    pub size_bytes: u64,
+    /// Everything that it imports, in its own order.
+    pub imports: Vec<Import>,
+}
+
+/// One import of a component.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Import {
+    /// As the component writes it, fit to be printed.
+    pub name: String,
+    /// What this host makes of it.
+    pub standing: Standing,
+}
+
+/// What becomes of an import.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Every agent has it.
+    Base {
+        /// What it lets the agent do.
+        allows: &'static str,
+    },
+    /// Linked where a grant of the kind was given.
+    Granted {
+        /// What it lets the agent do.
+        allows: &'static str,
+        /// The kind of grant.
+        kind: &'static str,
+    },
+    /// No interface of this host, or another version of one: the agent is not loaded.
+    Unknown,
+}
+
+/// Reads a component's size, digest and imports.
+///
+/// # Errors
+/// [`LoadError`] where it is no component, is damaged, too large, or has no `run`. Imports that nobody can have are no
+/// error here: they are listed as [`Standing::Unknown`].
+pub fn inspect(bytes: &[u8]) -> Result<Inspection, LoadError> {
+    check_size(bytes.len() as u64, COMPONENT_BYTES_MAX)?;
+    Ok(Inspection {
+        digest: crate::artifact::digest(bytes),
+        size_bytes: bytes.len() as u64,
+        imports: read_imports(bytes)?,
+    })
+}
+
+pub(crate) fn check_size(size: u64, limit: u64) -> Result<(), LoadError> {
+    if size > limit { Err(LoadError::TooLarge { size, limit }) } else { Ok(()) }
+}
+
+/// The imports of a component that exports `run`.
+pub(crate) fn read_imports(bytes: &[u8]) -> Result<Vec<Import>, LoadError> {
+    if Parser::is_core_wasm(bytes) {
+        return Err(LoadError::CoreModule);
+    }
+    if !Parser::is_component(bytes) {
+        return Err(LoadError::NotWasm(not_wasm(bytes)));
+    }
+    let names = read_names(bytes).map_err(|reason| LoadError::Malformed(clean(&reason, 256)))?;
+    if names.imports.len() + names.exports.len() > NAMES_MAX {
+        return Err(LoadError::Malformed(format!("it has more than {NAMES_MAX} imports and exports")));
+    }
+    if !names.exports.contains(&("run", ComponentExternalKind::Func)) {
+        let exports = names.exports.iter().map(|(name, _)| shown(name)).collect();
+        return Err(LoadError::OtherWorld { exports: listed(exports) });
+    }
+    Ok(names.imports.into_iter().map(|name| Import { name: shown(name), standing: standing(name) }).collect())
+}
+
+/// Lets through what is known and granted.
+pub(crate) fn check(imports: &[Import], granted_kinds: &[&str]) -> Result<(), LoadError> {
+    let unknown: Vec<String> =
+        imports.iter().filter(|import| import.standing == Standing::Unknown).map(|import| import.name.clone()).collect();
+    if !unknown.is_empty() {
+        return Err(LoadError::UnknownImports(unknown));
+    }
+    let missing = |import: &Import| match import.standing {
+        Standing::Granted { kind, .. } if !granted_kinds.contains(&kind) => Some(kind),
+        _ => None,
+    };
+    let Some(kind) = imports.iter().find_map(missing) else { return Ok(()) };
+    let interfaces = imports.iter().filter(|import| missing(import) == Some(kind)).map(|import| import.name.clone());
+    Err(LoadError::Ungranted { interface: listed(interfaces.collect()), kind })
+}
+
+struct Names<'a> {
+    imports: Vec<&'a str>,
+    exports: Vec<(&'a str, ComponentExternalKind)>,
+}
+
+/// The names at the outermost level. Nested modules and components are stepped over.
+fn read_names(bytes: &[u8]) -> Result<Names<'_>, String> {
+    let mut names = Names { imports: Vec::new(), exports: Vec::new() };
+    let mut parser = Parser::new(0);
+    let mut rest = bytes;
+    loop {
+        let Chunk::Parsed { mut consumed, payload } = parser.parse(rest, true).map_err(damage)? else {
+            return Err("it ends too early".into());
+        };
+        match payload {
+            Payload::ComponentImportSection(section) => {
+                for import in section {
+                    names.imports.push(import.map_err(damage)?.name.name);
+                }
+            }
+            Payload::ComponentExportSection(section) => {
+                for export in section {
+                    let export = export.map_err(damage)?;
+                    names.exports.push((export.name.name, export.kind));
+                }
+            }
+            Payload::ModuleSection { unchecked_range, .. } | Payload::ComponentSection { unchecked_range, .. } => {
+                consumed += unchecked_range.len();
+            }
+            Payload::End(_) => return Ok(names),
+            _ => {}
+        }
+        if names.imports.len() + names.exports.len() > NAMES_MAX {
+            return Ok(names);
+        }
+        rest = rest.get(consumed..).ok_or("it ends too early")?;
+    }
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "the shape of map_err")]
+fn damage(error: wasmparser::BinaryReaderError) -> String {
+    error.to_string()
+}
+
+fn standing(import: &str) -> Standing {
+    let Some((name, version)) = import.split_once('@') else { return Standing::Unknown };
+    let fits = |interface: &&Interface| {
+        interface.name == name
+            && version.strip_prefix(interface.track).and_then(|rest| rest.strip_prefix('.')).is_some_and(is_patch)
+    };
+    match INTERFACES.iter().find(fits) {
+        Some(Interface { allows, needs: None, .. }) => Standing::Base { allows },
+        Some(Interface { allows, needs: Some(kind), .. }) => Standing::Granted { allows, kind },
+        None => Standing::Unknown,
+    }
+}
+
+/// A plain patch number: a pre-release promises no compatibility.
+fn is_patch(text: &str) -> bool {
+    !text.is_empty() && text.len() <= 9 && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn not_wasm(bytes: &[u8]) -> &'static str {
+    let text = bytes.iter().take(64).find(|byte| !byte.is_ascii_whitespace());
+    if bytes.is_empty() {
+        "the file is empty"
+    } else if bytes.starts_with(b"\0asm") {
+        "it is WebAssembly of a version that this host does not know"
+    } else if text == Some(&b'(') {
+        "it is WebAssembly text; translate it first"
+    } else {
+        "it does not begin with WebAssembly's magic bytes"
+    }
+}
+
+fn shown(name: &str) -> String {
+    clean(name, NAME_SHOWN_CHARACTERS_MAX)
+}
+
+/// A text that may hold what a component chose, as one printable line of at most so many characters.
+pub(crate) fn clean(text: &str, characters_max: usize) -> String {
+    let printable = |character: char| if character.is_control() { ' ' } else { character };
+    let mut line: String = text.chars().take(characters_max).map(printable).collect();
+    if text.chars().nth(characters_max).is_some() {
+        line.push('…');
+    }
+    line
+}
+
+/// "a, b, c and 3 more".
+fn listed(names: Vec<String>) -> String {
+    if names.is_empty() {
+        return "nothing".into();
+    }
+    let more = names.len().saturating_sub(NAMES_SHOWN_MAX);
+    let list = names.into_iter().take(NAMES_SHOWN_MAX).collect::<Vec<_>>().join(", ");
+    if more == 0 { list } else { format!("{list} and {more} more") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_patch_of_a_known_track_fits_and_nothing_else() {
+        for (name, known) in [
+            ("wasi:io/poll@0.2.0", true),
+            ("wasi:io/poll@0.2.99", true),
+            ("wasi:io/poll@0.3.0", false),
+            ("wasi:io/poll@0.20.0", false),
+            ("wasi:io/poll@0.2.0-rc-2023", false),
+            ("wasi:io/poll", false),
+            ("wasi:io/streams@0.2.0", false),
+            ("remit:kernel/llm@0.1.7", true),
+            ("remit:kernel/llm@0.2.0", false),
+            ("run", false),
+        ] {
+            assert_eq!(standing(name) != Standing::Unknown, known, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_a_component_chose_is_printed_on_one_bounded_line() {
+        assert_eq!(clean("a\n\u{1b}[31mb", 10), "a  [31mb");
+        assert_eq!(clean("abcdef", 3), "abc…");
+        assert_eq!(listed((0..18).map(|n| n.to_string()).collect()).split_once("15"), Some(("0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, ", " and 2 more")));
+    }
+}

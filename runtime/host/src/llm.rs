@@ -1,0 +1,232 @@
+//! `remit:kernel/llm`: inference. Linked only where a grant of kind `model` was given.
+
+use crate::{
+    bindings::remit::kernel::{llm, types, value},
+    capability::{GrantRow, denial_to_wit},
+    guest::{Guest, dead, mismatch},
+    poll::PollableRow,
+    value::ValueRow,
+};
+use remit_abi::{
+    Completion, Delta, FinishReason, Generate, GenerationId, LlmError, LlmReply, LlmRequest, Message, ModelId, ModelInfo,
+    Prompt, Reply, Request, Role, Sampling, Summary, WaitId,
+};
+use wasmtime::{Result, component::Resource};
+
+/// A handle on an open model.
+#[derive(Clone, Copy, Debug)]
+pub struct ModelRow(pub(crate) ModelId);
+
+/// A handle on a generation that streams.
+#[derive(Clone, Copy, Debug)]
+pub struct GenerationRow(pub(crate) GenerationId);
+
+/// What the guest is told.
+type Told<T> = Result<std::result::Result<T, llm::LlmError>>;
+
+impl Guest {
+    fn call_llm(&self, request: LlmRequest) -> Told<LlmReply> {
+        told(self.call(&Request::Llm(request))?)
+    }
+
+    async fn call_llm_waiting(&self, request: LlmRequest) -> Told<LlmReply> {
+        told(self.call_waiting(Request::Llm(request)).await?)
+    }
+
+    fn conversation(&self, messages: Vec<llm::Message>) -> Result<Prompt> {
+        let message = |message: llm::Message| {
+            let role = match message.role {
+                types::Role::System => Role::System,
+                types::Role::User => Role::User,
+                types::Role::Assistant => Role::Assistant,
+            };
+            Ok(Message { role, content: self.content(message.content)? })
+        };
+        messages.into_iter().map(message).collect::<Result<_>>().map(Prompt::Chat)
+    }
+
+    fn generate(&self, handle: &Resource<ModelRow>, prompt: Prompt, params: llm::Params) -> Result<Box<Generate>> {
+        let ModelRow(model) = self.row(handle)?;
+        let sampling = Sampling {
+            max_tokens: params.max_tokens,
+            temperature: params.temperature,
+            top_p: params.top_p,
+            seed: params.seed,
+            stop: params.stop.into_iter().map(Into::into).collect(),
+        };
+        Ok(Box::new(Generate { model, prompt, sampling }))
+    }
+
+    async fn complete_all(&mut self, generate: Box<Generate>) -> Told<llm::Completion> {
+        match self.call_llm_waiting(LlmRequest::Chat(generate)).await? {
+            Ok(LlmReply::Completed(Completion { content, summary })) => {
+                let content = self.push(ValueRow(content))?;
+                Ok(Ok(llm::Completion { content, summary: summary_to_wit(summary) }))
+            }
+            Ok(_) => Err(mismatch("model.chat")),
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    /// A request that is answered with "done" alone.
+    fn settle(&self, request: LlmRequest) -> Result<()> {
+        match self.call_llm(request)? {
+            Ok(LlmReply::Done) => Ok(()),
+            _ => Err(mismatch("llm")),
+        }
+    }
+}
+
+impl llm::Host for Guest {}
+
+impl llm::HostModel for Guest {
+    fn open(&mut self, grant: Resource<GrantRow>) -> Told<Resource<ModelRow>> {
+        let GrantRow(grant) = self.row(&grant)?;
+        match self.call_llm(LlmRequest::Open { grant })? {
+            Ok(LlmReply::Opened(model)) => self.push(ModelRow(model)).map(Ok),
+            Ok(_) => Err(mismatch("model.open")),
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    fn get_info(&mut self, handle: Resource<ModelRow>) -> Told<llm::ModelInfo> {
+        let ModelRow(model) = self.row(&handle)?;
+        match self.call_llm(LlmRequest::Info { model })? {
+            Ok(LlmReply::Info(info)) => Ok(Ok(info_to_wit(info))),
+            Ok(_) => Err(mismatch("model.get-info")),
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    async fn count_tokens(&mut self, handle: Resource<ModelRow>, prompt: llm::Prompt) -> Told<u32> {
+        let ModelRow(model) = self.row(&handle)?;
+        let prompt = Box::new(match prompt {
+            llm::Prompt::Chat(messages) => self.conversation(messages)?,
+            llm::Prompt::Text(text) => Prompt::Text(self.content(text)?),
+        });
+        match self.call_llm_waiting(LlmRequest::CountTokens { model, prompt }).await? {
+            Ok(LlmReply::Counted(tokens)) => Ok(Ok(tokens)),
+            Ok(_) => Err(mismatch("model.count-tokens")),
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    async fn chat(
+        &mut self,
+        handle: Resource<ModelRow>,
+        messages: Vec<llm::Message>,
+        params: llm::Params,
+    ) -> Told<llm::Completion> {
+        let prompt = self.conversation(messages)?;
+        let generate = self.generate(&handle, prompt, params)?;
+        self.complete_all(generate).await
+    }
+
+    async fn chat_stream(
+        &mut self,
+        handle: Resource<ModelRow>,
+        messages: Vec<llm::Message>,
+        params: llm::Params,
+    ) -> Told<Resource<GenerationRow>> {
+        let prompt = self.conversation(messages)?;
+        let generate = self.generate(&handle, prompt, params)?;
+        match self.call_llm_waiting(LlmRequest::Start(generate)).await? {
+            Ok(LlmReply::Started(generation)) => self.push(GenerationRow(generation)).map(Ok),
+            Ok(_) => Err(mismatch("model.chat-stream")),
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    async fn complete(
+        &mut self,
+        handle: Resource<ModelRow>,
+        text: value::Content,
+        params: llm::Params,
+    ) -> Told<llm::Completion> {
+        let prompt = Prompt::Text(self.content(text)?);
+        let generate = self.generate(&handle, prompt, params)?;
+        self.complete_all(generate).await
+    }
+
+    fn drop(&mut self, handle: Resource<ModelRow>) -> Result<()> {
+        let ModelRow(model) = self.remove(handle)?;
+        self.settle(LlmRequest::DropModel { model })
+    }
+}
+
+impl llm::HostGeneration for Guest {
+    async fn next(&mut self, handle: Resource<GenerationRow>) -> Told<llm::Delta> {
+        let GenerationRow(generation) = self.row(&handle)?;
+        match self.call_llm_waiting(LlmRequest::Next { generation }).await? {
+            Ok(LlmReply::Next(Delta::Text(text))) => Ok(Ok(llm::Delta::Text(text.into()))),
+            Ok(LlmReply::Next(Delta::End(summary))) => Ok(Ok(llm::Delta::End(summary_to_wit(summary)))),
+            Ok(_) => Err(mismatch("generation.next")),
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    fn cancel(&mut self, handle: Resource<GenerationRow>) -> Result<()> {
+        let GenerationRow(generation) = self.row(&handle)?;
+        self.settle(LlmRequest::Cancel { generation })
+    }
+
+    fn subscribe(&mut self, handle: Resource<GenerationRow>) -> Result<Resource<PollableRow>> {
+        let GenerationRow(generation) = self.row(&handle)?;
+        self.push_child(PollableRow(WaitId::Generation(generation)), &handle)
+    }
+
+    fn drop(&mut self, handle: Resource<GenerationRow>) -> Result<()> {
+        let GenerationRow(generation) = self.remove(handle)?;
+        self.settle(LlmRequest::DropGeneration { generation })
+    }
+}
+
+fn told(reply: Reply) -> Told<LlmReply> {
+    match reply {
+        Reply::Llm(Ok(reply)) => Ok(Ok(reply)),
+        Reply::Llm(Err(error)) => error_to_wit(error).map(Err),
+        _ => Err(mismatch("llm")),
+    }
+}
+
+fn error_to_wit(error: LlmError) -> Result<llm::LlmError> {
+    Ok(match error {
+        LlmError::Denied(denial) => llm::LlmError::Denied(denial_to_wit(denial)),
+        LlmError::Shortfall(shortfall) => llm::LlmError::Shortfall(types::Shortfall {
+            needed: shortfall.needed.micro(),
+            remaining: shortfall.remaining.micro(),
+        }),
+        LlmError::TooLong { tokens, capacity } => llm::LlmError::TooLong(llm::Overflow { tokens, capacity }),
+        LlmError::EmptyPrompt => llm::LlmError::EmptyPrompt,
+        LlmError::Invalid(reason) => llm::LlmError::Invalid(reason.into()),
+        LlmError::TooMany { limit } => llm::LlmError::TooMany(limit),
+        LlmError::Unavailable(reason) => llm::LlmError::Unavailable(reason.into()),
+        LlmError::Dead => return Err(dead("model, generation or value")),
+    })
+}
+
+fn info_to_wit(info: ModelInfo) -> llm::ModelInfo {
+    llm::ModelInfo {
+        name: info.name.into(),
+        family: info.family.into(),
+        context_length: info.context_length,
+        digest: info.digest.into(),
+    }
+}
+
+fn summary_to_wit(summary: Summary) -> llm::Summary {
+    llm::Summary {
+        finish: match summary.finish {
+            FinishReason::Stop => llm::FinishReason::Stop,
+            FinishReason::Length => llm::FinishReason::Length,
+            FinishReason::Budget => llm::FinishReason::Budget,
+            FinishReason::Cancelled => llm::FinishReason::Cancelled,
+        },
+        usage: llm::Usage {
+            input: summary.usage.input,
+            cached: summary.usage.cached,
+            output: summary.usage.output,
+        },
+        paid: summary.paid.micro(),
+    }
+}

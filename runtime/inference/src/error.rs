@@ -1,0 +1,65 @@
+//! Why a model could not be loaded.
+
+use crate::{gguf::GgufError, model::ModelError, template::TemplateError, tokenizer::TokenizerError};
+use thiserror::Error;
+
+/// Why an engine did not start. Each names the model as the registry does.
+#[derive(Debug, Error)]
+pub enum LoadError {
+    /// The file is not a GGUF file that can be read.
+    #[error("model {name}: {source}")]
+    File {
+        /// The registry's name.
+        name: String,
+        /// What is wrong.
+        source: GgufError,
+    },
+    /// Its tokenizer cannot be built.
+    #[error("model {name}: {source}")]
+    Tokenizer {
+        /// The registry's name.
+        name: String,
+        /// What is wrong.
+        source: TokenizerError,
+    },
+    /// Its chat template cannot be compiled.
+    #[error("model {name}: {source}")]
+    Template {
+        /// The registry's name.
+        name: String,
+        /// What is wrong.
+        source: TemplateError,
+    },
+    /// Its weights are not of a family that is served, or do not fit together.
+    #[error("model {name}: {source}")]
+    Model {
+        /// The registry's name.
+        name: String,
+        /// What is wrong.
+        source: ModelError,
+    },
+    /// Two models have one name.
+    #[error("two models are called {name}; give each a name of its own")]
+    Duplicate {
+        /// That name.
+        name: String,
+    },
+    /// The file's vocabulary and its weights disagree.
+    #[error(
+        "model {name}: its tokenizer has {tokens} tokens and its weights {rows}; the file is damaged, download it again"
+    )]
+    Vocabulary {
+        /// The registry's name.
+        name: String,
+        /// Of the tokenizer.
+        tokens: usize,
+        /// Of the output matrix.
+        rows: usize,
+    },
+    /// The operating system gave no thread.
+    #[error("the engine's threads cannot be started: {0}; raise the limit on threads")]
+    Thread(String),
+    /// The engine's thread ended while it loaded.
+    #[error("the engine's thread ended while it loaded: {0}; this is a defect of Remit, report it with the file's name")]
+    Crashed(String),
+}

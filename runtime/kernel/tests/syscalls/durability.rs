@@ -1,0 +1,82 @@
+//! What a process is told is written down before it is told.
+
+use crate::fakes::{Given, TestNode, done};
+use remit_abi::{
+    CheckpointRequest, ClockRequest, Content, Exit, Fault, GuestEvent, LogLevel, Reply, Request, TaskRequest,
+    TraceRequest,
+};
+use remit_kernel::{
+    MemoryJournal,
+    ports::{Entry, Journal},
+};
+use std::sync::atomic::Ordering;
+
+fn emit(text: &str) -> Request {
+    Request::Task(TaskRequest::Emit(Box::new(GuestEvent::Text(Content::Text(text.into())))))
+}
+
+#[tokio::test]
+async fn observations_are_recorded_effects_twice_and_pure_calls_never() {
+    let node = TestNode::new();
+    let (finished, _) = node
+        .run(Given::default(), |guest| async move {
+            guest.call(Request::Clock(ClockRequest::Wall)).await;
+            guest.call(Request::Trace(TraceRequest::Log { level: LogLevel::Info, message: "x".into() })).await;
+            guest.call(emit("shown")).await;
+            guest.call(Request::Checkpoint(CheckpointRequest::Commit { state: "s".into() })).await;
+            done()
+        })
+        .await;
+    assert_eq!(finished.checkpoint.as_deref(), Some(&b"s"[..]));
+    let entries = node.journal.entries.lock();
+    let kinds: Vec<_> = entries
+        .iter()
+        .map(|(_, entry)| match entry {
+            Entry::Reply { request: Request::Clock(_), .. } => "clock",
+            Entry::Intent(Request::Task(_)) => "intent",
+            Entry::Reply { request: Request::Task(_), reply: Reply::Task(Ok(())), .. } => "emitted",
+            Entry::Checkpoint(state) if state == "s" => "checkpoint",
+            Entry::Reply { request: Request::Checkpoint(_), .. } => "committed",
+            Entry::Exit(Exit { end: Ok(_), .. }) => "exit",
+            other => panic!("nothing else was told: {other:?}"),
+        })
+        .collect();
+    assert_eq!(kinds, ["clock", "intent", "emitted", "checkpoint", "committed", "exit"]);
+}
+
+#[tokio::test]
+async fn a_process_whose_journal_fails_is_told_nothing() {
+    let node = TestNode::new();
+    let (_, events) = node
+        .run(Given::default(), {
+            let journal = node.journal.clone();
+            move |guest| {
+                let journal = journal.clone();
+                async move {
+                    journal.fails.store(true, Ordering::SeqCst);
+                    for request in [Request::Clock(ClockRequest::Wall), emit("never")] {
+                        match guest.call(request).await {
+                            Reply::Fault(Fault::Host(why)) => assert!(why.contains("disk is full"), "{why}"),
+                            other => panic!("{other:?}"),
+                        }
+                    }
+                    done()
+                }
+            }
+        })
+        .await;
+    assert_eq!(events, [], "an effect without a durable intent is not done");
+}
+
+#[test]
+fn the_forgetful_journal_keeps_a_process_from_its_last_checkpoint() {
+    let journal = MemoryJournal::default();
+    let pid = remit_abi::Pid { tenant: crate::fakes::TENANT, index: 0, generation: 1 };
+    let intent = || Entry::Intent(emit("x"));
+    journal.append(pid, intent()).expect("memory");
+    journal.append(pid, Entry::Checkpoint("s".into())).expect("memory");
+    journal.append(pid, intent()).expect("memory");
+    assert_eq!(journal.entries(pid), Some(vec![Entry::Checkpoint("s".into()), intent()]));
+    journal.append(pid, Entry::Exit(done())).expect("memory");
+    assert_eq!(journal.entries(pid), None);
+}

@@ -1,0 +1,11 @@
+//! The kernel behind its Door, without WebAssembly: guests are scripts of requests, and every port is a fake that can be
+//! told to fail.
+
+mod authority;
+mod budget;
+mod durability;
+mod fakes;
+mod labels;
+mod limits;
+mod llm;
+mod waiting;
