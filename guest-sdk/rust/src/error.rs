@@ -58,7 +58,10 @@ pub struct Shortfall {
 impl fmt::Display for Shortfall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { needed, remaining } = self;
-        write!(f, "the budget is too small: {needed} tokens are needed and {remaining} are left; run with a larger --budget")
+        write!(
+            f,
+            "the budget is too small: {needed} tokens are needed and {remaining} are left; run with a larger --budget"
+        )
     }
 }
 
@@ -66,10 +69,7 @@ impl Error for Shortfall {}
 
 impl From<types::Shortfall> for Shortfall {
     fn from(shortfall: types::Shortfall) -> Self {
-        Self {
-            needed: Tokens::from_micro(shortfall.needed),
-            remaining: Tokens::from_micro(shortfall.remaining),
-        }
+        Self { needed: Tokens::from_micro(shortfall.needed), remaining: Tokens::from_micro(shortfall.remaining) }
     }
 }
 

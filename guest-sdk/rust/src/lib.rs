@@ -1,12 +1,85 @@
-//! sdk
-#[allow(missing_docs, unsafe_code, reason = "generated")]
-pub mod bindings {
-    wit_bindgen::generate!({
-        path: "../../wit",
-        world: "agent",
-        ownership: Borrowing { duplicate_if_necessary: false },
-        generate_all,
-        pub_export_macro: true,
-        default_bindings_module: "remit::bindings",
-    });
+//! What an agent's author imports.
+//!
+//! An agent is a function. It gets a [`Task`], asks the kernel for what it needs, shows what it has, and returns an
+//! [`Outcome`]:
+//!
+//! ```no_run
+//! use remit::prelude::*;
+//!
+//! #[remit::agent]
+//! fn run(task: Task) -> Result<Outcome, Failure> {
+//!     let model = Model::take("chat")?;
+//!     let messages: Vec<Message> = task.messages().collect();
+//!     let mut answer = model.chat(&messages).max_tokens(200).stream()?;
+//!     for piece in &mut answer {
+//!         emit_text(piece?)?;
+//!     }
+//!     match answer.finish()?.finish {
+//!         FinishReason::Stop => Ok(Outcome::complete()),
+//!         _ => Ok(Outcome::partial()),
+//!     }
+//! }
+//! # fn main() {}
+//! ```
+//!
+//! What it asks for stands in its manifest, `remit.toml`; what it got is in its grants. It starts with nothing else: no
+//! files, no network, no clock but the kernel's.
+//!
+//! | to | use |
+//! | --- | --- |
+//! | read the task | [`Task`], [`Value`] |
+//! | use a model | [`Model`], [`Message`], [`Generation`] |
+//! | show something | [`emit_text`], [`progress`](fn@progress), [`artifact`] |
+//! | know what is left | [`budget::remaining`] |
+//! | survive a restart | [`checkpoint`] |
+//! | log | [`log`](mod@log), [`info!`] and its siblings |
+//! | wait, tell the time, draw lots | [`wait`], [`time`], [`random`] |
+//!
+//! Errors are closed enums, and `?` turns each into a [`Failure`] of one sentence. A component imports only the interfaces
+//! that its agent uses. On the host's own target everything compiles, and every call of the kernel panics: keep what is
+//! to be tested there free of calls.
+
+mod bindings;
+mod entry;
+mod error;
+mod generate;
+mod model;
+mod outcome;
+
+pub mod budget;
+pub mod capability;
+pub mod checkpoint;
+pub mod log;
+pub mod random;
+pub mod task;
+pub mod time;
+pub mod value;
+pub mod wait;
+
+pub use budget::Tokens;
+pub use error::{CheckpointError, Denial, EmitError, LlmError, Shortfall, ValueError};
+pub use generate::{Call, ChatPrompt, Completion, FinishReason, Generation, Summary, TextPrompt, Usage};
+pub use model::{Message, Model, ModelInfo, Prompt};
+pub use outcome::{Failure, Outcome};
+pub use remit_sdk_macros::agent;
+pub use task::{Input, Role, Task, artifact, emit_text, progress};
+pub use value::{Content, Value};
+
+/// What most agents use: `use remit::prelude::*;`.
+pub mod prelude {
+    pub use crate::{
+        Content, Failure, FinishReason, Generation, Input, LlmError, Message, Model, Outcome, Role, Task, Tokens,
+        Value, artifact, budget, checkpoint, emit_text, progress,
+    };
+}
+
+/// For what `#[remit::agent]` writes; not part of the interface.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::{
+        bindings::{
+            __export_world_agent_cabi, __post_return_run, _export_run_cabi, AgentTask, Failure, Guest, Outcome, export,
+        },
+        entry::{Answer, IsTask, Resumed, Run, resume, start},
+    };
 }

@@ -2,7 +2,7 @@
 
 use crate::models::{ModelError, ModelStore, Registry, UnknownModel};
 use parking_lot::RwLock;
-use remit_inference::{LlamaEngine, LoadError, ModelFile};
+use remit_inference::{Limits, LoadError, LocalEngine, ModelFile};
 use remit_kernel::ports::{Engine, EngineError, EngineStream, GenerationJob, ModelCard, PromptText};
 use std::{collections::BTreeMap, sync::Arc};
 use thiserror::Error;
@@ -30,7 +30,7 @@ pub enum EngineLoadError {
 pub(crate) struct Engines {
     registry: Registry,
     store: ModelStore,
-    loaded: RwLock<BTreeMap<String, Arc<LlamaEngine>>>,
+    loaded: RwLock<BTreeMap<String, Arc<LocalEngine>>>,
 }
 
 impl Engines {
@@ -50,13 +50,13 @@ impl Engines {
         }
         let stored = self.store.find(self.registry.find(name)?)?;
         let file = ModelFile { name: name.into(), path: stored.path, digest: stored.sha256.into() };
-        let engine = LlamaEngine::load(vec![file])
+        let engine = LocalEngine::load(&[file], Limits::default())
             .map_err(|error| EngineLoadError::Load { name: name.to_owned(), error })?;
         loaded.insert(name.to_owned(), Arc::new(engine));
         Ok(())
     }
 
-    fn of(&self, model: &str) -> Result<Arc<LlamaEngine>, EngineError> {
+    fn of(&self, model: &str) -> Result<Arc<LocalEngine>, EngineError> {
         let loaded = self.loaded.read();
         loaded.get(model).cloned().ok_or_else(|| EngineError::UnknownModel {
             name: model.into(),

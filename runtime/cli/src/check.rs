@@ -30,7 +30,8 @@ impl Check {
         }
         for want in &manifest.wants.models {
             let name = want.name.as_deref().unwrap_or("the default model");
-            let most = want.max_tokens_per_call.map(|most| format!(", at most {most} tokens a call")).unwrap_or_default();
+            let most =
+                want.max_tokens_per_call.map(|most| format!(", at most {most} tokens a call")).unwrap_or_default();
             println!("  {}: model {name}{most}", want.label);
         }
         println!("\nimports");

@@ -2,7 +2,7 @@
 
 use remit_abi::{Fault, Party, Status};
 use remit_assembly::{
-    Ended, NodeError, NoHome, PackageError, StartError,
+    Ended, NoHome, NodeError, PackageError, StartError,
     models::{ModelError, UnknownModel},
 };
 use std::process::ExitCode;

@@ -22,12 +22,15 @@ impl JsonLines {
             Event::Progress { done, total, note } => {
                 json!({ "type": "progress", "done": done, "total": total, "note": note })
             }
-            Event::Artifact { name, media_type, bytes, label } => with(content(bytes), [
-                ("type", json!("artifact")),
-                ("name", json!(name)),
-                ("media_type", json!(media_type)),
-                ("label", shown(node, *label)),
-            ]),
+            Event::Artifact { name, media_type, bytes, label } => with(
+                content(bytes),
+                [
+                    ("type", json!("artifact")),
+                    ("name", json!(name)),
+                    ("media_type", json!(media_type)),
+                    ("label", shown(node, *label)),
+                ],
+            ),
             Event::Log { level, message } => json!({ "type": "log", "level": level, "message": message }),
         })
     }
@@ -38,26 +41,30 @@ impl JsonLines {
                 let status = if *status == Status::Complete { "complete" } else { "partial" };
                 (status, json!({ "output": output.as_ref().map(|Output { bytes, .. }| content(bytes)) }))
             }
-            Ended::Failed(failure) => {
-                ("failed", json!({ "message": failure.message, "retryable": failure.retryable }))
-            }
+            Ended::Failed(failure) => ("failed", json!({ "message": failure.message, "retryable": failure.retryable })),
             Ended::Faulted(fault) => ("faulted", json!({ "message": fault.to_string() })),
         };
         let ledger = &finished.ledger;
-        write(&with(more, [
-            ("type", json!("finished")),
-            ("status", json!(status)),
-            ("ledger", json!({
-                "input_tokens": ledger.usage.input,
-                "cached_tokens": ledger.usage.cached,
-                "output_tokens": ledger.usage.output,
-                "fuel": ledger.fuel.0,
-                "paid_micro_tokens": ledger.paid.micro(),
-                "refunded_micro_tokens": finished.refunded.micro(),
-                "price_version": ledger.price_version,
-            })),
-            ("logs_dropped", json!(finished.logs_dropped)),
-        ]))
+        write(&with(
+            more,
+            [
+                ("type", json!("finished")),
+                ("status", json!(status)),
+                (
+                    "ledger",
+                    json!({
+                        "input_tokens": ledger.usage.input,
+                        "cached_tokens": ledger.usage.cached,
+                        "output_tokens": ledger.usage.output,
+                        "fuel": ledger.fuel.0,
+                        "paid_micro_tokens": ledger.paid.micro(),
+                        "refunded_micro_tokens": finished.refunded.micro(),
+                        "price_version": ledger.price_version,
+                    }),
+                ),
+                ("logs_dropped", json!(finished.logs_dropped)),
+            ],
+        ))
     }
 }
 

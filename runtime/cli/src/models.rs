@@ -70,7 +70,14 @@ fn list(model: &KnownModel, store: &ModelStore) {
         Ok(_) => "here",
         Err(_) => "not here",
     };
-    println!("{:12} {:9} {:5} MB  {:10}  {}", model.name, here, model.bytes / 1_000_000, model.licence, model.description);
+    println!(
+        "{:12} {:9} {:5} MB  {:10}  {}",
+        model.name,
+        here,
+        model.bytes / 1_000_000,
+        model.licence,
+        model.description
+    );
 }
 
 /// A pull on standard error: a bar on a terminal, silence elsewhere.

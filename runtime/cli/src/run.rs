@@ -1,10 +1,16 @@
 //! `remit run`: one agent, one task, on this machine.
 
-use crate::{exit::{self, CommandError}, json::JsonLines, ledger, terminal::Terminal};
+use crate::{
+    exit::{self, CommandError},
+    json::JsonLines,
+    ledger,
+    terminal::Terminal,
+};
 use clap::{Args, ValueEnum};
 use remit_abi::{Event, Tokens, limits::Limits};
 use remit_assembly::{
-    Finished, GrantChoice, Home, Node, NodeConfig, PriceList, Running, Task, TaskMessage, compile_child, open_package,
+    CompilerCommand, Finished, GrantChoice, Home, Node, NodeConfig, PriceList, Running, Task, TaskMessage,
+    compile_child, open_package,
 };
 use std::{
     io::{self, Read},
@@ -71,20 +77,16 @@ impl Run {
         let messages = self.messages()?;
         let prices = self.prices()?;
         let budget = self.budget.map(|whole| {
-            Tokens::from_whole(whole).ok_or_else(|| CommandError::Usage(format!("--budget {whole} is too large to count")))
+            Tokens::from_whole(whole)
+                .ok_or_else(|| CommandError::Usage(format!("--budget {whole} is too large to count")))
         });
-        let node = Node::open(NodeConfig { home, compiler: compiler()?, guest_threads: None, prices })?;
+        let node =
+            Node::open(NodeConfig { home, compiler: compiler()?, guest_threads: None, guests_max: None, prices })?;
         let mut sink = self.sink();
         sink.note("loading");
-        let task = Task {
-            package,
-            grants: self.grants(),
-            budget: budget.transpose()?,
-            messages,
-            tags: self.tag.clone(),
-            resumed: None,
-        };
-        let running = node.start(task)?;
+        let agent = node.load(&package, &self.grants())?;
+        let task = Task { budget: budget.transpose()?, messages, tags: self.tag.clone(), resumed: None };
+        let running = node.start(&agent, task)?;
         let (finished, interrupted) = follow(&node, running, &mut sink).await?;
         sink.finished(&finished)?;
         if self.ledger {
@@ -141,15 +143,17 @@ fn read_standard_input() -> Result<String, CommandError> {
     }
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        CommandError::Usage(format!("standard input is not UTF-8 text (at byte {at}): convert it first, for example with iconv"))
+        CommandError::Usage(format!(
+            "standard input is not UTF-8 text (at byte {at}): convert it first, for example with iconv"
+        ))
     })
 }
 
 /// This program, as the compiler of components.
-fn compiler() -> Result<(PathBuf, Vec<String>), CommandError> {
+fn compiler() -> Result<CompilerCommand, CommandError> {
     let program = std::env::current_exe()
         .map_err(|error| CommandError::Machine(format!("the program's own file cannot be found: {error}")))?;
-    Ok((program, vec!["compile-component".to_owned()]))
+    Ok(CompilerCommand { program, arguments: vec!["compile-component".into()] })
 }
 
 /// Where events go.
@@ -212,6 +216,6 @@ pub(crate) struct CompileComponent {
 
 impl CompileComponent {
     pub(crate) fn run(self) -> Result<ExitCode, CommandError> {
-        Ok(compile_child(&self.arguments))
+        Ok(compile_child(self.arguments))
     }
 }

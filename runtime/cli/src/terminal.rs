@@ -68,7 +68,10 @@ impl Terminal {
             bar.finish_and_clear();
         }
         if finished.logs_dropped > 0 {
-            self.line(&format!("{} log lines were dropped: the agent wrote them faster than they were read", finished.logs_dropped));
+            self.line(&format!(
+                "{} log lines were dropped: the agent wrote them faster than they were read",
+                finished.logs_dropped
+            ));
         }
         match &finished.ended {
             Ended::Done(..) => {}
@@ -122,7 +125,10 @@ impl Terminal {
 
     fn artifact(&mut self, name: &str, bytes: &[u8]) -> Result<(), CommandError> {
         let Some(folder) = &self.artifacts else {
-            self.line(&format!("the artifact {name} ({} bytes) was not kept: run with --artifacts FOLDER", bytes.len()));
+            self.line(&format!(
+                "the artifact {name} ({} bytes) was not kept: run with --artifacts FOLDER",
+                bytes.len()
+            ));
             return Ok(());
         };
         let path = artifact_path(folder, name)?;
@@ -140,7 +146,9 @@ fn artifact_path(folder: &Path, name: &str) -> Result<PathBuf, CommandError> {
         && !name.chars().any(|c| c.is_control() || matches!(c, '/' | '\\' | ':'));
     match plain {
         true => Ok(folder.join(name)),
-        false => Err(CommandError::Machine(format!("the agent's artifact {name:?} was not kept: that is no file name"))),
+        false => {
+            Err(CommandError::Machine(format!("the agent's artifact {name:?} was not kept: that is no file name")))
+        }
     }
 }
 

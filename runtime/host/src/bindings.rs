@@ -1,6 +1,16 @@
 //! What `bindgen!` makes of the world `agent`.
 
-#![allow(missing_docs, clippy::all, reason = "generated from wit/, where each item is documented")]
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    unused_qualifications,
+    unsafe_code,
+    dead_code,
+    clippy::all,
+    clippy::allow_attributes_without_reason,
+    clippy::needless_pass_by_value,
+    reason = "generated from wit/, where each item is documented; its unsafe code is wasmtime's own"
+)]
 
 wasmtime::component::bindgen!({
     path: "../../wit",
@@ -20,12 +30,12 @@ wasmtime::component::bindgen!({
     },
     exports: { default: async },
     with: {
-        "remit:kernel/value.value": crate::value::ValueRow,
-        "remit:kernel/capability.grant": crate::capability::GrantRow,
-        "remit:kernel/budget.account": crate::budget::AccountRow,
-        "remit:kernel/llm.model": crate::llm::ModelRow,
-        "remit:kernel/llm.generation": crate::llm::GenerationRow,
-        "wasi:io/poll.pollable": crate::poll::PollableRow,
+        "remit:kernel/value.value": crate::row::ValueRow,
+        "remit:kernel/capability.grant": crate::row::GrantRow,
+        "remit:kernel/budget.account": crate::row::AccountRow,
+        "remit:kernel/llm.model": crate::row::ModelRow,
+        "remit:kernel/llm.generation": crate::row::GenerationRow,
+        "wasi:io/poll.pollable": crate::row::PollableRow,
     },
     require_store_data_send: true,
 });

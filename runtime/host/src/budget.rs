@@ -3,13 +3,10 @@
 use crate::{
     bindings::remit::kernel::budget,
     guest::{Guest, dead, mismatch},
+    row::AccountRow,
 };
-use remit_abi::{AccountId, BudgetReply, BudgetRequest, Reply, Request};
+use remit_abi::{BudgetReply, BudgetRequest, Reply, Request};
 use wasmtime::{Result, component::Resource};
-
-/// A handle on an account.
-#[derive(Clone, Copy, Debug)]
-pub struct AccountRow(pub(crate) AccountId);
 
 impl Guest {
     fn call_budget(&self, request: BudgetRequest) -> Result<BudgetReply> {

@@ -3,13 +3,10 @@
 use crate::{
     bindings::remit::kernel::{capability, types},
     guest::{Guest, mismatch},
+    row::GrantRow,
 };
-use remit_abi::{CapabilityError, CapabilityReply, CapabilityRequest, Denial, GrantId, GrantInfo, Reply, Request};
+use remit_abi::{CapabilityError, CapabilityReply, CapabilityRequest, Denial, GrantInfo, Reply, Request};
 use wasmtime::{Result, component::Resource};
-
-/// A handle on a grant.
-#[derive(Clone, Copy, Debug)]
-pub struct GrantRow(pub(crate) GrantId);
 
 impl Guest {
     fn call_capability(

@@ -3,7 +3,7 @@
 use crate::{
     bindings::wasi::clocks::{monotonic_clock, wall_clock},
     guest::{Guest, mismatch},
-    poll::PollableRow,
+    row::PollableRow,
 };
 use remit_abi::{ClockReply, ClockRequest, Reply, Request, WaitId};
 use wasmtime::{Result, component::Resource};

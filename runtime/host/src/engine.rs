@@ -35,6 +35,9 @@ const MEMORY_RESERVATION_BYTES: u64 = 4 << 30;
 /// 33 µs with it and no scan, since then all of it is zeroed each time.
 const MEMORY_RESIDENT_BYTES: usize = 1 << 20;
 
+/// The same for one table: 8192 elements, what a large agent's functions take.
+const TABLE_RESIDENT_BYTES: usize = 64 << 10;
+
 /// Decommits a batch, where the page map cannot be scanned.
 const DECOMMIT_BATCH: usize = 8;
 
@@ -53,8 +56,12 @@ const TABLES_PER_MODULE_MAX: u32 = 4;
 /// Bookkeeping of one core instance, or of one component instance: grows with its functions and globals.
 const INSTANCE_BYTES_MAX: usize = 4 << 20;
 
-/// The engine that runs guests, `instances_max` of them at a time.
-pub(crate) fn guest_engine(instances_max: u32) -> Result<Engine, HostError> {
+/// The engine that runs guests, `instances_max` of them at a time. Public so that a benchmark can hold the host against
+/// raw wasmtime with the same settings.
+///
+/// # Errors
+/// [`HostError::Engine`] where the address space cannot be had.
+pub fn guest_engine(instances_max: u32) -> Result<Engine, HostError> {
     let mut config = deterministic();
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances_max)
@@ -73,7 +80,9 @@ pub(crate) fn guest_engine(instances_max: u32) -> Result<Engine, HostError> {
         .max_memory_size(usize::try_from(Limits::default().memory_bytes_max).unwrap_or(usize::MAX))
         .table_elements(usize::try_from(Limits::default().table_elements_max).unwrap_or(usize::MAX));
     if PoolingAllocationConfig::is_pagemap_scan_available() {
-        pool.pagemap_scan(Enabled::Yes).linear_memory_keep_resident(MEMORY_RESIDENT_BYTES);
+        pool.pagemap_scan(Enabled::Yes)
+            .linear_memory_keep_resident(MEMORY_RESIDENT_BYTES)
+            .table_keep_resident(TABLE_RESIDENT_BYTES);
     } else {
         pool.decommit_batch_size(DECOMMIT_BATCH);
     }

@@ -172,7 +172,7 @@ impl Guest {
     }
 
     /// Does a syscall that may wait.
-    pub(crate) async fn call_waiting(&self, request: Request) -> wasmtime::Result<Reply> {
+    pub(crate) async fn call_waiting(&mut self, request: Request) -> wasmtime::Result<Reply> {
         let _waiting = Waiting::begin(&self.control);
         match self.control.door.dispatch(self.control.pid, request).await {
             Reply::Fault(fault) => Err(wasmtime::Error::new(Halt(fault))),

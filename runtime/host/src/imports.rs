@@ -6,7 +6,8 @@
 
 use crate::LoadError;
 use remit_abi::limits::COMPONENT_BYTES_MAX;
-use wasmparser::{Chunk, ComponentExternalKind, Parser, Payload};
+use std::{fs::File, io::Read, path::Path};
+use wasmparser::{Chunk, ComponentExternalKind, ComponentTypeRef, Parser, Payload, TypeBounds};
 
 /// Imports and exports of one component: an agent has some 20, a Python agent 40.
 const NAMES_MAX: usize = 1024;
@@ -104,6 +105,39 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection, LoadError> {
     })
 }
 
+impl Inspection {
+    /// Whether a host would link it for these kinds of grants.
+    ///
+    /// # Errors
+    /// [`LoadError::UnknownImports`], [`LoadError::Ungranted`].
+    pub fn admit(&self, granted_kinds: &[&str]) -> Result<(), LoadError> {
+        check(&self.imports, granted_kinds)
+    }
+}
+
+/// Reads a component's file, and no more of it than a component may have.
+///
+/// # Errors
+/// [`LoadError::Read`], [`LoadError::TooLarge`].
+pub(crate) fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, LoadError> {
+    let failed = |source| LoadError::Read { path: path.into(), source };
+    let file = File::open(path).map_err(failed)?;
+    check_size(file.metadata().map_err(failed)?.len(), limit)?;
+    let mut bytes = Vec::new();
+    // A file that grows meanwhile, or a pipe, is not read beyond the limit either.
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
+    check_size(bytes.len() as u64, limit)?;
+    Ok(bytes)
+}
+
+/// As [`inspect`], from a file.
+///
+/// # Errors
+/// As [`inspect`], and [`LoadError::Read`].
+pub fn inspect_file(path: &Path) -> Result<Inspection, LoadError> {
+    inspect(&read_file(path, COMPONENT_BYTES_MAX)?)
+}
+
 pub(crate) fn check_size(size: u64, limit: u64) -> Result<(), LoadError> {
     if size > limit { Err(LoadError::TooLarge { size, limit }) } else { Ok(()) }
 }
@@ -129,8 +163,11 @@ pub(crate) fn read_imports(bytes: &[u8]) -> Result<Vec<Import>, LoadError> {
 
 /// Lets through what is known and granted.
 pub(crate) fn check(imports: &[Import], granted_kinds: &[&str]) -> Result<(), LoadError> {
-    let unknown: Vec<String> =
-        imports.iter().filter(|import| import.standing == Standing::Unknown).map(|import| import.name.clone()).collect();
+    let unknown: Vec<String> = imports
+        .iter()
+        .filter(|import| import.standing == Standing::Unknown)
+        .map(|import| import.name.clone())
+        .collect();
     if !unknown.is_empty() {
         return Err(LoadError::UnknownImports(unknown));
     }
@@ -160,7 +197,11 @@ fn read_names(bytes: &[u8]) -> Result<Names<'_>, String> {
         match payload {
             Payload::ComponentImportSection(section) => {
                 for import in section {
-                    names.imports.push(import.map_err(damage)?.name.name);
+                    let import = import.map_err(damage)?;
+                    // A second name for a type that is known already, as the world's own `use` makes it: gives nothing.
+                    if !matches!(import.ty, ComponentTypeRef::Type(TypeBounds::Eq(_))) {
+                        names.imports.push(import.name.name);
+                    }
                 }
             }
             Payload::ComponentExportSection(section) => {
@@ -268,6 +309,9 @@ mod tests {
     fn what_a_component_chose_is_printed_on_one_bounded_line() {
         assert_eq!(clean("a\n\u{1b}[31mb", 10), "a  [31mb");
         assert_eq!(clean("abcdef", 3), "abc…");
-        assert_eq!(listed((0..18).map(|n| n.to_string()).collect()).split_once("15"), Some(("0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, ", " and 2 more")));
+        assert_eq!(
+            listed((0..18).map(|n| n.to_string()).collect()).split_once("15"),
+            Some(("0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, ", " and 2 more"))
+        );
     }
 }

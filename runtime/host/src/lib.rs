@@ -1,8 +1,48 @@
-//! x
-#![allow(missing_docs)]
+//! The sandbox: runs a WebAssembly component behind any [`Door`](remit_abi::Door), on any run queue.
+//!
+//! This is the only crate that knows wasmtime. It knows no kernel: a guest's call becomes a
+//! [`Request`](remit_abi::Request), the door's [`Reply`](remit_abi::Reply) becomes the call's result, and fuel is bought
+//! through the same door.
+//!
+//! Principles:
+//!
+//! - One file per WIT interface; each only turns WIT types into a request and a reply back. What the request is worth is
+//!   checked behind the door; here are the limits that keep a guest from the host's own memory and time.
+//! - A guest reaches what was linked for it, and what is linked is decided at load: every import is in a table or is
+//!   refused by name.
+//! - Everything that a guest computes, and the fuel for it, is the same on every run ([`Host::engine_digest`] names by what
+//!   rules).
+//! - Nothing precompiled comes from outside: components are compiled here, in a child process with limits of its own, and
+//!   kept where only this user can write.
+//! - A store lives for one call. After a trap or a kill nothing of it is used again.
+
+mod artifact;
 mod bindings;
-pub mod value { pub struct ValueRow; }
-pub mod capability { pub struct GrantRow; }
-pub mod budget { pub struct AccountRow; }
-pub mod llm { pub struct ModelRow; pub struct GenerationRow;}
-pub mod poll { pub struct PollableRow; }
+mod budget;
+mod capability;
+mod checkpoint;
+mod clocks;
+pub mod compile;
+mod driver;
+mod engine;
+mod error;
+mod executor;
+mod guest;
+mod host;
+mod imports;
+mod limiter;
+mod linker;
+mod llm;
+mod poll;
+mod random;
+mod row;
+mod task;
+mod trace;
+mod value;
+
+pub use compile::{CompileLimits, CompilerCommand};
+pub use engine::guest_engine;
+pub use error::{HostError, LoadError};
+pub use executor::{FifoQueue, RunQueue, Runnable};
+pub use host::{Host, HostConfig, INSTANCES_MAX, Image, Running};
+pub use imports::{Import, Inspection, Standing, inspect, inspect_file};

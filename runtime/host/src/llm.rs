@@ -2,24 +2,15 @@
 
 use crate::{
     bindings::remit::kernel::{llm, types, value},
-    capability::{GrantRow, denial_to_wit},
+    capability::denial_to_wit,
     guest::{Guest, dead, mismatch},
-    poll::PollableRow,
-    value::ValueRow,
+    row::{GenerationRow, GrantRow, ModelRow, PollableRow, ValueRow},
 };
 use remit_abi::{
-    Completion, Delta, FinishReason, Generate, GenerationId, LlmError, LlmReply, LlmRequest, Message, ModelId, ModelInfo,
-    Prompt, Reply, Request, Role, Sampling, Summary, WaitId,
+    Completion, Delta, FinishReason, Generate, LlmError, LlmReply, LlmRequest, Message, ModelInfo, Prompt, Reply,
+    Request, Role, Sampling, Summary, WaitId,
 };
 use wasmtime::{Result, component::Resource};
-
-/// A handle on an open model.
-#[derive(Clone, Copy, Debug)]
-pub struct ModelRow(pub(crate) ModelId);
-
-/// A handle on a generation that streams.
-#[derive(Clone, Copy, Debug)]
-pub struct GenerationRow(pub(crate) GenerationId);
 
 /// What the guest is told.
 type Told<T> = Result<std::result::Result<T, llm::LlmError>>;
@@ -29,7 +20,7 @@ impl Guest {
         told(self.call(&Request::Llm(request))?)
     }
 
-    async fn call_llm_waiting(&self, request: LlmRequest) -> Told<LlmReply> {
+    async fn call_llm_waiting(&mut self, request: LlmRequest) -> Told<LlmReply> {
         told(self.call_waiting(Request::Llm(request)).await?)
     }
 
@@ -222,11 +213,7 @@ fn summary_to_wit(summary: Summary) -> llm::Summary {
             FinishReason::Budget => llm::FinishReason::Budget,
             FinishReason::Cancelled => llm::FinishReason::Cancelled,
         },
-        usage: llm::Usage {
-            input: summary.usage.input,
-            cached: summary.usage.cached,
-            output: summary.usage.output,
-        },
+        usage: llm::Usage { input: summary.usage.input, cached: summary.usage.cached, output: summary.usage.output },
         paid: summary.paid.micro(),
     }
 }

@@ -6,16 +6,13 @@
 use crate::{
     bindings::wasi::io::poll,
     guest::{Guest, Halt, mismatch},
+    row::PollableRow,
 };
 use remit_abi::{ClockReply, ClockRequest, Fault, Reply, Request, WaitId, WaitRequest};
 use wasmtime::{Result, component::Resource};
 
-/// A handle on something to wait for.
-#[derive(Clone, Copy, Debug)]
-pub struct PollableRow(pub(crate) WaitId);
-
 impl Guest {
-    async fn wait(&self, ids: Box<[WaitId]>) -> Result<Box<[u32]>> {
+    async fn wait(&mut self, ids: Box<[WaitId]>) -> Result<Box<[u32]>> {
         let count = ids.len();
         match self.call_waiting(Request::Wait(WaitRequest::Any { ids })).await? {
             Reply::Ready(ready) if !ready.is_empty() && ready.iter().all(|&index| (index as usize) < count) => {

@@ -14,7 +14,8 @@ impl Guest {
         // WASI gives this no error, and a shorter answer would be taken for a full one.
         let length = u32::try_from(length).ok().filter(|&length| length <= RANDOM_BYTES_MAX).ok_or_else(|| {
             wasmtime::Error::new(Halt(Fault::Limit(
-                format!("one call draws at most {RANDOM_BYTES_MAX} random bytes, not {length}: draw them in parts").into(),
+                format!("one call draws at most {RANDOM_BYTES_MAX} random bytes, not {length}: draw them in parts")
+                    .into(),
             )))
         })?;
         match self.call(&Request::Random(RandomRequest::Bytes { length }))? {

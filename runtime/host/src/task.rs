@@ -3,7 +3,7 @@
 use crate::{
     bindings::remit::kernel::{task, types},
     guest::{Guest, dead, mismatch},
-    value::ValueRow,
+    row::ValueRow,
 };
 use remit_abi::{EmitError, Failure, GuestEvent, Outcome, Reply, Request, Role, Start, Status, TaskRequest};
 use wasmtime::Result;

@@ -3,13 +3,10 @@
 use crate::{
     bindings::remit::kernel::{types, value},
     guest::{Guest, dead, mismatch},
+    row::ValueRow,
 };
-use remit_abi::{Content, Integrity, Reply, Request, ValueError, ValueId, ValueInfo, ValueReply, ValueRequest};
+use remit_abi::{Content, Integrity, Reply, Request, ValueError, ValueInfo, ValueReply, ValueRequest};
 use wasmtime::{Result, component::Resource};
-
-/// A handle on a value.
-#[derive(Clone, Copy, Debug)]
-pub struct ValueRow(pub(crate) ValueId);
 
 impl Guest {
     fn call_value(&self, request: ValueRequest) -> Result<std::result::Result<ValueReply, ValueError>> {

@@ -60,6 +60,8 @@ pub enum LoadError {
     #[error("the engine's threads cannot be started: {0}; raise the limit on threads")]
     Thread(String),
     /// The engine's thread ended while it loaded.
-    #[error("the engine's thread ended while it loaded: {0}; this is a defect of Remit, report it with the file's name")]
+    #[error(
+        "the engine's thread ended while it loaded: {0}; this is a defect of Remit, report it with the file's name"
+    )]
     Crashed(String),
 }

@@ -15,14 +15,14 @@
 //!
 //! Limits: the llama family in f32 on the CPU. The [`model`] module says how fast that is and what bounds it.
 
-//ENGINE
-//ERR
+pub mod engine;
+mod error;
 pub mod gguf;
-//MODEL
+pub mod model;
 pub mod sampler;
 pub mod stop;
 pub mod template;
 pub mod tokenizer;
 
-//E1 pub use engine::{Limits, LocalEngine, ModelFile};
-//E2 pub use error::LoadError;
+pub use engine::{Limits, LocalEngine, ModelFile};
+pub use error::LoadError;

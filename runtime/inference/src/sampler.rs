@@ -100,8 +100,8 @@ fn pick(weights: impl Iterator<Item = (usize, f64)>, target: f64) -> u32 {
     last
 }
 
-/// The fewest ids, likeliest first, whose weights reach `share`. The vocabulary is sorted only as far as needed: most of
-/// the probability lies on a few tokens.
+/// The fewest ids, likeliest first, whose weights reach `share`. The vocabulary is sorted only as far as needed: most
+/// of the probability lies on a few tokens.
 fn nucleus(weights: &[f64], share: f64) -> Vec<usize> {
     let falling = |a: &usize, b: &usize| weights[*b].total_cmp(&weights[*a]).then(a.cmp(b));
     let mut ids: Vec<usize> = (0..weights.len()).collect();
@@ -196,7 +196,8 @@ mod tests {
     #[test]
     fn the_nucleus_leaves_the_tail_out() {
         let logits = [1f32.ln(), 2f32.ln(), 3f32.ln(), 4f32.ln()];
-        let drawn = |top_p| counts(Sampler::new(1.0, top_p, 3), &logits, 4_000).iter().map(|count| *count > 0).collect();
+        let drawn =
+            |top_p| counts(Sampler::new(1.0, top_p, 3), &logits, 4_000).iter().map(|count| *count > 0).collect();
         let expect = |expect: [bool; 4], got: Vec<bool>| assert_eq!(got, expect);
         expect([false, false, false, true], drawn(0.0));
         expect([false, false, true, true], drawn(0.6));

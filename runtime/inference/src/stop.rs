@@ -9,6 +9,7 @@
 pub struct StopMatcher {
     automata: Vec<Automaton>,
     held: String,
+    stopped: bool,
 }
 
 /// What a piece of text came to.
@@ -56,11 +57,14 @@ impl StopMatcher {
     /// A matcher of these; empty ones are left out.
     pub fn new<S: AsRef<str>>(stops: &[S]) -> Self {
         let stops = stops.iter().map(AsRef::as_ref).filter(|stop| !stop.is_empty());
-        Self { automata: stops.map(Automaton::new).collect(), held: String::new() }
+        Self { automata: stops.map(Automaton::new).collect(), held: String::new(), stopped: false }
     }
 
-    /// Adds text and returns what may be given out.
+    /// Adds text and returns what may be given out: behind a stop string, nothing.
     pub fn push(&mut self, text: &str) -> Matched {
+        if self.stopped {
+            return Matched { text: String::new(), stopped: true };
+        }
         let start = self.held.len();
         self.held.push_str(text);
         for (index, byte) in text.bytes().enumerate() {
@@ -71,6 +75,7 @@ impl StopMatcher {
                 }
             }
             if complete > 0 {
+                self.stopped = true;
                 let mut text = std::mem::take(&mut self.held);
                 text.truncate(start + index + 1 - complete);
                 return Matched { text, stopped: true };
@@ -132,9 +137,20 @@ mod tests {
         assert_eq!(matcher.push("b").text, "\nb");
     }
 
+    #[test]
+    fn gives_out_nothing_behind_a_stop() {
+        let mut matcher = StopMatcher::new(&["b"]);
+        assert_eq!(matcher.push("ab"), Matched { text: "a".to_owned(), stopped: true });
+        assert_eq!(matcher.push("c"), Matched { text: String::new(), stopped: true });
+        assert_eq!(matcher.finish(), "");
+    }
+
     proptest! {
         #[test]
-        fn pieces_do_not_matter(stops in prop::collection::vec("[aé]{1,4}", 0..3), pieces in prop::collection::vec("[aéb]{0,4}", 0..8)) {
+        fn pieces_do_not_matter(
+            stops in prop::collection::vec("[aé]{1,4}", 0..3),
+            pieces in prop::collection::vec("[aéb]{0,4}", 0..8),
+        ) {
             let stops: Vec<&str> = stops.iter().map(String::as_str).collect();
             let pieces: Vec<&str> = pieces.iter().map(String::as_str).collect();
             let whole = pieces.concat();

@@ -1,11 +1,12 @@
 //! The chat template: how a model's family writes a conversation.
 //!
-//! Templates are Jinja2 in the environment that Hugging Face's `transformers` gives them (`apply_chat_template`): blocks are
-//! trimmed, Python's string methods exist, and the variables are `messages`, `add_generation_prompt`, `bos_token`,
-//! `eos_token` and the function `raise_exception`. A template comes with a model file, so it is untrusted.
+//! Templates are Jinja2 in the environment that Hugging Face's `transformers` gives them (`apply_chat_template`):
+//! blocks are trimmed, Python's string methods exist, and the variables are `messages`, `add_generation_prompt`,
+//! `bos_token`, `eos_token` and the function `raise_exception`. A template comes with a model file, so it is untrusted.
 //!
-//! Limits: [`FUEL`] instructions, [`RECURSION_MAX`], [`OUTPUT_BYTES_MAX`] of output. No files, no other templates, no clock:
-//! `strftime_now` does not exist, so the same conversation is the same prompt tomorrow. A string that a template builds
+//! Limits: [`FUEL`] instructions, [`RECURSION_MAX`], [`OUTPUT_BYTES_MAX`] of output. No files, no other templates, no
+//! clock: `strftime_now` does not exist, so the same conversation is the same prompt tomorrow. `tojson` puts no space
+//! behind commas and colons, where `transformers` puts one. A string that a template builds
 //! inside an expression and does not write out is bounded by the fuel alone.
 
 use minijinja::{Environment, Error, ErrorKind, Value, context};
@@ -92,7 +93,7 @@ impl ChatTemplate {
         };
         let template = self.environment.get_template(NAME).map_err(|error| TemplateError::Render(sentence(&error)))?;
         let mut out = Bounded { bytes: Vec::new(), exceeded: false };
-        let rendered = template.render_to_write(variables, &mut out).map(drop);
+        let rendered = template.render_captured_to(variables, &mut out).map(drop);
         if out.exceeded {
             return Err(TemplateError::Output);
         }
@@ -149,11 +150,17 @@ mod tests {
 
     #[test]
     fn renders_as_transformers_does() {
-        check("{{ bos_token }}{% for m in messages %}[{{ m['role'] }}]{{ m.content.strip() }}\n{% endfor %}", "<s>[system]Be brief.\n[user]Hi.\n");
+        check(
+            "{{ bos_token }}{% for m in messages %}[{{ m['role'] }}]{{ m.content.strip() }}\n{% endfor %}",
+            "<s>[system]Be brief.\n[user]Hi.\n",
+        );
         check("  {% if add_generation_prompt %}\nyes\n  {% endif %}\n", "yes\n");
         check("{{ messages | length }}{{ messages[0].role == 'system' }}", "2True");
-        check("{{ messages[1] | tojson }}", r#"{"content": " Hi. ", "role": "user"}"#);
-        check("{% set ns = namespace(n=0) %}{% for m in messages %}{% set ns.n = ns.n + 1 %}{% endfor %}{{ ns.n }}", "2");
+        check("{{ messages[1] | tojson }}", r#"{"role":"user","content":" Hi. "}"#);
+        check(
+            "{% set ns = namespace(n=0) %}{% for m in messages %}{% set ns.n = ns.n + 1 %}{% endfor %}{{ ns.n }}",
+            "2",
+        );
     }
 
     #[test]
@@ -161,7 +168,10 @@ mod tests {
         check("{{ raise_exception('Roles must alternate.') }}", "Roles must alternate. (line 1)");
         check("{% for %}", "does not compile: ");
         check("{{ messages.absent.deeper }}", "undefined");
-        check("{% for a in range(9999) %}{% for b in range(9999) %}{{ '' }}{% endfor %}{% endfor %}", "more than 5000000 steps");
+        check(
+            "{% for a in range(9999) %}{% for b in range(9999) %}{{ '' }}{% endfor %}{% endfor %}",
+            "more than 5000000 steps",
+        );
         check("{% for a in range(9999) %}{{ 'x' * 1000 }}{% endfor %}", "writes more than 4194304 bytes");
         check("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "recursion");
         check("{% include 'other' %}", "other");

@@ -87,15 +87,25 @@ impl Bill {
         Ok(())
     }
 
-    /// Gives back the price of fuel that was bought and not used.
-    pub(crate) fn return_unused_fuel(&self, used: Fuel) {
+    /// Makes what was paid for fuel exactly the price of what was used. More can be used than was bought where one
+    /// instruction works on many bytes: that is paid as far as the account goes.
+    pub(crate) fn settle_fuel(&self, used: Fuel) {
         let mut ledger = self.ledger.lock();
-        let unused = Fuel(ledger.fuel.0.saturating_sub(used.0));
-        let price = self.prices.fuel(unused).min(ledger.paid);
-        if self.accounts.lock().refund(self.account, price).is_ok() {
-            ledger.fuel = Fuel(ledger.fuel.0.saturating_sub(unused.0));
-            ledger.paid = ledger.paid.saturating_sub(price);
+        let (bought_for, used_for) = (self.prices.fuel(ledger.fuel), self.prices.fuel(used));
+        let mut accounts = self.accounts.lock();
+        if used_for <= bought_for {
+            let unused = bought_for.saturating_sub(used_for).min(ledger.paid);
+            if accounts.refund(self.account, unused).is_ok() {
+                ledger.paid = ledger.paid.saturating_sub(unused);
+            }
+        } else {
+            let remaining = accounts.remaining(self.account).unwrap_or_default();
+            let missing = used_for.saturating_sub(bought_for).min(remaining);
+            if accounts.charge(self.account, missing).is_ok() {
+                ledger.paid = ledger.paid.saturating_add(missing);
+            }
         }
+        ledger.fuel = used;
     }
 
     /// Closes the account: what is left goes back to where it came from.

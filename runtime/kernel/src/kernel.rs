@@ -14,8 +14,8 @@ use crate::{
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use remit_abi::{
-    AccountId, Event, Exit, Failure, Fault, Fuel, Input, Label, Outcome, Pid, Role, Start, Status, TagSet, TenantId,
-    Tokens, ValueError, limits,
+    AccountId, Event, Exit, Failure, Fault, Input, Label, Outcome, Pid, Role, Start, Status, TagSet, TenantId, Tokens,
+    ValueError, limits,
 };
 use remit_authority::{AccountError, Accounts, Arena, GrantKind, GrantLimits, Grants, PriceList};
 use std::{future::Future, sync::Arc};
@@ -204,6 +204,11 @@ impl Kernel {
         self.shared.accounts.lock().deposit(amount)
     }
 
+    /// Closes a root account and takes what it holds out of the tree: a deposit, undone. A closed account holds nothing.
+    pub fn withdraw(&self, account: AccountId) -> Tokens {
+        self.shared.accounts.lock().close(account).unwrap_or_default()
+    }
+
     /// What an account can spend.
     ///
     /// # Errors
@@ -306,8 +311,8 @@ impl Reaper {
         };
         let mut process = process.lock();
         process.generations = Arena::default();
-        if let Some(Fuel(used)) = exit.fuel {
-            process.bill.return_unused_fuel(Fuel(used));
+        if let Some(used) = exit.fuel {
+            process.bill.settle_fuel(used);
         }
         {
             let mut grants = self.shared.grants.lock();

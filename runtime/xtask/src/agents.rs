@@ -1,4 +1,5 @@
-//! The guests: every package of `agents/`, and every example of the test programs, as components.
+//! The guests: every package of `agents/`, and every test program, as components. A test program is an example of the
+//! package of test programs, or a text in its folder `wat` for what no honest compiler makes.
 //!
 //! What comes out, below cargo's target folder:
 //!
@@ -71,15 +72,11 @@ pub(crate) fn build(environment: &Environment) -> Result<Guests> {
     for agent in &workspace.agents {
         package(agent, &artifacts, &guests.agents.join(&agent.name))?;
     }
-    for name in &workspace.programs {
-        let module = module_of(&artifacts, |artifact| artifact.target == *name)
-            .with_context(|| format!("the test program {name} was not built as a module"))?;
-        component::make(module, &guests.programs.join(format!("{name}.wasm")))?;
-    }
+    let programs = make_programs(workspace, &artifacts, &guests.programs)?;
     remove_others(&guests.agents, &workspace.agents.iter().map(|agent| agent.name.clone().into()).collect())?;
-    remove_others(&guests.programs, &workspace.programs.iter().map(|name| format!("{name}.wasm").into()).collect())?;
+    remove_others(&guests.programs, &programs)?;
     let took = progress::duration(started.elapsed());
-    let (agents, programs) = (workspace.agents.len(), workspace.programs.len());
+    let (agents, programs) = (workspace.agents.len(), programs.len());
     progress::already("guests", &format!("{agents} agents and {programs} test programs ({took})"));
     Ok(guests)
 }
@@ -102,7 +99,7 @@ fn compile(workspace: &Workspace, compiler: &GuestCompiler, folder: &Path) -> Re
         .args(["build", "--target", GUEST_TARGET, "--profile", "guest", "--lib", "--examples", "--target-dir"])
         .arg(folder)
         .args(workspace.guest_packages())
-        .env("CARGO_ENCODED_RUSTFLAGS", flags(workspace))
+        .env("CARGO_ENCODED_RUSTFLAGS", flags(workspace, compiler))
         .env_remove("RUSTFLAGS")
         .env_remove("RUSTC_WORKSPACE_WRAPPER");
     compiler.apply(&mut cargo);
@@ -110,10 +107,11 @@ fn compile(workspace: &Workspace, compiler: &GuestCompiler, folder: &Path) -> Re
 }
 
 /// No folder of this machine enters a guest's bytes.
-fn flags(workspace: &Workspace) -> OsString {
+fn flags(workspace: &Workspace, compiler: &GuestCompiler) -> OsString {
     let mut flags = OsString::new();
-    let sources = workspace.registries.iter().map(|folder| (folder, "/cargo"));
-    for (folder, name) in sources.chain([(&workspace.root, "/remit")]) {
+    let registries = workspace.registries.iter().map(|folder| (folder, "/cargo"));
+    let std_source = compiler.std_source.iter().map(|folder| (folder, "/rust"));
+    for (folder, name) in registries.chain(std_source).chain([(&workspace.root, "/remit")]) {
         if !flags.is_empty() {
             flags.push("\x1f");
         }
@@ -138,6 +136,27 @@ fn package(agent: &Agent, artifacts: &[Artifact], place: &Path) -> Result<()> {
     make_folder(place)?;
     component::make(module, &place.join(format!("{}.wasm", agent.name)))?;
     write_file(&place.join("remit.toml"), &text).map(drop)
+}
+
+/// Writes the test programs and gives back the names of their files.
+fn make_programs(workspace: &Workspace, artifacts: &[Artifact], place: &Path) -> Result<BTreeSet<OsString>> {
+    let mut names = BTreeSet::new();
+    for name in &workspace.programs {
+        let module = module_of(artifacts, |artifact| artifact.target == *name)
+            .with_context(|| format!("the test program {name} was not built as a module"))?;
+        let file = format!("{name}.wasm");
+        component::make(module, &place.join(&file))?;
+        names.insert(file.into());
+    }
+    for entry in fs::read_dir(workspace.programs_folder.join("wat")).into_iter().flatten().flatten() {
+        let source = entry.path();
+        let file = Path::new(&entry.file_name()).with_extension("wasm");
+        component::assemble(&source, &place.join(&file))?;
+        if !names.insert(file.into_os_string()) {
+            bail!("there are two test programs of the name of {}: rename one", source.display());
+        }
+    }
+    Ok(names)
 }
 
 fn module_of(artifacts: &[Artifact], wanted: impl Fn(&Artifact) -> bool) -> Option<&PathBuf> {

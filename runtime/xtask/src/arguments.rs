@@ -56,8 +56,9 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Task> {
         ["demo"] => Task::Demo,
         ["doctor"] => Task::Doctor,
         ["lint"] => Task::Lint,
-        [command @ ("test" | "agents" | "bench" | "demo" | "doctor" | "lint"), .., surplus] => {
-            bail!("`{command}` does not take `{surplus}`: arguments for `cargo test` go behind `--`")
+        ["test", surplus, ..] => bail!("`test` does not take `{surplus}`: put what is for `cargo test` behind `--`"),
+        [command @ ("agents" | "bench" | "demo" | "doctor" | "lint"), .., surplus] => {
+            bail!("`{command}` does not take `{surplus}`")
         }
         [unknown, ..] => bail!("there is no command `{unknown}`"),
         [] => Task::Help,

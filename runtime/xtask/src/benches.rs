@@ -7,26 +7,14 @@ use std::{fs, path::Path};
 
 /// A benchmark that there is.
 struct Bench {
+    /// The name of cargo's bench target, one of its kind in the workspace.
     name: &'static str,
-    package: &'static str,
-    /// The name of cargo's bench target.
-    target: &'static str,
     what: &'static str,
 }
 
 const BENCHES: &[Bench] = &[
-    Bench {
-        name: "spawn",
-        package: "remit-tests",
-        target: "spawn",
-        what: "the life of a process, next to raw wasmtime",
-    },
-    Bench {
-        name: "decode",
-        package: "remit-inference",
-        target: "decode",
-        what: "tokens per second, next to the memory's limit",
-    },
+    Bench { name: "spawn", what: "the life of a process, next to raw wasmtime" },
+    Bench { name: "decode", what: "tokens per second, next to the memory's limit" },
 ];
 
 /// `cargo xtask bench NAME`.
@@ -49,9 +37,8 @@ pub(crate) fn command(name: &str) -> Result<()> {
         fs::remove_file(&out).with_context(|| format!("cannot remove the earlier {}", out.display()))?;
     }
     let mut cargo = environment.cargo();
-    cargo
-        .args(["bench", "--profile", "dev", "--package", bench.package, "--bench", bench.target])
-        .env("REMIT_BENCH_OUT", &out);
+    // Of the whole workspace, with the features that everything else was built with: nothing is built twice.
+    cargo.args(["bench", "--profile", "dev", "--workspace", "--bench", bench.name]).env("REMIT_BENCH_OUT", &out);
     prepared.apply(&environment, &mut cargo);
     command::run(&mut cargo, &format!("the bench {}", bench.name))?;
     check_numbers(&out)?;

@@ -1,4 +1,4 @@
-//! From a core module to a component.
+//! From a core module, or from text, to a component.
 
 use crate::data_folder::write_file;
 use anyhow::{Context as _, Result};
@@ -19,6 +19,16 @@ pub(crate) fn make(module: &Path, place: &Path) -> Result<()> {
         )
     })?;
     write_file(place, &component).map(drop)
+}
+
+/// The module or component that is written as text in `source`, as the file `place`, right or wrong as it may be.
+///
+/// # Errors
+///
+/// The text is not WebAssembly's, or a file cannot be written.
+pub(crate) fn assemble(source: &Path, place: &Path) -> Result<()> {
+    let binary = wat::parse_file(source).with_context(|| format!("{} is no WebAssembly text", source.display()))?;
+    write_file(place, &binary).map(drop)
 }
 
 fn encode(module: &[u8]) -> Result<Vec<u8>> {

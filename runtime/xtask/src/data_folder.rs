@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// `$REMIT_HOME`, else the platform's data folder for `remit`.
+/// `$REMIT_HOME`, else `remit` in the platform's folder for data: the same that `remit` itself takes.
 pub(crate) struct DataFolder {
     root: PathBuf,
 }
@@ -30,8 +30,8 @@ impl DataFolder {
     pub(crate) fn find() -> Result<Self> {
         let root = match std::env::var_os("REMIT_HOME").filter(|value| !value.is_empty()) {
             Some(home) => PathBuf::from(home),
-            None => match directories::ProjectDirs::from("", "", "remit") {
-                Some(folders) => folders.data_dir().to_owned(),
+            None => match directories::BaseDirs::new() {
+                Some(folders) => folders.data_dir().join("remit"),
                 None => {
                     bail!("no data folder: this user has no home folder; set REMIT_HOME to a folder for Remit's data")
                 }

@@ -14,10 +14,11 @@ use std::{
     time::Instant,
 };
 
-/// What to build for the demo: the command line, and nothing of the tests.
-const COMMAND_LINE: &[&str] = &["--package", "remit-cli"];
+/// What to build for the demo: all programs, and nothing of the tests. With `--package remit-cli` alone, cargo would
+/// choose fewer features of shared crates, and `cargo xtask test` would build wasmtime a second time.
+const PROGRAMS: &[&str] = &["--workspace", "--bins"];
 
-/// How an act has to end, as the exit codes of `remit run` say it (`remit run --help` lists them).
+/// How an act has to end, as the exit codes of `remit` say it (`remit --help` lists them).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Ending {
     Success,
@@ -31,8 +32,8 @@ impl Ending {
     fn exit_code(self) -> i32 {
         match self {
             Ending::Success => 0,
-            Ending::Refused => 4,
-            Ending::OutOfBudget => 5,
+            Ending::OutOfBudget => 4,
+            Ending::Refused => 5,
         }
     }
 }
@@ -101,7 +102,7 @@ const ACTS: &[Act] = &[
 pub(crate) fn command() -> Result<()> {
     let started = Instant::now();
     let mut environment = Environment::open()?;
-    let prepared = environment.prepare(COMMAND_LINE)?;
+    let prepared = environment.prepare(PROGRAMS)?;
     installation::install(&environment.data, &prepared.agent_folders()?)?;
     let set_up = progress::duration(started.elapsed());
     let shown_from = Instant::now();

@@ -46,6 +46,8 @@ pub(crate) struct GuestCompiler {
     pub(crate) description: String,
     /// Equal text, equal output for equal source.
     pub(crate) identity: String,
+    /// A folder whose name the compiler puts into what it builds, where rustup has installed std's source.
+    pub(crate) std_source: Option<PathBuf>,
     /// None: the host's.
     rustc: Option<PathBuf>,
     /// None: the compiler's own choice.
@@ -129,6 +131,7 @@ impl GuestCompiler {
         GuestCompiler {
             description: format!("rustc {}, which has {GUEST_TARGET}", host.release),
             identity: host.verbose.clone(),
+            std_source: Some(host.std_source()),
             rustc: None,
             linker: None,
         }
@@ -141,6 +144,7 @@ impl GuestCompiler {
         Some(GuestCompiler {
             description: format!("rustc {release} from Debian's packages, in {}", folder.display()),
             identity: stamp,
+            std_source: None,
             rustc: Some(folder.join("bin/rustc")),
             linker: Some(linker(folder, host)?),
         })
@@ -177,7 +181,7 @@ fn add_with_rustup() -> Result<()> {
     }
     let step = Step::start(NAME, &format!("rustup adds {GUEST_TARGET} to this toolchain"));
     let mut rustup = command::new("rustup");
-    rustup.args(["target", "add", GUEST_TARGET]);
+    rustup.args(["target", "add", GUEST_TARGET]).env("RUST_BACKTRACE", "0");
     let added = command::output_within(&mut rustup, &format!("`rustup target add {GUEST_TARGET}`"), RUSTUP_TIME_MAX);
     step.done(if added.is_ok() { "rustup added it" } else { "rustup could not; trying the next way" });
     added.map(drop)

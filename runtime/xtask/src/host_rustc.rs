@@ -12,7 +12,8 @@ pub(crate) struct HostRustc {
     /// All of `rustc -vV`: equal text, equal compiler.
     pub(crate) verbose: String,
     pub(crate) release: String,
-    triple: String,
+    /// The platform that it builds for unless it is told otherwise.
+    pub(crate) triple: String,
     sysroot: PathBuf,
 }
 
@@ -39,6 +40,11 @@ impl HostRustc {
     /// Has it the guests' standard library?
     pub(crate) fn has_guest_target(&self) -> bool {
         has_standard_library(&self.sysroot.join("lib/rustlib").join(GUEST_TARGET))
+    }
+
+    /// Where the source of its standard library is, if anywhere.
+    pub(crate) fn std_source(&self) -> PathBuf {
+        self.sysroot.join("lib/rustlib/src/rust")
     }
 
     /// The linker for WebAssembly that comes with rustup's toolchains.

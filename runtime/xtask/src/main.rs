@@ -43,7 +43,7 @@ fn main() -> ExitCode {
     let task = match arguments::parse(std::env::args().skip(1)) {
         Ok(task) => task,
         Err(error) => {
-            eprintln!("error: {error}\n\n{}", arguments::HELP);
+            eprintln!("error: {error}; `cargo xtask --help` lists what there is");
             return ExitCode::from(EXIT_USAGE);
         }
     };

@@ -1,6 +1,9 @@
 //! The workspace as cargo describes it: what there is to build, and where it goes.
 
-use crate::command;
+use crate::{
+    command,
+    host_rustc::{GUEST_TARGET, HostRustc},
+};
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 use std::{
@@ -21,8 +24,10 @@ pub(crate) struct Workspace {
     /// Cargo's target folder.
     pub(crate) target: PathBuf,
     pub(crate) agents: Vec<Agent>,
-    /// The names of the test programs.
+    /// The names of the test programs that are written in Rust.
     pub(crate) programs: Vec<String>,
+    /// The package of the test programs.
+    pub(crate) programs_folder: PathBuf,
     /// The folders that hold the sources of other people's crates.
     pub(crate) registries: BTreeSet<PathBuf>,
     pub(crate) needs_protoc: bool,
@@ -45,8 +50,11 @@ impl Workspace {
     /// A manifest is wrong, or dependencies cannot be fetched.
     pub(crate) fn open() -> Result<Self> {
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let host = HostRustc::find()?;
         let mut cargo = command::cargo();
         cargo.args(["metadata", "--format-version", "1", "--manifest-path"]).arg(here.join("Cargo.toml"));
+        // What only other platforms need is not fetched.
+        cargo.args(["--filter-platform", &host.triple, "--filter-platform", GUEST_TARGET]);
         let text = command::output(&mut cargo, "reading the workspace with `cargo metadata`")?;
         let metadata: Value =
             serde_json::from_str(&text).context("`cargo metadata` wrote no JSON; is this cargo too old?")?;
@@ -61,6 +69,7 @@ impl Workspace {
             target: PathBuf::from(metadata["target_directory"].as_str()?),
             agents: Vec::new(),
             programs: Vec::new(),
+            programs_folder: PathBuf::new(),
             registries: BTreeSet::new(),
             needs_protoc: false,
             rust_version: String::new(),
@@ -76,6 +85,7 @@ impl Workspace {
                 workspace.agents.push(Agent { name: name.to_owned(), folder: folder.to_owned() });
             } else if name == TEST_PROGRAMS {
                 workspace.programs = examples(package);
+                workspace.programs_folder = folder.to_owned();
             } else if name == env!("CARGO_PKG_NAME") {
                 workspace.rust_version = package["rust_version"].as_str()?.to_owned();
             }
@@ -132,6 +142,7 @@ mod unit_tests {
             target: "/t".into(),
             agents: vec![Agent { name: "assistant".to_owned(), folder: "/w/agents/assistant".into() }],
             programs: vec!["echo".to_owned(), "spin".to_owned()],
+            programs_folder: "/w/tests/programs".into(),
             registries: [PathBuf::from("/c/registry/src/x-1")].into(),
             needs_protoc: true,
             rust_version: "1.95".to_owned(),

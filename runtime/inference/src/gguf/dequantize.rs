@@ -1,7 +1,8 @@
 //! From a tensor's stored blocks to f32.
 //!
-//! Source: `ggml-quants.c` (`dequantize_row_*`) of the ggml repository; multiplication and addition are rounded apart, as
-//! there, so that the numbers are the same bit for bit. Each function takes whole blocks and as many outputs as those hold.
+//! Source: `ggml-quants.c` (`dequantize_row_*`) of the ggml repository; multiplication and addition are rounded apart,
+//! as there, so that the numbers are the same bit for bit. Each function takes whole blocks and as many outputs as
+//! those hold.
 
 use super::{GgufError, TensorInfo};
 use half::f16 as Half;
@@ -10,10 +11,8 @@ pub(super) type Dequantize = fn(blocks: &[u8], out: &mut [f32]);
 
 /// Appends the numbers of a tensor whose `blocks` were checked against its shape.
 pub(super) fn append(name: &str, info: &TensorInfo, blocks: &[u8], out: &mut Vec<f32>) -> Result<(), GgufError> {
-    let read = info
-        .kind
-        .reader()
-        .ok_or_else(|| GgufError::Unsupported { name: name.to_owned(), kind: info.kind.name() })?;
+    let read =
+        info.kind.reader().ok_or_else(|| GgufError::Unsupported { name: name.to_owned(), kind: info.kind.name() })?;
     let start = out.len();
     out.resize(start + info.elements(), 0.0);
     read(blocks, &mut out[start..]);

@@ -25,7 +25,9 @@ pub enum GgufError {
     #[error("the file does not begin with GGUF, so it is not a GGUF model; choose a .gguf file, or download it again")]
     NotGguf,
     /// A version that this reader does not know.
-    #[error("the file is GGUF version {version} and versions 2 and 3 are supported; convert it with a current converter")]
+    #[error(
+        "the file is GGUF version {version} and versions 2 and 3 are supported; convert it with a current converter"
+    )]
     Version {
         /// As the file states it.
         version: u32,
@@ -34,7 +36,9 @@ pub enum GgufError {
     #[error("the GGUF file is big-endian and only little-endian files are supported; convert it")]
     BigEndian,
     /// The file ends inside something.
-    #[error("the GGUF file ends within {what} (at byte {offset} of {length}): it is cut short or corrupt; download it again")]
+    #[error(
+        "the GGUF file ends within {what} (at byte {offset} of {length}): it is cut short or corrupt; download it again"
+    )]
     Truncated {
         /// Inside what.
         what: &'static str,
@@ -54,7 +58,9 @@ pub enum GgufError {
         limit: u64,
     },
     /// A string above the limit.
-    #[error("{what} at byte {offset} of the GGUF file has {bytes} bytes and at most {limit} are accepted; download it again")]
+    #[error(
+        "{what} at byte {offset} of the GGUF file has {bytes} bytes and at most {limit} are accepted; download it again"
+    )]
     TooLong {
         /// Which string.
         what: &'static str,
@@ -154,7 +160,9 @@ pub enum GgufError {
         name: String,
     },
     /// A weight that is not a number.
-    #[error("number {index} of the tensor {name} is infinite or not a number: the GGUF file is damaged; download it again")]
+    #[error(
+        "number {index} of the tensor {name} is infinite or not a number: the GGUF file is damaged; download it again"
+    )]
     NotFinite {
         /// Which tensor.
         name: String,

@@ -24,21 +24,8 @@ pub enum ValueType {
 
 use ValueType as V;
 
-const VALUE_TYPES: [V; 13] = [
-    V::U8,
-    V::I8,
-    V::U16,
-    V::I16,
-    V::U32,
-    V::I32,
-    V::F32,
-    V::Bool,
-    V::String,
-    V::Array,
-    V::U64,
-    V::I64,
-    V::F64,
-];
+const VALUE_TYPES: [V; 13] =
+    [V::U8, V::I8, V::U16, V::I16, V::U32, V::I32, V::F32, V::Bool, V::String, V::Array, V::U64, V::I64, V::F64];
 
 impl ValueType {
     fn from_id(id: u32) -> Option<Self> {

@@ -11,14 +11,14 @@
 //!
 //! Principles:
 //!
-//! - A number of the file is an allegation. It is compared with what is left of the file before anything is allocated or
-//!   multiplied with it, so that what parsing allocates is proportional to the file at most.
+//! - A number of the file is an allegation. It is compared with what is left of the file before anything is allocated
+//!   or multiplied with it, so that what parsing allocates is proportional to the file at most.
 //! - Values stay where they are: an entry is a key, a type and an offset, and a getter decodes it. Parsing still walks
 //!   over every value, so what a getter finds is inside the file.
 //! - Each error is one sentence that names the place, the reason and the way out.
 //!
-//! Limits: [`ENTRIES_MAX`], [`KEY_BYTES_MAX`], [`ARRAY_DEPTH_MAX`], [`TENSOR_NAME_BYTES_MAX`], [`DIMENSIONS_MAX`]; one file
-//! (no splits); little-endian files.
+//! Limits: [`ENTRIES_MAX`], [`KEY_BYTES_MAX`], [`ARRAY_DEPTH_MAX`], [`TENSOR_NAME_BYTES_MAX`], [`DIMENSIONS_MAX`]; one
+//! file (no splits); little-endian files.
 
 mod cursor;
 mod dequantize;
@@ -97,10 +97,10 @@ impl Gguf {
             return Err(GgufError::NotAFile { path: path.to_owned() });
         }
         #[allow(unsafe_code, reason = "reading a model of gigabytes into memory first would double its memory")]
-        // SAFETY: the map is only read. The model registry writes a file once, under another name, and renames it: nobody
-        // changes it in place. Should somebody do so nevertheless, the bytes are still only read as plain integers, through
-        // checks that use each number once; a file cut short meanwhile ends the process with SIGBUS. The map lives only
-        // while a model loads.
+        // SAFETY: the map is only read. The model registry writes a file once, under another name, and renames it:
+        // nobody changes it in place. Should somebody do so nevertheless, the bytes are still only read as plain
+        // integers, through checks that use each number once; a file cut short meanwhile ends the process with SIGBUS.
+        // The map lives only while a model loads.
         let map = unsafe { memmap2::Mmap::map(&file) }.map_err(failed)?;
         Self::parse(Box::new(map))
     }

@@ -99,6 +99,11 @@ pub(crate) const TEMPLATE: &str = "{% for m in messages %}<|start|>{{ m.role }}\
 
 /// A tokenizer's metadata over [`vocabulary`].
 pub(crate) fn with_tokenizer(writer: Writer) -> Writer {
+    with_template(writer, TEMPLATE)
+}
+
+/// The same with another template.
+pub(crate) fn with_template(writer: Writer, template: &str) -> Writer {
     let (tokens, merges) = vocabulary();
     let kinds = (0..tokens.len()).map(|id| if id < 258 { 1i32 } else { 3 }.to_le_bytes().to_vec());
     writer
@@ -110,7 +115,7 @@ pub(crate) fn with_tokenizer(writer: Writer) -> Writer {
         .u32("tokenizer.ggml.bos_token_id", 260)
         .u32("tokenizer.ggml.eos_token_id", END)
         .bool("tokenizer.ggml.add_bos_token", false)
-        .str("tokenizer.chat_template", TEMPLATE)
+        .str("tokenizer.chat_template", template)
 }
 
 /// Deterministic numbers in [-1, 1).
@@ -125,6 +130,11 @@ fn floats(seed: u64, count: usize, scale: f32, shift: f32) -> Vec<u8> {
 
 /// A llama of two layers, 32 wide, four heads on two, with random weights and the vocabulary above.
 pub(crate) fn model() -> Writer {
+    model_with(0.0)
+}
+
+/// The same, with a number added to the output norm.
+pub(crate) fn model_with(shift: f32) -> Writer {
     let mut writer = with_tokenizer(Writer::new())
         .str("general.architecture", "llama")
         .u32("llama.block_count", 2)
@@ -143,7 +153,7 @@ pub(crate) fn model() -> Writer {
         writer.tensor(name, dimensions, 0, &floats(seed, count, scale, shift))
     };
     writer = put(writer, "token_embd.weight", &[32, 261], 1.0, 0.0);
-    writer = put(writer, "output_norm.weight", &[32], 0.1, 1.0);
+    writer = put(writer, "output_norm.weight", &[32], 0.1, 1.0 + shift);
     for layer in 0..2 {
         for (name, dimensions) in [
             ("attn_q", [32, 32]),

@@ -114,7 +114,10 @@ fn refuses_hostile_metadata() {
     check(array(U32, u64::MAX), "ends within a metadata array");
     check(array(U32, u64::MAX / 4), "ends within a metadata array");
     check(array(STRING, u64::MAX), "ends within a metadata string");
-    check(of(ARRAY, &[&ARRAY.to_le_bytes()[..], &1u64.to_le_bytes()].concat().repeat(1000)), "nests arrays more than 4 deep");
+    check(
+        of(ARRAY, &[&ARRAY.to_le_bytes()[..], &1u64.to_le_bytes()].concat().repeat(1000)),
+        "nests arrays more than 4 deep",
+    );
     check(Writer::new().u32("k", 1).u32("k", 2).finish(), "the metadata key k twice");
     for alignment in [0, 3, 1 << 30] {
         check(Writer::new().u32(ALIGNMENT_KEY, alignment).finish(), "must be a power of two");
@@ -173,7 +176,10 @@ fn survives_every_flipped_bit() {
 
 proptest! {
     #[test]
-    fn survives_mutations(changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12), cut in any::<prop::sample::Index>()) {
+    fn survives_mutations(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12),
+        cut in any::<prop::sample::Index>(),
+    ) {
         let mut bytes = small();
         for (place, value) in changes {
             let place = place.index(bytes.len());
@@ -185,7 +191,11 @@ proptest! {
     }
 
     #[test]
-    fn survives_noise_behind_a_header(tensors in 0u64..4, entries in 0u64..4, noise in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn survives_noise_behind_a_header(
+        tensors in 0u64..4,
+        entries in 0u64..4,
+        noise in prop::collection::vec(any::<u8>(), 0..200),
+    ) {
         let _ = read_all([header(tensors, entries), noise].concat());
     }
 }

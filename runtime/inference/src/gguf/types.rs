@@ -1,7 +1,7 @@
 //! The table of tensor types: how each is stored, and what reads it.
 //!
-//! Source: `ggml.h` (ids) and `ggml-common.h` (block layouts) of the ggml repository. A type without a reader is known only
-//! by its size: it can be named, and the rest of its file can be read. To support one, write its function in
+//! Source: `ggml.h` (ids) and `ggml-common.h` (block layouts) of the ggml repository. A type without a reader is known
+//! only by its size: it can be named, and the rest of its file can be read. To support one, write its function in
 //! [`dequantize`](super::dequantize) and name it here.
 
 use super::dequantize::{self, Dequantize};
@@ -10,6 +10,7 @@ use super::dequantize::{self, Dequantize};
 #[derive(Clone, Copy)]
 pub struct TensorType(&'static Row);
 
+#[derive(Clone, Copy)]
 struct Row {
     id: u32,
     name: &'static str,

@@ -1,6 +1,7 @@
 //! The merges of BPE: the pair of the lowest rank first, and of equal ranks the leftmost.
 //!
-//! Symbols are a linked list and candidate pairs a heap, so that a word of n bytes takes O(n log n), however long it is.
+//! Symbols are a linked list and candidate pairs a heap, so that a word of n bytes takes O(n log n), however long it
+//! is.
 
 use super::vocabulary::Vocabulary;
 use std::{cmp::Reverse, collections::BinaryHeap};

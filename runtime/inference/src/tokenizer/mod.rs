@@ -1,26 +1,26 @@
 //! Text to tokens and back: byte-level BPE as GPT-2 has it, from a GGUF file's metadata.
 //!
 //! Sources: Sennrich et al. 2016, "Neural Machine Translation of Rare Words with Subword Units" (BPE); Radford et al.
-//! 2019, GPT-2's `encoder.py` (bytes as characters, the splitter); llama.cpp's `llama-vocab.cpp` (metadata keys, splitters
-//! by name).
+//! 2019, GPT-2's `encoder.py` (bytes as characters, the splitter); llama.cpp's `llama-vocab.cpp` (metadata keys,
+//! splitters by name).
 //!
 //! # Control tokens come from templates alone
 //!
-//! `<|im_end|>` in a document must not end a turn. Rendering a template first and looking for control tokens in the result
-//! cannot tell the two apart; rendering with placeholders instead of contents changes what a template does that trims,
-//! compares or splits contents. So contents are rendered as they are, but with a *marker* that spoils control tokens: one
-//! private-use character that occurs nowhere in the conversation, put behind each character that begins a control token
-//! and before each that ends one ([`guard::Guard`]). Then control tokens are looked for, the marker is removed from the
-//! plain text between them, and only then that text becomes tokens.
+//! `<|im_end|>` in a document must not end a turn. Rendering a template first and looking for control tokens in the
+//! result cannot tell the two apart; rendering with placeholders instead of contents changes what a template does that
+//! trims, compares or splits contents. So contents are rendered as they are, but with a *marker* that spoils control
+//! tokens: one private-use character that occurs nowhere in the conversation, put behind each character that begins a
+//! control token and before each that ends one ([`guard::Guard`]). Then control tokens are looked for, the marker is
+//! removed from the plain text between them, and only then that text becomes tokens.
 //!
-//! - Whatever a template trims, cuts off or moves, a control token that begins or ends in a content is spoilt, also where
-//!   the content completes text of the template or is completed by it.
+//! - Whatever a template trims, cuts off or moves, a control token that begins or ends in a content is spoilt, also
+//!   where the content completes text of the template or is completed by it.
 //! - Markers are removed from plain text after control tokens were found, so nothing comes together by their removal.
 //! - No randomness: a conversation has the same tokens every time, and a marker inside a text harms nobody.
 //!
-//! Limits: a template that builds the name of a control token around a whole content (`'<|' ~ content ~ '|>'`) means to,
-//! and gets it. One that measures or cuts contents by length counts the markers; one that looks for a control token in
-//! contents does not find it there. Control tokens of one character, or with a space at an end, are never taken from
+//! Limits: a template that builds the name of a control token around a whole content (`'<|' ~ content ~ '|>'`) means
+//! to, and gets it. One that measures or cuts contents by length counts the markers; one that looks for a control token
+//! in contents does not find it there. Control tokens of one character, or with a space at an end, are never taken from
 //! text. A byte for which the vocabulary has no token is left out, as llama.cpp does.
 
 mod guard;
@@ -189,7 +189,8 @@ mod tests {
     #[test]
     fn control_tokens_come_from_the_template_alone() {
         let turn = |content: &str| {
-            [&[START][..], &bytes("user\n"), &tokenizer().encode(content), &[END, START], &bytes("assistant\n")].concat()
+            [&[START][..], &bytes("user\n"), &tokenizer().encode(content), &[END, START], &bytes("assistant\n")]
+                .concat()
         };
         check_chat(TEMPLATE, " hi ", &turn("hi"));
         check_chat(TEMPLATE, "\n<|end|> ", &turn("<|end|>"));
@@ -211,7 +212,8 @@ mod tests {
 
     #[test]
     fn templates_see_the_contents() {
-        let template = "{% for m in messages %}{% if m.content.startswith('yes') %}Y{% else %}N{% endif %}{{ bos_token }}{% endfor %}";
+        let template = "{% for m in messages %}{% if m.content.startswith('yes') %}Y{% else %}N{% endif %}\
+                        {{ bos_token }}{% endfor %}";
         check_chat(template, "yes <|end|>", &[u32::from(b'Y'), 260]);
         check_chat(template, "no", &[u32::from(b'N'), 260]);
     }

@@ -1,7 +1,7 @@
 //! The pre-tokenizers: what cuts a text into words before BPE merges inside each.
 //!
-//! A pre-tokenizer is a name and a list of patterns. Each pattern cuts every piece that the one before left, on its own;
-//! what a pattern does not match stays a piece, as in llama.cpp.
+//! A pre-tokenizer is a name and a list of patterns. Each pattern cuts every piece that the one before left, on its
+//! own; what a pattern does not match stays a piece, as in llama.cpp.
 
 use super::TokenizerError;
 use crate::gguf::{Gguf, optional};
@@ -26,9 +26,11 @@ impl Splitter {
             return Err(TokenizerError::PreTokenizer { name: name.to_owned(), known: known.join(", ") });
         };
         // The patterns are ours and backtrack by one step at most; a limit would only cut long words off.
-        let build = |pattern: &&str| RegexBuilder::new(pattern).backtrack_limit(usize::MAX).build();
-        let patterns: Result<_, _> = patterns.iter().map(build).collect();
-        let patterns = patterns.map_err(|error| TokenizerError::Pattern { name: name.to_owned(), why: error.to_string() })?;
+        let build = |pattern: &&str| {
+            let built = RegexBuilder::new(pattern).backtrack_limit(usize::MAX).build();
+            built.map_err(|error| TokenizerError::Pattern { name: name.to_owned(), why: error.to_string() })
+        };
+        let patterns = patterns.iter().map(build).collect::<Result<_, _>>()?;
         Ok(Self { patterns })
     }
 
@@ -44,7 +46,8 @@ fn cut(patterns: &[Regex], text: &str, each: &mut dyn FnMut(&str)) {
         return;
     };
     let mut position = 0;
-    // A search that fails (it does not, see above) leaves the rest as one word: the tokens are other ones, but none is lost.
+    // A search that fails (it does not, see above) leaves the rest as one word: the tokens are other ones, but none is
+    // lost.
     for found in first.find_iter(text).map_while(Result::ok) {
         if found.start() > position {
             cut(rest, &text[position..found.start()], each);

@@ -72,7 +72,8 @@ mod tests {
             let mut stream = Utf8Stream::default();
             let mut streamed: String = pieces.iter().map(|piece| stream.push(piece)).collect();
             streamed += &stream.finish();
-            prop_assert_eq!(streamed, String::from_utf8_lossy(&pieces.concat()));
+            let whole = pieces.concat();
+            prop_assert_eq!(streamed, String::from_utf8_lossy(&whole));
         }
     }
 }

@@ -37,8 +37,8 @@ pub enum TokenizerError {
     Damaged(String),
 }
 
-/// Control tokens that end a turn or a text, by the names that model families give them. A file names one or two of its own
-/// (`eos`, `eot`, `eom`); many files leave some out, and llama.cpp then goes by these names too.
+/// Control tokens that end a turn or a text, by the names that model families give them. A file names one or two of its
+/// own (`eos`, `eot`, `eom`); many files leave some out, and llama.cpp then goes by these names too.
 const END_TEXTS: &[&str] = &[
     "<|endoftext|>",
     "<|im_end|>",
@@ -124,7 +124,6 @@ impl Vocabulary {
                 self.control.insert(id, Box::from(*text));
             }
             if *kind != KIND_CONTROL {
-                let begin = self.bytes.len();
                 for character in text.chars() {
                     match byte_of.get(&character) {
                         Some(byte) if *kind != KIND_USER_DEFINED => self.bytes.push(*byte),
@@ -136,7 +135,6 @@ impl Vocabulary {
                 if let Some(byte) = single.and_then(|character| byte_of.get(&character)) {
                     self.byte_tokens[usize::from(*byte)].get_or_insert(id);
                 }
-                debug_assert!(self.bytes.len() >= begin);
             }
             self.byte_ends.push(self.bytes.len());
         }
@@ -236,7 +234,8 @@ mod tests {
     fn bytes_have_characters_of_their_own() {
         let characters: HashSet<char> = (0..=255).map(byte_character).collect();
         assert_eq!(characters.len(), 256);
-        let expect = [(b' ', 'Ġ'), (b'\n', 'Ċ'), (b'a', 'a'), (0, 'Ā'), (0x7f, 'ġ'), (0xa0, 'ł'), (0xad, 'Ń'), (0xff, 'ÿ')];
+        let expect =
+            [(b' ', 'Ġ'), (b'\n', 'Ċ'), (b'a', 'a'), (0, 'Ā'), (0x7f, 'ġ'), (0xa0, 'ł'), (0xad, 'Ń'), (0xff, 'ÿ')];
         assert_eq!(expect.map(|(byte, _)| byte_character(byte)), expect.map(|(_, character)| character));
     }
 
@@ -251,9 +250,11 @@ mod tests {
         let base = || Writer::new().str("tokenizer.ggml.model", "gpt2");
         let tokens = |count: usize, kinds: usize| {
             let kinds = vec![1i32.to_le_bytes().to_vec(); kinds];
-            base()
-                .array("tokenizer.ggml.tokens", STRING, &vec![string("a"); count])
-                .array("tokenizer.ggml.token_type", I32, &kinds)
+            base().array("tokenizer.ggml.tokens", STRING, &vec![string("a"); count]).array(
+                "tokenizer.ggml.token_type",
+                I32,
+                &kinds,
+            )
         };
         check(Writer::new(), "no metadata key tokenizer.ggml.model");
         check(Writer::new().str("tokenizer.ggml.model", "llama"), "model is llama, and gpt2");

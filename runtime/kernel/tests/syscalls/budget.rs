@@ -173,3 +173,18 @@ async fn fuel_that_was_not_used_is_refunded_at_the_end() {
     assert_eq!(finished.ledger.fuel, Fuel(10));
     assert_eq!(finished.ledger.paid, Tokens::from_micro(1));
 }
+
+#[tokio::test]
+async fn fuel_that_one_instruction_used_beyond_its_slice_is_charged_at_the_end() {
+    let node = TestNode::new();
+    let used = Fuel(limits::FUEL_SLICE.0 + 5);
+    let (finished, _) = node
+        .run(Given { budget: tokens(1), ..Given::default() }, move |guest| async move {
+            assert_eq!(guest.call(BUY).await, Reply::Fuel(FuelReply::Granted));
+            Exit { fuel: Some(used), ..done() }
+        })
+        .await;
+    assert_eq!(finished.ledger.fuel, used);
+    assert_eq!(finished.ledger.paid, Tokens::from_micro(100_001));
+    assert_eq!(finished.refunded, Tokens::from_micro(899_999));
+}

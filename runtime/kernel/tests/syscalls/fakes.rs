@@ -245,7 +245,11 @@ impl TestNode {
     }
 
     /// Starts a script.
-    pub(crate) fn spawn<F, R>(&self, given: Given, script: F) -> Spawned<impl Future<Output = Finished> + Send + use<F, R>>
+    pub(crate) fn spawn<F, R>(
+        &self,
+        given: Given,
+        script: F,
+    ) -> Spawned<impl Future<Output = Finished> + Send + use<F, R>>
     where
         F: Fn(Guest) -> R + Send + Sync + 'static,
         R: Future<Output = Exit> + Send + 'static,

@@ -35,10 +35,13 @@ async fn reading_raises_the_processs_label_and_carrying_does_not() {
             done()
         })
         .await;
-    let shown: Vec<_> = events.into_iter().map(|event| match event {
-        Event::Text { text, label } => (text, label.integrity),
-        other => panic!("only text was emitted: {other:?}"),
-    }).collect();
+    let shown: Vec<_> = events
+        .into_iter()
+        .map(|event| match event {
+            Event::Text { text, label } => (text, label.integrity),
+            other => panic!("only text was emitted: {other:?}"),
+        })
+        .collect();
     assert_eq!(shown, [("a document".into(), Integrity::Untrusted), ("said".into(), Integrity::Untrusted)]);
 }
 

@@ -1,0 +1,70 @@
+//! The kernel's ports, filled with what this machine has.
+
+use remit_abi::{Door, Exit, Fault, Pid, Start};
+use remit_host::{Host, Image};
+use remit_kernel::ports::{Clock, Entropy, PortFuture, Program, Runner};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+use tokio::{runtime::Handle, time};
+
+/// The host as the kernel's runner, in this process.
+pub(crate) struct HostRunner {
+    pub(crate) host: Arc<Host>,
+}
+
+impl Runner for HostRunner {
+    fn run(&self, door: Arc<dyn Door>, pid: Pid, program: Program, start: Start) -> PortFuture<'static, Exit> {
+        match program.image.downcast::<Image>() {
+            Ok(image) => Box::pin(self.host.run(door, pid, image, program.limits, start)),
+            Err(_) => {
+                let fault = Fault::Host("the program was not loaded by this node's host".into());
+                Box::pin(std::future::ready(Exit { end: Err(fault), fuel: None }))
+            }
+        }
+    }
+
+    fn kill(&self, pid: Pid) {
+        self.host.kill(pid);
+    }
+}
+
+/// The machine's clocks. Sleeping is tokio's, whichever thread awaits it.
+pub(crate) struct SystemClock {
+    zero: Instant,
+    runtime: Handle,
+}
+
+impl SystemClock {
+    /// A clock on the runtime of the calling thread.
+    pub(crate) fn of_runtime(runtime: Handle) -> Self {
+        Self { zero: Instant::now(), runtime }
+    }
+}
+
+impl Clock for SystemClock {
+    fn wall_ns(&self) -> u64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    fn monotonic_ns(&self) -> u64 {
+        u64::try_from(self.zero.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    fn sleep_until(&self, deadline_ns: u64) -> PortFuture<'static, ()> {
+        let _entered = self.runtime.enter();
+        let wait = deadline_ns.saturating_sub(self.monotonic_ns());
+        Box::pin(time::sleep(Duration::from_nanos(wait)))
+    }
+}
+
+/// The system's generator.
+pub(crate) struct SystemEntropy;
+
+impl Entropy for SystemEntropy {
+    fn fill(&self, buffer: &mut [u8]) -> Result<(), Fault> {
+        getrandom::fill(buffer).map_err(|error| Fault::Host(format!("the system has no random bytes: {error}").into()))
+    }
+}

@@ -1,0 +1,347 @@
+//! A node: one kernel on one host, and what it takes to put a task on it.
+
+use crate::{
+    adapters::{HostRunner, SystemClock, SystemEntropy},
+    engines::{EngineLoadError, Engines},
+    home::Home,
+    models::{ModelStore, Registry},
+};
+use bytes::Bytes;
+use remit_abi::{AccountId, Event, Integrity, Label, Pid, Role, TagSet, TenantId, Tokens, limits::Limits};
+use remit_authority::{GrantKind, GrantLimits, PriceList};
+use remit_host::{CompilerCommand, Host, HostConfig, HostError, LoadError};
+use remit_kernel::{
+    Finished, GivenGrant, GivenMessage, Kernel, MemoryJournal, Ports, Spawn, SpawnError, Spawned,
+    ports::{Engine, PortFuture, Program},
+};
+use remit_package::{ManifestError, ModelWant, Package, PackageError};
+use std::{path::Path, sync::Arc};
+use thiserror::Error;
+use tokio::{runtime::Handle, sync::mpsc};
+
+/// Whoever runs agents on their own machine is its one tenant.
+const LOCAL_TENANT: TenantId = TenantId(0);
+
+/// What a node is made of.
+pub struct NodeConfig {
+    /// Where data is.
+    pub home: Home,
+    /// The program that compiles components, and its first arguments: this crate's user calls
+    /// [`crate::compile_child`] there.
+    pub compiler: CompilerCommand,
+    /// Threads that run guests; as many as the machine has without this.
+    pub guest_threads: Option<usize>,
+    /// Guests that live at a time; as many as the machine's address space has room for without this.
+    pub guests_max: Option<u32>,
+    /// What turns work into tokens.
+    pub prices: PriceList,
+}
+
+/// A node that cannot start.
+#[derive(Debug, Error)]
+pub enum NodeError {
+    /// The sandbox.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// Not called from a tokio runtime.
+    #[error("the node needs a tokio runtime with time enabled; please report this")]
+    NoRuntime,
+}
+
+/// Which of the grants that an agent asks for it gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GrantChoice {
+    /// All of them.
+    All,
+    /// Those of these labels.
+    Only(Vec<String>),
+}
+
+/// A message of a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskMessage {
+    /// What is said.
+    pub text: String,
+    /// Whether the operator said it, rather than a document or a stranger.
+    pub trusted: bool,
+}
+
+/// An agent that is ready to be started: loaded, linked for its grants, its models served.
+#[derive(Clone)]
+pub struct Agent {
+    program: Program,
+    grants: Vec<GivenGrant>,
+    budget: Tokens,
+}
+
+/// Something for an agent to do.
+#[derive(Clone, Debug, Default)]
+pub struct Task {
+    /// For how much; what the manifest says without this.
+    pub budget: Option<Tokens>,
+    /// What is to be done, oldest message first.
+    pub messages: Vec<TaskMessage>,
+    /// Confidentiality tags of all messages.
+    pub tags: Vec<String>,
+    /// The state that the agent committed last, where it is started again.
+    pub resumed: Option<Bytes>,
+}
+
+/// A task that cannot be started.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The component is refused.
+    #[error(transparent)]
+    Load(Arc<LoadError>),
+    /// A model that it was granted cannot be served.
+    #[error(transparent)]
+    Engine(#[from] EngineLoadError),
+    /// A label that the manifest does not have.
+    #[error("the agent asks for no grant {label:?}: it asks for {wanted}")]
+    NoSuchWant {
+        /// What was named.
+        label: String,
+        /// What there is.
+        wanted: String,
+    },
+    /// The manifest's budget.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// More tags than a tenant has.
+    #[error("there are more than {} different tags: use fewer", TagSet::CAPACITY)]
+    Tags,
+    /// The kernel refuses it.
+    #[error(transparent)]
+    Spawn(#[from] SpawnError),
+}
+
+impl From<LoadError> for StartError {
+    fn from(error: LoadError) -> Self {
+        Self::Load(Arc::new(error))
+    }
+}
+
+impl From<Arc<LoadError>> for StartError {
+    fn from(error: Arc<LoadError>) -> Self {
+        Self::Load(error)
+    }
+}
+
+impl StartError {
+    /// Whether the agent, not the machine or the command line, is the reason.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::Load(error) => blames_component(error),
+            Self::Manifest(_) => true,
+            _ => false,
+        }
+    }
+
+    /// Whether the command line is the reason.
+    #[must_use]
+    pub const fn is_usage(&self) -> bool {
+        matches!(self, Self::NoSuchWant { .. } | Self::Tags | Self::Spawn(_))
+    }
+}
+
+/// The deposit for one task: what comes back of it is withdrawn, however the task ends.
+struct Payment {
+    kernel: Kernel,
+    payer: AccountId,
+}
+
+impl Drop for Payment {
+    fn drop(&mut self) {
+        self.kernel.withdraw(self.payer);
+    }
+}
+
+/// Whether a component, not the machine, is why it was not loaded.
+fn blames_component(error: &LoadError) -> bool {
+    !matches!(error, LoadError::Read { .. } | LoadError::CompilerMissing { .. } | LoadError::Cache { .. })
+}
+
+/// A task under way. It runs while `finished` is polled, and stops when that is dropped.
+pub struct Running {
+    /// The process that does it.
+    pub pid: Pid,
+    /// What it shows.
+    pub events: mpsc::Receiver<Event>,
+    /// Its end.
+    pub finished: PortFuture<'static, Finished>,
+}
+
+/// One kernel on one host.
+pub struct Node {
+    kernel: Kernel,
+    host: Arc<Host>,
+    journal: Arc<MemoryJournal>,
+    /// `None` where the caller brought an engine of their own.
+    engines: Option<Arc<Engines>>,
+    default_model: String,
+}
+
+impl Node {
+    /// Starts a node that serves the models of the data folder. Called from a tokio runtime with time enabled, which
+    /// then does its timers.
+    ///
+    /// # Errors
+    /// [`NodeError`].
+    pub fn open(config: NodeConfig) -> Result<Self, NodeError> {
+        let engines = Arc::new(Engines::new(Registry::built_in(), ModelStore::of(&config.home)));
+        Self::start_with(config, engines.clone(), Some(engines))
+    }
+
+    /// Starts a node on another engine, for example a recorded one. Every model that is granted must be one of its own.
+    ///
+    /// # Errors
+    /// [`NodeError`].
+    pub fn with_engine(config: NodeConfig, engine: Arc<dyn Engine>) -> Result<Self, NodeError> {
+        Self::start_with(config, engine, None)
+    }
+
+    fn start_with(
+        config: NodeConfig,
+        engine: Arc<dyn Engine>,
+        engines: Option<Arc<Engines>>,
+    ) -> Result<Self, NodeError> {
+        let runtime = Handle::try_current().map_err(|_| NodeError::NoRuntime)?;
+        let mut host = HostConfig::new(config.home.cache(), config.compiler);
+        if let Some(threads) = config.guest_threads {
+            host.threads = threads;
+        }
+        if let Some(guests) = config.guests_max {
+            host.instances_max = guests;
+        }
+        let host = Arc::new(Host::new(host)?);
+        let journal = Arc::new(MemoryJournal::default());
+        let ports = Ports {
+            runner: Arc::new(HostRunner { host: host.clone() }),
+            engine,
+            journal: journal.clone(),
+            clock: Arc::new(SystemClock::of_runtime(runtime)),
+            entropy: Arc::new(SystemEntropy),
+        };
+        let default_model = Registry::built_in().default_model().name.clone();
+        Ok(Self { kernel: Kernel::new(ports, config.prices), host, journal, engines, default_model })
+    }
+
+    /// Loads an agent with the chosen ones of the grants that it asks for, and the models that these open. Blocks.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn load(&self, package: &Package, choice: &GrantChoice) -> Result<Agent, StartError> {
+        let grants = self.granted(package, choice)?;
+        let kinds: Vec<&str> = grants.iter().map(|grant| grant.kind.name()).collect();
+        let image = self.host.load_file(&package.component, &kinds)?;
+        for GivenGrant { kind: GrantKind::Model(name), .. } in &grants {
+            if let Some(engines) = &self.engines {
+                engines.load(name)?;
+            }
+        }
+        let limits = package.manifest.limits.lowered_to(Limits::default());
+        let program = Program { digest: image.digest().into(), image, limits };
+        Ok(Agent { program, grants, budget: package.manifest.budget.amount()? })
+    }
+
+    /// Starts a process of an agent.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing runs then.
+    pub fn start(&self, agent: &Agent, task: Task) -> Result<Running, StartError> {
+        let conversation = self.conversation(task.messages, &task.tags)?;
+        let budget = task.budget.unwrap_or(agent.budget);
+        let payer = self.kernel.deposit(budget).map_err(SpawnError::from)?;
+        let spawn = Spawn {
+            tenant: LOCAL_TENANT,
+            program: agent.program.clone(),
+            grants: agent.grants.clone(),
+            payer,
+            budget,
+            conversation,
+            resumed: task.resumed,
+        };
+        let payment = Payment { kernel: self.kernel.clone(), payer };
+        let Spawned { pid, events, finished } = self.kernel.spawn(spawn)?;
+        let finished = Box::pin(async move {
+            let finished = finished.await;
+            drop(payment);
+            finished
+        });
+        Ok(Running { pid, events, finished })
+    }
+
+    /// Stops a process where it stands.
+    pub fn kill(&self, pid: Pid) {
+        self.kernel.kill(pid);
+    }
+
+    /// The names of a label's tags, sorted.
+    #[must_use]
+    pub fn tag_names(&self, label: Label) -> Vec<Box<str>> {
+        self.kernel.tag_names(LOCAL_TENANT, label.tags)
+    }
+
+    /// Whether no token was made or lost so far.
+    #[must_use]
+    pub fn is_conserved(&self) -> bool {
+        self.kernel.is_conserved()
+    }
+
+    /// What live processes were told.
+    #[must_use]
+    pub fn journal(&self) -> &MemoryJournal {
+        &self.journal
+    }
+
+    fn granted(&self, package: &Package, choice: &GrantChoice) -> Result<Vec<GivenGrant>, StartError> {
+        let wants = &package.manifest.wants.models;
+        if let GrantChoice::Only(labels) = choice {
+            let unknown = labels.iter().find(|label| wants.iter().all(|want| want.label != **label));
+            if let Some(label) = unknown {
+                return Err(StartError::NoSuchWant { label: label.clone(), wanted: listed(wants) });
+            }
+        }
+        let chosen = |want: &&ModelWant| match choice {
+            GrantChoice::All => true,
+            GrantChoice::Only(labels) => labels.contains(&want.label),
+        };
+        let given = |want: &ModelWant| GivenGrant {
+            label: want.label.as_str().into(),
+            kind: GrantKind::Model(want.name.as_deref().unwrap_or(&self.default_model).into()),
+            limits: GrantLimits { max_tokens_per_call: want.max_tokens_per_call },
+        };
+        Ok(wants.iter().filter(chosen).map(given).collect())
+    }
+
+    fn conversation(&self, messages: Vec<TaskMessage>, tags: &[String]) -> Result<Vec<GivenMessage>, StartError> {
+        let mut set = TagSet::EMPTY;
+        for tag in tags {
+            set = set.union(self.kernel.tag(LOCAL_TENANT, tag).ok_or(StartError::Tags)?);
+        }
+        let given = |TaskMessage { text, trusted }| GivenMessage {
+            role: Role::User,
+            bytes: Bytes::from(text),
+            label: Label { integrity: if trusted { Integrity::Trusted } else { Integrity::Untrusted }, tags: set },
+        };
+        Ok(messages.into_iter().map(given).collect())
+    }
+}
+
+fn listed(wants: &[ModelWant]) -> String {
+    match wants {
+        [] => "none".to_owned(),
+        wants => wants.iter().map(|want| want.label.as_str()).collect::<Vec<_>>().join(", "),
+    }
+}
+
+/// Opens a package: a path, or the name of an installed agent.
+///
+/// # Errors
+/// [`PackageError`].
+pub fn open_package(home: &Home, agent: &str) -> Result<Package, PackageError> {
+    let path = Path::new(agent);
+    let is_name = path.components().count() == 1 && !path.exists();
+    Package::open(if is_name { home.agent(agent) } else { path.to_owned() }.as_path())
+}

@@ -1,0 +1,294 @@
+//! The host: loads components, runs guests, kills them.
+
+use crate::{
+    LoadError,
+    artifact::{self, Cache},
+    bindings::AgentPre,
+    compile::{CompileLimits, CompilerCommand, compile},
+    driver::drive,
+    engine::{self, Ticker, one_line},
+    error::HostError,
+    executor::{Executor, FifoQueue, RunQueue, Task},
+    guest::{Control, Guest},
+    imports::{self, Import},
+    linker::Linkers,
+};
+use parking_lot::Mutex;
+use remit_abi::{Door, Exit, Fault, Pid, Start, limits::Limits};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    fmt,
+    future::Future,
+    path::{Path, PathBuf},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    thread,
+};
+use wasmtime::{Engine, component::Component};
+
+/// Guests that live at a time, unless set. Each place costs some 8 µs and two memory maps when the host starts, so a host
+/// for one agent takes few; the system's default limit on memory maps (65,530) allows about 10,000.
+pub const INSTANCES_MAX: u32 = 1_024;
+
+/// How a host is set up.
+///
+/// [`HostConfig::new`] sets: one thread a core, first come first served, [`INSTANCES_MAX`] guests, and the default
+/// [`CompileLimits`].
+pub struct HostConfig {
+    /// Where compiled components are kept. Made with mode 0700 where it is not there.
+    pub cache_folder: PathBuf,
+    /// How the compiling child is started.
+    pub compiler: CompilerCommand,
+    /// What one compilation may use.
+    pub compile_limits: CompileLimits,
+    /// Threads that run guests; at least 1.
+    pub threads: usize,
+    /// Guests that live at a time; each reserves 4 GiB of address space.
+    pub instances_max: u32,
+    /// Who runs next.
+    pub run_queue: Box<dyn RunQueue>,
+}
+
+impl fmt::Debug for HostConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HostConfig")
+            .field("cache_folder", &self.cache_folder)
+            .field("compiler", &self.compiler)
+            .field("compile_limits", &self.compile_limits)
+            .field("threads", &self.threads)
+            .field("instances_max", &self.instances_max)
+            .finish_non_exhaustive()
+    }
+}
+
+impl HostConfig {
+    /// The defaults, for a cache folder and a compiler.
+    #[must_use]
+    pub fn new(cache_folder: PathBuf, compiler: CompilerCommand) -> Self {
+        Self {
+            cache_folder,
+            compiler,
+            compile_limits: CompileLimits::default(),
+            threads: thread::available_parallelism().map_or(1, usize::from),
+            instances_max: INSTANCES_MAX,
+            run_queue: Box::<FifoQueue>::default(),
+        }
+    }
+}
+
+/// A component, compiled and linked: what every process of it shares.
+pub struct Image {
+    digest: Box<str>,
+    size_bytes: u64,
+    imports: Vec<Import>,
+    agent: AgentPre<Guest>,
+}
+
+impl fmt::Debug for Image {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Image").field("digest", &self.digest).finish_non_exhaustive()
+    }
+}
+
+impl Image {
+    /// SHA-256 of the component, in hexadecimal.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// Of the component.
+    #[must_use]
+    pub fn size_bytes(&self) -> u64 {
+        self.size_bytes
+    }
+
+    /// What it imports, all of it linked.
+    #[must_use]
+    pub fn imports(&self) -> &[Import] {
+        &self.imports
+    }
+
+    pub(crate) fn agent(&self) -> &AgentPre<Guest> {
+        &self.agent
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        self.agent.engine()
+    }
+}
+
+/// Who runs now.
+type Register = Mutex<HashMap<Pid, Arc<Control>>>;
+
+/// Runs components behind doors.
+///
+/// Dropping it kills every guest and joins its threads.
+pub struct Host {
+    cache: Cache,
+    compiler: CompilerCommand,
+    compile_limits: CompileLimits,
+    engine: Engine,
+    engine_digest: String,
+    linkers: Linkers,
+    register: Arc<Register>,
+    // In this order: guests that end need ticks to do so.
+    executor: Executor,
+    _ticker: Ticker,
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Host").field("engine", &self.engine_digest).finish_non_exhaustive()
+    }
+}
+
+impl Host {
+    /// Starts a host: its engine, its threads, its cache.
+    ///
+    /// # Errors
+    /// [`HostError`], where the address space, the folder or a thread cannot be had.
+    pub fn new(config: HostConfig) -> Result<Self, HostError> {
+        let engine = engine::guest_engine(config.instances_max)?;
+        let engine_digest = engine::digest(&engine);
+        let cache = Cache::open(config.cache_folder, engine_digest.clone())?;
+        let linkers = Linkers::new(&engine).map_err(|error| HostError::Linker(one_line(&error)))?;
+        Ok(Self {
+            cache,
+            compiler: config.compiler,
+            compile_limits: config.compile_limits,
+            linkers,
+            register: Arc::default(),
+            executor: Executor::start(config.threads, config.run_queue)?,
+            _ticker: Ticker::start(&engine)?,
+            engine,
+            engine_digest,
+        })
+    }
+
+    /// Names the engine and its settings, to be journaled: equal digest, equal fuel.
+    #[must_use]
+    pub fn engine_digest(&self) -> &str {
+        &self.engine_digest
+    }
+
+    /// Loads a component from a file. Blocks while it is compiled.
+    ///
+    /// # Errors
+    /// [`LoadError`]: one sentence for each way in which a file is no agent for these grants.
+    pub fn load_file(&self, path: &Path, granted_kinds: &[&str]) -> Result<Arc<Image>, LoadError> {
+        let bytes = imports::read_file(path, self.compile_limits.component_bytes_max)?;
+        self.load(&bytes, granted_kinds)
+    }
+
+    /// Loads a component: checks its imports against the granted kinds, compiles it or takes it from the cache, links it.
+    /// Blocks meanwhile.
+    ///
+    /// # Errors
+    /// [`LoadError`]: one sentence for each way in which the bytes are no agent for these grants.
+    pub fn load(&self, bytes: &[u8], granted_kinds: &[&str]) -> Result<Arc<Image>, LoadError> {
+        imports::check_size(bytes.len() as u64, self.compile_limits.component_bytes_max)?;
+        let imports = imports::read_imports(bytes)?;
+        imports::check(&imports, granted_kinds)?;
+        let digest = artifact::digest(bytes);
+        let component = self.component(&digest, bytes)?;
+        let unfit = |error: wasmtime::Error| LoadError::Unfit(one_line(&error));
+        let linked = self.linkers.for_grants(granted_kinds).instantiate_pre(&component).map_err(unfit)?;
+        let agent = AgentPre::new(linked).map_err(unfit)?;
+        Ok(Arc::new(Image { digest: digest.into(), size_bytes: bytes.len() as u64, imports, agent }))
+    }
+
+    fn component(&self, digest: &str, bytes: &[u8]) -> Result<Component, LoadError> {
+        if let Some(artifact) = self.cache.load(digest) {
+            match deserialize(&self.engine, &artifact) {
+                Ok(component) => return Ok(component),
+                Err(error) => {
+                    tracing::warn!(digest, error = one_line(&error), "a compiled agent does not fit and is made again");
+                    self.cache.forget(digest);
+                }
+            }
+        }
+        let artifact = compile(&self.compiler, self.compile_limits, &self.cache, bytes)?;
+        let component = deserialize(&self.engine, &artifact).map_err(|error| LoadError::Unfit(one_line(&error)))?;
+        self.cache.keep(digest, &artifact)?;
+        Ok(component)
+    }
+
+    /// Starts `image` as `pid`. Every syscall of the guest goes through `door`, which also sells it fuel. The answer says
+    /// how it ended; dropping it stops the guest.
+    ///
+    /// One call of one export: an instance is made for it and thrown away after it, so that no other call can come to it.
+    pub fn run(&self, door: Arc<dyn Door>, pid: Pid, image: Arc<Image>, limits: Limits, start: Start) -> Running {
+        let control = Arc::new(Control::new(door, pid));
+        let enlisted = match self.register.lock().entry(pid) {
+            Entry::Occupied(_) => None,
+            Entry::Vacant(place) => {
+                place.insert(Arc::clone(&control));
+                Some(Enlisted { register: Arc::clone(&self.register), pid })
+            }
+        };
+        let limits = limits.lowered_to(Limits::default());
+        Running(self.executor.spawn(pid, async move {
+            match enlisted {
+                Some(_enlisted) => drive(image, control, limits, start).await,
+                None => Exit { end: Err(Fault::Host(format!("the process {pid} runs already").into())), fuel: None },
+            }
+        }))
+    }
+
+    /// Asks for `pid` to be stopped where it stands: a guest that waits at once, one that runs at its next tick. Nothing
+    /// happens where it does not run (any more).
+    pub fn kill(&self, pid: Pid) {
+        let control = self.register.lock().get(&pid).cloned();
+        if let Some(control) = control {
+            control.kill();
+        }
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        let controls: Vec<_> = self.register.lock().values().cloned().collect();
+        for control in controls {
+            control.kill();
+        }
+    }
+}
+
+/// Takes native code in.
+#[allow(unsafe_code, reason = "wasmtime runs what it is given here")]
+fn deserialize(engine: &Engine, artifact: &[u8]) -> wasmtime::Result<Component> {
+    // SAFETY: the bytes come from the compiling child that this host started on a component of its choice, or from a file
+    // in the cache that only this user can have written and whose sum is right.
+    unsafe { Component::deserialize(engine, artifact) }
+}
+
+/// A place in the register, given back when its guest is gone.
+struct Enlisted {
+    register: Arc<Register>,
+    pid: Pid,
+}
+
+impl Drop for Enlisted {
+    fn drop(&mut self) {
+        let control = self.register.lock().remove(&self.pid);
+        if let Some(control) = control {
+            control.forget_waker();
+        }
+    }
+}
+
+/// A guest that runs; its end is the answer. Dropping it stops the guest.
+#[derive(Debug)]
+#[must_use = "dropping it stops the guest"]
+pub struct Running(Task<Exit>);
+
+impl Future for Running {
+    type Output = Exit;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Exit> {
+        let shut_down = || Exit { end: Err(Fault::Host("the host was shut down".into())), fuel: None };
+        Pin::new(&mut self.0).poll(context).map(|exit| exit.unwrap_or_else(shut_down))
+    }
+}

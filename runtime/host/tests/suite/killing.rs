@@ -1,0 +1,89 @@
+//! Kills, drops and the host's own end: a guest stops whether it runs or waits.
+
+use crate::{
+    door::ScriptedDoor,
+    program::{EMIT, EMIT_IMPORT, agent},
+    stage::{HOST, block_on, host, load, pid},
+};
+use remit_abi::{Exit, Fault, Start, limits::Limits};
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+const SPIN: &str = "(loop $again (br $again))";
+
+/// Kills a guest a little after it began; it must end at once.
+fn check_kill(component: &[u8], door: ScriptedDoor) {
+    let pid = pid();
+    let running = HOST.run(Arc::new(door), pid, load(component), Limits::default(), Start::default());
+    thread::sleep(Duration::from_millis(20));
+    let killed = Instant::now();
+    HOST.kill(pid);
+    let exit = block_on(running);
+    assert_eq!(exit, Exit { end: Err(Fault::Killed), fuel: None });
+    assert!(killed.elapsed() < Duration::from_millis(500), "{:?}", killed.elapsed());
+}
+
+#[test]
+fn a_guest_that_spins_is_killed() {
+    check_kill(&agent("", SPIN), ScriptedDoor::new(u64::MAX));
+}
+
+#[test]
+fn a_guest_that_waits_is_killed() {
+    check_kill(&agent(EMIT_IMPORT, EMIT), ScriptedDoor::new(10).delayed(Duration::from_secs(3600)));
+}
+
+#[test]
+fn a_kill_of_nobody_is_nothing() {
+    HOST.kill(pid());
+}
+
+#[test]
+fn a_guest_whose_answer_nobody_awaits_is_stopped() {
+    let door = Arc::new(ScriptedDoor::new(u64::MAX));
+    let running = HOST.run(door.clone(), pid(), load(&agent("", SPIN)), Limits::default(), Start::default());
+    thread::sleep(Duration::from_millis(10));
+    drop(running);
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while Arc::strong_count(&door) > 1 {
+        assert!(Instant::now() < deadline, "its store is still there");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn one_process_has_one_call_at_a_time() {
+    let pid = pid();
+    let image = load(&agent("", SPIN));
+    let door = Arc::new(ScriptedDoor::new(u64::MAX));
+    let first = HOST.run(door.clone(), pid, image.clone(), Limits::default(), Start::default());
+    let second = block_on(HOST.run(door.clone(), pid, image.clone(), Limits::default(), Start::default()));
+    assert!(matches!(&second.end, Err(Fault::Host(text)) if text.contains("runs already")), "{second:?}");
+    HOST.kill(pid);
+    assert_eq!(block_on(first).end, Err(Fault::Killed), "the second start left the first one alone");
+    let door = Arc::new(ScriptedDoor::new(3));
+    let third = block_on(HOST.run(door, pid, image, Limits::default(), Start::default()));
+    assert!(matches!(third.end, Err(Fault::BudgetExhausted(_))), "its place is free again: {third:?}");
+}
+
+#[test]
+fn a_host_that_ends_takes_its_guests_along() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let host = host(folder.path().join("code"));
+    let guests = [
+        (agent("", SPIN), ScriptedDoor::new(u64::MAX)),
+        (agent(EMIT_IMPORT, EMIT), ScriptedDoor::new(10).delayed(Duration::from_secs(3600))),
+    ];
+    let running = guests.map(|(component, door)| {
+        let image = host.load(&component, &[]).expect("it is an agent");
+        host.run(Arc::new(door), pid(), image, Limits::default(), Start::default())
+    });
+    thread::sleep(Duration::from_millis(20));
+    drop(host);
+    for guest in running {
+        assert_eq!(block_on(guest).end, Err(Fault::Killed));
+    }
+}

@@ -1,0 +1,72 @@
+//! The host that the tests share, and how a guest is run on it.
+
+use crate::door::ScriptedDoor;
+use remit_abi::{Exit, Pid, Start, TenantId, limits::Limits};
+use remit_host::{CompilerCommand, Host, HostConfig, Image};
+use std::{
+    future::Future,
+    path::PathBuf,
+    pin::pin,
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicU32, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+    thread::{self, Thread},
+};
+
+static CACHE: LazyLock<tempfile::TempDir> = LazyLock::new(|| tempfile::tempdir().expect("a temporary folder"));
+
+/// One host for all tests: each reserves address space.
+pub(crate) static HOST: LazyLock<Host> = LazyLock::new(|| host(CACHE.path().join("code")));
+
+/// A small host with a cache of its own.
+pub(crate) fn host(cache_folder: PathBuf) -> Host {
+    Host::new(config(cache_folder)).expect("a small host starts anywhere")
+}
+
+pub(crate) fn config(cache_folder: PathBuf) -> HostConfig {
+    let compiler = CompilerCommand { program: env!("CARGO_BIN_EXE_remit-compile").into(), arguments: Vec::new() };
+    let mut config = HostConfig::new(cache_folder, compiler);
+    config.threads = 2;
+    config.instances_max = 32;
+    config
+}
+
+/// A process id that no other test uses.
+pub(crate) fn pid() -> Pid {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    Pid { tenant: TenantId(1), index: NEXT.fetch_add(1, Ordering::Relaxed), generation: 0 }
+}
+
+pub(crate) fn load(component: &[u8]) -> Arc<Image> {
+    HOST.load(component, &["model"]).expect("the component is an agent")
+}
+
+/// Runs a component on the shared host to its end.
+pub(crate) fn run(component: &[u8], door: &Arc<ScriptedDoor>) -> Exit {
+    run_with(component, door, Limits::default(), Start::default())
+}
+
+pub(crate) fn run_with(component: &[u8], door: &Arc<ScriptedDoor>, limits: Limits, start: Start) -> Exit {
+    block_on(HOST.run(door.clone(), pid(), load(component), limits, start))
+}
+
+/// Polls on this thread.
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut context = Context::from_waker(&waker);
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => thread::park(),
+        }
+    }
+}

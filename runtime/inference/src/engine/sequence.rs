@@ -1,0 +1,155 @@
+//! One generation: from drawn tokens to events.
+
+use crate::{
+    sampler::Sampler,
+    stop::{Matched, StopMatcher},
+    tokenizer::{Tokenizer, Utf8Stream},
+};
+use remit_kernel::ports::{EngineError, EngineEvent, EngineFinish, GenerationJob, Meter};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// Events of a generation beyond one for each token: the text that was held back, and the end.
+const EVENTS_EXTRA: usize = 3;
+
+pub(super) struct Sequence {
+    job: GenerationJob,
+    model: usize,
+    /// Tokens of output, at most; at least 1, and the context has room for them.
+    limit: u32,
+    generated: u32,
+    /// Prompt and output.
+    tokens: Vec<u32>,
+    tokenizer: Arc<Tokenizer>,
+    sampler: Sampler,
+    characters: Utf8Stream,
+    stop: StopMatcher,
+    meter: Arc<Meter>,
+    events: mpsc::Sender<EngineEvent>,
+    /// Whether the last event was sent.
+    ended: bool,
+}
+
+impl Sequence {
+    pub(super) fn new(
+        job: GenerationJob,
+        model: usize,
+        limit: u32,
+        tokenizer: Arc<Tokenizer>,
+        meter: Arc<Meter>,
+    ) -> (Self, mpsc::Receiver<EngineEvent>) {
+        let (events, receiver) = mpsc::channel(limit as usize + EVENTS_EXTRA);
+        let sequence = Self {
+            model,
+            limit,
+            generated: 0,
+            tokens: job.prompt.to_vec(),
+            tokenizer,
+            sampler: Sampler::new(job.temperature, job.top_p, job.seed),
+            characters: Utf8Stream::default(),
+            stop: StopMatcher::new(&job.stop),
+            meter,
+            events,
+            ended: false,
+            job,
+        };
+        (sequence, receiver)
+    }
+
+    /// Whose prefixes it may share.
+    pub(super) fn key(&self) -> (remit_abi::TenantId, usize) {
+        (self.job.tenant, self.model)
+    }
+
+    pub(super) fn model(&self) -> usize {
+        self.model
+    }
+
+    pub(super) fn tokens(&self) -> &[u32] {
+        &self.tokens
+    }
+
+    pub(super) fn into_tokens(mut self) -> Vec<u32> {
+        std::mem::take(&mut self.tokens)
+    }
+
+    /// Tokens for whose keys and values it needs room: the last token of the output is never computed.
+    pub(super) fn room(&self) -> usize {
+        self.job.prompt.len() + self.limit as usize - 1
+    }
+
+    /// Whether nobody wants more of it.
+    pub(super) fn is_unwanted(&self) -> bool {
+        self.meter.is_cancelled() || self.events.is_closed()
+    }
+
+    /// Counts tokens that were found at hand.
+    pub(super) fn count_cached(&self, tokens: usize) {
+        self.meter.add_cached(tokens as u32);
+    }
+
+    /// Counts tokens that were computed, of which those of the prompt are input.
+    pub(super) fn count_computed(&self, begin: usize, tokens: usize) {
+        let input = (begin + tokens).min(self.job.prompt.len()).saturating_sub(begin);
+        self.meter.add_input(input as u32);
+    }
+
+    /// Draws the next token and sends its text. Answers whether, and how, the generation is at its end.
+    pub(super) fn advance(&mut self, logits: &[f32]) -> Option<EngineFinish> {
+        let token = self.sampler.sample(logits);
+        self.tokens.push(token);
+        self.generated += 1;
+        self.meter.add_output(1);
+        if self.tokenizer.is_end(token) {
+            return Some(EngineFinish::Stop);
+        }
+        let text = self.characters.push(self.tokenizer.bytes(token));
+        if self.give(&text) {
+            return Some(EngineFinish::Stop);
+        }
+        (self.generated == self.limit).then_some(EngineFinish::Length)
+    }
+
+    /// Gives text out, as far as it cannot be a stop string; answers whether one was complete.
+    fn give(&mut self, text: &str) -> bool {
+        let Matched { text, stopped } = self.stop.push(text);
+        self.send_text(text);
+        stopped
+    }
+
+    fn send_text(&self, text: String) {
+        if !text.is_empty() {
+            self.send(EngineEvent::Text(text));
+        }
+    }
+
+    fn send(&self, event: EngineEvent) {
+        // The channel holds a whole generation, so this fails only where the reader is gone.
+        let _ = self.events.try_send(event);
+    }
+
+    /// Sends what was held back, and the end.
+    pub(super) fn end(&mut self, finish: EngineFinish) {
+        let rest = self.characters.finish();
+        let stopped = self.give(&rest);
+        let held = self.stop.finish();
+        self.send_text(held);
+        self.send(EngineEvent::End(if stopped { EngineFinish::Stop } else { finish }));
+        self.ended = true;
+    }
+
+    /// Sends that the generation failed.
+    pub(super) fn fail(&mut self, why: &str) {
+        self.send(EngineEvent::Failed(EngineError::Stopped(why.into())));
+        self.ended = true;
+    }
+}
+
+impl Drop for Sequence {
+    /// Whatever happens to the engine, a reader gets a last event.
+    fn drop(&mut self) {
+        if !self.ended {
+            self.fail("it lost the generation");
+        }
+    }
+}

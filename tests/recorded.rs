@@ -1,0 +1,105 @@
+//! An engine whose replies are a data file: what a clever model might have said.
+//!
+//! A file has a context length and turns. The first turn whose `when` stands in the prompt gives the reply; one without a
+//! `when` fits every prompt. A turn with `fail` breaks off after its reply. Tokens are words with the space before them.
+
+use crate::stage::data;
+use parking_lot::Mutex;
+use remit_kernel::ports::{
+    Engine, EngineError, EngineEvent, EngineFinish, EngineStream, GenerationJob, Meter, ModelCard, PromptText,
+};
+use serde::Deserialize;
+use std::{collections::HashMap, sync::Arc};
+use tokio::sync::mpsc;
+
+#[derive(Deserialize)]
+struct Recording {
+    context_length: u32,
+    turns: Vec<Turn>,
+}
+
+#[derive(Deserialize)]
+struct Turn {
+    #[serde(default)]
+    when: String,
+    reply: String,
+    #[serde(default)]
+    fail: bool,
+}
+
+/// Plays one file.
+pub(crate) struct RecordedEngine {
+    recording: Recording,
+    /// Words by number: a token is a place in this list.
+    words: Mutex<(Vec<String>, HashMap<String, u32>)>,
+    prompts: Mutex<Vec<String>>,
+}
+
+impl RecordedEngine {
+    pub(crate) fn load(file: &str) -> Self {
+        let text = std::fs::read_to_string(data(file)).expect("the recording is beside the tests");
+        let recording = serde_json::from_str(&text).expect("the recording is in its form");
+        Self { recording, words: Mutex::default(), prompts: Mutex::default() }
+    }
+
+    /// Every prompt that was generated from, in order.
+    pub(crate) fn prompts(&self) -> Vec<String> {
+        self.prompts.lock().clone()
+    }
+
+    fn encode(&self, text: &str) -> Arc<[u32]> {
+        let (words, numbers) = &mut *self.words.lock();
+        let number = |word: &str| {
+            *numbers.entry(word.to_owned()).or_insert_with(|| {
+                words.push(word.to_owned());
+                u32::try_from(words.len() - 1).expect("tests have few words")
+            })
+        };
+        text.split_inclusive(' ').map(number).collect()
+    }
+
+    fn decode(&self, tokens: &[u32]) -> String {
+        let (words, _) = &*self.words.lock();
+        tokens.iter().map(|token| words[*token as usize].as_str()).collect()
+    }
+}
+
+impl Engine for RecordedEngine {
+    fn card(&self, model: &str) -> Result<ModelCard, EngineError> {
+        let context_length = self.recording.context_length;
+        Ok(ModelCard { name: model.into(), family: "recorded".into(), context_length, digest: "none".into() })
+    }
+
+    fn tokenize(&self, _: &str, prompt: &PromptText) -> Result<Arc<[u32]>, EngineError> {
+        Ok(match prompt {
+            PromptText::Text(text) => self.encode(text),
+            PromptText::Chat(messages) => {
+                let said =
+                    |message: &remit_kernel::ports::ChatMessage| format!("<{:?}> {} ", message.role, message.content);
+                self.encode(&messages.iter().map(said).collect::<String>())
+            }
+        })
+    }
+
+    fn generate(&self, job: GenerationJob) -> Result<EngineStream, EngineError> {
+        let prompt = self.decode(&job.prompt);
+        let turn = self.recording.turns.iter().find(|turn| prompt.contains(&turn.when));
+        let turn = turn.unwrap_or_else(|| panic!("no turn of the recording fits {prompt:?}"));
+        self.prompts.lock().push(prompt);
+        let (sender, events) = mpsc::channel(job.max_tokens as usize + 2);
+        let meter = Arc::new(Meter::default());
+        meter.add_input(u32::try_from(job.prompt.len()).expect("tests have few words"));
+        let send = |event| sender.try_send(event).expect("the channel holds a whole generation");
+        let mut words = turn.reply.split_inclusive(' ');
+        for word in words.by_ref().take(job.max_tokens as usize) {
+            meter.add_output(1);
+            send(EngineEvent::Text(word.to_owned()));
+        }
+        send(match (turn.fail, words.next()) {
+            (true, _) => EngineEvent::Failed(EngineError::Stopped("the recording breaks off".into())),
+            (false, None) => EngineEvent::End(EngineFinish::Stop),
+            (false, Some(_)) => EngineEvent::End(EngineFinish::Length),
+        });
+        Ok(EngineStream { events, meter })
+    }
+}

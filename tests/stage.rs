@@ -1,0 +1,156 @@
+//! What the tests stand on: files that `cargo xtask test` made, and nodes with a recorded engine.
+
+use crate::recorded::RecordedEngine;
+use bytes::Bytes;
+use remit_abi::{Event, Tokens};
+use remit_assembly::{
+    CompilerCommand, Ended, Finished, GrantChoice, Home, Node, NodeConfig, Package, PriceList, Running, StartError,
+    Task, TaskMessage,
+};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// A file or folder that the set-up made.
+pub(crate) fn made(variable: &str) -> PathBuf {
+    let path = std::env::var_os(variable).map(PathBuf::from);
+    path.unwrap_or_else(|| panic!("{variable} is not set: run `cargo xtask test`, which makes what the tests need"))
+}
+
+/// An agent of `agents/`.
+pub(crate) fn agent(name: &str) -> Package {
+    Package::open(&made("REMIT_TEST_AGENTS").join(name)).expect("the set-up built it")
+}
+
+/// A program of `tests/programs`. It asks for nothing.
+pub(crate) fn program(name: &str) -> Package {
+    Package::open(&made("REMIT_TEST_PROGRAMS").join(format!("{name}.wasm"))).expect("the set-up built it")
+}
+
+/// A program that asks for the recorded model.
+pub(crate) fn program_with_model(name: &str) -> Package {
+    let mut package = program(name);
+    package.manifest.wants.models =
+        vec![remit_assembly::ModelWant { label: "chat".to_owned(), name: None, max_tokens_per_call: None }];
+    package
+}
+
+/// A data folder that all tests share: what one compiled, the others find.
+fn home() -> Home {
+    Home::at(made("REMIT_TEST_PROGRAMS").with_file_name("test-home"))
+}
+
+/// A node whose model's replies are the turns of a data file.
+pub(crate) struct Stage {
+    pub(crate) node: Node,
+    pub(crate) engine: Arc<RecordedEngine>,
+}
+
+/// Guests side by side in one test.
+const GUESTS: u32 = 32;
+
+impl Stage {
+    pub(crate) fn new(recording: &str) -> Self {
+        let engine = Arc::new(RecordedEngine::load(recording));
+        let config = NodeConfig {
+            home: home(),
+            compiler: CompilerCommand { program: made("REMIT_TEST_CLI"), arguments: vec!["compile-component".into()] },
+            guest_threads: Some(2),
+            guests_max: Some(GUESTS),
+            prices: PriceList::built_in(),
+        };
+        let node = Node::with_engine(config, engine.clone()).expect("the node starts");
+        Self { node, engine }
+    }
+
+    pub(crate) fn start(&self, job: Job) -> Result<Running, StartError> {
+        let Job { package, grants, budget, messages, tags, resumed } = job;
+        let agent = self.node.load(&package, &grants)?;
+        self.node.start(&agent, Task { budget, messages, tags, resumed })
+    }
+
+    /// Runs a task to its end.
+    pub(crate) async fn run(&self, job: Job) -> Shown {
+        let running = self.start(job).expect("the task starts");
+        self.follow(running).await
+    }
+
+    pub(crate) async fn follow(&self, running: Running) -> Shown {
+        let Running { mut events, finished, .. } = running;
+        let (finished, events) = tokio::join!(finished, async {
+            let mut shown = Vec::new();
+            while let Some(event) = events.recv().await {
+                shown.push(event);
+            }
+            shown
+        });
+        assert!(self.node.is_conserved(), "tokens were made or lost");
+        Shown { finished, events }
+    }
+}
+
+/// A task, and who is to do it.
+pub(crate) struct Job {
+    pub(crate) package: Package,
+    pub(crate) grants: GrantChoice,
+    pub(crate) budget: Option<Tokens>,
+    pub(crate) messages: Vec<TaskMessage>,
+    pub(crate) tags: Vec<String>,
+    pub(crate) resumed: Option<Bytes>,
+}
+
+/// A task with one message that the operator typed.
+pub(crate) fn task(package: Package, text: &str) -> Job {
+    Job {
+        package,
+        grants: GrantChoice::All,
+        budget: None,
+        messages: vec![TaskMessage { text: text.to_owned(), trusted: true }],
+        tags: Vec::new(),
+        resumed: None,
+    }
+}
+
+pub(crate) fn tokens(whole: u64) -> Tokens {
+    Tokens::from_whole(whole).expect("a small number")
+}
+
+/// What a task showed.
+pub(crate) struct Shown {
+    pub(crate) finished: Finished,
+    pub(crate) events: Vec<Event>,
+}
+
+impl Shown {
+    /// All its text.
+    pub(crate) fn text(&self) -> String {
+        let texts = self.events.iter().filter_map(|event| match event {
+            Event::Text { text, .. } => Some(std::str::from_utf8(text).expect("texts are UTF-8")),
+            _ => None,
+        });
+        texts.collect()
+    }
+
+    /// The fault that it was ended by.
+    pub(crate) fn fault(&self) -> String {
+        match &self.finished.ended {
+            Ended::Faulted(fault) => fault.to_string(),
+            other => panic!("it was not ended by a fault: {other:?}"),
+        }
+    }
+}
+
+/// A document of so many different words, in paragraphs.
+pub(crate) fn document(words: usize) -> String {
+    let paragraph = |first: usize| {
+        let words = (first..words.min(first + 60)).map(|number| format!("word{number}"));
+        words.collect::<Vec<_>>().join(" ") + ".\n\n"
+    };
+    (0..words).step_by(60).map(paragraph).collect()
+}
+
+/// A file beside the tests.
+pub(crate) fn data(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("recorded").join(name)
+}
