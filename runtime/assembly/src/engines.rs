@@ -38,10 +38,6 @@ impl Engines {
         Self { registry, store, loaded: RwLock::default() }
     }
 
-    pub(crate) fn default_model(&self) -> &str {
-        &self.registry.default_model().name
-    }
-
     /// Loads a model unless it is loaded. Takes seconds, and blocks.
     pub(crate) fn load(&self, name: &str) -> Result<(), EngineLoadError> {
         let mut loaded = self.loaded.write();

@@ -82,7 +82,7 @@ impl Terminal {
     }
 
     fn text(&mut self, text: &[u8]) -> Result<(), CommandError> {
-        let mut write = || {
+        let write = || {
             let mut stdout = io::stdout().lock();
             stdout.write_all(text).and_then(|()| stdout.flush())
         };
