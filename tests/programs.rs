@@ -18,6 +18,7 @@ const TESTED: &[&str] = &[
     "memory_bomb",
     "no_grant",
     "nothing",
+    "other_world",
     "panics",
     "reads_taint",
     "sleeper",
@@ -86,7 +87,7 @@ async fn a_value_is_passed_on_unread_with_its_label() {
 async fn reading_taints_and_carrying_does_not() {
     let messages = vec![TaskMessage { text: "a stranger's words".to_owned(), trusted: false }];
     let shown = stage().run(Job { messages, ..task(program("reads_taint"), "") }).await;
-    assert_eq!(shown.text(), "Trusted -> Untrusted");
+    assert_eq!(shown.text(), "trusted -> untrusted");
 }
 
 #[tokio::test]
@@ -185,10 +186,12 @@ async fn an_import_that_nobody_has_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn a_core_module_is_no_agent() {
-    match stage().start(task(program("core_module"), "")) {
-        Err(error @ StartError::Load(_)) => assert!(error.to_string().contains("core WebAssembly module"), "{error}"),
-        other => panic!("it was let in: {:?}", other.map(|running| running.pid)),
+async fn what_is_no_agent_is_refused_in_words_of_its_own() {
+    for (name, words) in [("core_module", "core WebAssembly module"), ("other_world", "another world")] {
+        match stage().start(task(program(name), "")) {
+            Err(error @ StartError::Load(_)) => assert!(error.to_string().contains(words), "{error}"),
+            other => panic!("{name} was let in: {:?}", other.map(|running| running.pid)),
+        }
     }
 }
 

@@ -17,13 +17,8 @@ pub enum EngineLoadError {
     #[error(transparent)]
     Store(#[from] ModelError),
     /// Its file cannot be served.
-    #[error("the model {name} cannot be loaded: {error}")]
-    Load {
-        /// Which model.
-        name: String,
-        /// Why.
-        error: LoadError,
-    },
+    #[error(transparent)]
+    Load(#[from] LoadError),
 }
 
 /// All loaded models.
@@ -46,8 +41,7 @@ impl Engines {
         }
         let stored = self.store.find(self.registry.find(name)?)?;
         let file = ModelFile { name: name.into(), path: stored.path, digest: stored.sha256.into() };
-        let engine = LocalEngine::load(&[file], Limits::default())
-            .map_err(|error| EngineLoadError::Load { name: name.to_owned(), error })?;
+        let engine = LocalEngine::load(&[file], Limits::default())?;
         loaded.insert(name.to_owned(), Arc::new(engine));
         Ok(())
     }

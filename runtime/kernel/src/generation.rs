@@ -168,8 +168,8 @@ fn silence() -> EngineEvent {
 pub(crate) fn unavailable(error: &EngineError) -> LlmError {
     match error {
         EngineError::TooLong { tokens, capacity } => LlmError::TooLong { tokens: *tokens, capacity: *capacity },
-        EngineError::Template(why) => LlmError::Invalid(why.clone()),
-        EngineError::UnknownModel { .. } | EngineError::Stopped(_) => {
+        EngineError::Prompt(why) => LlmError::Invalid(why.clone()),
+        EngineError::UnknownModel { .. } | EngineError::Busy { .. } | EngineError::Stopped(_) => {
             LlmError::Unavailable(error.to_string().into_boxed_str())
         }
     }

@@ -138,7 +138,7 @@ impl Meter {
         self.cached.fetch_add(tokens, Ordering::Release);
     }
 
-    /// The engine generated so many tokens.
+    /// The engine generated so many tokens; the one that ended the generation counts too.
     pub fn add_output(&self, tokens: u32) {
         self.output.fetch_add(tokens, Ordering::Release);
     }
@@ -191,9 +191,15 @@ pub enum EngineError {
         /// Of the model.
         capacity: u32,
     },
-    /// The chat template refused the conversation.
-    #[error("the model's chat template refused the conversation: {0}")]
-    Template(Box<str>),
+    /// The prompt cannot be put to the model: its chat template refused it, or its tokens are not this model's.
+    #[error("the prompt cannot be put to the model: {0}")]
+    Prompt(Box<str>),
+    /// More generations wait than the engine queues.
+    #[error("its queue is full with {waiting} generations: try again when some have ended")]
+    Busy {
+        /// How many wait.
+        waiting: usize,
+    },
     /// The engine's thread has ended, or its device is lost.
     #[error("the engine has stopped: {0}")]
     Stopped(Box<str>),
@@ -210,13 +216,14 @@ pub trait Engine: Send + Sync + 'static {
     /// The tokens of a prompt, exactly as [`Engine::generate`] takes them. Runs on the caller's thread.
     ///
     /// # Errors
-    /// [`EngineError::UnknownModel`], [`EngineError::Template`].
+    /// [`EngineError::UnknownModel`], [`EngineError::Prompt`].
     fn tokenize(&self, model: &str, prompt: &PromptText) -> Result<Arc<[u32]>, EngineError>;
 
     /// Starts a generation and returns at once.
     ///
     /// # Errors
-    /// [`EngineError::UnknownModel`], [`EngineError::TooLong`], [`EngineError::Stopped`].
+    /// [`EngineError::UnknownModel`], [`EngineError::TooLong`], [`EngineError::Prompt`], [`EngineError::Busy`],
+    /// [`EngineError::Stopped`].
     fn generate(&self, job: GenerationJob) -> Result<EngineStream, EngineError>;
 }
 

@@ -74,7 +74,7 @@ const ACTS: &[Act] = &[
     Act {
         heading: "A long document, summarised part by part, with a checkpoint after each",
         arguments: &[Text("run"), Text("--ledger"), Text("summarizer"), Text("-")],
-        input: Some("runtime/ARCHITECTURE.md"),
+        input: Some("tests/documents/us-constitution.txt"),
         ending: Ending::Success,
         shown: "a document summarised",
     },

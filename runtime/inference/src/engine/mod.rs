@@ -240,7 +240,7 @@ impl LocalEngine {
 
 /// What cannot be generated from: the port's precondition, checked all the same.
 fn refused(why: &str) -> EngineError {
-    EngineError::Template(why.into())
+    EngineError::Prompt(why.into())
 }
 
 impl Engine for LocalEngine {
@@ -255,7 +255,7 @@ impl Engine for LocalEngine {
             PromptText::Chat(messages) => {
                 let template = served.template.as_ref().ok_or(TemplateError::Missing);
                 let tokens = template.and_then(|template| served.tokenizer.encode_chat(template, messages));
-                tokens.map_err(|error| EngineError::Template(error.to_string().into()))?
+                tokens.map_err(|error| EngineError::Prompt(error.to_string().into()))?
             }
         };
         Ok(tokens.into())
@@ -279,8 +279,7 @@ impl Engine for LocalEngine {
         }
         let queue = |queued: usize| (queued < self.queue_max).then_some(queued + 1);
         if self.shared.queued.fetch_update(Ordering::AcqRel, Ordering::Acquire, queue).is_err() {
-            let why = format!("its queue is full with {} generations; try again when some have ended", self.queue_max);
-            return Err(EngineError::Stopped(why.into()));
+            return Err(EngineError::Busy { waiting: self.queue_max });
         }
         let meter = Arc::new(Meter::default());
         let limit = job.max_tokens.clamp(1, capacity - tokens);
