@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 use std::io::{self, Write};
 
 /// Shows one task.
-#[derive(Default)]
 pub(crate) struct JsonLines;
 
 impl JsonLines {

@@ -98,7 +98,7 @@ impl Run {
     fn sink(&self) -> Sink {
         match self.output {
             Format::Text => Sink::Terminal(Terminal::new(self.verbose, self.artifacts.clone())),
-            Format::Json => Sink::Json(JsonLines::default()),
+            Format::Json => Sink::Json(JsonLines),
         }
     }
 
