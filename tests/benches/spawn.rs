@@ -23,9 +23,19 @@ use wasmtime::{
     component::{Component, Linker},
 };
 
+/// The type that a linker gives to resources nobody defined.
+#[allow(unreachable_pub, reason = "the generated module re-exports it")]
+pub type Nothing = ();
+
 mod bindings {
     #![allow(unused, clippy::all, reason = "generated from wit/")]
-    wasmtime::component::bindgen!({ path: "../wit", world: "agent", exports: { default: async } });
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        world: "agent",
+        exports: { default: async },
+        // What a linker's traps stand in for.
+        with: { "remit:kernel/value.value": crate::Nothing },
+    });
 }
 
 /// Lives before the measurement: caches fill, threads wake.

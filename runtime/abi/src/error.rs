@@ -157,7 +157,10 @@ pub enum Party {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Error)]
 pub enum Fault {
     /// The account could not pay the next slice of fuel.
-    #[error("stopped, the budget is used up: {0}")]
+    #[error(
+        "stopped, the budget is used up: {} tokens are needed to go on and {} are left; run with a larger --budget",
+        .0.needed, .0.remaining
+    )]
     BudgetExhausted(Shortfall),
     /// The guest trapped: a panic, a failed bounds check, an unreachable instruction.
     #[error("the agent crashed: {0}")]

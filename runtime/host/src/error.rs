@@ -62,7 +62,10 @@ pub enum LoadError {
     #[error("the agent imports what no agent can have: {}; build it without them", .0.join(", "))]
     UnknownImports(Vec<String>),
     /// Interfaces that need a grant which was not given.
-    #[error("{interface} needs a grant of kind {kind}: add one to [wants] in the manifest and run with --grant {kind}")]
+    #[error(
+        "{interface} needs a grant of kind {kind}, and none was given: ask for one in the manifest's [wants], and do not \
+         leave it out with --grant"
+    )]
     Ungranted {
         /// As the component names it; several are comma-separated.
         interface: String,
