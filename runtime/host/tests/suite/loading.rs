@@ -71,7 +71,7 @@ fn every_unknown_import_is_named() {
 #[test]
 fn a_model_is_linked_only_where_it_was_granted() {
     let bytes = agent(MODEL_IMPORT, "");
-    check_refusal(&bytes, &[], &["remit:kernel/llm", "kind model", "[wants]", "--grant model"]);
+    check_refusal(&bytes, &[], &["remit:kernel/llm", "kind model", "[wants]", "--grant"]);
     check_refusal(&bytes, &["memory"], &["kind model"]);
     HOST.load(&bytes, &["model"]).expect("it was granted");
 }
