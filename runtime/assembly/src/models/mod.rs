@@ -9,4 +9,4 @@ mod registry;
 mod store;
 
 pub use registry::{KnownModel, PythonPackage, Registry, UnknownModel};
-pub use store::{ModelError, ModelStore, PullProgress, Stored};
+pub use store::{ModelError, ModelStore, PullProgress, Stored, has_package_client};

@@ -287,6 +287,12 @@ fn copy_hashing(mut from: impl Read, to: &mut impl Write, progress: &mut dyn FnM
 /// How pip is called, likeliest first.
 const PIP_COMMANDS: [&[&str]; 4] = [&["python3", "-m", "pip"], &["pip3"], &["python", "-m", "pip"], &["pip"]];
 
+/// Whether this machine has the package client that a pull calls.
+#[must_use]
+pub fn has_package_client() -> bool {
+    pip().is_some()
+}
+
 /// The first pip that answers.
 fn pip() -> Option<&'static [&'static str]> {
     PIP_COMMANDS.into_iter().find(|command| {

@@ -9,6 +9,7 @@ use std::{
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc,
     },
     task::Poll,
     thread,
@@ -27,6 +28,28 @@ pub(crate) struct ScriptedDoor {
     asked: Mutex<Vec<Request>>,
     script: Box<Script>,
     timers: AtomicU64,
+    /// Told of every request as it comes, answered or not.
+    watcher: Option<mpsc::Sender<()>>,
+}
+
+/// Sees a door's requests come, and the door go.
+pub(crate) struct Watch(mpsc::Receiver<()>);
+
+/// Longer than anything here takes; a test that waits so long has failed.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+impl Watch {
+    /// Waits until a guest is under way: it has bought a slice and come back for more, or has made a call.
+    pub(crate) fn until_under_way(&self) {
+        for _ in 0..2 {
+            self.0.recv_timeout(PATIENCE).expect("the guest comes to its door");
+        }
+    }
+
+    /// Waits until nothing holds the door any more.
+    pub(crate) fn until_gone(&self) {
+        while self.0.recv_timeout(PATIENCE) != Err(mpsc::RecvTimeoutError::Disconnected) {}
+    }
 }
 
 impl ScriptedDoor {
@@ -38,6 +61,20 @@ impl ScriptedDoor {
             asked: Mutex::default(),
             script: Box::new(|_| None),
             timers: 0.into(),
+            watcher: None,
+        }
+    }
+
+    pub(crate) fn watched(mut self) -> (Self, Watch) {
+        let (watcher, watch) = mpsc::channel();
+        self.watcher = Some(watcher);
+        (self, Watch(watch))
+    }
+
+    fn came(&self) {
+        if let Some(watcher) = &self.watcher {
+            // Nobody watches any more where the test has gone on.
+            let _gone = watcher.send(());
         }
     }
 
@@ -94,10 +131,12 @@ impl ScriptedDoor {
 
 impl Door for ScriptedDoor {
     fn try_dispatch(&self, _: Pid, request: &Request) -> Option<Reply> {
+        self.came();
         (!request.may_wait()).then(|| self.answer(request))
     }
 
     fn dispatch(&self, _: Pid, request: Request) -> Dispatch<'_> {
+        self.came();
         Box::pin(async move {
             if let Some(delay) = self.delay {
                 sleep(delay).await;

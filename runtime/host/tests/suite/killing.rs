@@ -8,17 +8,17 @@ use crate::{
 use remit_abi::{Exit, Fault, Start, limits::Limits};
 use std::{
     sync::Arc,
-    thread,
     time::{Duration, Instant},
 };
 
 const SPIN: &str = "(loop $again (br $again))";
 
-/// Kills a guest a little after it began; it must end at once.
+/// Kills a guest that is under way; it must end at once.
 fn check_kill(component: &[u8], door: ScriptedDoor) {
     let pid = pid();
+    let (door, watch) = door.watched();
     let running = HOST.run(Arc::new(door), pid, load(component), Limits::default(), Start::default());
-    thread::sleep(Duration::from_millis(20));
+    watch.until_under_way();
     let killed = Instant::now();
     HOST.kill(pid);
     let exit = block_on(running);
@@ -43,15 +43,11 @@ fn a_kill_of_nobody_is_nothing() {
 
 #[test]
 fn a_guest_whose_answer_nobody_awaits_is_stopped() {
-    let door = Arc::new(ScriptedDoor::new(u64::MAX));
-    let running = HOST.run(door.clone(), pid(), load(&agent("", SPIN)), Limits::default(), Start::default());
-    thread::sleep(Duration::from_millis(10));
+    let (door, watch) = ScriptedDoor::new(u64::MAX).watched();
+    let running = HOST.run(Arc::new(door), pid(), load(&agent("", SPIN)), Limits::default(), Start::default());
+    watch.until_under_way();
     drop(running);
-    let deadline = Instant::now() + Duration::from_secs(5);
-    while Arc::strong_count(&door) > 1 {
-        assert!(Instant::now() < deadline, "its store is still there");
-        thread::sleep(Duration::from_millis(1));
-    }
+    watch.until_gone();
 }
 
 #[test]
@@ -79,9 +75,11 @@ fn a_host_that_ends_takes_its_guests_along() {
     ];
     let running = guests.map(|(component, door)| {
         let image = host.load(&component, &[]).expect("it is an agent");
-        host.run(Arc::new(door), pid(), image, Limits::default(), Start::default())
+        let (door, watch) = door.watched();
+        let running = host.run(Arc::new(door), pid(), image, Limits::default(), Start::default());
+        watch.until_under_way();
+        running
     });
-    thread::sleep(Duration::from_millis(20));
     drop(host);
     for guest in running {
         assert_eq!(block_on(guest).end, Err(Fault::Killed));
