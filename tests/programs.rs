@@ -224,10 +224,21 @@ async fn timers_are_waited_for_in_the_kernel() {
 
 #[tokio::test]
 async fn clocks_run_and_draws_differ() {
+    let said = |text: &str, name: &str| -> String {
+        let (_, rest) = text.split_once(&format!("{name}=")).expect("it is stated");
+        rest.split(' ').next().expect("a reading").to_owned()
+    };
+    let number = |text: &str, name: &str| said(text, name).parse::<u128>().expect("a number");
+    let epoch_s = || u128::from(std::time::UNIX_EPOCH.elapsed().expect("it is after 1970").as_secs());
+    let before = epoch_s();
     let (first, second) = (run("clocks_and_random", "").await.text(), run("clocks_and_random", "").await.text());
-    let drawn = |text: &str| text.split_once("u64=").expect("it is stated").1.to_owned();
-    assert_ne!(drawn(&first), drawn(&second));
-    assert!(first.starts_with("epoch_s=1") || first.starts_with("epoch_s=2"), "{first}");
+    for text in [&first, &second] {
+        assert!((before..=epoch_s()).contains(&number(text, "epoch_s")), "{text}");
+        assert!(number(text, "first_ns") <= number(text, "second_ns"), "{text}");
+    }
+    for drawn in ["u64", "bytes"] {
+        assert_ne!(said(&first, drawn), said(&second, drawn));
+    }
 }
 
 #[tokio::test]

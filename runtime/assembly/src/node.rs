@@ -176,7 +176,6 @@ pub struct Running {
 pub struct Node {
     kernel: Kernel,
     host: Arc<Host>,
-    journal: Arc<MemoryJournal>,
     /// `None` where the caller brought an engine of their own.
     engines: Option<Arc<Engines>>,
     default_model: String,
@@ -215,16 +214,15 @@ impl Node {
             host.instances_max = guests;
         }
         let host = Arc::new(Host::new(host)?);
-        let journal = Arc::new(MemoryJournal::default());
         let ports = Ports {
             runner: Arc::new(HostRunner { host: host.clone() }),
             engine,
-            journal: journal.clone(),
+            journal: Arc::new(MemoryJournal::default()),
             clock: Arc::new(SystemClock::of_runtime(runtime)),
             entropy: Arc::new(SystemEntropy),
         };
         let default_model = Registry::built_in().default_model().name.clone();
-        Ok(Self { kernel: Kernel::new(ports, config.prices), host, journal, engines, default_model })
+        Ok(Self { kernel: Kernel::new(ports, config.prices), host, engines, default_model })
     }
 
     /// Loads an agent with the chosen ones of the grants that it asks for, and the models that these open. Blocks.
@@ -287,12 +285,6 @@ impl Node {
     #[must_use]
     pub fn is_conserved(&self) -> bool {
         self.kernel.is_conserved()
-    }
-
-    /// What live processes were told.
-    #[must_use]
-    pub fn journal(&self) -> &MemoryJournal {
-        &self.journal
     }
 
     fn granted(&self, package: &Package, choice: &GrantChoice) -> Result<Vec<GivenGrant>, StartError> {

@@ -22,6 +22,11 @@ impl<Id: From<(u32, u32)> + Into<(u32, u32)> + Copy, T> Arena<Id, T> {
         Self::id(self.slots.insert(object))
     }
 
+    /// As [`Arena::insert`], for an object that has to know its own id.
+    pub fn insert_with(&mut self, make: impl FnOnce(Id) -> T) -> Id {
+        Self::id(self.slots.insert_with_key(|key| make(Self::id(key))))
+    }
+
     /// The object, where it lives.
     pub fn get(&self, id: Id) -> Option<&T> {
         self.slots.get(Self::key(id)?)

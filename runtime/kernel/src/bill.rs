@@ -90,22 +90,20 @@ impl Bill {
     /// Makes what was paid for fuel exactly the price of what was used. More can be used than was bought where one
     /// instruction works on many bytes: that is paid as far as the account goes.
     pub(crate) fn settle_fuel(&self, used: Fuel) {
+        let Ledger { fuel: bought, paid, .. } = self.ledger();
+        let (bought_for, used_for) = (self.prices.fuel(bought), self.prices.fuel(used));
+        let unused = bought_for.saturating_sub(used_for).min(paid);
+        let missing = used_for.saturating_sub(bought_for).min(self.remaining());
+        // Of the two at least one is nothing; neither can fail while the account is open, which its process keeps it.
+        let settled = {
+            let mut accounts = self.accounts.lock();
+            accounts.refund(self.account, unused).and_then(|()| accounts.charge(self.account, missing))
+        };
         let mut ledger = self.ledger.lock();
-        let (bought_for, used_for) = (self.prices.fuel(ledger.fuel), self.prices.fuel(used));
-        let mut accounts = self.accounts.lock();
-        if used_for <= bought_for {
-            let unused = bought_for.saturating_sub(used_for).min(ledger.paid);
-            if accounts.refund(self.account, unused).is_ok() {
-                ledger.paid = ledger.paid.saturating_sub(unused);
-            }
-        } else {
-            let remaining = accounts.remaining(self.account).unwrap_or_default();
-            let missing = used_for.saturating_sub(bought_for).min(remaining);
-            if accounts.charge(self.account, missing).is_ok() {
-                ledger.paid = ledger.paid.saturating_add(missing);
-            }
-        }
         ledger.fuel = used;
+        if settled.is_ok() {
+            ledger.paid = ledger.paid.saturating_sub(unused).saturating_add(missing);
+        }
     }
 
     /// Closes the account: what is left goes back to where it came from.

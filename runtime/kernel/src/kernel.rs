@@ -209,14 +209,6 @@ impl Kernel {
         self.shared.accounts.lock().close(account).unwrap_or_default()
     }
 
-    /// What an account can spend.
-    ///
-    /// # Errors
-    /// [`AccountError::Dead`].
-    pub fn remaining(&self, account: AccountId) -> Result<Tokens, AccountError> {
-        self.shared.accounts.lock().remaining(account)
-    }
-
     /// Whether no token was made or lost so far.
     #[must_use]
     pub fn is_conserved(&self) -> bool {
@@ -281,13 +273,9 @@ impl Kernel {
     }
 
     fn enter(&self, tenant: TenantId, process: impl FnOnce(Pid) -> Process) -> Pid {
+        let pid = |Slot(index, generation)| Pid { tenant, index, generation };
         let mut processes = self.shared.processes.write();
-        let nobody = Pid { tenant, index: 0, generation: 0 };
-        let process = Arc::new(Mutex::new(process(nobody)));
-        let Slot(index, generation) = processes.insert(Entered { tenant, process: process.clone() });
-        let pid = Pid { tenant, index, generation };
-        process.lock().pid = pid;
-        pid
+        pid(processes.insert_with(|slot| Entered { tenant, process: Arc::new(Mutex::new(process(pid(slot)))) }))
     }
 }
 

