@@ -15,11 +15,13 @@ mod amount;
 mod door;
 mod error;
 mod event;
+mod grant;
 mod id;
 mod label;
 pub mod limits;
 mod reply;
 mod request;
+mod scope;
 mod task;
 
 pub use amount::{Fuel, Tokens, Usage};
@@ -28,6 +30,7 @@ pub use error::{
     BudgetError, CapabilityError, CheckpointError, Denial, EmitError, Fault, LlmError, Party, Shortfall, ValueError,
 };
 pub use event::{Event, LogLevel};
+pub use grant::{Access, GrantKind, GrantLimits, GrantSpec, Narrowing, Rate};
 pub use id::{AccountId, GenerationId, GrantId, ModelId, Pid, TenantId, TimerId, ValueId, WaitId};
 pub use label::{Integrity, Label, TagSet};
 pub use reply::{
@@ -39,4 +42,5 @@ pub use request::{
     GuestEvent, LlmRequest, Message, Prompt, RandomRequest, Request, Role, Sampling, TaskRequest, TraceRequest,
     ValueRequest, WaitRequest,
 };
+pub use scope::{Scope, ScopeError};
 pub use task::{Exit, Failure, Input, Outcome, Start, Status};
