@@ -61,9 +61,21 @@ pub enum ValueError {
 /// Errors of `capability`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Error)]
 pub enum CapabilityError {
-    /// Nothing under that label.
+    /// Nothing under that label, or nothing that opens any more.
     #[error(transparent)]
     Denied(#[from] Denial),
+    /// It would go further than the grant that it is derived from.
+    #[error("a derived grant can only shrink, and this one would widen {0}: ask for no more than its parent has")]
+    Widens(Box<str>),
+    /// A name or a scope that is none.
+    #[error("the grant cannot be derived as asked: {0}")]
+    Invalid(Box<str>),
+    /// The process holds as many as it may, or the chain is as long as it may be.
+    #[error("{limit} is the most here: discard some grants, or derive them from an earlier one")]
+    TooMany {
+        /// How many.
+        limit: u64,
+    },
 }
 
 /// Errors of `budget`.
@@ -72,6 +84,21 @@ pub enum BudgetError {
     /// An id that names nothing (any more).
     #[error("no such account: it was closed, or never was")]
     Dead,
+    /// It holds too little.
+    #[error(transparent)]
+    Shortfall(#[from] Shortfall),
+    /// Nothing is no amount.
+    #[error("an amount of nothing cannot be split off or moved: name at least one micro-token")]
+    Nothing,
+    /// It has as many parts as it may, or is split as deeply as it may be.
+    #[error("an account may have {limit} parts, and parts of parts, at most: merge some")]
+    TooMany {
+        /// How many.
+        limit: u64,
+    },
+    /// The process's own account.
+    #[error("the process's own account cannot be given back before the process ends")]
+    Own,
 }
 
 /// Errors of `llm`.

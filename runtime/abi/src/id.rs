@@ -5,7 +5,8 @@
 //! id and so of every key that is derived from it.
 
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use std::{fmt, str::FromStr};
+use thiserror::Error;
 
 /// The unit of isolation: owns processes, packages, memory, keys and one root account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -31,6 +32,24 @@ impl fmt::Display for TenantId {
 impl fmt::Display for Pid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}.{}", self.tenant, self.index, self.generation)
+    }
+}
+
+/// A text that is no process's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("a process's name is three numbers with dots between them, for example 0.3.1")]
+pub struct NotAPid;
+
+impl FromStr for Pid {
+    type Err = NotAPid;
+
+    fn from_str(text: &str) -> Result<Self, NotAPid> {
+        let mut numbers = text.splitn(3, '.').map(|number| match number.bytes().all(|byte| byte.is_ascii_digit()) {
+            true => number.parse().map_err(|_| NotAPid),
+            false => Err(NotAPid),
+        });
+        let mut next = || numbers.next().unwrap_or(Err(NotAPid));
+        Ok(Self { tenant: TenantId(next()?), index: next()?, generation: next()? })
     }
 }
 
@@ -72,6 +91,16 @@ object_ids! {
     ValueId;
     /// A one-shot timer.
     TimerId;
+    /// A process that a process started.
+    ChildId;
+    /// A call that a process made, and whose answer is to come.
+    CallId;
+    /// A call that a process got, and has to answer.
+    AnswerId;
+    /// A filter on a process's mailbox that can be waited for.
+    WatchId;
+    /// A moment to wake at, which outlives a restart.
+    AlarmId;
 }
 
 /// What a process can wait for.
@@ -81,4 +110,28 @@ pub enum WaitId {
     Timer(TimerId),
     /// Ready when a delta or the end is there.
     Generation(GenerationId),
+    /// Ready when the child has ended.
+    Child(ChildId),
+    /// Ready when the answer is there, or none will come.
+    Call(CallId),
+    /// Ready when a message is there that the filter lets through.
+    Watch(WatchId),
+    /// Ready from the alarm's moment on.
+    Alarm(AlarmId),
+    /// Ready when there is a signal.
+    Signal,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pid_reads_as_it_is_written_and_nothing_else_is_one() {
+        let pid = Pid { tenant: TenantId(7), index: 3, generation: u32::MAX };
+        assert_eq!(pid.to_string().parse(), Ok(pid));
+        for text in ["", "1", "1.2", "1.2.3.4", "1.2.-3", "+1.2.3", "1.2.4294967296", "a.b.c", "1..3", " 1.2.3"] {
+            assert_eq!(text.parse::<Pid>(), Err(NotAPid), "{text}");
+        }
+    }
 }

@@ -11,6 +11,7 @@
 //! - A [`Request`] is at most 64 bytes; texts, prompts and bodies hang behind it.
 //! - What a guest sends is an allegation: fields hold what it *said*, and only the kernel's validation makes it true.
 
+mod alarm;
 mod amount;
 mod door;
 mod error;
@@ -19,11 +20,15 @@ mod grant;
 mod id;
 mod label;
 pub mod limits;
+mod mailbox;
+mod priority;
+mod process;
 mod reply;
 mod request;
 mod scope;
 mod task;
 
+pub use alarm::{AlarmError, AlarmReply, AlarmRequest};
 pub use amount::{Fuel, Tokens, Usage};
 pub use door::{Dispatch, Door};
 pub use error::{
@@ -31,16 +36,25 @@ pub use error::{
 };
 pub use event::{Event, LogLevel};
 pub use grant::{Access, GrantKind, GrantLimits, GrantSpec, Narrowing, Rate};
-pub use id::{AccountId, GenerationId, GrantId, ModelId, Pid, TenantId, TimerId, ValueId, WaitId};
+pub use id::{
+    AccountId, AlarmId, AnswerId, CallId, ChildId, GenerationId, GrantId, ModelId, NotAPid, Pid, TenantId, TimerId,
+    ValueId, WaitId, WatchId,
+};
 pub use label::{Integrity, Label, TagSet};
+pub use mailbox::{Filter, Incoming, MailboxError, MailboxReply, MailboxRequest, Outgoing};
+pub use priority::Priority;
+pub use process::{
+    ChildEnded, ChildInput, ChildReport, ChildrenError, ChildrenReply, ChildrenRequest, NamedGrant, Order, Plan,
+    ProcessReply, ProcessRequest, Restart, Signal,
+};
 pub use reply::{
-    BudgetReply, CapabilityReply, ClockReply, Completion, Delta, FinishReason, FuelReply, GrantInfo, LlmReply,
-    ModelInfo, RandomReply, Reply, Summary, ValueInfo, ValueReply,
+    BudgetReply, CapabilityReply, ClockReply, Completion, Delta, FinishReason, FuelReply, GrantInfo, HeldGrant,
+    LlmReply, ModelInfo, RandomReply, Reply, Summary, ValueInfo, ValueReply,
 };
 pub use request::{
-    BudgetRequest, CapabilityRequest, CheckpointRequest, Class, ClockRequest, Content, FuelRequest, Generate,
-    GuestEvent, LlmRequest, Message, Prompt, RandomRequest, Request, Role, Sampling, TaskRequest, TraceRequest,
-    ValueRequest, WaitRequest,
+    Attenuate, BudgetRequest, CapabilityRequest, CheckpointRequest, Class, ClockRequest, Content, FuelRequest,
+    Generate, GuestEvent, LlmRequest, Message, Prompt, RandomRequest, Request, Role, Sampling, TaskRequest,
+    TraceRequest, ValueRequest, WaitRequest,
 };
 pub use scope::{Scope, ScopeError};
 pub use task::{Exit, Failure, Input, Outcome, Start, Status};

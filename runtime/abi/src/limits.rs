@@ -57,6 +57,50 @@ pub const WAIT_IDS_MAX: usize = 1024;
 /// Events that wait for a listener; a process that emits more waits for it. Logs are dropped instead, and counted.
 pub const EVENTS_QUEUED_MAX: usize = 256;
 
+/// Bytes of one message: what a single host call copies.
+pub const MESSAGE_BYTES_MAX: u64 = MIB;
+
+/// Grants that one message, or one start of a child, carries.
+pub const PASSED_GRANTS_MAX: usize = 64;
+
+/// Messages that wait in one mailbox; whoever sends more waits for its owner to receive.
+pub const MESSAGES_QUEUED_MAX: usize = 64;
+
+/// Bytes that wait in one mailbox: four messages of the largest size. They live in the host's memory.
+pub const MAILBOX_BYTES_MAX: usize = 4 * MIB as usize;
+
+/// How long a call may wait for its answer: an hour, so that a caller that was forgotten goes on one day.
+pub const CALL_TIMEOUT_NS_MAX: u64 = 3_600_000_000_000;
+
+/// Generations of processes below the one that the operator started: teams of teams, and no fork bomb.
+pub const PROCESS_DEPTH_MAX: u32 = 16;
+
+/// Fuel that a syscall costs besides the guest's own instructions: the host works some 100 ns on one, in which a guest
+/// does some 200 instructions. A guest of nothing but syscalls so pays for the processor that it takes.
+pub const SYSCALL_FUEL: u64 = 200;
+
+/// The first pause before a process is started again; each that follows is twice as long.
+pub const RESTART_PAUSE_NS_MIN: u64 = 100_000_000;
+
+/// The longest such pause.
+pub const RESTART_PAUSE_NS_MAX: u64 = 30_000_000_000;
+
+/// Restarts within [`RESTART_STORM_NS`] after which a process has failed for good: who fails five times in a minute will
+/// fail again.
+pub const RESTARTS_MAX: u32 = 5;
+
+/// How long a restart counts towards [`RESTARTS_MAX`].
+pub const RESTART_STORM_NS: u64 = 60_000_000_000;
+
+/// Events of a process that are kept for whoever asks later, the latest ones.
+pub const EVENTS_KEPT_MAX: usize = 64;
+
+/// Bytes of those events together.
+pub const EVENTS_KEPT_BYTES_MAX: usize = 64 * KIB as usize;
+
+/// Denials that a node keeps to explain them, the latest ones.
+pub const DENIALS_KEPT_MAX: usize = 256;
+
 /// One component file. A Python agent has 18 MiB, a Rust agent 100 KiB.
 pub const COMPONENT_BYTES_MAX: u64 = 64 * MIB;
 
@@ -86,6 +130,28 @@ pub struct Limits {
     pub objects_max: u64,
     /// Generations that stream side by side: each holds a sequence of the engine.
     pub generations_max: u64,
+    /// Children that live at a time. A coordinator of more needs coordinators below it.
+    pub children_max: u64,
+    /// Grants that it holds: they are looked up by label, one by one.
+    pub grants_max: u64,
+    /// Calls that wait for their answers, and calls that it has yet to answer.
+    pub calls_max: u64,
+}
+
+/// Limits of one tenant, all its processes together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TenantLimits {
+    /// Processes that live at a time. One takes some 100 KiB of the host's memory at least.
+    pub processes_max: u64,
+    /// Limits of each of its processes, below which a manifest can go and above which it cannot.
+    pub process: Limits,
+}
+
+impl Default for TenantLimits {
+    fn default() -> Self {
+        Self { processes_max: 16_384, process: Limits::default() }
+    }
 }
 
 impl Default for Limits {
@@ -96,6 +162,9 @@ impl Default for Limits {
             value_bytes_max: 64 * MIB,
             objects_max: 4096,
             generations_max: 16,
+            children_max: 64,
+            grants_max: 256,
+            calls_max: 64,
         }
     }
 }
@@ -110,6 +179,9 @@ impl Limits {
             value_bytes_max: self.value_bytes_max.min(ceiling.value_bytes_max),
             objects_max: self.objects_max.min(ceiling.objects_max),
             generations_max: self.generations_max.min(ceiling.generations_max),
+            children_max: self.children_max.min(ceiling.children_max),
+            grants_max: self.grants_max.min(ceiling.grants_max),
+            calls_max: self.calls_max.min(ceiling.calls_max),
         }
     }
 }

@@ -1,8 +1,9 @@
 //! What the kernel answers: one enum per interface, and the fault that ends the process.
 
 use crate::{
-    AccountId, BudgetError, CapabilityError, CheckpointError, EmitError, Fault, GenerationId, GrantId, Label, LlmError,
-    ModelId, Shortfall, TimerId, Tokens, Usage, ValueError, ValueId,
+    AccountId, AlarmError, AlarmReply, BudgetError, CapabilityError, CheckpointError, ChildrenError, ChildrenReply,
+    EmitError, Fault, GenerationId, GrantId, Label, LlmError, MailboxError, MailboxReply, ModelId, ProcessReply,
+    Shortfall, TimerId, Tokens, Usage, ValueError, ValueId,
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,14 @@ pub enum Reply {
     Budget(Result<BudgetReply, BudgetError>),
     /// To `llm`.
     Llm(Result<LlmReply, LlmError>),
+    /// To `process`.
+    Process(Result<ProcessReply, CapabilityError>),
+    /// To `children`.
+    Children(Result<ChildrenReply, ChildrenError>),
+    /// To `mailbox`.
+    Mailbox(Result<MailboxReply, MailboxError>),
+    /// To `alarm`.
+    Alarm(Result<AlarmReply, AlarmError>),
     /// To `task`.
     Task(Result<(), EmitError>),
     /// To `checkpoint`.
@@ -66,11 +75,28 @@ pub struct ValueInfo {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CapabilityReply {
     /// Every grant of the process.
-    Listed(Vec<GrantInfo>),
+    Listed(Vec<HeldGrant>),
     /// The grant under the label.
     Taken(GrantId),
     /// One of them.
-    Described(GrantInfo),
+    Described(HeldGrant),
+    /// It would open something.
+    Live,
+    /// A grant that was derived.
+    Derived(GrantId),
+    /// How many were taken back.
+    Revoked(u32),
+    /// It was given up.
+    Discarded,
+}
+
+/// A grant as its holder sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldGrant {
+    /// What it is.
+    pub info: GrantInfo,
+    /// The names of its ceiling's tags.
+    pub ceiling_tags: Vec<Box<str>>,
 }
 
 /// A grant as its holder sees it.
@@ -93,6 +119,12 @@ pub enum BudgetReply {
     Account(AccountId),
     /// What can be spent; what is reserved by work under way is not in it.
     Remaining(Tokens),
+    /// A part that was split off.
+    Split(AccountId),
+    /// What the part had held.
+    Merged(Tokens),
+    /// Moved, or set.
+    Done,
 }
 
 /// A model as its user sees it.

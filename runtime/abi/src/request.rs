@@ -1,6 +1,9 @@
 //! What a process asks of the kernel: one enum per interface, one class per request.
 
-use crate::{AccountId, GenerationId, GrantId, LogLevel, ModelId, TimerId, ValueId, WaitId};
+use crate::{
+    Access, AccountId, AlarmRequest, ChildrenRequest, GenerationId, GrantId, Integrity, LogLevel, MailboxRequest,
+    ModelId, ProcessRequest, Rate, TimerId, Tokens, ValueId, WaitId,
+};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +18,14 @@ pub enum Request {
     Budget(BudgetRequest),
     /// `llm`: inference.
     Llm(LlmRequest),
+    /// `process`: the process itself.
+    Process(ProcessRequest),
+    /// `children`: processes that it starts.
+    Children(ChildrenRequest),
+    /// `mailbox`: messages.
+    Mailbox(MailboxRequest),
+    /// `alarm`: moments to wake at.
+    Alarm(AlarmRequest),
     /// `task`: what is shown to whoever started it.
     Task(TaskRequest),
     /// `checkpoint`: the state to go on from.
@@ -55,6 +66,10 @@ impl Request {
             Self::Capability(_)
             | Self::Budget(_)
             | Self::Llm(_)
+            | Self::Process(_)
+            | Self::Children(_)
+            | Self::Mailbox(_)
+            | Self::Alarm(_)
             | Self::Checkpoint(_)
             | Self::Clock(_)
             | Self::Random(_)
@@ -72,11 +87,21 @@ impl Request {
                 request,
                 LlmRequest::CountTokens { .. } | LlmRequest::Chat(_) | LlmRequest::Start(_) | LlmRequest::Next { .. }
             ),
+            Self::Children(request) => matches!(request, ChildrenRequest::Spawn(_) | ChildrenRequest::Wait { .. }),
+            Self::Mailbox(request) => matches!(
+                request,
+                MailboxRequest::Send { .. }
+                    | MailboxRequest::Call { .. }
+                    | MailboxRequest::Receive { .. }
+                    | MailboxRequest::Collect { .. }
+            ),
             Self::Task(_) | Self::Checkpoint(_) => true,
             Self::Wait(WaitRequest::Any { .. }) => true,
             Self::Value(_)
             | Self::Capability(_)
             | Self::Budget(_)
+            | Self::Process(_)
+            | Self::Alarm(_)
             | Self::Trace(_)
             | Self::Clock(_)
             | Self::Random(_)
@@ -132,6 +157,48 @@ pub enum CapabilityRequest {
         /// Which.
         grant: GrantId,
     },
+    /// Whether it would still open anything.
+    Check {
+        /// Which.
+        grant: GrantId,
+    },
+    /// Derives one that goes no further.
+    Attenuate(Box<Attenuate>),
+    /// Takes back what was derived from one.
+    RevokeDerived {
+        /// Derived from which.
+        grant: GrantId,
+        /// Under which label.
+        label: Box<str>,
+    },
+    /// Gives one up.
+    Discard {
+        /// Which.
+        grant: GrantId,
+    },
+}
+
+/// A grant to derive, as the guest says it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attenuate {
+    /// From which.
+    pub grant: GrantId,
+    /// Under which name the process finds it.
+    pub label: Box<str>,
+    /// Entries, each covered by the parent's scope. `None` in this and the others keeps what the parent has.
+    pub scope: Option<Box<[Box<str>]>>,
+    /// What may be done.
+    pub access: Option<Access>,
+    /// Uses in all.
+    pub uses: Option<u64>,
+    /// Uses over time.
+    pub rate: Option<Rate>,
+    /// In nanoseconds since 1970-01-01T00:00:00Z.
+    pub expires_ns: Option<u64>,
+    /// At most so many output tokens a call.
+    pub max_tokens_per_call: Option<u32>,
+    /// The highest label of data that may flow in: its tags by their names.
+    pub ceiling: Option<(Integrity, Box<[Box<str>]>)>,
 }
 
 /// Requests of `budget`.
@@ -143,6 +210,34 @@ pub enum BudgetRequest {
     Remaining {
         /// Which.
         account: AccountId,
+    },
+    /// Splits a part off.
+    Split {
+        /// Off which.
+        account: AccountId,
+        /// How much.
+        amount: Tokens,
+    },
+    /// Gives a part back to where it was split from.
+    Merge {
+        /// Which.
+        account: AccountId,
+    },
+    /// Moves tokens between two of the process's accounts.
+    Transfer {
+        /// From which.
+        from: AccountId,
+        /// To which.
+        to: AccountId,
+        /// How much.
+        amount: Tokens,
+    },
+    /// Signals when the balance falls below this; zero never does.
+    SetSoftLimit {
+        /// Of which.
+        account: AccountId,
+        /// Below how much.
+        threshold: Tokens,
     },
 }
 
