@@ -17,9 +17,31 @@ pub enum Denial {
     /// The grant, or one that it derives from, was taken back.
     #[error("the grant {0} was revoked: ask its owner for a new one")]
     Revoked(Box<str>),
-    /// The grant has a limit, and the call is over it.
+    /// Its time is over.
+    #[error("the grant {0} has expired: ask its owner for a new one")]
+    Expired(Box<str>),
+    /// It was used as often as it may be.
+    #[error("the grant {0} is used up: ask its owner for more uses")]
+    Exhausted(Box<str>),
+    /// It is used faster than it may be.
+    #[error("the grant {grant} is used too fast: wait {retry_after_ms} ms, or ask for a higher rate")]
+    TooFast {
+        /// Which.
+        grant: Box<str>,
+        /// When it can be used again, in milliseconds.
+        retry_after_ms: u64,
+    },
+    /// One call asks for more tokens than it allows.
     #[error("the grant {0} does not go that far: lower max-tokens or ask for a wider grant")]
     Exceeded(Box<str>),
+    /// It opens other things than this.
+    #[error("the grant {0} does not open that: ask for a grant whose scope has it")]
+    OutOfScope(Box<str>),
+    /// Data of this label may not flow into what it opens.
+    #[error(
+        "the grant {0} takes no data of this label: leave out what is untrusted or secret, or ask for a higher ceiling"
+    )]
+    Tainted(Box<str>),
 }
 
 /// An account that cannot pay.

@@ -1,9 +1,9 @@
 //! What the kernel answers: one enum per interface, and the fault that ends the process.
 
 use crate::{
-    AccountId, AlarmError, AlarmReply, BudgetError, CapabilityError, CheckpointError, ChildrenError, ChildrenReply,
-    EmitError, Fault, GenerationId, GrantId, Label, LlmError, MailboxError, MailboxReply, ModelId, ProcessReply,
-    Shortfall, TimerId, Tokens, Usage, ValueError, ValueId,
+    Access, AccountId, AlarmError, AlarmReply, BudgetError, CapabilityError, CheckpointError, ChildrenError,
+    ChildrenReply, EmitError, Fault, GenerationId, GrantId, GrantKind, GrantLimits, Label, LlmError, MailboxError,
+    MailboxReply, ModelId, ProcessReply, Shortfall, TimerId, Tokens, Usage, ValueError, ValueId,
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -104,12 +104,16 @@ pub struct HeldGrant {
 pub struct GrantInfo {
     /// The name in the manifest.
     pub label: Box<str>,
-    /// What kind of right it is, for example `model`.
-    pub kind: Box<str>,
-    /// What it opens, for example the model's name.
-    pub scope: Box<str>,
-    /// At most so many output tokens a call, where that is limited.
-    pub max_tokens_per_call: Option<u32>,
+    /// What kind of right it is.
+    pub kind: GrantKind,
+    /// What it opens, for example a model's name.
+    pub scope: Vec<Box<str>>,
+    /// What may be done with it.
+    pub access: Access,
+    /// How far it goes.
+    pub limits: GrantLimits,
+    /// Whether it was taken back, or one that it derives from.
+    pub revoked: bool,
 }
 
 /// Answers of `budget`.
