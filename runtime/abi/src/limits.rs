@@ -93,7 +93,7 @@ pub const RESTARTS_MAX: u32 = 5;
 pub const RESTART_STORM_NS: u64 = 60_000_000_000;
 
 /// Events of a process that are kept for whoever asks later, the latest ones.
-pub const EVENTS_KEPT_MAX: usize = 64;
+pub const EVENTS_KEPT_MAX: usize = 256;
 
 /// Bytes of those events together.
 pub const EVENTS_KEPT_BYTES_MAX: usize = 64 * KIB as usize;

@@ -56,6 +56,28 @@ pub enum Class {
 }
 
 impl Request {
+    /// The interface that it belongs to.
+    #[must_use]
+    pub const fn interface(&self) -> &'static str {
+        match self {
+            Self::Value(_) => "value",
+            Self::Capability(_) => "capability",
+            Self::Budget(_) => "budget",
+            Self::Llm(_) => "llm",
+            Self::Process(_) => "process",
+            Self::Children(_) => "children",
+            Self::Mailbox(_) => "mailbox",
+            Self::Alarm(_) => "alarm",
+            Self::Task(_) => "task",
+            Self::Checkpoint(_) => "checkpoint",
+            Self::Trace(_) => "trace",
+            Self::Clock(_) => "clocks",
+            Self::Random(_) => "random",
+            Self::Wait(_) => "poll",
+            Self::Fuel(_) => "fuel",
+        }
+    }
+
     /// What a replay does with it.
     #[must_use]
     pub const fn class(&self) -> Class {

@@ -3,8 +3,9 @@
 //! A [`Bill`] is shared by a process and by everything that works for it, so that a piece of work settles itself when it
 //! is dropped, whether the process still lives or not.
 
+use crate::signals::Signals;
 use parking_lot::Mutex;
-use remit_abi::{AccountId, Fuel, Shortfall, Tokens, Usage};
+use remit_abi::{AccountId, Fuel, Shortfall, Signal, Tokens, Usage};
 use remit_authority::{AccountError, Accounts, ModelPrices, PriceList};
 use serde::Serialize;
 use std::sync::Arc;
@@ -28,7 +29,15 @@ pub(crate) struct Bill {
     accounts: Arc<Mutex<Accounts>>,
     account: AccountId,
     pub(crate) prices: Arc<PriceList>,
-    ledger: Mutex<Ledger>,
+    signals: Arc<Signals>,
+    books: Mutex<Books>,
+}
+
+#[derive(Debug, Default)]
+struct Books {
+    ledger: Ledger,
+    /// Fuel bought in this run, which its end settles.
+    bought: Fuel,
 }
 
 /// What work may cost: at least the one, at most the other.
@@ -48,9 +57,14 @@ impl Quote {
 }
 
 impl Bill {
-    pub(crate) fn new(accounts: Arc<Mutex<Accounts>>, account: AccountId, prices: Arc<PriceList>) -> Self {
+    pub(crate) fn new(
+        accounts: Arc<Mutex<Accounts>>,
+        account: AccountId,
+        prices: Arc<PriceList>,
+        signals: Arc<Signals>,
+    ) -> Self {
         let ledger = Ledger { price_version: prices.version, ..Ledger::default() };
-        Self { accounts, account, prices, ledger: Mutex::new(ledger) }
+        Self { accounts, account, prices, signals, books: Mutex::new(Books { ledger, bought: Fuel(0) }) }
     }
 
     pub(crate) fn account(&self) -> AccountId {
@@ -58,7 +72,7 @@ impl Bill {
     }
 
     pub(crate) fn ledger(&self) -> Ledger {
-        *self.ledger.lock()
+        self.books.lock().ledger
     }
 
     pub(crate) fn remaining(&self) -> Tokens {
@@ -78,32 +92,46 @@ impl Bill {
     }
 
     /// Pays for fuel before it is used.
-    pub(crate) fn buy_fuel(&self, fuel: Fuel) -> Result<(), Shortfall> {
+    pub(crate) fn buy_fuel(&self, fuel: Fuel) -> Result<Tokens, Shortfall> {
         let price = self.prices.fuel(fuel);
         self.accounts.lock().charge(self.account, price).map_err(|error| shortfall(error, price))?;
-        let mut ledger = self.ledger.lock();
+        let Books { ledger, bought } = &mut *self.books.lock();
+        *bought = Fuel(bought.0.saturating_add(fuel.0));
         ledger.fuel = Fuel(ledger.fuel.0.saturating_add(fuel.0));
+        ledger.paid = ledger.paid.saturating_add(price);
+        Ok(price)
+    }
+
+    /// Pays for something that is done at once.
+    pub(crate) fn charge(&self, price: Tokens) -> Result<(), Shortfall> {
+        self.accounts.lock().charge(self.account, price).map_err(|error| shortfall(error, price))?;
+        let ledger = &mut self.books.lock().ledger;
         ledger.paid = ledger.paid.saturating_add(price);
         Ok(())
     }
 
-    /// Makes what was paid for fuel exactly the price of what was used. More can be used than was bought where one
+    /// Makes what a run paid for fuel exactly the price of what it used. More can be used than was bought where one
     /// instruction works on many bytes: that is paid as far as the account goes.
     pub(crate) fn settle_fuel(&self, used: Fuel) {
-        let Ledger { fuel: bought, paid, .. } = self.ledger();
+        let bought = std::mem::take(&mut self.books.lock().bought);
         let (bought_for, used_for) = (self.prices.fuel(bought), self.prices.fuel(used));
-        let unused = bought_for.saturating_sub(used_for).min(paid);
+        let unused = bought_for.saturating_sub(used_for).min(self.ledger().paid);
         let missing = used_for.saturating_sub(bought_for).min(self.remaining());
         // Of the two at least one is nothing; neither can fail while the account is open, which its process keeps it.
         let settled = {
             let mut accounts = self.accounts.lock();
             accounts.refund(self.account, unused).and_then(|()| accounts.charge(self.account, missing))
         };
-        let mut ledger = self.ledger.lock();
-        ledger.fuel = used;
+        let ledger = &mut self.books.lock().ledger;
+        ledger.fuel = Fuel(ledger.fuel.0.saturating_sub(bought.0).saturating_add(used.0));
         if settled.is_ok() {
             ledger.paid = ledger.paid.saturating_sub(unused).saturating_add(missing);
         }
+    }
+
+    /// Ends a run whose count of fuel was lost: what it bought is what it used.
+    pub(crate) fn forfeit_fuel(&self) {
+        self.books.lock().bought = Fuel(0);
     }
 
     /// Closes the account: what is left goes back to where it came from.
@@ -146,7 +174,7 @@ impl Reservation {
     fn settle(mut self, price: Tokens, usage: Usage) -> Tokens {
         let reserved = std::mem::take(&mut self.amount);
         let paid = self.bill.accounts.lock().settle(self.bill.account, reserved, price);
-        let mut ledger = self.bill.ledger.lock();
+        let ledger = &mut self.bill.books.lock().ledger;
         ledger.usage = ledger.usage.plus(usage);
         ledger.paid = ledger.paid.saturating_add(paid);
         paid

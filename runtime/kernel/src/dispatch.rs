@@ -3,125 +3,240 @@
 //! | step | what happens | where a syscall says its part |
 //! | --- | --- | --- |
 //! | validate | is what the guest says possible at all? | `syscalls::validate` |
-//! | authorise | does a live grant allow it? | `syscalls::right` |
-//! | charge | is it paid, or set aside? | `Call::quote`; fuel pays itself |
+//! | authorise | does a live grant allow it, and is its use counted? | `syscalls::right` |
+//! | charge | is the host's own work paid, and the rest paid or set aside? | `Toll`, `Call::quote`; fuel pays itself |
 //! | do | tables change, ports are called | `syscalls::act`, `Call::act` |
 //!
 //! Around them the dispatcher journals what the process is told before it is told, makes an effect's intent durable before
-//! it is done, and logs every denial.
+//! it is done, and logs every denial. A call under way whose grant is revoked ends with the denial that it would get now.
+//!
+//! A runner gets a door of its own for each process, which finds the process without a look at the table. The kernel itself
+//! is a door for every process.
 
 use crate::{
+    control::ControlBlock,
+    denials::Denied,
     kernel::{Kernel, Shared},
     ports::Entry,
     process::Process,
     syscalls::{self, Call, Context, Right},
 };
-use parking_lot::Mutex;
 use remit_abi::{Class, Denial, Dispatch, Door, Fault, Pid, Reply, Request, Tokens};
-use std::sync::Arc;
+use remit_authority::{Explanation, Use};
+use std::{future::ready, sync::Arc};
 
 impl Door for Kernel {
     fn try_dispatch(&self, pid: Pid, request: &Request) -> Option<Reply> {
         if request.may_wait() {
             return None;
         }
-        let Some(process) = self.shared.process(pid) else { return Some(Reply::Fault(Fault::Dead)) };
-        Some(self.shared.dispatch_now(&process, request))
+        let Some(block) = self.shared.block(pid) else { return Some(Reply::Fault(Fault::Dead)) };
+        Some(self.shared.dispatch_now(&block, request))
     }
 
     fn dispatch(&self, pid: Pid, request: Request) -> Dispatch<'_> {
-        let Some(process) = self.shared.process(pid) else {
-            return Box::pin(std::future::ready(Reply::Fault(Fault::Dead)));
-        };
-        if !request.may_wait() {
-            return Box::pin(std::future::ready(self.shared.dispatch_now(&process, &request)));
+        match self.shared.block(pid) {
+            Some(block) => Box::pin(self.shared.dispatch(block, request)),
+            None => Box::pin(ready(Reply::Fault(Fault::Dead))),
         }
-        Box::pin(async move { self.shared.dispatch_later(&process, request).await })
+    }
+}
+
+/// The door of one process.
+pub(crate) struct ProcessDoor {
+    shared: Arc<Shared>,
+    block: Arc<ControlBlock>,
+}
+
+impl ProcessDoor {
+    pub(crate) fn new(shared: Arc<Shared>, block: Arc<ControlBlock>) -> Self {
+        Self { shared, block }
+    }
+
+    fn is_for(&self, pid: Pid) -> bool {
+        pid == self.block.pid && !self.block.has_ended()
+    }
+}
+
+impl Door for ProcessDoor {
+    fn try_dispatch(&self, pid: Pid, request: &Request) -> Option<Reply> {
+        if request.may_wait() {
+            return None;
+        }
+        Some(match self.is_for(pid) {
+            true => self.shared.dispatch_now(&self.block, request),
+            false => Reply::Fault(Fault::Dead),
+        })
+    }
+
+    fn dispatch(&self, pid: Pid, request: Request) -> Dispatch<'_> {
+        match self.is_for(pid) {
+            true => Box::pin(self.shared.dispatch(self.block.clone(), request)),
+            false => Box::pin(ready(Reply::Fault(Fault::Dead))),
+        }
     }
 }
 
 impl Shared {
-    /// The four steps of a syscall that never waits, under one lock of its process.
-    fn dispatch_now(&self, process: &Mutex<Process>, request: &Request) -> Reply {
-        let process = &mut *process.lock();
-        let paid_before = process.bill.ledger().paid;
-        let reply = syscalls::validate(process, request)
-            .and_then(|()| self.authorise(process, request))
-            .map_or_else(|reply| reply, |()| syscalls::act(&mut Context { shared: self, process }, request));
-        if request.class() == Class::Pure {
-            return reply;
+    async fn dispatch(self: &Arc<Self>, block: Arc<ControlBlock>, request: Request) -> Reply {
+        match request.may_wait() {
+            true => self.dispatch_later(&block, request).await,
+            false => self.dispatch_now(&block, &request),
         }
-        let paid = process.bill.ledger().paid.saturating_sub(paid_before);
-        self.journaled(process, request.clone(), reply, paid)
+    }
+
+    /// The four steps of a syscall that never waits, under one lock of its process.
+    fn dispatch_now(&self, block: &ControlBlock, request: &Request) -> Reply {
+        let process = &mut *block.process.lock();
+        let mut context = Context { shared: self, block, process, paid: Tokens::ZERO };
+        let reply = self.admit(&mut context, request);
+        let reply = reply.map_or_else(|reply| reply, |_| syscalls::act(&mut context, request));
+        let (process, paid) = (context.process, context.paid);
+        match request.class() {
+            Class::Pure => reply,
+            Class::Observed | Class::Effect => self.journaled(process, request, reply, paid),
+        }
     }
 
     /// The four steps of one that may, with its process unlocked while it waits.
-    async fn dispatch_later(&self, process: &Arc<Mutex<Process>>, request: Request) -> Reply {
-        let paid_before = process.lock().bill.ledger().paid;
-        let reply = match self.begin(process, &request) {
-            Ok(call) => self.pay_and_do(process, &request, call).await,
+    async fn dispatch_later(self: &Arc<Self>, block: &Arc<ControlBlock>, request: Request) -> Reply {
+        let _waits = Waits::begin(block, &request);
+        let (paid_before, begun) = {
+            let process = &mut *block.process.lock();
+            let paid_before = process.bill.ledger().paid;
+            let mut context = Context { shared: self, block, process, paid: Tokens::ZERO };
+            let begun = self.admit(&mut context, &request);
+            (paid_before, begun.and_then(|right| Ok((right, Call::prepare(&mut context, &request)?))))
+        };
+        let reply = match begun {
+            Ok((under, call)) => self.do_under(under, block, &request, call).await,
             Err(reply) => reply,
         };
-        let process = process.lock();
+        let process = &mut *block.process.lock();
+        syscalls::settle(&mut Context { shared: self, block, process, paid: Tokens::ZERO }, &request, &reply);
         let paid = process.bill.ledger().paid.saturating_sub(paid_before);
-        self.journaled(&process, request, reply, paid)
+        self.journaled(process, &request, reply, paid)
     }
 
-    /// Validate, authorise, and take out of the process what the call needs.
-    fn begin(&self, process: &Mutex<Process>, request: &Request) -> Result<Call, Reply> {
-        let process = &mut *process.lock();
-        syscalls::validate(process, request)?;
-        self.authorise(process, request)?;
-        Call::prepare(&mut Context { shared: self, process }, request)
+    /// Pays the toll, validates and authorises. The error is the reply.
+    fn admit(&self, context: &mut Context<'_>, request: &Request) -> Result<Right, Reply> {
+        if !matches!(request, Request::Fuel(_)) {
+            let process = &mut *context.process;
+            let price = process.toll.pay(&process.bill);
+            let price = price.map_err(|shortfall| Reply::Fault(Fault::BudgetExhausted(shortfall)))?;
+            context.paid = context.paid.saturating_add(price);
+        }
+        syscalls::validate(context.process, request)?;
+        self.authorise(context, request)
     }
 
-    async fn pay_and_do(&self, process: &Arc<Mutex<Process>>, request: &Request, mut call: Call) -> Reply {
+    /// Does a call, unless the grant that it is done under is revoked meanwhile.
+    async fn do_under(self: &Arc<Self>, under: Right, block: &Arc<ControlBlock>, request: &Request, call: Call) -> Reply {
+        let work = self.pay_and_do(block, request, call);
+        let Some(grant) = under.grant() else { return work.await };
+        tokio::select! {
+            biased;
+            reply = work => reply,
+            () = self.revoked(grant) => {
+                let process = &mut *block.process.lock();
+                let mut context = Context { shared: self, block, process, paid: Tokens::ZERO };
+                match self.authorise(&mut context, request) {
+                    Err(denied) => denied,
+                    Ok(_) => syscalls::denied(request, Denial::Revoked("of this call".into())),
+                }
+            }
+        }
+    }
+
+    async fn pay_and_do(self: &Arc<Self>, block: &Arc<ControlBlock>, request: &Request, mut call: Call) -> Reply {
         let quote = match call.quote(self) {
             Ok(quote) => quote,
             Err(reply) => return reply,
         };
-        let (bill, pid) = {
-            let process = process.lock();
-            (process.bill.clone(), process.pid)
-        };
+        let bill = block.process.lock().bill.clone();
         let reserved = match bill.reserve(quote) {
             Ok(reserved) => reserved,
             Err(shortfall) => return syscalls::unpaid(request, shortfall),
         };
         if request.class() == Class::Effect {
             let journal = &self.ports.journal;
-            let mut durable = journal.append(pid, Entry::Intent(request.clone()));
+            let mut durable = journal.append(block.pid, Entry::Intent(request));
             if durable.is_ok() {
-                durable = journal.flush(pid).await;
+                durable = journal.flush(block.pid).await;
             }
             if let Err(error) = durable {
                 return Reply::Fault(Fault::Host(error.to_string().into()));
             }
         }
-        call.act(self, process, reserved).await
+        call.act(self, block, reserved).await
     }
 
-    /// Step 2: the one place where a right is checked.
-    fn authorise(&self, process: &Process, request: &Request) -> Result<(), Reply> {
-        let Right::Generate { grant, max_tokens } = syscalls::right(process, request) else { return Ok(()) };
-        let held = process.grants.iter().any(|(_, id)| *id == grant);
-        let checked = match held {
-            true => self.grants.lock().check_generation(grant, max_tokens).map(drop),
-            false => Err(Denial::NotGranted("model".into())),
+    /// Step 2: the one place where a right is checked, and its use counted.
+    fn authorise(&self, context: &mut Context<'_>, request: &Request) -> Result<Right, Reply> {
+        let right = syscalls::right(context, request)?;
+        let (grant, wanted, counts) = match &right {
+            Right::None => return Ok(right),
+            Right::Look { grant, kind } => (*grant, Use::least(*kind), false),
+            Right::Use { grant, kind, access, tokens, label } => {
+                let name = syscalls::used_name(request);
+                (*grant, Use { kind: *kind, name, access: *access, tokens: *tokens, label: *label }, true)
+            }
         };
-        checked.map_err(|denial| {
-            tracing::warn!(pid = %process.pid, %denial, "denied");
-            syscalls::denied(request, denial)
-        })
+        if context.process.grants.get(grant).is_none() {
+            let denial = Denial::NotGranted(wanted.kind.name().into());
+            let explanation = Explanation::not_granted(wanted.kind.name(), &wanted);
+            self.denied(context, request, denial.clone(), explanation);
+            return Err(syscalls::denied(request, denial));
+        }
+        let now = || self.ports.clock.wall_ns();
+        let mut grants = self.grants.lock();
+        let checked = match counts {
+            true => grants.check(grant, &wanted, now),
+            false => grants.peek(grant, &wanted, now),
+        };
+        match checked {
+            Ok(()) => Ok(right),
+            Err(denial) => {
+                let explanation = grants.explain(grant, &wanted, now);
+                drop(grants);
+                let explanation = explanation.unwrap_or_else(|| Explanation::not_granted(wanted.kind.name(), &wanted));
+                self.denied(context, request, denial.clone(), explanation);
+                Err(syscalls::denied(request, denial))
+            }
+        }
+    }
+
+    fn denied(&self, context: &Context<'_>, request: &Request, denial: Denial, explanation: Explanation) {
+        let (pid, interface) = (context.block.pid, request.interface());
+        tracing::warn!(%pid, interface, %denial, "denied");
+        let package = context.block.facts.package.clone();
+        let at_ns = self.ports.clock.wall_ns();
+        self.denials.keep(Denied { number: 0, pid, package, interface, at_ns, denial, explanation });
     }
 
     /// Writes down what the process is about to be told. A process whose journal fails stops rather than going on
     /// unrecorded.
-    fn journaled(&self, process: &Process, request: Request, reply: Reply, paid: Tokens) -> Reply {
-        let entry = Entry::Reply { request, reply: reply.clone(), paid, label: process.label };
+    fn journaled(&self, process: &Process, request: &Request, reply: Reply, paid: Tokens) -> Reply {
+        let entry = Entry::Reply { request, reply: &reply, paid, label: process.label };
         match self.ports.journal.append(process.pid, entry) {
             Ok(()) => reply,
             Err(error) => Reply::Fault(Fault::Host(error.to_string().into())),
         }
+    }
+}
+
+/// Says in which syscall a process waits, until it is dropped.
+struct Waits<'a>(&'a ControlBlock);
+
+impl<'a> Waits<'a> {
+    fn begin(block: &'a ControlBlock, request: &Request) -> Self {
+        block.process.lock().waits_in = Some(request.interface());
+        Self(block)
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.process.lock().waits_in = None;
     }
 }

@@ -9,9 +9,9 @@ use crate::{
     ports::{EngineError, EngineEvent, EngineFinish, EngineStream, Meter},
 };
 use parking_lot::Mutex;
-use remit_abi::{Delta, FinishReason, Label, LlmError, Summary, Tokens};
+use remit_abi::{Delta, FinishReason, GrantId, Label, LlmError, Summary, Tokens};
 use remit_authority::ModelPrices;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use tokio::sync::{Mutex as AsyncMutex, mpsc};
 
 /// A generation of one process.
@@ -19,6 +19,8 @@ use tokio::sync::{Mutex as AsyncMutex, mpsc};
 pub(crate) struct Generation {
     /// What went into its prompt.
     pub(crate) label: Label,
+    /// Under which it was begun.
+    pub(crate) grant: GrantId,
     stream: AsyncMutex<Stream>,
     meter: Arc<Meter>,
     payment: Mutex<Payment>,
@@ -46,11 +48,13 @@ impl Generation {
         reservation: Reservation,
         prices: ModelPrices,
         label: Label,
+        grant: GrantId,
         cut_by_budget: bool,
     ) -> Self {
         let EngineStream { events, meter } = stream;
         Self {
             label,
+            grant,
             stream: AsyncMutex::new(Stream { events, ahead: None, ended: None }),
             meter,
             payment: Mutex::new(Payment::Reserved(reservation, prices)),
@@ -156,6 +160,28 @@ impl Stream {
 
     async fn receive(&mut self) -> EngineEvent {
         self.events.recv().await.unwrap_or_else(silence)
+    }
+}
+
+/// Every generation under way, by its grant, so that a revocation reaches it.
+#[derive(Debug, Default)]
+pub(crate) struct Streams(Mutex<Vec<(GrantId, Weak<Generation>)>>);
+
+impl Streams {
+    /// Enters one, and forgets those that are gone.
+    pub(crate) fn enter(&self, generation: &Arc<Generation>) {
+        let mut streams = self.0.lock();
+        if streams.len() == streams.capacity() {
+            streams.retain(|(_, generation)| generation.strong_count() > 0);
+        }
+        streams.push((generation.grant, Arc::downgrade(generation)));
+    }
+
+    /// Ends those of these grants before their next token.
+    pub(crate) fn cancel(&self, grants: &[GrantId]) {
+        let streams = self.0.lock();
+        let under = streams.iter().filter(|(grant, _)| grants.contains(grant));
+        under.filter_map(|(_, generation)| generation.upgrade()).for_each(|generation| generation.cancel());
     }
 }
 

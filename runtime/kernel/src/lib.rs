@@ -12,25 +12,50 @@
 //!
 //! | module | what it holds |
 //! | --- | --- |
-//! | `kernel` | the process table; starting and reaping processes |
+//! | `kernel` | what all syscalls work on |
+//! | `table`, `control`, `process` | the process table; one process for others, and for itself |
+//! | `spawn`, `life`, `supervise` | starting, running, starting again and reaping processes |
 //! | `dispatch` | the Door: the four steps, journal, label and denial log |
 //! | `syscalls` | what is particular to each interface |
-//! | `process` | what one process holds |
+//! | `mailbox`, `calls`, `signals`, `deadlock` | what processes tell each other, and who waits for whom |
 //! | `bill` | reservations and the ledger of one process |
 //! | `generation` | a generation that streams |
-//! | `journal` | the journal that forgets |
+//! | `outlet` | where a process's events go |
+//! | `schedule` | who runs next |
+//! | `manage`, `freeze`, `denials` | what an operator sees and does |
+//! | `journal` | the journal that keeps nothing |
 //! | `ports` | what others provide |
 
 mod bill;
+mod calls;
+mod control;
+mod deadlock;
+mod denials;
 mod dispatch;
+mod freeze;
 mod generation;
 mod journal;
 mod kernel;
+mod life;
+mod mailbox;
+mod manage;
+mod outlet;
 pub mod ports;
 mod process;
+mod signals;
+mod spawn;
+mod supervise;
 mod syscalls;
+mod table;
 mod tags;
 
 pub use bill::Ledger;
-pub use journal::MemoryJournal;
-pub use kernel::{Ended, Finished, GivenGrant, GivenMessage, Kernel, Output, Ports, Spawn, SpawnError, Spawned};
+pub use denials::Denied;
+pub use freeze::Selection;
+pub use journal::EphemeralJournal;
+pub use kernel::{Kernel, Ports};
+pub use life::{Ended, Finished, Output};
+pub use manage::{GiveError, GrantView, ProcessView, State};
+pub use outlet::KeptEvent;
+pub use spawn::{GivenMessage, Spawn, SpawnError, Spawned};
+pub use supervise::RestartPolicy;

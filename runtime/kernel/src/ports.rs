@@ -4,7 +4,9 @@
 //! in the tests that scripts failure.
 
 use bytes::Bytes;
-use remit_abi::{Door, Exit, Fault, Pid, Reply, Request, Role, Start, TenantId, Usage};
+use remit_abi::{
+    Door, Exit, Fault, GrantKind, Label, Pid, Priority, Reply, Request, Role, Start, TenantId, Tokens, Usage,
+};
 use std::{
     future::Future,
     pin::Pin,
@@ -21,17 +23,29 @@ pub type PortFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Runs guests. In one process it is the host; in a process of its own it is the near end of the worker's channel.
 pub trait Runner: Send + Sync + 'static {
-    /// Runs `program` as `pid` until it ends. Every syscall of the guest goes through `door`, which also sells it fuel.
-    /// Dropping the future stops the guest and throws its instance away.
+    /// Puts the whole life of `pid` on the run queue: a future of the kernel's that runs programs one after the other and
+    /// takes the process down at its end.
+    fn start(&self, pid: Pid, priority: Priority, life: PortFuture<'static, ()>);
+
+    /// Runs `program` as `pid` until it ends; polled inside of that life. Every syscall of the guest goes through `door`,
+    /// which also sells it fuel. Dropping the future stops the guest and throws its instance away.
     fn run(&self, door: Arc<dyn Door>, pid: Pid, program: Program, start: Start) -> PortFuture<'static, Exit>;
 
     /// Asks for `pid` to be stopped where it stands, within about one epoch.
     fn kill(&self, pid: Pid);
+
+    /// Lets `pid` take no more turns, from about one epoch on; its state is kept, and replies wait.
+    fn suspend(&self, pid: Pid);
+
+    /// Lets it take turns again.
+    fn resume(&self, pid: Pid);
 }
 
 /// A program that a runner can run, with its limits. The kernel does not look into it.
 #[derive(Clone)]
 pub struct Program {
+    /// The package's name.
+    pub name: Arc<str>,
     /// SHA-256 of the component, in hexadecimal.
     pub digest: Arc<str>,
     /// What the runner made of it when it was loaded.
@@ -228,25 +242,25 @@ pub trait Engine: Send + Sync + 'static {
 }
 
 /// One line of a process's journal.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Entry {
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Entry<'a> {
     /// An effect that is about to be done.
-    Intent(Request),
+    Intent(&'a Request),
     /// What the process is told, and what it paid for it.
     Reply {
         /// What was asked.
-        request: Request,
+        request: &'a Request,
         /// The answer.
-        reply: Reply,
+        reply: &'a Reply,
         /// The price.
-        paid: remit_abi::Tokens,
+        paid: Tokens,
         /// The process's label after it.
-        label: remit_abi::Label,
+        label: Label,
     },
     /// From here on a restart begins with this state; earlier entries of the process are no longer needed.
-    Checkpoint(Bytes),
-    /// The process ended.
-    Exit(Exit),
+    Checkpoint(&'a Bytes),
+    /// A run of the process ended.
+    Exit(&'a Exit),
 }
 
 /// A journal that did not take an entry.
@@ -260,10 +274,29 @@ pub trait Journal: Send + Sync + 'static {
     ///
     /// # Errors
     /// Where the log is full or its disk fails; the process then stops rather than going on unrecorded.
-    fn append(&self, pid: Pid, entry: Entry) -> Result<(), JournalError>;
+    fn append(&self, pid: Pid, entry: Entry<'_>) -> Result<(), JournalError>;
 
     /// Waits until everything that was appended for `pid` survives a crash.
     fn flush(&self, pid: Pid) -> PortFuture<'_, Result<(), JournalError>>;
+}
+
+/// An agent that cannot be started.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{0}")]
+pub struct PackageError(pub Box<str>);
+
+/// Agents that processes can start by name.
+pub trait Packages: Send + Sync + 'static {
+    /// Loads a package's component, linked for grants of these kinds.
+    ///
+    /// # Errors
+    /// Where none of that name is installed for the tenant, or it is refused.
+    fn open(
+        &self,
+        tenant: TenantId,
+        agent: &str,
+        granted: &[GrantKind],
+    ) -> PortFuture<'static, Result<Program, PackageError>>;
 }
 
 /// Time.

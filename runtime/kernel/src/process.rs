@@ -1,13 +1,21 @@
 //! What one process holds.
 
-use crate::{bill::Bill, generation::Generation, ports::ModelCard};
+use crate::{
+    bill::Bill,
+    calls::{Answer, PendingCall},
+    control::ControlBlock,
+    generation::Generation,
+    mailbox::Select,
+    ports::ModelCard,
+};
 use bytes::Bytes;
 use remit_abi::{
-    Content, Event, GenerationId, GrantId, Label, ModelId, Pid, TimerId, ValueError, ValueId, limits::Limits,
+    AccountId, AlarmId, AnswerId, CallId, ChildId, Content, Fuel, GenerationId, GrantId, GrantKind, Input, Label, ModelId, Pid, Role,
+    Shortfall, Start, TimerId, Tokens, ValueError, ValueId, WatchId,
+    limits::{self, Limits},
 };
 use remit_authority::Arena;
 use std::sync::Arc;
-use tokio::sync::mpsc;
 
 /// Data that a process holds, read or unread.
 #[derive(Clone, Debug)]
@@ -27,6 +35,22 @@ pub(crate) struct OpenModel {
     pub(crate) card: Arc<ModelCard>,
 }
 
+/// A process that this one started.
+#[derive(Debug)]
+pub(crate) struct Child {
+    pub(crate) block: Arc<ControlBlock>,
+    /// Under which it was started.
+    pub(crate) grant: GrantId,
+}
+
+/// A moment to wake at.
+#[derive(Debug)]
+pub(crate) struct Alarm {
+    pub(crate) label: Box<str>,
+    /// On the wall clock.
+    pub(crate) at_ns: u64,
+}
+
 /// One process. It starts with nothing: no grant, no value, and whatever its account was given.
 #[derive(Debug)]
 pub(crate) struct Process {
@@ -35,17 +59,28 @@ pub(crate) struct Process {
     /// What it has read so far.
     pub(crate) label: Label,
     pub(crate) bill: Arc<Bill>,
-    /// By label, in the manifest's order.
-    pub(crate) grants: Vec<(Arc<str>, GrantId)>,
+    /// Fuel for syscalls, in this run.
+    pub(crate) toll: Toll,
+    /// Parts of its account that it has neither given back nor given away.
+    pub(crate) parts: Vec<AccountId>,
+    pub(crate) grants: HeldGrants,
     pub(crate) values: Values,
     pub(crate) models: Arena<ModelId, OpenModel>,
     pub(crate) generations: Arena<GenerationId, Arc<Generation>>,
     /// Deadlines, in nanoseconds of the process's own clock.
     pub(crate) timers: Arena<TimerId, u64>,
+    pub(crate) alarms: Arena<AlarmId, Alarm>,
+    pub(crate) children: Arena<ChildId, Child>,
+    pub(crate) calls: Arena<CallId, Arc<PendingCall>>,
+    pub(crate) answers: Arena<AnswerId, Answer>,
+    pub(crate) watches: Arena<WatchId, Arc<Select>>,
     /// What the node's monotonic clock read when the process began: its own clock starts at zero.
     pub(crate) zero_ns: u64,
-    pub(crate) events: mpsc::Sender<Event>,
     pub(crate) logs_dropped: u64,
+    /// The syscall in which it waits.
+    pub(crate) waits_in: Option<&'static str>,
+    /// The conversation that every run of it begins with.
+    pub(crate) input: Vec<(Role, Value)>,
     /// The state that was committed last.
     pub(crate) checkpoint: Option<Bytes>,
 }
@@ -58,6 +93,43 @@ pub(crate) struct LabelledText {
 }
 
 impl Process {
+    /// A process that holds nothing but its account.
+    pub(crate) fn new(pid: Pid, limits: Limits, label: Label, bill: Arc<Bill>, zero_ns: u64) -> Self {
+        Self {
+            pid,
+            limits,
+            label,
+            bill,
+            toll: Toll::default(),
+            parts: Vec::new(),
+            grants: HeldGrants::default(),
+            values: Values::default(),
+            models: Arena::default(),
+            generations: Arena::default(),
+            timers: Arena::default(),
+            alarms: Arena::default(),
+            children: Arena::default(),
+            calls: Arena::default(),
+            answers: Arena::default(),
+            watches: Arena::default(),
+            zero_ns,
+            logs_dropped: 0,
+            waits_in: None,
+            input: Vec::new(),
+            checkpoint: None,
+        }
+    }
+
+    /// The arguments of its next run, with the conversation as fresh values.
+    pub(crate) fn start(&mut self) -> Result<Start, ValueError> {
+        let mut conversation = Vec::with_capacity(self.input.len());
+        for (role, value) in &self.input {
+            let content = self.values.insert(value.clone(), &self.limits)?;
+            conversation.push(Input { role: *role, content });
+        }
+        Ok(Start { conversation, resumed: self.checkpoint.clone() })
+    }
+
     /// What a guest's content holds. `None` where it names no live value.
     pub(crate) fn resolve(&self, content: &Content) -> Option<LabelledText> {
         match content {
@@ -82,9 +154,101 @@ impl Process {
         }
     }
 
+    /// What goes into a request besides what the process has read: the label of a content that it passes on.
+    pub(crate) fn content_label(&self, content: &Content) -> Label {
+        match content {
+            Content::Text(_) => self.label,
+            Content::Value(id) => self.values.get(*id).map_or(self.label, |value| self.label.join(value.label)),
+        }
+    }
+
     /// Whether one more object fits into a table of so many.
     pub(crate) fn has_room(&self, objects: usize) -> bool {
         (objects as u64) < self.limits.objects_max
+    }
+
+    /// Whether an account is its own, or a part that it holds.
+    pub(crate) fn holds_account(&self, account: AccountId) -> bool {
+        account == self.bill.account() || self.parts.contains(&account)
+    }
+}
+
+/// Fuel that a run's syscalls cost, bought a slice at a time.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Toll {
+    due: u64,
+    bought: u64,
+}
+
+impl Toll {
+    /// Counts one syscall, and buys the next slice where the last one is used up; the price paid now.
+    pub(crate) fn pay(&mut self, bill: &Bill) -> Result<Tokens, Shortfall> {
+        self.due = self.due.saturating_add(limits::SYSCALL_FUEL);
+        if self.due <= self.bought {
+            return Ok(Tokens::ZERO);
+        }
+        let price = bill.buy_fuel(limits::FUEL_SLICE)?;
+        self.bought = self.bought.saturating_add(limits::FUEL_SLICE.0);
+        Ok(price)
+    }
+
+    /// All of it so far.
+    pub(crate) fn used(self) -> Fuel {
+        Fuel(self.due)
+    }
+}
+
+/// A grant that a process holds, or that is on its way to one.
+#[derive(Clone, Debug)]
+pub(crate) struct Held {
+    /// Under which its holder finds it.
+    pub(crate) label: Box<str>,
+    pub(crate) id: GrantId,
+    pub(crate) kind: GrantKind,
+}
+
+/// The grants of one process, in the order in which it got them. No two have the same label.
+#[derive(Debug, Default)]
+pub(crate) struct HeldGrants(Vec<Held>);
+
+impl HeldGrants {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Held> {
+        self.0.iter()
+    }
+
+    pub(crate) fn get(&self, grant: GrantId) -> Option<&Held> {
+        self.0.iter().find(|held| held.id == grant)
+    }
+
+    pub(crate) fn find(&self, label: &str) -> Option<GrantId> {
+        self.0.iter().find(|held| *held.label == *label).map(|held| held.id)
+    }
+
+    /// Whether so many more fit.
+    pub(crate) fn has_room_for(&self, count: usize, limits: &Limits) -> bool {
+        (self.0.len() as u64).saturating_add(count as u64) <= limits.grants_max
+    }
+
+    /// Takes one in under its label, or under one made from it where that is taken; the label.
+    pub(crate) fn adopt(&mut self, mut held: Held) -> Box<str> {
+        let label = held.label.clone();
+        let mut number = 2_u64;
+        while self.find(&held.label).is_some() {
+            held.label = format!("{label}-{number}").into();
+            number += 1;
+        }
+        let label = held.label.clone();
+        self.0.push(held);
+        label
+    }
+
+    pub(crate) fn remove(&mut self, grant: GrantId) -> Option<Held> {
+        let index = self.0.iter().position(|held| held.id == grant)?;
+        Some(self.0.remove(index))
+    }
+
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = GrantId> {
+        self.0.drain(..).map(|held| held.id)
     }
 }
 
@@ -117,5 +281,10 @@ impl Values {
         let value = self.table.remove(id)?;
         self.bytes = self.bytes.saturating_sub(value.bytes.len() as u64);
         Some(value)
+    }
+
+    /// All of them together.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
     }
 }

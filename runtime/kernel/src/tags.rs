@@ -23,6 +23,15 @@ impl Tags {
         Some(set)
     }
 
+    /// The set of those of these names that are tags of the tenant. Nothing carries the others.
+    pub(crate) fn known(&self, tenant: TenantId, wanted: &[Box<str>]) -> TagSet {
+        let names = self.names.lock();
+        let known = names.get(&tenant).map_or(&[][..], Vec::as_slice);
+        let index = |name: &Box<str>| known.iter().position(|known| **known == **name);
+        let sets = wanted.iter().filter_map(|name| TagSet::single(u32::try_from(index(name)?).ok()?));
+        sets.fold(TagSet::EMPTY, TagSet::union)
+    }
+
     /// The names in a set, sorted.
     pub(crate) fn names(&self, tenant: TenantId, set: TagSet) -> Vec<Box<str>> {
         if set == TagSet::EMPTY {

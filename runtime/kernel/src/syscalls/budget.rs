@@ -1,15 +1,62 @@
-//! `budget`: what the process can spend.
+//! `budget`: what the process can spend, and how it divides it.
 
 use super::Context;
-use remit_abi::{BudgetError, BudgetReply, BudgetRequest};
+use remit_abi::{AccountId, BudgetError, BudgetReply, BudgetRequest};
+use remit_authority::AccountError;
 
 pub(super) fn act(context: &mut Context<'_>, request: &BudgetRequest) -> Result<BudgetReply, BudgetError> {
-    let bill = &context.process.bill;
+    let process = &mut *context.process;
+    let held = |account: AccountId| if process.holds_account(account) { Ok(account) } else { Err(BudgetError::Dead) };
     match request {
-        BudgetRequest::OwnAccount => Ok(BudgetReply::Account(bill.account())),
-        BudgetRequest::Remaining { account } if *account == bill.account() => {
-            Ok(BudgetReply::Remaining(bill.remaining()))
+        BudgetRequest::OwnAccount => Ok(BudgetReply::Account(process.bill.account())),
+        BudgetRequest::Remaining { account } => {
+            let remaining = context.shared.accounts.lock().remaining(held(*account)?);
+            remaining.map(BudgetReply::Remaining).map_err(refused)
         }
-        BudgetRequest::Remaining { .. } => Err(BudgetError::Dead),
+        BudgetRequest::Split { account, amount } => {
+            let part = context.shared.accounts.lock().split(held(*account)?, *amount).map_err(refused)?;
+            process.parts.push(part);
+            process.bill.watch();
+            Ok(BudgetReply::Split(part))
+        }
+        BudgetRequest::Merge { account } if *account == process.bill.account() => Err(BudgetError::Own),
+        BudgetRequest::Merge { account } => {
+            let merged = context.shared.accounts.lock().close(held(*account)?).map_err(refused)?;
+            process.parts.retain(|part| part != account);
+            process.bill.watch();
+            Ok(BudgetReply::Merged(merged))
+        }
+        BudgetRequest::Transfer { from, to, amount } => {
+            let (from, to) = (held(*from)?, held(*to)?);
+            context.shared.accounts.lock().transfer(from, to, *amount).map_err(refused)?;
+            process.bill.watch();
+            Ok(BudgetReply::Done)
+        }
+        BudgetRequest::SetSoftLimit { account, threshold } => {
+            held(*account)?;
+            if *account == process.bill.account() {
+                process.bill.set_soft_limit(*threshold);
+            }
+            Ok(BudgetReply::Done)
+        }
+    }
+}
+
+/// Gives a part back that was to fund a child which was not started. Nothing happens where it is not the process's.
+pub(super) fn give_back(context: &mut Context<'_>, account: AccountId) {
+    let process = &mut *context.process;
+    if let Some(index) = process.parts.iter().position(|part| *part == account) {
+        process.parts.swap_remove(index);
+        // A part is open as long as it is held.
+        let _held = context.shared.accounts.lock().close(account);
+    }
+}
+
+fn refused(error: AccountError) -> BudgetError {
+    match error {
+        AccountError::Shortfall(shortfall) => shortfall.into(),
+        AccountError::Nothing => BudgetError::Nothing,
+        AccountError::TooMany { limit } => BudgetError::TooMany { limit },
+        AccountError::Dead | AccountError::Overflow => BudgetError::Dead,
     }
 }

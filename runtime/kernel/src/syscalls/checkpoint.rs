@@ -1,10 +1,8 @@
 //! `checkpoint`: the state to go on from. It is kept when the journal holds it, not before.
 
-use crate::{kernel::Shared, ports::Entry, process::Process};
+use crate::{control::ControlBlock, kernel::Shared, ports::Entry};
 use bytes::Bytes;
-use parking_lot::Mutex;
 use remit_abi::{CheckpointError, CheckpointRequest, limits};
-use std::sync::Arc;
 
 pub(super) fn validate(CheckpointRequest::Commit { state }: &CheckpointRequest) -> Result<(), CheckpointError> {
     match state.len() as u64 {
@@ -23,13 +21,12 @@ impl Commit {
         Self { state: state.clone() }
     }
 
-    pub(super) async fn act(self, shared: &Shared, process: &Arc<Mutex<Process>>) -> Result<(), CheckpointError> {
-        let pid = process.lock().pid;
+    pub(super) async fn act(self, shared: &Shared, block: &ControlBlock) -> Result<(), CheckpointError> {
         let journal = &shared.ports.journal;
-        let appended = journal.append(pid, Entry::Checkpoint(self.state.clone()));
+        let appended = journal.append(block.pid, Entry::Checkpoint(&self.state));
         appended.map_err(|error| CheckpointError::NotKept(error.0))?;
-        journal.flush(pid).await.map_err(|error| CheckpointError::NotKept(error.0))?;
-        process.lock().checkpoint = Some(self.state);
+        journal.flush(block.pid).await.map_err(|error| CheckpointError::NotKept(error.0))?;
+        block.process.lock().checkpoint = Some(self.state);
         Ok(())
     }
 }

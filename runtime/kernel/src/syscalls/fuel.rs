@@ -5,7 +5,10 @@ use remit_abi::{FuelReply, FuelRequest, limits};
 
 pub(super) fn act(context: &mut Context<'_>, FuelRequest::BuySlice: FuelRequest) -> FuelReply {
     match context.process.bill.buy_fuel(limits::FUEL_SLICE) {
-        Ok(()) => FuelReply::Granted,
+        Ok(price) => {
+            context.paid = context.paid.saturating_add(price);
+            FuelReply::Granted
+        }
         Err(shortfall) => FuelReply::Refused(shortfall),
     }
 }

@@ -12,7 +12,6 @@ use crate::{
     ports::{ChatMessage, EngineStream, GenerationJob, ModelCard, PromptText},
     process::{OpenModel, Process, TEXT, Value},
 };
-use parking_lot::Mutex;
 use remit_abi::{
     Completion, Content, Fuel, GenerationId, Label, LlmError, LlmReply, LlmRequest, Message, ModelId, ModelInfo,
     Prompt, Sampling, Summary, TenantId, Usage, ValueError, limits,
@@ -83,29 +82,61 @@ fn validate_sampling(sampling: &Sampling) -> Result<(), LlmError> {
 }
 
 pub(super) fn right(process: &Process, request: &LlmRequest) -> Right {
-    let of_model = |model: ModelId, max_tokens: u32| match process.models.get(model) {
-        Some(open) => Right::Generate { grant: open.grant, max_tokens },
+    let kind = GrantKind::Model;
+    let look = |model: ModelId| match process.models.get(model) {
+        Some(open) => Right::Look { grant: open.grant, kind },
         None => Right::None,
     };
     match request {
-        LlmRequest::Open { grant } => Right::Generate { grant: *grant, max_tokens: 0 },
-        LlmRequest::CountTokens { model, .. } => of_model(*model, 0),
-        LlmRequest::Chat(generate) | LlmRequest::Start(generate) => {
-            of_model(generate.model, generate.sampling.max_tokens)
-        }
+        LlmRequest::Open { grant } => Right::Look { grant: *grant, kind },
+        LlmRequest::CountTokens { model, .. } => look(*model),
+        LlmRequest::Chat(generate) | LlmRequest::Start(generate) => match process.models.get(generate.model) {
+            Some(open) => {
+                let (tokens, label) = (generate.sampling.max_tokens, prompt_label(process, &generate.prompt));
+                Right::Use { grant: open.grant, kind, access: Access::ReadWrite, tokens, label }
+            }
+            None => Right::None,
+        },
+        LlmRequest::Next { generation } => match process.generations.get(*generation) {
+            Some(generation) => Right::Look { grant: generation.grant, kind },
+            None => Right::None,
+        },
         _ => Right::None,
     }
 }
 
+/// What flows into a model with a prompt.
+fn prompt_label(process: &Process, prompt: &Prompt) -> Label {
+    match prompt {
+        Prompt::Text(content) => process.content_label(content),
+        Prompt::Chat(messages) => {
+            messages.iter().fold(process.label, |label, message| label.join(process.content_label(&message.content)))
+        }
+    }
+}
+
+fn open(context: &mut Context<'_>, grant: GrantId) -> Result<LlmReply, LlmError> {
+    let name = model_of(context, grant)?;
+    let card = context.shared.ports.engine.card(&name).map_err(|error| unavailable(&error))?;
+    Ok(LlmReply::Opened(context.process.models.insert(OpenModel { grant, card: Arc::new(card) })))
+}
+
+/// The one model that a grant opens. A grant of several has to be narrowed to one first.
+fn model_of(context: &Context<'_>, grant: GrantId) -> Result<Box<str>, LlmError> {
+    let several = || LlmError::Invalid("the grant opens several models: attenuate it to one".into());
+    let grants = context.shared.grants.lock();
+    match grants.node(grant).ok_or(LlmError::Dead)?.spec.scope.entries() {
+        [name] if !name.ends_with('*') => Ok(name.clone()),
+        _ => Err(several()),
+    }
+}
+
 pub(super) fn act(context: &mut Context<'_>, request: &LlmRequest) -> Result<LlmReply, LlmError> {
+    if let LlmRequest::Open { grant } = request {
+        return open(context, *grant);
+    }
     let process = &mut *context.process;
     match request {
-        LlmRequest::Open { grant } => {
-            let name = context.shared.grants.lock().check_generation(*grant, 0)?;
-            let card = context.shared.ports.engine.card(&name).map_err(|error| unavailable(&error))?;
-            let open = OpenModel { grant: *grant, card: Arc::new(card) };
-            Ok(LlmReply::Opened(process.models.insert(open)))
-        }
         LlmRequest::Info { model } => {
             let card = &process.models.get(*model).ok_or(LlmError::Dead)?.card;
             Ok(LlmReply::Info(ModelInfo {
@@ -191,6 +222,7 @@ pub(super) enum Delivery {
 /// A generation to do.
 pub(crate) struct Generate {
     tenant: TenantId,
+    grant: GrantId,
     card: Arc<ModelCard>,
     prompt: Resolved,
     sampling: Sampling,
@@ -205,10 +237,10 @@ impl Generate {
         generate: &remit_abi::Generate,
         delivery: Delivery,
     ) -> Result<Self, LlmError> {
-        let card = process.models.get(generate.model).ok_or(LlmError::Dead)?.card.clone();
+        let OpenModel { grant, card } = process.models.get(generate.model).ok_or(LlmError::Dead)?.clone();
         let prompt = resolve(process, &generate.prompt)?;
         let (tenant, sampling) = (process.pid.tenant, generate.sampling.clone());
-        Ok(Self { tenant, card, prompt, sampling, delivery, tokens: [].into() })
+        Ok(Self { tenant, grant, card, prompt, sampling, delivery, tokens: [].into() })
     }
 
     /// Tokenises, so that the price is exact, and shortens the generation to what fits the context.
@@ -232,19 +264,20 @@ impl Generate {
     pub(super) async fn act(
         self,
         shared: &Shared,
-        process: &Arc<Mutex<Process>>,
+        block: &ControlBlock,
         reserved: Reservation,
     ) -> Result<LlmReply, LlmError> {
         let (delivery, label) = (self.delivery, self.prompt.label);
         let generation = self.start(shared, reserved)?;
         match delivery {
             Delivery::Stream => {
-                let mut process = process.lock();
-                Ok(LlmReply::Started(process.generations.insert(Arc::new(generation))))
+                let generation = Arc::new(generation);
+                shared.streams.enter(&generation);
+                Ok(LlmReply::Started(block.process.lock().generations.insert(generation)))
             }
             Delivery::Whole => {
                 let (text, summary) = generation.collect().await?;
-                keep(process, text, summary, label).map(LlmReply::Completed)
+                keep(&mut block.process.lock(), text, summary, label).map(LlmReply::Completed)
             }
         }
     }
@@ -265,7 +298,7 @@ impl Generate {
         };
         let stream: EngineStream = shared.ports.engine.generate(job).map_err(|error| unavailable(&error))?;
         let cut_by_budget = payable < self.sampling.max_tokens;
-        Ok(Generation::new(stream, reserved, prices, self.prompt.label, cut_by_budget))
+        Ok(Generation::new(stream, reserved, prices, self.prompt.label, self.grant, cut_by_budget))
     }
 
     fn prompt_tokens(&self) -> u32 {
@@ -274,8 +307,7 @@ impl Generate {
 }
 
 /// Makes a value of what a model wrote. It was paid for, so a table without room for it is the guest's mistake to mend.
-fn keep(process: &Mutex<Process>, text: String, summary: Summary, label: Label) -> Result<Completion, LlmError> {
-    let process = &mut *process.lock();
+fn keep(process: &mut Process, text: String, summary: Summary, label: Label) -> Result<Completion, LlmError> {
     let value = Value { bytes: text.into(), media_type: TEXT.into(), label };
     let content = process.values.insert(value, &process.limits).map_err(|error| match error {
         ValueError::TooMany { limit } => LlmError::TooMany { limit },
@@ -294,9 +326,9 @@ impl Next {
         process.generations.get(id).cloned().map(|generation| Self { generation }).ok_or(LlmError::Dead)
     }
 
-    pub(super) async fn act(self, process: &Arc<Mutex<Process>>) -> Result<LlmReply, LlmError> {
+    pub(super) async fn act(self, block: &ControlBlock) -> Result<LlmReply, LlmError> {
         let delta = self.generation.next().await?;
-        let mut process = process.lock();
+        let mut process = block.process.lock();
         process.label = process.label.join(self.generation.label);
         Ok(LlmReply::Next(delta))
     }

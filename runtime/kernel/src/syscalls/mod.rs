@@ -1,14 +1,19 @@
-//! What is particular to each interface. The steps that all share are in [`crate::dispatch`].
+//! What is particular to each syscall, one file per interface. The steps that all share are in [`crate::dispatch`].
 //!
 //! A syscall that never waits is one function over the process's tables. One that may wait is a [`Call`]: its request with
 //! everything looked up, so that nothing of the process stays locked while it waits.
 
+mod alarm;
 mod budget;
 mod capability;
 mod checkpoint;
+mod children;
 mod clock;
 mod fuel;
 mod llm;
+mod mailbox;
+mod passing;
+mod process;
 mod random;
 mod task;
 mod trace;
@@ -17,12 +22,13 @@ mod wait;
 
 use crate::{
     bill::{Quote, Reservation},
+    control::ControlBlock,
     kernel::Shared,
     process::Process,
 };
-use parking_lot::Mutex;
 use remit_abi::{
-    CapabilityError, Denial, FuelReply, GrantId, LlmError, LlmRequest, Reply, Request, Shortfall, WaitRequest,
+    Access, CapabilityError, ChildrenError, ChildrenRequest, Denial, FuelReply, GrantId, GrantKind, Label, LlmError, LlmRequest,
+    MailboxError, MailboxRequest, Reply, Request, Shortfall, Tokens, WaitRequest,
 };
 use std::sync::Arc;
 
@@ -31,14 +37,29 @@ use std::sync::Arc;
 pub(crate) enum Right {
     /// Nothing but its own process.
     None,
-    /// A generation of so many tokens under a grant.
-    Generate { grant: GrantId, max_tokens: u32 },
+    /// A grant that would still open something. No use is counted.
+    Look { grant: GrantId, kind: GrantKind },
+    /// A use of a grant: of the thing that [`used_name`] says, with so many output tokens, with data of this label.
+    Use { grant: GrantId, kind: GrantKind, access: Access, tokens: u32, label: Label },
+}
+
+impl Right {
+    /// Under which grant.
+    pub(crate) const fn grant(self) -> Option<GrantId> {
+        match self {
+            Self::None => None,
+            Self::Look { grant, .. } | Self::Use { grant, .. } => Some(grant),
+        }
+    }
 }
 
 /// What an act may touch.
 pub(crate) struct Context<'a> {
     pub(crate) shared: &'a Shared,
+    pub(crate) block: &'a ControlBlock,
     pub(crate) process: &'a mut Process,
+    /// What the process paid in this act.
+    pub(crate) paid: Tokens,
 }
 
 /// Step 1: whether what the guest says is possible at all. The error is the reply.
@@ -46,20 +67,38 @@ pub(crate) fn validate(process: &Process, request: &Request) -> Result<(), Reply
     match request {
         Request::Value(request) => value::validate(request).map_err(|error| Reply::Value(Err(error))),
         Request::Llm(request) => llm::validate(process, request).map_err(|error| Reply::Llm(Err(error))),
+        Request::Children(request) => children::validate(process, request).map_err(|error| Reply::Children(Err(error))),
+        Request::Mailbox(request) => mailbox::validate(process, request).map_err(|error| Reply::Mailbox(Err(error))),
+        Request::Alarm(request) => alarm::validate(process, request).map_err(|error| Reply::Alarm(Err(error))),
         Request::Task(request) => task::validate(process, request).map_err(|error| Reply::Task(Err(error))),
         Request::Checkpoint(request) => checkpoint::validate(request).map_err(|error| Reply::Checkpoint(Err(error))),
         Request::Clock(request) => clock::validate(process, request).map_err(Reply::Fault),
         Request::Random(request) => random::validate(request).map_err(Reply::Fault),
         Request::Wait(request) => wait::validate(process, request).map_err(Reply::Fault),
-        Request::Capability(_) | Request::Budget(_) | Request::Trace(_) | Request::Fuel(_) => Ok(()),
+        Request::Capability(_)
+        | Request::Budget(_)
+        | Request::Process(_)
+        | Request::Trace(_)
+        | Request::Fuel(_) => Ok(()),
     }
 }
 
-/// Step 2 asks for this.
-pub(crate) fn right(process: &Process, request: &Request) -> Right {
+/// Step 2 asks for this. The error is the reply.
+pub(crate) fn right(context: &Context<'_>, request: &Request) -> Result<Right, Reply> {
     match request {
-        Request::Llm(request) => llm::right(process, request),
-        _ => Right::None,
+        Request::Llm(request) => Ok(llm::right(context.process, request)),
+        Request::Capability(request) => Ok(capability::right(context, request)),
+        Request::Children(request) => Ok(children::right(context.process, request)),
+        Request::Mailbox(request) => Ok(mailbox::right(context.process, request)),
+        _ => Ok(Right::None),
+    }
+}
+
+/// The single thing that a request uses, where the guest names one.
+pub(crate) fn used_name(request: &Request) -> Option<&str> {
+    match request {
+        Request::Children(ChildrenRequest::Spawn(plan)) => Some(&plan.agent),
+        _ => None,
     }
 }
 
@@ -67,6 +106,8 @@ pub(crate) fn right(process: &Process, request: &Request) -> Right {
 pub(crate) fn denied(request: &Request, denial: Denial) -> Reply {
     match request {
         Request::Llm(_) => Reply::Llm(Err(denial.into())),
+        Request::Children(_) => Reply::Children(Err(denial.into())),
+        Request::Mailbox(_) => Reply::Mailbox(Err(denial.into())),
         _ => Reply::Capability(Err(CapabilityError::Denied(denial))),
     }
 }
@@ -75,6 +116,8 @@ pub(crate) fn denied(request: &Request, denial: Denial) -> Reply {
 pub(crate) fn unpaid(request: &Request, shortfall: Shortfall) -> Reply {
     match request {
         Request::Llm(_) => Reply::Llm(Err(LlmError::Shortfall(shortfall))),
+        Request::Children(_) => Reply::Children(Err(ChildrenError::Invalid(shortfall.to_string().into()))),
+        Request::Mailbox(_) => Reply::Mailbox(Err(MailboxError::Invalid(shortfall.to_string().into()))),
         _ => Reply::Fuel(FuelReply::Refused(shortfall)),
     }
 }
@@ -86,6 +129,10 @@ pub(crate) fn act(context: &mut Context<'_>, request: &Request) -> Reply {
         Request::Capability(request) => Reply::Capability(capability::act(context, request)),
         Request::Budget(request) => Reply::Budget(budget::act(context, request)),
         Request::Llm(request) => Reply::Llm(llm::act(context, request)),
+        Request::Process(request) => Reply::Process(process::act(context, *request)),
+        Request::Children(request) => Reply::Children(children::act(context, request)),
+        Request::Mailbox(request) => Reply::Mailbox(mailbox::act(context, request)),
+        Request::Alarm(request) => Reply::Alarm(alarm::act(context, request)),
         Request::Trace(request) => trace::act(context, request),
         Request::Clock(request) => clock::act(context, request),
         Request::Random(request) => random::act(context, request),
@@ -95,11 +142,23 @@ pub(crate) fn act(context: &mut Context<'_>, request: &Request) -> Reply {
     }
 }
 
+/// After a call that may have waited: what is undone where it failed.
+pub(crate) fn settle(context: &mut Context<'_>, request: &Request, reply: &Reply) {
+    if let (Request::Children(ChildrenRequest::Spawn(plan)), Reply::Children(Err(_))) = (request, reply) {
+        budget::give_back(context, plan.funds);
+    }
+}
+
 /// A syscall that may wait, with everything that it needs taken out of the process.
 pub(crate) enum Call {
     Count(llm::Count),
     Generate(llm::Generate),
     Next(llm::Next),
+    Spawn(children::Spawn),
+    WaitForChild(children::WaitForChild),
+    Send(mailbox::Send),
+    Receive(mailbox::Receive),
+    Collect(mailbox::Collect),
     Emit(task::Emit),
     Commit(checkpoint::Commit),
     Wait(wait::Wait),
@@ -109,22 +168,9 @@ impl Call {
     /// Looks everything up. The error is the reply.
     pub(crate) fn prepare(context: &mut Context<'_>, request: &Request) -> Result<Self, Reply> {
         match request {
-            Request::Llm(LlmRequest::CountTokens { model, prompt }) => {
-                llm::Count::prepare(context.process, *model, prompt).map(Self::Count).map_err(|e| Reply::Llm(Err(e)))
-            }
-            Request::Llm(LlmRequest::Chat(generate)) => {
-                llm::Generate::prepare(context.process, generate, llm::Delivery::Whole)
-                    .map(Self::Generate)
-                    .map_err(|error| Reply::Llm(Err(error)))
-            }
-            Request::Llm(LlmRequest::Start(generate)) => {
-                llm::Generate::prepare(context.process, generate, llm::Delivery::Stream)
-                    .map(Self::Generate)
-                    .map_err(|error| Reply::Llm(Err(error)))
-            }
-            Request::Llm(LlmRequest::Next { generation }) => {
-                llm::Next::prepare(context.process, *generation).map(Self::Next).map_err(|e| Reply::Llm(Err(e)))
-            }
+            Request::Llm(request) => Self::of_llm(context, request).map_err(|error| Reply::Llm(Err(error))),
+            Request::Children(request) => Self::of_children(context, request).map_err(|e| Reply::Children(Err(e))),
+            Request::Mailbox(request) => Self::of_mailbox(context, request).map_err(|error| Reply::Mailbox(Err(error))),
             Request::Task(request) => {
                 task::Emit::prepare(context.process, request).map(Self::Emit).map_err(|e| Reply::Task(Err(e)))
             }
@@ -134,24 +180,74 @@ impl Call {
         }
     }
 
+    fn of_llm(context: &Context<'_>, request: &LlmRequest) -> Result<Self, LlmError> {
+        let process = &*context.process;
+        match request {
+            LlmRequest::CountTokens { model, prompt } => llm::Count::prepare(process, *model, prompt).map(Self::Count),
+            LlmRequest::Chat(generate) => {
+                llm::Generate::prepare(process, generate, llm::Delivery::Whole).map(Self::Generate)
+            }
+            LlmRequest::Start(generate) => {
+                llm::Generate::prepare(process, generate, llm::Delivery::Stream).map(Self::Generate)
+            }
+            LlmRequest::Next { generation } => llm::Next::prepare(process, *generation).map(Self::Next),
+            _ => unreachable!("a request that never waits is acted on at once"),
+        }
+    }
+
+    fn of_children(context: &mut Context<'_>, request: &ChildrenRequest) -> Result<Self, ChildrenError> {
+        match request {
+            ChildrenRequest::Spawn(plan) => children::Spawn::prepare(context, plan).map(Self::Spawn),
+            ChildrenRequest::Wait { child } => {
+                children::WaitForChild::prepare(context.process, *child).map(Self::WaitForChild)
+            }
+            _ => unreachable!("a request that never waits is acted on at once"),
+        }
+    }
+
+    fn of_mailbox(context: &mut Context<'_>, request: &MailboxRequest) -> Result<Self, MailboxError> {
+        match request {
+            MailboxRequest::Send { to, message } => mailbox::Send::prepare(context, *to, message, None).map(Self::Send),
+            MailboxRequest::Call { to, message, timeout_ns } => {
+                mailbox::Send::prepare(context, *to, message, Some(*timeout_ns)).map(Self::Send)
+            }
+            MailboxRequest::Receive { filter } => Ok(Self::Receive(mailbox::Receive::prepare(filter))),
+            MailboxRequest::Collect { call } => mailbox::Collect::prepare(context.process, *call).map(Self::Collect),
+            _ => unreachable!("a request that never waits is acted on at once"),
+        }
+    }
+
     /// Step 3's question: what it may cost. Work that is needed to know is done here, unlocked.
     pub(crate) fn quote(&mut self, shared: &Shared) -> Result<Quote, Reply> {
         match self {
             Self::Count(count) => Ok(count.quote(shared)),
             Self::Generate(generate) => generate.quote(shared).map_err(|error| Reply::Llm(Err(error))),
-            Self::Next(_) | Self::Emit(_) | Self::Commit(_) | Self::Wait(_) => Ok(Quote::exactly(Default::default())),
+            Self::Send(send) => Ok(send.quote(shared)),
+            Self::Next(_)
+            | Self::Spawn(_)
+            | Self::WaitForChild(_)
+            | Self::Receive(_)
+            | Self::Collect(_)
+            | Self::Emit(_)
+            | Self::Commit(_)
+            | Self::Wait(_) => Ok(Quote::exactly(Tokens::ZERO)),
         }
     }
 
     /// Step 4.
-    pub(crate) async fn act(self, shared: &Shared, process: &Arc<Mutex<Process>>, reserved: Reservation) -> Reply {
+    pub(crate) async fn act(self, shared: &Arc<Shared>, block: &Arc<ControlBlock>, reserved: Reservation) -> Reply {
         match self {
             Self::Count(count) => Reply::Llm(count.act(shared, reserved)),
-            Self::Generate(generate) => Reply::Llm(generate.act(shared, process, reserved).await),
-            Self::Next(next) => Reply::Llm(next.act(process).await),
-            Self::Emit(emit) => Reply::Task(emit.act().await),
-            Self::Commit(commit) => Reply::Checkpoint(commit.act(shared, process).await),
-            Self::Wait(wait) => wait.act(shared).await,
+            Self::Generate(generate) => Reply::Llm(generate.act(shared, block, reserved).await),
+            Self::Next(next) => Reply::Llm(next.act(block).await),
+            Self::Spawn(spawn) => Reply::Children(spawn.act(shared, block).await),
+            Self::WaitForChild(wait) => Reply::Children(wait.act(shared, block).await),
+            Self::Send(send) => Reply::Mailbox(send.act(shared, block, reserved).await),
+            Self::Receive(receive) => Reply::Mailbox(receive.act(shared, block).await),
+            Self::Collect(collect) => Reply::Mailbox(collect.act(shared, block).await),
+            Self::Emit(emit) => Reply::Task(emit.act(block).await),
+            Self::Commit(commit) => Reply::Checkpoint(commit.act(shared, block).await),
+            Self::Wait(wait) => wait.act(shared, block).await,
         }
     }
 }

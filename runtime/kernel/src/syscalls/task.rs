@@ -1,8 +1,7 @@
 //! `task`: what is shown to whoever started the process. It leaves the node, so it is an effect.
 
-use crate::process::Process;
+use crate::{control::ControlBlock, process::Process};
 use remit_abi::{Content, EmitError, Event, GuestEvent, TaskRequest, limits};
-use tokio::sync::mpsc;
 
 pub(super) fn validate(process: &Process, TaskRequest::Emit(event): &TaskRequest) -> Result<(), EmitError> {
     let (name, content): (&str, Option<&Content>) = match &**event {
@@ -22,7 +21,6 @@ pub(super) fn validate(process: &Process, TaskRequest::Emit(event): &TaskRequest
 /// An event with its content looked up.
 pub(crate) struct Emit {
     event: Event,
-    events: mpsc::Sender<Event>,
 }
 
 impl Emit {
@@ -41,11 +39,11 @@ impl Emit {
                 Event::Artifact { name: name.clone(), media_type, bytes: text.bytes, label: text.label }
             }
         };
-        Ok(Self { event, events: process.events.clone() })
+        Ok(Self { event })
     }
 
     /// Waits while the listener is behind.
-    pub(super) async fn act(self) -> Result<(), EmitError> {
-        self.events.send(self.event).await.map_err(|_| EmitError::Closed)
+    pub(super) async fn act(self, block: &ControlBlock) -> Result<(), EmitError> {
+        block.outlet.show(self.event).await
     }
 }

@@ -2,13 +2,12 @@
 
 use super::Context;
 use remit_abi::{Event, Reply, TraceRequest, limits};
-use tokio::sync::mpsc::error::TrySendError;
 
 pub(super) fn act(context: &mut Context<'_>, TraceRequest::Log { level, message }: &TraceRequest) -> Reply {
     let process = &mut *context.process;
     let line = &message[..message.floor_char_boundary(limits::LOG_LINE_BYTES_MAX)];
     let event = Event::Log { level: *level, message: line.into() };
-    if let Err(TrySendError::Full(_)) = process.events.try_send(event) {
+    if !context.block.outlet.try_show(event) {
         process.logs_dropped = process.logs_dropped.saturating_add(1);
     }
     Reply::Trace

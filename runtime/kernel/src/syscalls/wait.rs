@@ -1,7 +1,15 @@
 //! `wasi:io/poll`: waiting is a syscall like any other, so that it can be journaled, hibernate and cross a channel.
 
 use super::Context;
-use crate::{generation::Generation, kernel::Shared, process::Process};
+use crate::{
+    calls::PendingCall,
+    control::ControlBlock,
+    deadlock::{Awaited, Circle},
+    generation::Generation,
+    kernel::Shared,
+    mailbox::Select,
+    process::Process,
+};
 use futures::{FutureExt, future::select_all};
 use remit_abi::{Fault, Reply, WaitId, WaitRequest, limits};
 use std::sync::Arc;
@@ -18,9 +26,14 @@ pub(super) fn validate(process: &Process, request: &WaitRequest) -> Result<(), F
         let sentence = format!("it waits for {} things and {} are the most", ids.len(), limits::WAIT_IDS_MAX);
         return Err(Fault::Limit(sentence.into()));
     }
-    let lives = |id: &WaitId| match id {
-        WaitId::Timer(timer) => process.timers.get(*timer).is_some(),
-        WaitId::Generation(generation) => process.generations.get(*generation).is_some(),
+    let lives = |id: &WaitId| match *id {
+        WaitId::Timer(timer) => process.timers.get(timer).is_some(),
+        WaitId::Generation(generation) => process.generations.get(generation).is_some(),
+        WaitId::Child(child) => process.children.get(child).is_some(),
+        WaitId::Call(call) => process.calls.get(call).is_some(),
+        WaitId::Watch(watch) => process.watches.get(watch).is_some(),
+        WaitId::Alarm(alarm) => process.alarms.get(alarm).is_some(),
+        WaitId::Signal => true,
     };
     match ids.iter().all(lives) {
         true => Ok(()),
@@ -30,7 +43,7 @@ pub(super) fn validate(process: &Process, request: &WaitRequest) -> Result<(), F
 
 pub(super) fn act(context: &mut Context<'_>, request: &WaitRequest) -> Reply {
     let WaitRequest::IsReady { id } = request else { unreachable!("a wait that may last becomes a call") };
-    let ready = source(context, *id).is_some_and(|source| source.is_ready(context.shared));
+    let ready = source(context.process, *id).is_some_and(|source| source.is_ready(context.shared, context.block));
     Reply::Ready(if ready { [0].into() } else { [].into() })
 }
 
@@ -38,34 +51,75 @@ pub(super) fn act(context: &mut Context<'_>, request: &WaitRequest) -> Reply {
 enum Source {
     /// A moment of the node's monotonic clock.
     Deadline(u64),
+    /// A moment of the wall clock.
+    Alarm(u64),
     Generation(Arc<Generation>),
+    Child(Arc<ControlBlock>),
+    Call(Arc<PendingCall>),
+    Message(Arc<Select>),
+    Signal,
 }
 
-fn source(context: &Context<'_>, id: WaitId) -> Option<Source> {
-    let process = &context.process;
-    match id {
-        WaitId::Timer(timer) => {
-            process.timers.get(timer).map(|deadline_ns| Source::Deadline(process.zero_ns.saturating_add(*deadline_ns)))
-        }
-        WaitId::Generation(generation) => process.generations.get(generation).cloned().map(Source::Generation),
-    }
+fn source(process: &Process, id: WaitId) -> Option<Source> {
+    Some(match id {
+        WaitId::Timer(timer) => Source::Deadline(process.zero_ns.saturating_add(*process.timers.get(timer)?)),
+        WaitId::Alarm(alarm) => Source::Alarm(process.alarms.get(alarm)?.at_ns),
+        WaitId::Generation(generation) => Source::Generation(process.generations.get(generation)?.clone()),
+        WaitId::Child(child) => Source::Child(process.children.get(child)?.block.clone()),
+        WaitId::Call(call) => Source::Call(process.calls.get(call)?.clone()),
+        WaitId::Watch(watch) => Source::Message(process.watches.get(watch)?.clone()),
+        WaitId::Signal => Source::Signal,
+    })
 }
 
 impl Source {
-    fn is_ready(&self, shared: &Shared) -> bool {
+    fn is_ready(&self, shared: &Shared, block: &ControlBlock) -> bool {
+        let clock = &shared.ports.clock;
         match self {
-            Self::Deadline(deadline_ns) => shared.ports.clock.monotonic_ns() >= *deadline_ns,
+            Self::Deadline(deadline_ns) => clock.monotonic_ns() >= *deadline_ns,
+            Self::Alarm(at_ns) => clock.wall_ns() >= *at_ns,
             Self::Generation(generation) => generation.is_ready(),
+            Self::Child(child) => child.has_ended(),
+            Self::Call(call) => !call.is_open() || clock.monotonic_ns() >= call.deadline_ns,
+            Self::Message(select) => block.mailbox.has(select),
+            Self::Signal => block.signals.is_raised(),
         }
     }
 
-    async fn ready(&self, shared: &Shared) {
+    async fn ready(&self, shared: &Shared, block: &ControlBlock) {
+        let clock = &shared.ports.clock;
         match self {
-            Self::Deadline(deadline_ns) => shared.ports.clock.sleep_until(*deadline_ns).await,
+            Self::Deadline(deadline_ns) => clock.sleep_until(*deadline_ns).await,
+            Self::Alarm(at_ns) => {
+                // The wall clock can be set: whoever wakes looks again.
+                let wait_ns = at_ns.saturating_sub(clock.wall_ns()).min(ALARM_STEP_NS);
+                clock.sleep_until(clock.monotonic_ns().saturating_add(wait_ns)).await;
+            }
             Self::Generation(generation) => generation.ready().await,
+            Self::Child(child) => child.ended().await,
+            Self::Call(call) => {
+                tokio::select! {
+                    () = call.settled() => {}
+                    () = clock.sleep_until(call.deadline_ns) => {}
+                }
+            }
+            Self::Message(select) => block.mailbox.ready(select).await,
+            Self::Signal => block.signals.ready().await,
+        }
+    }
+
+    /// What another process has to do, where this is the only thing that is waited for.
+    fn awaited(&self) -> Option<Awaited> {
+        match self {
+            Self::Child(child) => Some(Awaited::End(child.clone())),
+            Self::Call(call) => Some(Awaited::Answer(call.clone())),
+            _ => None,
         }
     }
 }
+
+/// How long an alarm is slept for before the wall clock is looked at again.
+const ALARM_STEP_NS: u64 = 60_000_000_000;
 
 /// A wait that may last.
 pub(crate) struct Wait {
@@ -74,17 +128,26 @@ pub(crate) struct Wait {
 
 impl Wait {
     pub(super) fn prepare(context: &Context<'_>, ids: &[WaitId]) -> Self {
-        Self { sources: ids.iter().filter_map(|id| source(context, *id)).collect() }
+        Self { sources: ids.iter().filter_map(|id| source(context.process, *id)).collect() }
     }
 
-    pub(super) async fn act(self, shared: &Shared) -> Reply {
+    pub(super) async fn act(self, shared: &Shared, block: &ControlBlock) -> Reply {
+        let awaited = match &*self.sources {
+            [only] if !only.is_ready(shared, block) => only.awaited(),
+            _ => None,
+        };
+        let edge = awaited.map(|awaited| shared.waits.wait(block.pid, awaited)).transpose();
+        let Ok(_edge) = edge.map_err(|Circle| ()) else {
+            // Ready, for what comes next answers that it would wait for ever.
+            return Reply::Ready([0].into());
+        };
         loop {
-            let ready = self.sources.iter().enumerate().filter(|(_, source)| source.is_ready(shared));
+            let ready = self.sources.iter().enumerate().filter(|(_, source)| source.is_ready(shared, block));
             let ready: Box<[u32]> = ready.filter_map(|(index, _)| u32::try_from(index).ok()).collect();
             if !ready.is_empty() {
                 return Reply::Ready(ready);
             }
-            select_all(self.sources.iter().map(|source| source.ready(shared).boxed())).await;
+            select_all(self.sources.iter().map(|source| source.ready(shared, block).boxed())).await;
         }
     }
 }

@@ -1,0 +1,123 @@
+//! Calls between processes: a message that is to be answered, and the place where its answer will be.
+//!
+//! The place is made with the call and shared by its two ends, so that an answer never waits for room and never meets a
+//! full mailbox. It goes through these states:
+//!
+//! | state | from | until |
+//! | --- | --- | --- |
+//! | open | the call | answered, or its [`Answer`] is dropped |
+//! | answered | the reply | the caller takes it |
+//! | unanswered | the receiver ended or let go of it | for ever |
+//! | taken | the caller took the answer | for ever |
+
+use crate::mailbox::Letter;
+use parking_lot::Mutex;
+use remit_abi::{MailboxError, Pid};
+use std::sync::Arc;
+use tokio::sync::Notify;
+
+#[derive(Debug)]
+enum State {
+    Open,
+    Answered(Box<Letter>),
+    Unanswered,
+    Taken,
+}
+
+/// One call, shared by both of its ends.
+#[derive(Debug)]
+pub(crate) struct PendingCall {
+    /// Who is to answer.
+    pub(crate) receiver: Pid,
+    /// On the node's monotonic clock.
+    pub(crate) deadline_ns: u64,
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+impl PendingCall {
+    /// A call, and the right to answer it.
+    pub(crate) fn new(receiver: Pid, deadline_ns: u64) -> (Arc<Self>, Answer) {
+        let call = Arc::new(Self { receiver, deadline_ns, state: Mutex::new(State::Open), changed: Notify::new() });
+        (call.clone(), Answer(call))
+    }
+
+    /// Whether nothing has come yet.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(*self.state.lock(), State::Open)
+    }
+
+    /// Waits until the call is no longer open.
+    pub(crate) async fn settled(&self) {
+        loop {
+            let changed = self.changed.notified();
+            if !self.is_open() {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// The answer, if `take` can use it: what `take` refuses stays. `None` while the call is open.
+    pub(crate) fn take<T>(
+        &self,
+        take: impl FnOnce(Letter) -> Result<T, (Letter, MailboxError)>,
+    ) -> Option<Result<T, MailboxError>> {
+        let mut state = self.state.lock();
+        match std::mem::replace(&mut *state, State::Taken) {
+            State::Open => {
+                *state = State::Open;
+                None
+            }
+            State::Unanswered => {
+                *state = State::Unanswered;
+                Some(Err(MailboxError::Unanswered))
+            }
+            State::Taken => Some(Err(MailboxError::Taken)),
+            State::Answered(letter) => match take(*letter) {
+                Ok(taken) => Some(Ok(taken)),
+                Err((letter, error)) => {
+                    *state = State::Answered(Box::new(letter));
+                    Some(Err(error))
+                }
+            },
+        }
+    }
+
+    /// Ends it from the caller's side: an answer that came is handed out to be taken apart, one that comes is refused.
+    pub(crate) fn forget(&self) -> Option<Letter> {
+        match std::mem::replace(&mut *self.state.lock(), State::Taken) {
+            State::Answered(letter) => Some(*letter),
+            State::Open | State::Unanswered | State::Taken => None,
+        }
+    }
+}
+
+/// The right to answer a call once. Dropped, the call stays unanswered.
+#[derive(Debug)]
+pub(crate) struct Answer(Arc<PendingCall>);
+
+impl Answer {
+    /// Answers. A caller that has gone gives the answer back.
+    pub(crate) fn give(self, letter: Letter) -> Result<(), Letter> {
+        let mut state = self.0.state.lock();
+        if !matches!(*state, State::Open) {
+            return Err(letter);
+        }
+        *state = State::Answered(Box::new(letter));
+        drop(state);
+        self.0.changed.notify_waiters();
+        Ok(())
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        let mut state = self.0.state.lock();
+        if matches!(*state, State::Open) {
+            *state = State::Unanswered;
+            drop(state);
+            self.0.changed.notify_waiters();
+        }
+    }
+}

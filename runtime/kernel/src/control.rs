@@ -1,0 +1,176 @@
+//! The control block of a process: what others may touch of it while it runs, without its lock.
+
+use crate::{life::Finished, mailbox::Mailbox, outlet::Outlet, process::Process, signals::Signals, supervise::RestartPolicy};
+use parking_lot::Mutex;
+use remit_abi::{Pid, Priority, Tokens};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering},
+    },
+};
+use tokio::sync::Notify;
+
+/// What is fixed about a process from its start on.
+#[derive(Clone, Debug)]
+pub(crate) struct Facts {
+    /// The package's name.
+    pub(crate) package: Arc<str>,
+    /// SHA-256 of the component, in hexadecimal.
+    pub(crate) digest: Arc<str>,
+    /// Under which it receives messages, where the operator gave it one.
+    pub(crate) name: Option<Arc<str>>,
+    pub(crate) parent: Option<Pid>,
+    /// Generations below the process that the operator started.
+    pub(crate) depth: u32,
+    pub(crate) priority: Priority,
+    pub(crate) restart: RestartPolicy,
+    /// What its account was given.
+    pub(crate) funds: Tokens,
+    /// On the wall clock.
+    pub(crate) started_ns: u64,
+}
+
+/// Why a process takes no turns although it lives. Both can hold at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hold {
+    /// Its parent, or an operator, suspended it.
+    Suspended,
+    /// It is among those that an operator froze.
+    Frozen,
+}
+
+impl Hold {
+    const fn bit(self) -> u8 {
+        match self {
+            Self::Suspended => 1,
+            Self::Frozen => 2,
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Ending {
+    Alive,
+    Ended(Box<Finished>),
+    Taken,
+}
+
+/// One process, for everybody but itself.
+pub(crate) struct ControlBlock {
+    pub(crate) pid: Pid,
+    pub(crate) facts: Facts,
+    pub(crate) mailbox: Mailbox,
+    pub(crate) signals: Arc<Signals>,
+    pub(crate) outlet: Outlet,
+    pub(crate) process: Mutex<Process>,
+    pub(crate) restarts: AtomicU32,
+    ending: Mutex<Ending>,
+    ended: AtomicBool,
+    killed: AtomicBool,
+    holds: AtomicU8,
+    /// Woken at every change of the four above.
+    changed: Notify,
+}
+
+impl fmt::Debug for ControlBlock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ControlBlock").field("pid", &self.pid).field("package", &self.facts.package).finish_non_exhaustive()
+    }
+}
+
+impl ControlBlock {
+    pub(crate) fn new(pid: Pid, facts: Facts, process: Process, outlet: Outlet, signals: Arc<Signals>) -> Self {
+        Self {
+            pid,
+            facts,
+            mailbox: Mailbox::default(),
+            signals,
+            outlet,
+            process: Mutex::new(process),
+            restarts: AtomicU32::new(0),
+            ending: Mutex::new(Ending::Alive),
+            ended: AtomicBool::new(false),
+            killed: AtomicBool::new(false),
+            holds: AtomicU8::new(0),
+            changed: Notify::new(),
+        }
+    }
+
+    /// Asks for its end. Whoever runs it has to be asked besides.
+    pub(crate) fn kill(&self) {
+        self.killed.store(true, Ordering::Release);
+        self.changed.notify_waiters();
+    }
+
+    pub(crate) fn is_killed(&self) -> bool {
+        self.killed.load(Ordering::Acquire)
+    }
+
+    pub(crate) async fn killed(&self) {
+        self.until(Self::is_killed).await;
+    }
+
+    /// Sets or clears a hold; whether it is held for any reason now.
+    pub(crate) fn hold(&self, hold: Hold, on: bool) -> bool {
+        let holds = match on {
+            true => self.holds.fetch_or(hold.bit(), Ordering::AcqRel) | hold.bit(),
+            false => self.holds.fetch_and(!hold.bit(), Ordering::AcqRel) & !hold.bit(),
+        };
+        self.changed.notify_waiters();
+        holds != 0
+    }
+
+    pub(crate) fn is_held_by(&self, hold: Hold) -> bool {
+        self.holds.load(Ordering::Acquire) & hold.bit() != 0
+    }
+
+    /// Waits until nothing holds it, or it is killed.
+    pub(crate) async fn released(&self) {
+        self.until(|block| block.holds.load(Ordering::Acquire) == 0 || block.is_killed()).await;
+    }
+
+    /// Sets its end, once.
+    pub(crate) fn end(&self, finished: Finished) {
+        *self.ending.lock() = Ending::Ended(Box::new(finished));
+        self.ended.store(true, Ordering::Release);
+        self.changed.notify_waiters();
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    pub(crate) async fn ended(&self) {
+        self.until(Self::has_ended).await;
+    }
+
+    /// What is left of it, once; `None` while it lives and after that.
+    pub(crate) fn take_finished(&self) -> Option<Finished> {
+        let mut ending = self.ending.lock();
+        match std::mem::replace(&mut *ending, Ending::Taken) {
+            Ending::Ended(finished) => Some(*finished),
+            Ending::Alive => {
+                *ending = Ending::Alive;
+                None
+            }
+            Ending::Taken => None,
+        }
+    }
+
+    /// Puts back what could not be used.
+    pub(crate) fn put_back(&self, finished: Finished) {
+        *self.ending.lock() = Ending::Ended(Box::new(finished));
+    }
+
+    async fn until(&self, holds: impl Fn(&Self) -> bool) {
+        loop {
+            let changed = self.changed.notified();
+            if holds(self) {
+                return;
+            }
+            changed.await;
+        }
+    }
+}

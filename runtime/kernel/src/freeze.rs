@@ -1,0 +1,76 @@
+//! Freezing: processes that take no turns until they are thawed, by tenant, by package, or all.
+
+use crate::{control::{ControlBlock, Hold}, kernel::Kernel};
+use remit_abi::TenantId;
+use std::sync::Arc;
+
+/// Which processes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selection {
+    /// Every one.
+    All,
+    /// Those of a tenant.
+    Tenant(TenantId),
+    /// Those of a package, by its name.
+    Package(Arc<str>),
+}
+
+impl Selection {
+    pub(crate) fn holds(&self, tenant: TenantId, package: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Tenant(frozen) => *frozen == tenant,
+            Self::Package(frozen) => **frozen == *package,
+        }
+    }
+}
+
+/// What is frozen now.
+#[derive(Debug, Default)]
+pub(crate) struct Frozen(Vec<Selection>);
+
+impl Frozen {
+    /// Whether a process of that tenant and package is frozen, or would be.
+    pub(crate) fn holds(&self, tenant: TenantId, package: &str) -> bool {
+        self.0.iter().any(|selection| selection.holds(tenant, package))
+    }
+
+    fn has(&self, block: &ControlBlock) -> bool {
+        self.holds(block.pid.tenant, &block.facts.package)
+    }
+}
+
+impl Kernel {
+    /// Freezes: from about one epoch on none of them takes a turn, so that none does anything; their state is kept, and none
+    /// of them is started anew. How many live.
+    pub fn freeze(&self, selection: Selection) -> usize {
+        {
+            let frozen = &mut self.shared.frozen.lock().0;
+            if !frozen.contains(&selection) {
+                frozen.push(selection.clone());
+            }
+        }
+        let blocks = self.blocks(|block| selection.holds(block.pid.tenant, &block.facts.package));
+        blocks.iter().for_each(|block| self.shared.hold(block, Hold::Frozen, true));
+        blocks.len()
+    }
+
+    /// Undoes one freeze. A process that another one holds stays frozen. How many go on.
+    pub fn thaw(&self, selection: &Selection) -> usize {
+        let mut frozen = self.shared.frozen.lock();
+        frozen.0.retain(|one| one != selection);
+        let blocks = self.blocks(|block| block.is_held_by(Hold::Frozen) && !frozen.has(block));
+        blocks.iter().for_each(|block| self.shared.hold(block, Hold::Frozen, false));
+        blocks.len()
+    }
+
+    /// What is frozen now.
+    #[must_use]
+    pub fn frozen(&self) -> Vec<Selection> {
+        self.shared.frozen.lock().0.clone()
+    }
+
+    fn blocks(&self, which: impl Fn(&ControlBlock) -> bool) -> Vec<Arc<ControlBlock>> {
+        self.shared.table.read().iter().filter(|block| which(block)).cloned().collect()
+    }
+}

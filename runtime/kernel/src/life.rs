@@ -1,0 +1,259 @@
+//! The life of a process: its runs, the pauses between them, and what becomes of what it held.
+//!
+//! | a process is | from | until |
+//! | --- | --- | --- |
+//! | running | its start, or the end of a pause | its runner reports an exit, or it is killed |
+//! | pausing | an exit after which its policy starts it again | the pause is over, or it is killed |
+//! | ending | its last exit | its children have ended |
+//! | dead | then | for ever: its pid is stale, its work is settled, its funds are back |
+//!
+//! A run that follows another one finds the grants, the account, the mailbox, the alarms and the label of the one before, and
+//! the state that was committed last; everything else it held is gone.
+
+use crate::{
+    bill::Ledger,
+    control::ControlBlock,
+    dispatch::ProcessDoor,
+    kernel::Kernel,
+    mailbox::Letter,
+    ports::{Entry, Program},
+    process::{Process, Value, Values},
+    supervise::{Supervisor, Verdict},
+};
+use bytes::Bytes;
+use remit_abi::{Exit, Failure, Fault, Fuel, Label, Outcome, Pid, Signal, Status, Tokens};
+use remit_authority::Arena;
+use std::sync::{Arc, atomic::Ordering};
+
+
+/// A result that a process returned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Output {
+    /// The content.
+    pub bytes: Bytes,
+    /// RFC 6838.
+    pub media_type: Arc<str>,
+    /// What went into it.
+    pub label: Label,
+}
+
+/// How a process ended, for whoever started it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It did its work, or a usable part of it.
+    Done(Status, Option<Output>),
+    /// It could not.
+    Failed(Failure),
+    /// It was ended.
+    Faulted(Fault),
+}
+
+/// What is left of a process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finished {
+    /// How it ended.
+    pub ended: Ended,
+    /// What it did and paid itself.
+    pub ledger: Ledger,
+    /// What it and its children spent.
+    pub paid: Tokens,
+    /// What went back to its payer.
+    pub refunded: Tokens,
+    /// The state that it committed last.
+    pub checkpoint: Option<Bytes>,
+    /// What it had read by then.
+    pub label: Label,
+    /// How often it was started again.
+    pub restarts: u32,
+    /// Log lines that its listener was too slow for.
+    pub logs_dropped: u64,
+}
+
+/// A process on its way.
+pub(crate) struct Life {
+    program: Program,
+    reaper: Reaper,
+}
+
+impl Life {
+    pub(crate) fn new(kernel: Kernel, block: Arc<ControlBlock>, program: Program) -> Self {
+        Self { program, reaper: Reaper { kernel, block, reaped: false } }
+    }
+
+    /// All of it. Dropped on the way, the process is dead.
+    pub(crate) async fn live(self) {
+        let Self { program, mut reaper } = self;
+        let (kernel, block) = (reaper.kernel.clone(), reaper.block.clone());
+        let clock = &kernel.shared.ports.clock;
+        let mut supervisor = Supervisor::new(block.facts.restart);
+        let exit = loop {
+            let began_ns = clock.monotonic_ns();
+            let exit = run_once(&kernel, &block, &program).await;
+            let now_ns = clock.monotonic_ns();
+            let verdict = if block.is_killed() { Verdict::End } else { supervisor.after(&exit, began_ns, now_ns) };
+            let Verdict::Again { pause_ns } = verdict else { break exit };
+            tracing::info!(pid = %block.pid, pause_ns, ?exit, "is started again");
+            block.restarts.store(supervisor.restarts, Ordering::Relaxed);
+            reset(&kernel, &block, &exit);
+            tokio::select! {
+                biased;
+                () = block.killed() => {}
+                () = clock.sleep_until(now_ns.saturating_add(pause_ns)) => block.released().await,
+            }
+            if block.is_killed() {
+                break Exit { end: Err(Fault::Killed), fuel: None };
+            }
+        };
+        end_children(&kernel, &block).await;
+        reaper.reap(exit);
+    }
+}
+
+/// One run, from its start to an exit. A kill ends it also where its runner does not hear of it.
+async fn run_once(kernel: &Kernel, block: &Arc<ControlBlock>, program: &Program) -> Exit {
+    let start = match block.process.lock().start() {
+        Ok(start) => start,
+        Err(error) => return Exit { end: Err(Fault::Limit(error.to_string().into())), fuel: Some(Fuel(0)) },
+    };
+    let door = Arc::new(ProcessDoor::new(kernel.shared.clone(), block.clone()));
+    let run = kernel.shared.ports.runner.run(door, block.pid, program.clone(), start);
+    let exit = tokio::select! {
+        biased;
+        exit = run => exit,
+        () = block.killed() => Exit { end: Err(Fault::Killed), fuel: None },
+    };
+    if let Err(error) = kernel.shared.ports.journal.append(block.pid, Entry::Exit(&exit)) {
+        tracing::error!(pid = %block.pid, %error, "an exit was not journaled");
+    }
+    exit
+}
+
+/// Takes from a process what does not outlive a run.
+fn reset(kernel: &Kernel, block: &ControlBlock, exit: &Exit) {
+    let (letters, children) = {
+        let process = &mut *block.process.lock();
+        settle_run(kernel, process, exit);
+        let children: Vec<_> = process.children.iter().map(|(_, child)| child.block.clone()).collect();
+        process.children = Arena::default();
+        (let_go(process), children)
+    };
+    children.iter().for_each(|child| kernel.shared.kill(child));
+    take_apart(kernel, letters);
+}
+
+/// Pays for a run's fuel, and gives the parts of its account back.
+fn settle_run(kernel: &Kernel, process: &mut Process, exit: &Exit) {
+    let toll = std::mem::take(&mut process.toll);
+    process.generations = Arena::default();
+    match exit.fuel {
+        Some(Fuel(used)) => process.bill.settle_fuel(Fuel(used.saturating_add(toll.used().0))),
+        None => process.bill.forfeit_fuel(),
+    }
+    let mut accounts = kernel.shared.accounts.lock();
+    for part in process.parts.drain(..) {
+        // A part is open as long as it is held here.
+        let _held = accounts.close(part);
+    }
+}
+
+/// Empties a process's tables; answers that it never took are handed out.
+fn let_go(process: &mut Process) -> Vec<Letter> {
+    process.values = Values::default();
+    process.models = Arena::default();
+    process.timers = Arena::default();
+    process.answers = Arena::default();
+    process.watches = Arena::default();
+    process.waits_in = None;
+    let calls = std::mem::take(&mut process.calls);
+    calls.iter().filter_map(|(_, call)| call.forget()).collect()
+}
+
+/// What nobody will receive any more: its grants are nobody's.
+fn take_apart(kernel: &Kernel, letters: Vec<Letter>) {
+    let mut grants = kernel.shared.grants.lock();
+    letters.iter().flat_map(|letter| &letter.grants).for_each(|held| grants.release(held.id));
+    drop(grants);
+    // Dropping the answers in them tells the callers, outside of the lock.
+    drop(letters);
+}
+
+/// Ends the children of a process that ends, so that what they did not spend is back before its own account is closed.
+async fn end_children(kernel: &Kernel, block: &ControlBlock) {
+    let children: Vec<_> = block.process.lock().children.iter().map(|(_, child)| child.block.clone()).collect();
+    children.iter().for_each(|child| kernel.shared.kill(child));
+    for child in children {
+        child.ended().await;
+    }
+}
+
+/// Takes a process down, also where its life is dropped on the way.
+struct Reaper {
+    kernel: Kernel,
+    block: Arc<ControlBlock>,
+    reaped: bool,
+}
+
+impl Reaper {
+    fn reap(&mut self, exit: Exit) {
+        self.reaped = true;
+        let shared = &self.kernel.shared;
+        shared.table.write().leave(self.block.pid);
+        let mut letters = self.block.mailbox.close();
+        let finished = {
+            let process = &mut *self.block.process.lock();
+            settle_run(&self.kernel, process, &exit);
+            let orphans: Vec<_> = process.children.iter().map(|(_, child)| child.block.clone()).collect();
+            process.children = Arena::default();
+            orphans.iter().for_each(|child| shared.kill(child));
+            {
+                let mut grants = shared.grants.lock();
+                process.grants.drain().for_each(|id| grants.release(id));
+            }
+            let (ended, label) = (ended(process, exit.end), process.label);
+            letters.extend(let_go(process));
+            let refunded = process.bill.close();
+            Finished {
+                ended,
+                ledger: process.bill.ledger(),
+                paid: self.block.facts.funds.saturating_sub(refunded),
+                refunded,
+                checkpoint: process.checkpoint.take(),
+                label,
+                restarts: self.block.restarts.load(Ordering::Relaxed),
+                logs_dropped: process.logs_dropped,
+            }
+        };
+        take_apart(&self.kernel, letters);
+        self.tell_parent(&finished.ended);
+        self.block.outlet.close();
+        self.block.end(finished);
+    }
+
+    fn tell_parent(&self, ended: &Ended) {
+        let parent: Option<Pid> = self.block.facts.parent;
+        let parent = parent.and_then(|parent| self.kernel.shared.block(parent));
+        if let (Some(parent), Ended::Failed(_) | Ended::Faulted(_)) = (parent, ended) {
+            parent.signals.raise(Signal::ChildFailed);
+        }
+    }
+}
+
+impl Drop for Reaper {
+    fn drop(&mut self) {
+        if !self.reaped {
+            self.reap(Exit { end: Err(Fault::Killed), fuel: None });
+        }
+    }
+}
+
+fn ended(process: &mut Process, end: Result<Result<Outcome, Failure>, Fault>) -> Ended {
+    match end {
+        Err(fault) => Ended::Faulted(fault),
+        Ok(Err(failure)) => Ended::Failed(failure),
+        Ok(Ok(Outcome { status, output: None })) => Ended::Done(status, None),
+        Ok(Ok(Outcome { status, output: Some(id) })) => match process.values.remove(id) {
+            Some(Value { bytes, media_type, label }) => Ended::Done(status, Some(Output { bytes, media_type, label })),
+            None => Ended::Faulted(Fault::Protocol("it returned a value that it had dropped".into())),
+        },
+    }
+}

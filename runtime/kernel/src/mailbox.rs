@@ -1,0 +1,257 @@
+//! Messages that wait for one process: a queue bounded in number and in bytes.
+//!
+//! A sender takes room before it sends: room is handed out in the order in which senders came, and a message gives its room
+//! back when it is received. So a flood waits at its sender, and no other sender is starved.
+//!
+//! A message belongs to its receiver from the moment it is in the queue. What it carries dies with the receiver.
+
+use crate::{
+    calls::Answer,
+    process::{Held, Value},
+};
+use parking_lot::Mutex;
+use remit_abi::{Filter, Label, Pid, limits};
+use std::{collections::VecDeque, sync::Arc};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+/// What one process tells another.
+#[derive(Debug)]
+pub(crate) struct Letter {
+    pub(crate) sender: Pid,
+    /// What the sender had read: it went into the topic.
+    pub(crate) sender_label: Label,
+    pub(crate) topic: Box<str>,
+    pub(crate) body: Value,
+    pub(crate) grants: Vec<Held>,
+    /// Where it is a call: the right to answer it.
+    pub(crate) answer: Option<Answer>,
+}
+
+/// Room for one message, taken before it is sent.
+#[derive(Debug)]
+pub(crate) struct Room {
+    _slot: OwnedSemaphorePermit,
+    _bytes: OwnedSemaphorePermit,
+}
+
+/// Why there is no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoRoom {
+    /// Not now.
+    Full,
+    /// Never again: the owner has ended.
+    Closed,
+}
+
+#[derive(Debug)]
+struct Queue {
+    letters: VecDeque<(Letter, Room)>,
+    open: bool,
+}
+
+/// The mailbox of one process.
+#[derive(Debug)]
+pub(crate) struct Mailbox {
+    slots: Arc<Semaphore>,
+    bytes: Arc<Semaphore>,
+    queue: Mutex<Queue>,
+    arrived: Notify,
+}
+
+impl Default for Mailbox {
+    fn default() -> Self {
+        Self {
+            slots: Arc::new(Semaphore::new(limits::MESSAGES_QUEUED_MAX)),
+            bytes: Arc::new(Semaphore::new(limits::MAILBOX_BYTES_MAX)),
+            queue: Mutex::new(Queue { letters: VecDeque::new(), open: true }),
+            arrived: Notify::new(),
+        }
+    }
+}
+
+impl Mailbox {
+    /// Room for a message of so many bytes, if there is some now.
+    pub(crate) fn try_room(&self, bytes: u32) -> Result<Room, NoRoom> {
+        let refused = |_| if self.slots.is_closed() { NoRoom::Closed } else { NoRoom::Full };
+        let slot = self.slots.clone().try_acquire_owned().map_err(refused)?;
+        let bytes = self.bytes.clone().try_acquire_many_owned(bytes).map_err(refused)?;
+        Ok(Room { _slot: slot, _bytes: bytes })
+    }
+
+    /// Waits for room, behind whoever waited before.
+    pub(crate) async fn room(&self, bytes: u32) -> Result<Room, NoRoom> {
+        let slot = self.slots.clone().acquire_owned().await.map_err(|_| NoRoom::Closed)?;
+        let bytes = self.bytes.clone().acquire_many_owned(bytes).await.map_err(|_| NoRoom::Closed)?;
+        Ok(Room { _slot: slot, _bytes: bytes })
+    }
+
+    /// Whether somebody who asks for room now has to wait.
+    pub(crate) fn is_full(&self) -> bool {
+        !self.slots.is_closed() && (self.slots.available_permits() == 0 || self.bytes.available_permits() == 0)
+    }
+
+    /// Puts a message in. A mailbox whose owner has ended gives it back.
+    pub(crate) fn put(&self, letter: Letter, room: Room) -> Result<(), Letter> {
+        let mut queue = self.queue.lock();
+        if !queue.open {
+            return Err(letter);
+        }
+        queue.letters.push_back((letter, room));
+        drop(queue);
+        self.arrived.notify_waiters();
+        Ok(())
+    }
+
+    /// The oldest message that the filter lets through, if `take` can use it: what `take` refuses stays where it is.
+    pub(crate) fn take<T, E>(&self, select: &Select, take: impl FnOnce(Letter) -> Result<T, (Letter, E)>) -> Option<Result<T, E>> {
+        let mut queue = self.queue.lock();
+        let index = queue.letters.iter().position(|(letter, _)| select.lets_through(letter))?;
+        let (letter, room) = queue.letters.remove(index)?;
+        match take(letter) {
+            Ok(taken) => Some(Ok(taken)),
+            Err((letter, error)) => {
+                queue.letters.insert(index, (letter, room));
+                Some(Err(error))
+            }
+        }
+    }
+
+    pub(crate) fn has(&self, select: &Select) -> bool {
+        self.queue.lock().letters.iter().any(|(letter, _)| select.lets_through(letter))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.queue.lock().letters.len()
+    }
+
+    /// Waits until there is a message that the filter lets through.
+    pub(crate) async fn ready(&self, select: &Select) {
+        loop {
+            let arrived = self.arrived.notified();
+            if self.has(select) {
+                return;
+            }
+            arrived.await;
+        }
+    }
+
+    /// Ends it: senders that wait are told, and what lies in it is handed out to be taken apart.
+    pub(crate) fn close(&self) -> Vec<Letter> {
+        self.slots.close();
+        self.bytes.close();
+        let mut queue = self.queue.lock();
+        queue.open = false;
+        queue.letters.drain(..).map(|(letter, _)| letter).collect()
+    }
+}
+
+/// A filter as the kernel reads it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Select {
+    topic: Option<Box<str>>,
+    sender: Option<Sender>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sender {
+    Process(Pid),
+    /// The guest wrote something that names no process.
+    Nobody,
+}
+
+impl Select {
+    pub(crate) fn of(filter: &Filter) -> Self {
+        let sender = |text: &str| text.parse().map_or(Sender::Nobody, Sender::Process);
+        Self { topic: filter.topic.clone(), sender: filter.sender.as_deref().map(sender) }
+    }
+
+    /// Whether the receiver knows the topic before it receives, so that the sender tells nothing by it.
+    pub(crate) fn knows_the_topic(&self) -> bool {
+        self.topic.is_some()
+    }
+
+    fn lets_through(&self, letter: &Letter) -> bool {
+        let topic = self.topic.as_ref().is_none_or(|topic| *topic == letter.topic);
+        topic && self.sender.is_none_or(|sender| sender == Sender::Process(letter.sender))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::TEXT;
+    use remit_abi::TenantId;
+
+    fn pid(index: u32) -> Pid {
+        Pid { tenant: TenantId(0), index, generation: 1 }
+    }
+
+    fn letter(sender: u32, topic: &str) -> Letter {
+        let body = Value { bytes: "body".into(), media_type: TEXT.into(), label: Label::TRUSTED };
+        Letter {
+            sender: pid(sender),
+            sender_label: Label::TRUSTED,
+            topic: topic.into(),
+            body,
+            grants: Vec::new(),
+            answer: None,
+        }
+    }
+
+    fn select(topic: Option<&str>, sender: Option<&str>) -> Select {
+        Select::of(&Filter { topic: topic.map(Into::into), sender: sender.map(Into::into) })
+    }
+
+    fn take(mailbox: &Mailbox, select: &Select) -> Option<String> {
+        mailbox.take(select, |letter| Ok::<_, (Letter, ())>(letter.topic.to_string())).map(|taken| taken.expect("it is taken"))
+    }
+
+    #[test]
+    fn messages_are_selected_oldest_first() {
+        let mailbox = Mailbox::default();
+        for (sender, topic) in [(1, "a"), (2, "b"), (1, "c")] {
+            mailbox.put(letter(sender, topic), mailbox.try_room(4).expect("there is room")).expect("it is open");
+        }
+        assert!(!mailbox.has(&select(Some("d"), None)) && !mailbox.has(&select(None, Some("not a pid"))));
+        assert_eq!(take(&mailbox, &select(None, Some("0.2.1"))).as_deref(), Some("b"));
+        assert_eq!(take(&mailbox, &select(Some("c"), Some("0.1.1"))).as_deref(), Some("c"));
+        assert_eq!(take(&mailbox, &Select::default()).as_deref(), Some("a"));
+        assert_eq!(take(&mailbox, &Select::default()), None);
+    }
+
+    #[test]
+    fn room_is_bounded_and_comes_back() {
+        let mailbox = Mailbox::default();
+        let rooms: Vec<_> = (0..limits::MESSAGES_QUEUED_MAX).map(|_| mailbox.try_room(0).expect("there is room")).collect();
+        assert_eq!(mailbox.try_room(0).expect_err("it is full"), NoRoom::Full);
+        assert!(mailbox.is_full());
+        drop(rooms);
+        let all = u32::try_from(limits::MAILBOX_BYTES_MAX).expect("it fits");
+        let large = mailbox.try_room(all).expect("all of it");
+        assert_eq!(mailbox.try_room(1).expect_err("no byte is left"), NoRoom::Full);
+        mailbox.put(letter(1, "large"), large).expect("it is open");
+        assert!(take(&mailbox, &Select::default()).is_some());
+        assert!(mailbox.try_room(1).is_ok(), "the message gave its room back");
+    }
+
+    #[test]
+    fn what_cannot_be_taken_stays_in_its_place() {
+        let mailbox = Mailbox::default();
+        for topic in ["a", "b"] {
+            mailbox.put(letter(1, topic), mailbox.try_room(4).expect("there is room")).expect("it is open");
+        }
+        let refused = mailbox.take(&Select::default(), |letter| Err::<(), _>((letter, "no room")));
+        assert_eq!(refused, Some(Err("no room")));
+        assert_eq!(take(&mailbox, &Select::default()).as_deref(), Some("a"));
+    }
+
+    #[test]
+    fn a_closed_mailbox_takes_nothing() {
+        let mailbox = Mailbox::default();
+        let room = mailbox.try_room(4).expect("there is room");
+        mailbox.put(letter(1, "a"), mailbox.try_room(4).expect("there is room")).expect("it is open");
+        assert_eq!(mailbox.close().len(), 1);
+        assert!(mailbox.put(letter(1, "b"), room).is_err());
+        assert_eq!(mailbox.try_room(4).expect_err("it is closed"), NoRoom::Closed);
+    }
+}

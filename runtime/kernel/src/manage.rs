@@ -1,0 +1,241 @@
+//! What an operator sees of a node and does to its processes. Nothing here is reachable for a guest.
+
+use crate::{
+    bill::Ledger,
+    control::{ControlBlock, Hold},
+    denials::Denied,
+    kernel::Kernel,
+    outlet::KeptEvent,
+    process::Held,
+};
+use remit_abi::{GrantId, GrantSpec, Label, Pid, Priority, Restart, Signal, Tokens};
+use remit_authority::GrantError;
+use serde::Serialize;
+use std::sync::{Arc, atomic::Ordering};
+use thiserror::Error;
+
+/// What a process is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// It runs, or is about to.
+    Running,
+    /// It waits in a syscall of this interface.
+    Waiting(&'static str),
+    /// It was suspended.
+    Suspended,
+    /// It was frozen.
+    Frozen,
+}
+
+/// One process as an operator sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ProcessView {
+    /// Its name.
+    pub pid: Pid,
+    /// The package that it runs.
+    pub package: Arc<str>,
+    /// SHA-256 of its component, in hexadecimal.
+    pub digest: Arc<str>,
+    /// Under which it receives messages, where it has one.
+    pub name: Option<Arc<str>>,
+    /// Who started it; `None` is an operator.
+    pub parent: Option<Pid>,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// When it is started again.
+    pub restart: Restart,
+    /// How often it was.
+    pub restarts: u32,
+    /// What it is doing.
+    pub state: State,
+    /// In nanoseconds since 1970-01-01T00:00:00Z.
+    pub started_ns: u64,
+    /// What it has read.
+    pub label: Label,
+    /// The names of that label's tags.
+    pub tags: Vec<Box<str>>,
+    /// What its account was given.
+    pub funds: Tokens,
+    /// What it can still spend.
+    pub remaining: Tokens,
+    /// What it did and paid itself.
+    pub ledger: Ledger,
+    /// Messages that wait for it.
+    pub messages: usize,
+    /// Children that it has.
+    pub children: usize,
+    /// Grants that it holds.
+    pub grants: usize,
+    /// Bytes of all its values together.
+    pub value_bytes: u64,
+}
+
+/// One node of the grant tree.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct GrantView {
+    /// Its id.
+    pub id: GrantId,
+    /// What it derives from; `None` for an operator's own.
+    pub parent: Option<GrantId>,
+    /// How many it derives from in a row.
+    pub depth: usize,
+    /// Who holds it; `None` where it lies in a message, or is kept for what derives from it.
+    pub holder: Option<Pid>,
+    /// Label, kind, scope and limits.
+    pub spec: GrantSpec,
+    /// Uses so far, those of derived grants included.
+    pub uses: u64,
+    /// Whether it was taken back.
+    pub revoked: bool,
+    /// Whether nobody holds it any more.
+    pub released: bool,
+}
+
+/// A grant that cannot be given to a process.
+#[derive(Debug, Error)]
+pub enum GiveError {
+    /// The pid names no live process.
+    #[error("no such process: it has ended, or never was")]
+    NoProcess,
+    /// It holds one under that label.
+    #[error("the process holds a grant {0} already: revoke that one, or choose another label")]
+    LabelTaken(Box<str>),
+    /// It holds as many as it may.
+    #[error("the process holds {0} grants, which is the most")]
+    TooMany(u64),
+    /// The grant itself.
+    #[error(transparent)]
+    Grant(#[from] GrantError),
+}
+
+impl Kernel {
+    /// Every live process, in no stated order.
+    #[must_use]
+    pub fn processes(&self) -> Vec<ProcessView> {
+        let blocks: Vec<_> = self.shared.table.read().iter().cloned().collect();
+        blocks.iter().map(|block| self.view(block)).collect()
+    }
+
+    /// One of them.
+    #[must_use]
+    pub fn process(&self, pid: Pid) -> Option<ProcessView> {
+        self.shared.block(pid).map(|block| self.view(&block))
+    }
+
+    fn view(&self, block: &ControlBlock) -> ProcessView {
+        let process = block.process.lock();
+        let state = match process.waits_in {
+            _ if block.is_held_by(Hold::Frozen) => State::Frozen,
+            _ if block.is_held_by(Hold::Suspended) => State::Suspended,
+            Some(interface) => State::Waiting(interface),
+            None => State::Running,
+        };
+        let facts = &block.facts;
+        ProcessView {
+            pid: block.pid,
+            package: facts.package.clone(),
+            digest: facts.digest.clone(),
+            name: facts.name.clone(),
+            parent: facts.parent,
+            priority: facts.priority,
+            restart: facts.restart.restart,
+            restarts: block.restarts.load(Ordering::Relaxed),
+            state,
+            started_ns: facts.started_ns,
+            label: process.label,
+            tags: self.tag_names(block.pid.tenant, process.label.tags),
+            funds: facts.funds,
+            remaining: process.bill.remaining(),
+            ledger: process.bill.ledger(),
+            messages: block.mailbox.len(),
+            children: process.children.len(),
+            grants: process.grants.iter().count(),
+            value_bytes: process.values.bytes(),
+        }
+    }
+
+    /// The grant tree, each node before those that derive from it; of one process's grants and what they derive from, or all.
+    #[must_use]
+    pub fn grant_tree(&self, pid: Option<Pid>) -> Vec<GrantView> {
+        let blocks: Vec<_> = self.shared.table.read().iter().cloned().collect();
+        let held = |block: &Arc<ControlBlock>| -> Vec<_> {
+            block.process.lock().grants.iter().map(|held| (held.id, block.pid)).collect()
+        };
+        let holders: std::collections::HashMap<_, _> = blocks.iter().flat_map(held).collect();
+        let tree = self.shared.grants.lock();
+        let views: Vec<_> = tree
+            .tree()
+            .map(|node| GrantView {
+                id: node.id,
+                parent: node.parent,
+                depth: node.depth,
+                holder: holders.get(&node.id).copied(),
+                spec: node.spec.clone(),
+                uses: node.uses,
+                revoked: node.revoked,
+                released: node.released,
+            })
+            .collect();
+        let Some(pid) = pid else { return views };
+        // Backwards, each node comes after those that derive from it.
+        let mut wanted = std::collections::HashSet::new();
+        for view in views.iter().rev() {
+            if view.holder == Some(pid) || wanted.contains(&view.id) {
+                wanted.insert(view.id);
+                wanted.extend(view.parent);
+            }
+        }
+        views.into_iter().filter(|view| wanted.contains(&view.id)).collect()
+    }
+
+    /// Gives a live process a grant.
+    ///
+    /// # Errors
+    /// [`GiveError`].
+    pub fn give(&self, pid: Pid, spec: GrantSpec) -> Result<GrantId, GiveError> {
+        let block = self.shared.block(pid).ok_or(GiveError::NoProcess)?;
+        let process = &mut *block.process.lock();
+        if process.grants.find(&spec.label).is_some() {
+            return Err(GiveError::LabelTaken(spec.label));
+        }
+        if block.has_ended() {
+            return Err(GiveError::NoProcess);
+        }
+        if !process.grants.has_room_for(1, &process.limits) {
+            return Err(GiveError::TooMany(process.limits.grants_max));
+        }
+        let (label, kind) = (spec.label.clone(), spec.kind);
+        let id = self.shared.grants.lock().issue(spec)?;
+        process.grants.adopt(Held { label, id, kind });
+        Ok(id)
+    }
+
+    /// Asks a process to end politely; whether it lives.
+    pub fn cancel(&self, pid: Pid) -> bool {
+        self.shared.block(pid).map(|block| block.signals.raise(Signal::Cancel)).is_some()
+    }
+
+    /// Lets a process take no more turns; whether it lives.
+    pub fn suspend(&self, pid: Pid) -> bool {
+        self.shared.block(pid).map(|block| self.shared.hold(&block, Hold::Suspended, true)).is_some()
+    }
+
+    /// Lets it take turns again; whether it lives.
+    pub fn resume(&self, pid: Pid) -> bool {
+        self.shared.block(pid).map(|block| self.shared.hold(&block, Hold::Suspended, false)).is_some()
+    }
+
+    /// What a process showed after event number `after`, as far as it is kept; waits for something new. Empty when there will
+    /// be nothing more; `None` where it has ended before.
+    pub async fn events_after(&self, pid: Pid, after: u64) -> Option<Vec<KeptEvent>> {
+        let block = self.shared.block(pid)?;
+        Some(block.outlet.after(after).await)
+    }
+
+    /// The latest denials, oldest first; of one process, or of all.
+    #[must_use]
+    pub fn denials(&self, pid: Option<Pid>) -> Vec<Denied> {
+        self.shared.denials.of(pid)
+    }
+}

@@ -1,0 +1,270 @@
+//! Starting processes: the operator's, out of nothing but a deposit, and those of other processes, out of what these have.
+
+use crate::{
+    bill::Bill,
+    control::{ControlBlock, Facts},
+    kernel::{Kernel, Shared},
+    life::{Finished, Life},
+    outlet::Outlet,
+    ports::Program,
+    process::{Held, Process, TEXT, Value},
+    signals::Signals,
+    supervise::RestartPolicy,
+    table::Refused,
+};
+use bytes::Bytes;
+use remit_abi::{AccountId, Event, GrantSpec, Label, Pid, Priority, Role, TenantId, Tokens, ValueError, limits};
+use remit_authority::{AccountError, GrantError};
+use std::{future::Future, sync::Arc};
+use thiserror::Error;
+use tokio::sync::mpsc;
+
+/// A message of the conversation that a process is started with.
+#[derive(Clone, Debug)]
+pub struct GivenMessage {
+    /// Who speaks.
+    pub role: Role,
+    /// What is said.
+    pub bytes: Bytes,
+    /// Where it comes from, and whose secrets are in it.
+    pub label: Label,
+}
+
+/// A process to start, by an operator.
+pub struct Spawn {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// What it runs.
+    pub program: Program,
+    /// Under which it receives messages, where others shall find it; one living process of a tenant has it.
+    pub name: Option<Arc<str>>,
+    /// What it may do: nothing besides.
+    pub grants: Vec<GrantSpec>,
+    /// Whose account pays.
+    pub payer: AccountId,
+    /// How much it may spend of it.
+    pub budget: Tokens,
+    /// Below how much it is signalled; zero never does.
+    pub soft_limit: Tokens,
+    /// What it is to do.
+    pub conversation: Vec<GivenMessage>,
+    /// The state that it committed last, where it is started again.
+    pub resumed: Option<Bytes>,
+    /// When it is started again.
+    pub restart: RestartPolicy,
+    /// How urgent it is.
+    pub priority: Priority,
+}
+
+/// A process that could not be started.
+#[derive(Debug, Error)]
+pub enum SpawnError {
+    /// The payer has less than the budget, or is closed.
+    #[error("the process cannot be given its budget: {0}")]
+    Budget(#[from] AccountError),
+    /// A grant that cannot be given.
+    #[error("the process cannot be given a grant: {0}")]
+    Grant(#[from] GrantError),
+    /// The conversation is larger than a process may hold.
+    #[error("the task's input is too large: {0}")]
+    Input(#[from] ValueError),
+    /// The tenant has as many processes as it may.
+    #[error("the tenant has {limit} processes, which is the most: end some, or raise its processes_max")]
+    TooMany {
+        /// How many.
+        limit: u64,
+    },
+    /// Another process of the tenant has that name.
+    #[error("a process of that name runs already: end it, or choose another name")]
+    NameTaken,
+    /// An operator froze its tenant or its package.
+    #[error("starts of this agent are frozen: thaw them first")]
+    Frozen,
+}
+
+impl From<Refused> for SpawnError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::TooMany { limit } => Self::TooMany { limit },
+            Refused::NameTaken => Self::NameTaken,
+        }
+    }
+}
+
+/// A process that was started. It stops when `finished` is dropped before its end.
+pub struct Spawned<F> {
+    /// Its name.
+    pub pid: Pid,
+    /// What it shows.
+    pub events: mpsc::Receiver<Event>,
+    /// Its end.
+    pub finished: F,
+}
+
+/// A process about to be entered, with everything that it is given in hand.
+pub(crate) struct Entrant {
+    pub(crate) tenant: TenantId,
+    pub(crate) program: Program,
+    pub(crate) name: Option<Arc<str>>,
+    /// Parent, and generations below the operator's.
+    pub(crate) parent: Option<(Pid, u32)>,
+    pub(crate) label: Label,
+    pub(crate) account: AccountId,
+    pub(crate) funds: Tokens,
+    pub(crate) grants: Vec<Held>,
+    pub(crate) conversation: Vec<GivenMessage>,
+    pub(crate) resumed: Option<Bytes>,
+    pub(crate) restart: RestartPolicy,
+    pub(crate) priority: Priority,
+    pub(crate) listener: Option<mpsc::Sender<Event>>,
+}
+
+impl Shared {
+    /// Enters a process into the table. It runs nothing yet.
+    pub(crate) fn enter(&self, entrant: Entrant) -> Result<Arc<ControlBlock>, Refused> {
+        let Entrant { tenant, program, name, parent, label, account, funds, grants, conversation, .. } = entrant;
+        let signals = Arc::new(Signals::default());
+        let bill = Arc::new(Bill::new(self.accounts.clone(), account, self.prices.clone(), signals.clone()));
+        let facts = Facts {
+            package: program.name,
+            digest: program.digest,
+            name: name.clone(),
+            parent: parent.map(|(pid, _)| pid),
+            depth: parent.map_or(0, |(_, depth)| depth.saturating_add(1)),
+            priority: entrant.priority,
+            restart: entrant.restart,
+            funds,
+            started_ns: self.ports.clock.wall_ns(),
+        };
+        let zero_ns = self.ports.clock.monotonic_ns();
+        let mut table = self.table.write();
+        let limits = program.limits.lowered_to(table.limits(tenant).process);
+        table.enter(tenant, name, |pid| {
+            let mut process = Process::new(pid, limits, label, bill, zero_ns);
+            process.checkpoint = entrant.resumed;
+            for held in grants {
+                process.grants.adopt(held);
+            }
+            process.input = conversation.into_iter().map(given).collect();
+            ControlBlock::new(pid, facts, process, Outlet::new(entrant.listener), signals)
+        })
+    }
+
+    /// Puts a process that was entered on the run queue.
+    pub(crate) fn set_going(self: &Arc<Self>, block: &Arc<ControlBlock>, program: Program) {
+        let life = Life::new(Kernel { shared: self.clone() }, block.clone(), program);
+        self.ports.runner.start(block.pid, block.facts.priority, Box::pin(life.live()));
+    }
+}
+
+fn given(GivenMessage { role, bytes, label }: GivenMessage) -> (Role, Value) {
+    (role, Value { bytes, media_type: TEXT.into(), label })
+}
+
+/// Whether a conversation fits into a process of these limits.
+pub(crate) fn check_input(conversation: &[GivenMessage], limits: &limits::Limits) -> Result<(), ValueError> {
+    let bytes = conversation.iter().fold(0_u64, |sum, message| sum.saturating_add(message.bytes.len() as u64));
+    if bytes > limits.value_bytes_max {
+        return Err(ValueError::TooLarge { limit: limits.value_bytes_max });
+    }
+    if conversation.len() as u64 > limits.objects_max {
+        return Err(ValueError::TooMany { limit: limits.objects_max });
+    }
+    Ok(())
+}
+
+impl Kernel {
+    /// Starts a process.
+    ///
+    /// # Errors
+    /// [`SpawnError`]; nothing was started or charged then.
+    pub fn spawn(&self, spawn: Spawn) -> Result<Spawned<impl Future<Output = Finished> + Send + use<>>, SpawnError> {
+        let shared = &self.shared;
+        if shared.frozen.lock().holds(spawn.tenant, &spawn.program.name) {
+            return Err(SpawnError::Frozen);
+        }
+        let limits = spawn.program.limits.lowered_to(shared.table.read().limits(spawn.tenant).process);
+        check_input(&spawn.conversation, &limits)?;
+        let (sender, events) = mpsc::channel(limits::EVENTS_QUEUED_MAX);
+        let mut given = Given { shared, account: None, grants: Vec::with_capacity(spawn.grants.len()) };
+        for grant in spawn.grants {
+            let (label, kind) = (grant.label.clone(), grant.kind);
+            let id = shared.grants.lock().issue(grant)?;
+            given.grants.push(Held { label, id, kind });
+        }
+        let account = shared.accounts.lock().split(spawn.payer, spawn.budget)?;
+        given.account = Some(account);
+        let program = spawn.program.clone();
+        let block = shared.enter(Entrant {
+            tenant: spawn.tenant,
+            program: spawn.program,
+            name: spawn.name,
+            parent: None,
+            label: Label::default(),
+            account,
+            funds: spawn.budget,
+            grants: given.grants.clone(),
+            conversation: spawn.conversation,
+            resumed: spawn.resumed,
+            restart: spawn.restart,
+            priority: spawn.priority,
+            listener: Some(sender),
+        })?;
+        given.are_taken();
+        block.process.lock().bill.set_soft_limit(spawn.soft_limit);
+        shared.set_going(&block, program);
+        let pid = block.pid;
+        let guard = Unfinished { kernel: self.clone(), block };
+        Ok(Spawned { pid, events, finished: guard.finished() })
+    }
+}
+
+/// What was taken for a process that is not there yet: given back where it never will be.
+struct Given<'a> {
+    shared: &'a Shared,
+    account: Option<AccountId>,
+    grants: Vec<Held>,
+}
+
+impl Given<'_> {
+    /// They are the process's now.
+    fn are_taken(mut self) {
+        self.grants.clear();
+        self.account = None;
+    }
+}
+
+impl Drop for Given<'_> {
+    fn drop(&mut self) {
+        if let Some(account) = self.account {
+            // It was split off just now, so that it can be given back.
+            let _held = self.shared.accounts.lock().close(account);
+        }
+        let mut tree = self.shared.grants.lock();
+        self.grants.drain(..).for_each(|held| tree.release(held.id));
+    }
+}
+
+/// A process whose end somebody waits for. Who stops waiting stops it.
+struct Unfinished {
+    kernel: Kernel,
+    block: Arc<ControlBlock>,
+}
+
+impl Unfinished {
+    async fn finished(self) -> Finished {
+        self.block.ended().await;
+        match self.block.take_finished() {
+            Some(finished) => finished,
+            None => unreachable!("only this one takes the end of a process that an operator started"),
+        }
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if !self.block.has_ended() {
+            self.kernel.shared.kill(&self.block);
+        }
+    }
+}
