@@ -42,5 +42,5 @@ pub use request::{
     GuestEvent, LlmRequest, Message, Prompt, RandomRequest, Request, Role, Sampling, TaskRequest, TraceRequest,
     ValueRequest, WaitRequest,
 };
-pub use scope::{Scope, ScopeError};
+pub use scope::{EntryFault, Scope, ScopeError, is_name};
 pub use task::{Exit, Failure, Input, Outcome, Start, Status};

@@ -1,8 +1,8 @@
 //! What the kernel answers: one enum per interface, and the fault that ends the process.
 
 use crate::{
-    AccountId, BudgetError, CapabilityError, CheckpointError, EmitError, Fault, GenerationId, GrantId, Label, LlmError,
-    ModelId, Shortfall, TimerId, Tokens, Usage, ValueError, ValueId,
+    Access, AccountId, BudgetError, CapabilityError, CheckpointError, EmitError, Fault, GenerationId, GrantId,
+    GrantKind, GrantLimits, Label, LlmError, ModelId, Shortfall, TimerId, Tokens, Usage, ValueError, ValueId,
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -76,14 +76,18 @@ pub enum CapabilityReply {
 /// A grant as its holder sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GrantInfo {
-    /// The name in the manifest.
+    /// Its name.
     pub label: Box<str>,
-    /// What kind of right it is, for example `model`.
-    pub kind: Box<str>,
-    /// What it opens, for example the model's name.
-    pub scope: Box<str>,
-    /// At most so many output tokens a call, where that is limited.
-    pub max_tokens_per_call: Option<u32>,
+    /// What kind of thing it opens.
+    pub kind: GrantKind,
+    /// Which of them, as the entries of a [`Scope`](crate::Scope).
+    pub scope: Box<[Box<str>]>,
+    /// What may be done with them.
+    pub access: Access,
+    /// How far. Grants that it derives from may be used up earlier.
+    pub limits: GrantLimits,
+    /// Whether it, or one that it derives from, was taken back.
+    pub revoked: bool,
 }
 
 /// Answers of `budget`.
