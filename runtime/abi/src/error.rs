@@ -8,7 +8,7 @@ use crate::Tokens;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// A missing right. It never tells whether the thing behind it exists.
+/// A missing right. It names the grant by its holder's label, and never tells whether the thing behind it exists.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Error)]
 pub enum Denial {
     /// No grant of that kind or label was given.
@@ -17,31 +17,35 @@ pub enum Denial {
     /// The grant, or one that it derives from, was taken back.
     #[error("the grant {0} was revoked: ask its owner for a new one")]
     Revoked(Box<str>),
-    /// Its time is over.
+    /// The moment until which it was given has come.
     #[error("the grant {0} has expired: ask its owner for a new one")]
     Expired(Box<str>),
-    /// It was used as often as it may be.
-    #[error("the grant {0} is used up: ask its owner for more uses")]
+    /// It, or one that it derives from, was used as often as it may be.
+    #[error("the grant {0} is used up: ask its owner for a new one, or for more uses")]
     Exhausted(Box<str>),
-    /// It is used faster than it may be.
-    #[error("the grant {grant} is used too fast: wait {retry_after_ms} ms, or ask for a higher rate")]
+    /// It, or one that it derives from, is used faster than it may be.
+    #[error("the grant {grant} is used too fast: wait {retry_after_ms} ms and try again")]
     TooFast {
-        /// Which.
+        /// Its label.
         grant: Box<str>,
-        /// When it can be used again, in milliseconds.
+        /// In milliseconds from now, rounded up. Others who share the limit may be quicker.
         retry_after_ms: u64,
     },
-    /// One call asks for more tokens than it allows.
+    /// One call asks for more tokens than the grant allows.
     #[error("the grant {0} does not go that far: lower max-tokens or ask for a wider grant")]
     Exceeded(Box<str>),
-    /// It opens other things than this.
-    #[error("the grant {0} does not open that: ask for a grant whose scope has it")]
-    OutOfScope(Box<str>),
-    /// Data of this label may not flow into what it opens.
-    #[error(
-        "the grant {0} takes no data of this label: leave out what is untrusted or secret, or ask for a higher ceiling"
-    )]
-    Tainted(Box<str>),
+    /// The thing is not in the grant's scope, or what is to be done with it is more than the grant's access.
+    #[error("the grant {grant} does not open this: stay within its scope and access, or ask for a wider grant")]
+    OutOfScope {
+        /// Its label.
+        grant: Box<str>,
+    },
+    /// What would flow in is above the grant's ceiling.
+    #[error("the grant {grant} does not take data of this label: send less tainted data, or ask for a higher ceiling")]
+    Tainted {
+        /// Its label.
+        grant: Box<str>,
+    },
 }
 
 /// An account that cannot pay.

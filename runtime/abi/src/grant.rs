@@ -103,8 +103,10 @@ pub enum Access {
     ReadWrite,
 }
 
-/// So many uses in any window of so long.
+/// So many uses over so long: all of them at once after a pause, and from then on one whenever `per_ms / uses` have gone
+/// by. No window of `per_ms` has more than twice as many, and no long time more than its share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Rate {
     /// At least 1.
     pub uses: u32,
@@ -114,6 +116,7 @@ pub struct Rate {
 
 /// How far a grant goes. `None` everywhere is no limit besides scope and account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct GrantLimits {
     /// Uses in all, those of derived grants included.
     pub uses: Option<u64>,
@@ -130,7 +133,7 @@ pub struct GrantLimits {
 /// A right to be given: by an operator, or by an agent out of one that it holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GrantSpec {
-    /// Under which name its holder finds it.
+    /// Under which name its holder finds it, as [`is_name`](crate::is_name) has it.
     pub label: Box<str>,
     /// What kind of thing it opens.
     pub kind: GrantKind,
@@ -144,6 +147,7 @@ pub struct GrantSpec {
 
 /// What an attenuated grant keeps of its parent. `None` keeps all of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Narrowing {
     /// Entries as in a manifest, each covered by the parent's scope.
     pub scope: Option<Box<[Box<str>]>>,
@@ -151,4 +155,40 @@ pub struct Narrowing {
     pub access: Option<Access>,
     /// None of them wider than the parent's; a limit that is not named is the parent's.
     pub limits: GrantLimits,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_a_name_and_a_section_of_its_own() {
+        for kind in GrantKind::ALL {
+            assert_eq!(GrantKind::from_name(kind.name()), Some(kind));
+            assert_eq!(serde_json::to_string(&kind).expect("it is text"), format!("{:?}", kind.name()));
+            assert_eq!(GrantKind::ALL.iter().filter(|other| other.section() == kind.section()).count(), 1);
+        }
+        assert_eq!(GrantKind::from_name("Model"), None);
+    }
+
+    #[test]
+    fn limits_are_written_as_a_few_lines() {
+        let text = "uses = 10\nmax_tokens_per_call = 512\n\n[rate]\nuses = 2\nper_ms = 1000\n\n\
+                    [ceiling]\nintegrity = \"untrusted\"\ntags = 0\n";
+        let limits = GrantLimits {
+            uses: Some(10),
+            rate: Some(Rate { uses: 2, per_ms: 1000 }),
+            expires_ns: None,
+            max_tokens_per_call: Some(512),
+            ceiling: Some(Label::UNTRUSTED),
+        };
+        assert_eq!(toml::from_str(text), Ok(limits));
+        assert_eq!(toml::to_string(&limits).as_deref(), Ok(text));
+        assert_eq!(
+            toml::from_str("[ceiling]\nintegrity = \"untrusted\"").map(|l: GrantLimits| l.ceiling),
+            Ok(limits.ceiling)
+        );
+        let error = toml::from_str::<GrantLimits>("max_token_per_call = 5").expect_err("it is misspelt");
+        assert!(error.to_string().contains("unknown field `max_token_per_call`"), "{error}");
+    }
 }

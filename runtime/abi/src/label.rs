@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// Whether data comes from somebody whom the operator trusts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Integrity {
     /// Said by the operator, or derived from nothing else.
     #[default]
@@ -52,6 +53,7 @@ impl TagSet {
 
 /// Integrity and confidentiality of a piece of data, or of what a process has read so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Label {
     /// Where it comes from.
     pub integrity: Integrity,
@@ -70,6 +72,12 @@ impl Label {
     pub fn join(self, other: Self) -> Self {
         Self { integrity: self.integrity.max(other.integrity), tags: self.tags.union(other.tags) }
     }
+
+    /// Whether such data may go where `ceiling` is the most that may: it is no less trusted, and has no other tag.
+    #[must_use]
+    pub fn flows_to(self, ceiling: Self) -> bool {
+        self.integrity <= ceiling.integrity && ceiling.tags.contains(self.tags)
+    }
 }
 
 #[cfg(test)]
@@ -84,5 +92,19 @@ mod tests {
         assert!(joined.tags.contains(secret.tags));
         assert_eq!(joined.tags.indices().collect::<Vec<_>>(), [3]);
         assert_eq!(TagSet::single(64), None);
+    }
+
+    #[test]
+    fn data_flows_up_and_never_down() {
+        let tag = |index| TagSet::single(index).expect("it is in range");
+        let secret = Label { tags: tag(3), ..Label::TRUSTED };
+        let both = secret.join(Label::UNTRUSTED);
+        for (data, ceiling) in [(Label::TRUSTED, both), (secret, both), (Label::UNTRUSTED, both), (both, both)] {
+            assert!(data.flows_to(ceiling), "{data:?} to {ceiling:?}");
+        }
+        let other = Label { tags: tag(4), ..Label::UNTRUSTED };
+        for (data, ceiling) in [(both, secret), (both, Label::UNTRUSTED), (both, other), (secret, Label::TRUSTED)] {
+            assert!(!data.flows_to(ceiling), "{data:?} to {ceiling:?}");
+        }
     }
 }

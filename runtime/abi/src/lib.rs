@@ -56,5 +56,5 @@ pub use request::{
     Generate, GuestEvent, LlmRequest, Message, Prompt, RandomRequest, Request, Role, Sampling, TaskRequest,
     TraceRequest, ValueRequest, WaitRequest,
 };
-pub use scope::{Scope, ScopeError};
+pub use scope::{EntryFault, Scope, ScopeError, is_name};
 pub use task::{Exit, Failure, Input, Outcome, Start, Status};

@@ -45,6 +45,21 @@ pub const STOP_STRING_BYTES_MAX: usize = 256;
 /// One label, media type, artifact's name or progress note: names, not documents.
 pub const NAME_BYTES_MAX: usize = 256;
 
+/// One path in a grant's scope: deep folders with long names.
+pub const PATH_BYTES_MAX: usize = KIB as usize;
+
+/// One host in a grant's scope: a name has 253 bytes at most (RFC 1035), and `*.` and a port stand around it.
+pub const HOST_BYTES_MAX: usize = 261;
+
+/// Entries of one grant's scope: as many as a person reads before agreeing. Each use is compared with all of them.
+pub const SCOPE_ENTRIES_MAX: usize = 32;
+
+/// All entries of one scope together: the kernel keeps a copy for each of thousands of grants.
+pub const SCOPE_BYTES_MAX: usize = 4 * KIB as usize;
+
+/// Grants derived from one another in a row: each use walks up to the root. Twice as deep as processes nest.
+pub const GRANT_DEPTH_MAX: usize = 32;
+
 /// One state: it is written at each commit and carried at each move.
 pub const CHECKPOINT_BYTES_MAX: u64 = 16 * MIB;
 

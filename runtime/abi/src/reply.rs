@@ -102,17 +102,17 @@ pub struct HeldGrant {
 /// A grant as its holder sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GrantInfo {
-    /// The name in the manifest.
+    /// Its name.
     pub label: Box<str>,
-    /// What kind of right it is.
+    /// What kind of thing it opens.
     pub kind: GrantKind,
-    /// What it opens, for example a model's name.
-    pub scope: Vec<Box<str>>,
-    /// What may be done with it.
+    /// Which of them, as the entries of a [`Scope`](crate::Scope).
+    pub scope: Box<[Box<str>]>,
+    /// What may be done with them.
     pub access: Access,
-    /// How far it goes.
+    /// How far. Grants that it derives from may be used up earlier.
     pub limits: GrantLimits,
-    /// Whether it was taken back, or one that it derives from.
+    /// Whether it, or one that it derives from, was taken back.
     pub revoked: bool,
 }
 
