@@ -31,6 +31,10 @@ pub enum AccountError {
     /// More than can be counted.
     #[error("the deposit is too large: all accounts together hold {} tokens at most", Tokens::MAX)]
     Overflow,
+    #[error("x")]
+    Nothing,
+    #[error("x")]
+    TooMany { limit: u64 },
 }
 
 /// All accounts of a node.
@@ -59,6 +63,14 @@ impl Accounts {
         let account = self.open.get_mut(parent).ok_or(AccountError::Dead)?;
         account.balance = rest(account.balance, amount)?;
         Ok(self.open.insert(Account { parent: Some(parent), balance: amount, reserved: Tokens::ZERO }))
+    }
+
+    pub fn transfer(&mut self, from: AccountId, to: AccountId, amount: Tokens) -> Result<(), AccountError> {
+        let account = self.open.get_mut(from).ok_or(AccountError::Dead)?;
+        account.balance = rest(account.balance, amount)?;
+        let to = self.open.get_mut(to).ok_or(AccountError::Dead)?;
+        to.balance = to.balance.saturating_add(amount);
+        Ok(())
     }
 
     /// What the account can spend.

@@ -99,6 +99,10 @@ impl PriceList {
         }
     }
 
+    pub fn message(&self) -> Tokens {
+        Tokens::ZERO
+    }
+
     /// Prices of a model.
     #[must_use]
     pub fn model(&self, name: &str) -> ModelPrices {

@@ -31,6 +31,14 @@ pub(crate) struct Bill {
     pub(crate) prices: Arc<PriceList>,
     signals: Arc<Signals>,
     books: Mutex<Books>,
+    soft: Mutex<SoftLimit>,
+}
+
+/// Below how much the process is signalled, once until its balance is above it again.
+#[derive(Debug, Default)]
+struct SoftLimit {
+    threshold: Tokens,
+    is_low: bool,
 }
 
 #[derive(Debug, Default)]
@@ -64,7 +72,32 @@ impl Bill {
         signals: Arc<Signals>,
     ) -> Self {
         let ledger = Ledger { price_version: prices.version, ..Ledger::default() };
-        Self { accounts, account, prices, signals, books: Mutex::new(Books { ledger, bought: Fuel(0) }) }
+        Self {
+            accounts,
+            account,
+            prices,
+            signals,
+            books: Mutex::new(Books { ledger, bought: Fuel(0) }),
+            soft: Mutex::default(),
+        }
+    }
+
+    /// Signals the process when its balance falls below this; zero never does.
+    pub(crate) fn set_soft_limit(&self, threshold: Tokens) {
+        *self.soft.lock() = SoftLimit { threshold, is_low: false };
+        self.watch();
+    }
+
+    /// Looks whether the balance fell below the soft limit.
+    pub(crate) fn watch(&self) {
+        let soft = &mut *self.soft.lock();
+        if soft.threshold == Tokens::ZERO {
+            return;
+        }
+        let was_low = std::mem::replace(&mut soft.is_low, self.remaining() < soft.threshold);
+        if soft.is_low && !was_low {
+            self.signals.raise(Signal::BudgetLow);
+        }
     }
 
     pub(crate) fn account(&self) -> AccountId {
@@ -88,6 +121,8 @@ impl Bill {
         let remaining = accounts.remaining(self.account).unwrap_or_default();
         let amount = remaining.saturating_sub(quote.spare).min(quote.most).max(quote.least);
         accounts.reserve(self.account, amount).map_err(|error| shortfall(error, amount))?;
+        drop(accounts);
+        self.watch();
         Ok(Reservation { bill: self.clone(), amount })
     }
 
@@ -99,6 +134,7 @@ impl Bill {
         *bought = Fuel(bought.0.saturating_add(fuel.0));
         ledger.fuel = Fuel(ledger.fuel.0.saturating_add(fuel.0));
         ledger.paid = ledger.paid.saturating_add(price);
+        self.watch();
         Ok(price)
     }
 
@@ -107,6 +143,7 @@ impl Bill {
         self.accounts.lock().charge(self.account, price).map_err(|error| shortfall(error, price))?;
         let ledger = &mut self.books.lock().ledger;
         ledger.paid = ledger.paid.saturating_add(price);
+        self.watch();
         Ok(())
     }
 
@@ -143,7 +180,7 @@ impl Bill {
 fn shortfall(error: AccountError, needed: Tokens) -> Shortfall {
     match error {
         AccountError::Shortfall(shortfall) => shortfall,
-        AccountError::Dead | AccountError::Overflow => Shortfall { needed, remaining: Tokens::ZERO },
+        _ => Shortfall { needed, remaining: Tokens::ZERO },
     }
 }
 

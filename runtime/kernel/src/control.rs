@@ -1,6 +1,8 @@
 //! The control block of a process: what others may touch of it while it runs, without its lock.
 
-use crate::{life::Finished, mailbox::Mailbox, outlet::Outlet, process::Process, signals::Signals, supervise::RestartPolicy};
+use crate::{
+    life::Finished, mailbox::Mailbox, outlet::Outlet, process::Process, signals::Signals, supervise::RestartPolicy,
+};
 use parking_lot::Mutex;
 use remit_abi::{Pid, Priority, Tokens};
 use std::{
@@ -76,7 +78,10 @@ pub(crate) struct ControlBlock {
 
 impl fmt::Debug for ControlBlock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ControlBlock").field("pid", &self.pid).field("package", &self.facts.package).finish_non_exhaustive()
+        f.debug_struct("ControlBlock")
+            .field("pid", &self.pid)
+            .field("package", &self.facts.package)
+            .finish_non_exhaustive()
     }
 }
 

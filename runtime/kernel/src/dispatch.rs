@@ -131,7 +131,13 @@ impl Shared {
     }
 
     /// Does a call, unless the grant that it is done under is revoked meanwhile.
-    async fn do_under(self: &Arc<Self>, under: Right, block: &Arc<ControlBlock>, request: &Request, call: Call) -> Reply {
+    async fn do_under(
+        self: &Arc<Self>,
+        under: Right,
+        block: &Arc<ControlBlock>,
+        request: &Request,
+        call: Call,
+    ) -> Reply {
         let work = self.pay_and_do(block, request, call);
         let Some(grant) = under.grant() else { return work.await };
         tokio::select! {

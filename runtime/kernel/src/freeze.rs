@@ -1,6 +1,9 @@
 //! Freezing: processes that take no turns until they are thawed, by tenant, by package, or all.
 
-use crate::{control::{ControlBlock, Hold}, kernel::Kernel};
+use crate::{
+    control::{ControlBlock, Hold},
+    kernel::Kernel,
+};
 use remit_abi::TenantId;
 use std::sync::Arc;
 

@@ -25,7 +25,6 @@ use remit_abi::{Exit, Failure, Fault, Fuel, Label, Outcome, Pid, Signal, Status,
 use remit_authority::Arena;
 use std::sync::{Arc, atomic::Ordering};
 
-
 /// A result that a process returned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Output {

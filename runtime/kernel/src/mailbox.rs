@@ -103,7 +103,11 @@ impl Mailbox {
     }
 
     /// The oldest message that the filter lets through, if `take` can use it: what `take` refuses stays where it is.
-    pub(crate) fn take<T, E>(&self, select: &Select, take: impl FnOnce(Letter) -> Result<T, (Letter, E)>) -> Option<Result<T, E>> {
+    pub(crate) fn take<T, E>(
+        &self,
+        select: &Select,
+        take: impl FnOnce(Letter) -> Result<T, (Letter, E)>,
+    ) -> Option<Result<T, E>> {
         let mut queue = self.queue.lock();
         let index = queue.letters.iter().position(|(letter, _)| select.lets_through(letter))?;
         let (letter, room) = queue.letters.remove(index)?;
@@ -203,7 +207,9 @@ mod tests {
     }
 
     fn take(mailbox: &Mailbox, select: &Select) -> Option<String> {
-        mailbox.take(select, |letter| Ok::<_, (Letter, ())>(letter.topic.to_string())).map(|taken| taken.expect("it is taken"))
+        mailbox
+            .take(select, |letter| Ok::<_, (Letter, ())>(letter.topic.to_string()))
+            .map(|taken| taken.expect("it is taken"))
     }
 
     #[test]
@@ -222,7 +228,8 @@ mod tests {
     #[test]
     fn room_is_bounded_and_comes_back() {
         let mailbox = Mailbox::default();
-        let rooms: Vec<_> = (0..limits::MESSAGES_QUEUED_MAX).map(|_| mailbox.try_room(0).expect("there is room")).collect();
+        let rooms: Vec<_> =
+            (0..limits::MESSAGES_QUEUED_MAX).map(|_| mailbox.try_room(0).expect("there is room")).collect();
         assert_eq!(mailbox.try_room(0).expect_err("it is full"), NoRoom::Full);
         assert!(mailbox.is_full());
         drop(rooms);

@@ -93,7 +93,8 @@ impl Outlet {
                 let kept = self.kept.lock();
                 let first = kept.count.saturating_sub(kept.events.len() as u64).saturating_add(1);
                 let numbered = (first..).zip(&kept.events).filter(|(number, _)| *number > after);
-                let events: Vec<_> = numbered.map(|(number, event)| KeptEvent { number, event: event.clone() }).collect();
+                let events: Vec<_> =
+                    numbered.map(|(number, event)| KeptEvent { number, event: event.clone() }).collect();
                 if !events.is_empty() || kept.closed {
                     return events;
                 }
@@ -131,7 +132,10 @@ mod tests {
     fn a_large_event_pushes_out_the_others_and_itself_if_it_must() {
         let outlet = Outlet::new(None);
         outlet.try_show(log("small"));
-        outlet.try_show(Event::Text { text: vec![b'x'; limits::EVENTS_KEPT_BYTES_MAX].into(), label: Default::default() });
+        outlet.try_show(Event::Text {
+            text: vec![b'x'; limits::EVENTS_KEPT_BYTES_MAX].into(),
+            label: Default::default(),
+        });
         assert_eq!(outlet.kept.lock().events.len(), 0);
         assert_eq!(outlet.kept.lock().bytes, 0);
     }

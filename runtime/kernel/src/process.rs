@@ -10,8 +10,8 @@ use crate::{
 };
 use bytes::Bytes;
 use remit_abi::{
-    AccountId, AlarmId, AnswerId, CallId, ChildId, Content, Fuel, GenerationId, GrantId, GrantKind, Input, Label, ModelId, Pid, Role,
-    Shortfall, Start, TimerId, Tokens, ValueError, ValueId, WatchId,
+    AccountId, AlarmId, AnswerId, CallId, ChildId, Content, Fuel, GenerationId, GrantId, GrantKind, Input, Label,
+    ModelId, Pid, Role, Shortfall, Start, TimerId, Tokens, ValueError, ValueId, WatchId,
     limits::{self, Limits},
 };
 use remit_authority::Arena;

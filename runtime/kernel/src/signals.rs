@@ -60,6 +60,9 @@ mod tests {
         for signal in [Signal::BudgetLow, Signal::Cancel, Signal::BudgetLow] {
             signals.raise(signal);
         }
-        assert_eq!([signals.take(), signals.take(), signals.take()], [Some(Signal::Cancel), Some(Signal::BudgetLow), None]);
+        assert_eq!(
+            [signals.take(), signals.take(), signals.take()],
+            [Some(Signal::Cancel), Some(Signal::BudgetLow), None]
+        );
     }
 }

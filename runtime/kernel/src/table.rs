@@ -6,7 +6,7 @@ use remit_authority::Arena;
 use std::{collections::HashMap, sync::Arc};
 
 /// Slot and generation of a process, without its tenant.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Slot(u32, u32);
 
 impl From<(u32, u32)> for Slot {

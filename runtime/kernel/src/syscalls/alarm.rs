@@ -7,7 +7,9 @@ use remit_abi::{AlarmError, AlarmId, AlarmReply, AlarmRequest, limits};
 pub(super) fn validate(process: &Process, request: &AlarmRequest) -> Result<(), AlarmError> {
     let AlarmRequest::Set { label, .. } = request else { return Ok(()) };
     if !(1..=limits::NAME_BYTES_MAX).contains(&label.len()) {
-        return Err(AlarmError::Invalid(format!("it has {} bytes, and 1 to {}", label.len(), limits::NAME_BYTES_MAX).into()));
+        return Err(AlarmError::Invalid(
+            format!("it has {} bytes, and 1 to {}", label.len(), limits::NAME_BYTES_MAX).into(),
+        ));
     }
     match process.has_room(process.alarms.len()) || find(process, label).is_some() {
         true => Ok(()),

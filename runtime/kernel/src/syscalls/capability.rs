@@ -3,8 +3,8 @@
 use super::{Context, Right};
 use crate::process::Held;
 use remit_abi::{
-    Attenuate, CapabilityError, CapabilityReply, CapabilityRequest, Denial, GrantId, GrantLimits, HeldGrant, Label, Narrowing,
-    TagSet, limits,
+    Attenuate, CapabilityError, CapabilityReply, CapabilityRequest, Denial, GrantId, GrantLimits, HeldGrant, Label,
+    Narrowing, TagSet, limits,
 };
 use remit_authority::GrantError;
 

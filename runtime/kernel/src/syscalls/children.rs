@@ -13,8 +13,8 @@ use crate::{
     table::Refused,
 };
 use remit_abi::{
-    Access, CapabilityError, ChildEnded, ChildId, ChildReport, ChildrenError, ChildrenReply, ChildrenRequest, GrantKind, Label,
-    Order, Plan, Signal, ValueId, limits,
+    Access, CapabilityError, ChildEnded, ChildId, ChildReport, ChildrenError, ChildrenReply, ChildrenRequest,
+    GrantKind, Label, Order, Plan, Signal, ValueId, limits,
 };
 use std::sync::Arc;
 
@@ -121,7 +121,11 @@ impl Spawn {
         Ok(Self { plan: plan.clone(), conversation, label: process.label, kinds })
     }
 
-    pub(super) async fn act(self, shared: &Arc<Shared>, block: &Arc<ControlBlock>) -> Result<ChildrenReply, ChildrenError> {
+    pub(super) async fn act(
+        self,
+        shared: &Arc<Shared>,
+        block: &Arc<ControlBlock>,
+    ) -> Result<ChildrenReply, ChildrenError> {
         let opened = shared.ports.packages.open(block.pid.tenant, &self.plan.agent, &self.kinds).await;
         let program = opened.map_err(|PackageError(why)| ChildrenError::Unavailable(why))?;
         let (child, entered) = self.commit(shared, block, program.clone())?;

@@ -7,14 +7,15 @@
 use super::{Context, Right};
 use crate::{
     bill::{Quote, Reservation},
+    control::ControlBlock,
     generation::{Generation, unavailable},
     kernel::Shared,
     ports::{ChatMessage, EngineStream, GenerationJob, ModelCard, PromptText},
     process::{OpenModel, Process, TEXT, Value},
 };
 use remit_abi::{
-    Completion, Content, Fuel, GenerationId, Label, LlmError, LlmReply, LlmRequest, Message, ModelId, ModelInfo,
-    Prompt, Sampling, Summary, TenantId, Usage, ValueError, limits,
+    Access, Completion, Content, Fuel, GenerationId, GrantId, GrantKind, Label, LlmError, LlmReply, LlmRequest,
+    Message, ModelId, ModelInfo, Prompt, Sampling, Summary, TenantId, Usage, ValueError, limits,
 };
 use std::sync::Arc;
 

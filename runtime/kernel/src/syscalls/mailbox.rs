@@ -11,8 +11,8 @@ use crate::{
     process::{Process, Value},
 };
 use remit_abi::{
-    Access, CallId, Content, Filter, GrantId, GrantKind, Incoming, MailboxError, MailboxReply, MailboxRequest, Outgoing, Pid,
-    limits,
+    Access, CallId, Content, Filter, GrantId, GrantKind, Incoming, MailboxError, MailboxReply, MailboxRequest,
+    Outgoing, Pid, limits,
 };
 use std::sync::Arc;
 
@@ -33,7 +33,9 @@ pub(super) fn validate(process: &Process, request: &MailboxRequest) -> Result<()
         MailboxRequest::Watch { .. } if !process.has_room(process.watches.len()) => {
             Err(MailboxError::TooMany { limit: process.limits.objects_max })
         }
-        MailboxRequest::Receive { filter } | MailboxRequest::TryReceive { filter } | MailboxRequest::Watch { filter } => {
+        MailboxRequest::Receive { filter }
+        | MailboxRequest::TryReceive { filter }
+        | MailboxRequest::Watch { filter } => {
             match filter.topic.as_ref().is_some_and(|topic| topic.len() > limits::NAME_BYTES_MAX) {
                 true => Err(MailboxError::TooLarge { limit: limits::NAME_BYTES_MAX as u64 }),
                 false => Ok(()),

@@ -27,8 +27,8 @@ use crate::{
     process::Process,
 };
 use remit_abi::{
-    Access, CapabilityError, ChildrenError, ChildrenRequest, Denial, FuelReply, GrantId, GrantKind, Label, LlmError, LlmRequest,
-    MailboxError, MailboxRequest, Reply, Request, Shortfall, Tokens, WaitRequest,
+    Access, CapabilityError, ChildrenError, ChildrenRequest, Denial, FuelReply, GrantId, GrantKind, Label, LlmError,
+    LlmRequest, MailboxError, MailboxRequest, Reply, Request, Shortfall, Tokens, WaitRequest,
 };
 use std::sync::Arc;
 
@@ -75,11 +75,9 @@ pub(crate) fn validate(process: &Process, request: &Request) -> Result<(), Reply
         Request::Clock(request) => clock::validate(process, request).map_err(Reply::Fault),
         Request::Random(request) => random::validate(request).map_err(Reply::Fault),
         Request::Wait(request) => wait::validate(process, request).map_err(Reply::Fault),
-        Request::Capability(_)
-        | Request::Budget(_)
-        | Request::Process(_)
-        | Request::Trace(_)
-        | Request::Fuel(_) => Ok(()),
+        Request::Capability(_) | Request::Budget(_) | Request::Process(_) | Request::Trace(_) | Request::Fuel(_) => {
+            Ok(())
+        }
     }
 }
 

@@ -12,7 +12,9 @@ use remit_abi::{NamedGrant, is_name, limits};
 /// Whether these grants can be passed on as asked; the error says why not.
 pub(super) fn check(process: &Process, grants: &[NamedGrant]) -> Result<(), Box<str>> {
     if grants.len() > limits::PASSED_GRANTS_MAX {
-        return Err(format!("it passes {} grants on and {} are the most", grants.len(), limits::PASSED_GRANTS_MAX).into());
+        return Err(
+            format!("it passes {} grants on and {} are the most", grants.len(), limits::PASSED_GRANTS_MAX).into()
+        );
     }
     for (index, named) in grants.iter().enumerate() {
         if !is_name(&named.label) {

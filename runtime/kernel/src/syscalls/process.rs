@@ -23,7 +23,8 @@ pub(super) fn address(context: &mut Context<'_>, to: Pid, label: &str) -> Result
     let kind = GrantKind::Mailbox;
     let invalid = |error: &dyn std::error::Error| CapabilityError::Invalid(error.to_string().into());
     let scope = Scope::parse(kind, &[to.to_string()]).map_err(|error| invalid(&error))?;
-    let spec = GrantSpec { label: label.into(), kind, scope, access: Access::ReadWrite, limits: GrantLimits::default() };
+    let spec =
+        GrantSpec { label: label.into(), kind, scope, access: Access::ReadWrite, limits: GrantLimits::default() };
     let mut tree = context.shared.grants.lock();
     let id = tree.issue(spec).map_err(|error| invalid(&error))?;
     let label = process.grants.adopt(Held { label: label.into(), id, kind });
