@@ -146,7 +146,11 @@ fn settle_run(kernel: &Kernel, process: &mut Process, exit: &Exit) {
     process.generations = Arena::default();
     match exit.fuel {
         Some(Fuel(used)) => process.bill.settle_fuel(Fuel(used.saturating_add(toll.used().0))),
-        None => process.bill.forfeit_fuel(),
+        None => {
+            // As far as the account goes: it is closed next.
+            let _paid = process.bill.buy_fuel(toll.unpaid());
+            process.bill.forfeit_fuel();
+        }
     }
     let mut accounts = kernel.shared.accounts.lock();
     for part in process.parts.drain(..) {

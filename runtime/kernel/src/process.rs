@@ -173,7 +173,7 @@ impl Process {
     }
 }
 
-/// Fuel that a run's syscalls cost, bought a slice at a time.
+/// Fuel that a run's syscalls cost, bought a slice at a time when it is used: one slice is some thousands of them.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Toll {
     due: u64,
@@ -181,10 +181,10 @@ pub(crate) struct Toll {
 }
 
 impl Toll {
-    /// Counts one syscall, and buys the next slice where the last one is used up; the price paid now.
+    /// Counts one syscall, and buys a slice where one is due; the price paid now.
     pub(crate) fn pay(&mut self, bill: &Bill) -> Result<Tokens, Shortfall> {
         self.due = self.due.saturating_add(limits::SYSCALL_FUEL);
-        if self.due <= self.bought {
+        if self.due.saturating_sub(self.bought) < limits::FUEL_SLICE.0 {
             return Ok(Tokens::ZERO);
         }
         let price = bill.buy_fuel(limits::FUEL_SLICE)?;
@@ -193,8 +193,13 @@ impl Toll {
     }
 
     /// All of it so far.
-    pub(crate) fn used(self) -> Fuel {
+    pub(crate) const fn used(self) -> Fuel {
         Fuel(self.due)
+    }
+
+    /// What is not bought yet.
+    pub(crate) const fn unpaid(self) -> Fuel {
+        Fuel(self.due.saturating_sub(self.bought))
     }
 }
 

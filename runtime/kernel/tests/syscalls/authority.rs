@@ -2,10 +2,9 @@
 
 use crate::fakes::{Given, TestNode, done, generate, model_grant, prompt};
 use remit_abi::{
-    CapabilityError, CapabilityReply, CapabilityRequest, Denial, Fault, GrantId, LlmError, LlmRequest, Pid, Reply,
-    Request, TenantId,
+    CapabilityError, CapabilityReply, CapabilityRequest, Denial, Fault, GrantId, GrantLimits, LlmError, LlmRequest,
+    Pid, Reply, Request, TenantId,
 };
-use remit_authority::GrantLimits;
 
 #[tokio::test]
 async fn a_process_without_grants_finds_none() {
@@ -43,7 +42,7 @@ async fn another_processs_grant_opens_nothing() {
 #[tokio::test]
 async fn a_grants_limit_holds_at_every_use() {
     let node = TestNode::new();
-    let grants = vec![model_grant(GrantLimits { max_tokens_per_call: Some(5) })];
+    let grants = vec![model_grant(GrantLimits { max_tokens_per_call: Some(5), ..GrantLimits::default() })];
     node.run(Given { grants, ..Given::default() }, |guest| async move {
         let model = guest.open_model().await;
         let denied = Err(LlmError::Denied(Denial::Exceeded("chat".into())));

@@ -1,13 +1,9 @@
 //! What a process is told is written down before it is told.
 
-use crate::fakes::{Given, TestNode, done};
+use crate::fakes::{Given, TestNode, Written, done};
 use remit_abi::{
     CheckpointRequest, ClockRequest, Content, Exit, Fault, GuestEvent, LogLevel, Reply, Request, TaskRequest,
     TraceRequest,
-};
-use remit_kernel::{
-    MemoryJournal,
-    ports::{Entry, Journal},
 };
 use std::sync::atomic::Ordering;
 
@@ -32,12 +28,12 @@ async fn observations_are_recorded_effects_twice_and_pure_calls_never() {
     let kinds: Vec<_> = entries
         .iter()
         .map(|(_, entry)| match entry {
-            Entry::Reply { request: Request::Clock(_), .. } => "clock",
-            Entry::Intent(Request::Task(_)) => "intent",
-            Entry::Reply { request: Request::Task(_), reply: Reply::Task(Ok(())), .. } => "emitted",
-            Entry::Checkpoint(state) if state == "s" => "checkpoint",
-            Entry::Reply { request: Request::Checkpoint(_), .. } => "committed",
-            Entry::Exit(Exit { end: Ok(_), .. }) => "exit",
+            Written::Reply { request: Request::Clock(_), .. } => "clock",
+            Written::Intent(Request::Task(_)) => "intent",
+            Written::Reply { request: Request::Task(_), reply: Reply::Task(Ok(())) } => "emitted",
+            Written::Checkpoint(state) if state == b"s" => "checkpoint",
+            Written::Reply { request: Request::Checkpoint(_), .. } => "committed",
+            Written::Exit(Exit { end: Ok(_), .. }) => "exit",
             other => panic!("nothing else was told: {other:?}"),
         })
         .collect();
@@ -66,17 +62,4 @@ async fn a_process_whose_journal_fails_is_told_nothing() {
         })
         .await;
     assert_eq!(events, [], "an effect without a durable intent is not done");
-}
-
-#[test]
-fn the_forgetful_journal_keeps_a_process_from_its_last_checkpoint() {
-    let journal = MemoryJournal::default();
-    let pid = remit_abi::Pid { tenant: crate::fakes::TENANT, index: 0, generation: 1 };
-    let intent = || Entry::Intent(emit("x"));
-    journal.append(pid, intent()).expect("memory");
-    journal.append(pid, Entry::Checkpoint("s".into())).expect("memory");
-    journal.append(pid, intent()).expect("memory");
-    assert_eq!(journal.entries(pid), Some(vec![Entry::Checkpoint("s".into()), intent()]));
-    journal.append(pid, Entry::Exit(done())).expect("memory");
-    assert_eq!(journal.entries(pid), None);
 }

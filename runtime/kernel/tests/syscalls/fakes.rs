@@ -1,26 +1,29 @@
 //! A node of fakes, and guests that are closures.
 
+use futures::task::AtomicWaker;
 use parking_lot::Mutex;
 use remit_abi::{
-    BudgetReply, BudgetRequest, CapabilityReply, CapabilityRequest, Content, Delta, Door, Event, Exit, Fault, Fuel,
-    Generate, GenerationId, Label, LlmError, LlmReply, LlmRequest, Message, ModelId, Outcome, Pid, Prompt, Reply,
-    Request, Role, Sampling, Start, Status, TenantId, Tokens, ValueId, ValueReply, ValueRequest, limits::Limits,
+    Access, BudgetReply, BudgetRequest, CapabilityReply, CapabilityRequest, Content, Delta, Door, Event, Exit, Fault,
+    Fuel, Generate, GenerationId, GrantKind, GrantLimits, GrantSpec, Label, LlmError, LlmReply, LlmRequest, Message,
+    ModelId, Outcome, Pid, Priority, Prompt, Reply, Request, Role, Sampling, Scope, Start, Status, TenantId, Tokens,
+    ValueId, ValueReply, ValueRequest, limits::Limits,
 };
-use remit_authority::{GrantKind, GrantLimits, PriceList};
+use remit_authority::PriceList;
 use remit_kernel::{
-    Finished, GivenGrant, GivenMessage, Kernel, Ports, Spawn, Spawned,
+    Finished, GivenMessage, Kernel, Ports, RestartPolicy, Spawn, Spawned,
     ports::{
         Clock, Engine, EngineError, EngineEvent, EngineFinish, EngineStream, Entropy, Entry, GenerationJob, Journal,
-        JournalError, Meter, ModelCard, PortFuture, Program, PromptText, Runner,
+        JournalError, Meter, ModelCard, PackageError, Packages, PortFuture, Program, PromptText, Runner,
     },
 };
 use std::{
-    collections::VecDeque,
-    future::Future,
+    collections::{HashMap, VecDeque},
+    future::{Future, poll_fn, ready},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    task::Poll,
 };
 use tokio::sync::{Notify, mpsc};
 
@@ -36,17 +39,73 @@ pub(crate) struct Guest {
 
 type Script = Box<dyn Fn(Guest) -> PortFuture<'static, Exit> + Send + Sync>;
 
+/// Lets a script take turns, or not.
+#[derive(Default)]
+struct Gate {
+    held: AtomicBool,
+    waker: AtomicWaker,
+}
+
 /// Runs closures as if they were components.
 #[derive(Default)]
-pub(crate) struct ClosureRunner;
+pub(crate) struct ClosureRunner {
+    gates: Mutex<HashMap<Pid, Arc<Gate>>>,
+}
+
+impl ClosureRunner {
+    fn gate(&self, pid: Pid) -> Arc<Gate> {
+        self.gates.lock().entry(pid).or_default().clone()
+    }
+}
 
 impl Runner for ClosureRunner {
+    fn start(&self, _: Pid, _: Priority, life: PortFuture<'static, ()>) {
+        tokio::spawn(life);
+    }
+
     fn run(&self, door: Arc<dyn Door>, pid: Pid, program: Program, start: Start) -> PortFuture<'static, Exit> {
         let script = program.image.downcast::<Script>().expect("programs of these tests are scripts");
-        script(Guest { door, pid, start })
+        let (gate, mut turns) = (self.gate(pid), script(Guest { door, pid, start }));
+        Box::pin(poll_fn(move |context| {
+            gate.waker.register(context.waker());
+            match gate.held.load(Ordering::SeqCst) {
+                true => Poll::Pending,
+                false => turns.as_mut().poll(context),
+            }
+        }))
     }
 
     fn kill(&self, _: Pid) {}
+
+    fn suspend(&self, pid: Pid) {
+        self.gate(pid).held.store(true, Ordering::SeqCst);
+    }
+
+    fn resume(&self, pid: Pid) {
+        let gate = self.gate(pid);
+        gate.held.store(false, Ordering::SeqCst);
+        gate.waker.wake();
+    }
+}
+
+/// Agents that were installed for processes to start.
+#[derive(Default)]
+pub(crate) struct Shelf(Mutex<HashMap<String, Program>>);
+
+impl Packages for Shelf {
+    fn open(&self, _: TenantId, agent: &str, _: &[GrantKind]) -> PortFuture<'static, Result<Program, PackageError>> {
+        let found = self.0.lock().get(agent).cloned();
+        Box::pin(ready(found.ok_or_else(|| PackageError("no agent of that name is installed".into()))))
+    }
+}
+
+fn program<F, R>(name: &str, limits: Limits, script: F) -> Program
+where
+    F: Fn(Guest) -> R + Send + Sync + 'static,
+    R: Future<Output = Exit> + Send + 'static,
+{
+    let boxed: Script = Box::new(move |guest| Box::pin(script(guest)));
+    Program { name: name.into(), digest: "script".into(), image: Arc::new(boxed), limits }
 }
 
 /// What the engine does with the next generation.
@@ -175,24 +234,39 @@ impl Entropy for Counting {
     }
 }
 
+/// An entry that was kept.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Written {
+    Intent(Request),
+    Reply { request: Request, reply: Reply },
+    Checkpoint(Vec<u8>),
+    Exit(Exit),
+}
+
 /// A journal that keeps everything, or fails.
 #[derive(Default)]
 pub(crate) struct RecordingJournal {
-    pub(crate) entries: Mutex<Vec<(Pid, Entry)>>,
+    pub(crate) entries: Mutex<Vec<(Pid, Written)>>,
     pub(crate) fails: AtomicBool,
 }
 
 impl Journal for RecordingJournal {
-    fn append(&self, pid: Pid, entry: Entry) -> Result<(), JournalError> {
+    fn append(&self, pid: Pid, entry: Entry<'_>) -> Result<(), JournalError> {
         if self.fails.load(Ordering::SeqCst) {
             return Err(JournalError("the disk is full".into()));
         }
-        self.entries.lock().push((pid, entry));
+        let written = match entry {
+            Entry::Intent(request) => Written::Intent(request.clone()),
+            Entry::Reply { request, reply, .. } => Written::Reply { request: request.clone(), reply: reply.clone() },
+            Entry::Checkpoint(state) => Written::Checkpoint(state.to_vec()),
+            Entry::Exit(exit) => Written::Exit(exit.clone()),
+        };
+        self.entries.lock().push((pid, written));
         Ok(())
     }
 
     fn flush(&self, _: Pid) -> PortFuture<'_, Result<(), JournalError>> {
-        Box::pin(std::future::ready(Ok(())))
+        Box::pin(ready(Ok(())))
     }
 }
 
@@ -202,12 +276,17 @@ pub(crate) struct TestNode {
     pub(crate) engine: Arc<ScriptedEngine>,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) journal: Arc<RecordingJournal>,
+    shelf: Arc<Shelf>,
 }
 
 /// What a scripted process is given.
 pub(crate) struct Given {
-    pub(crate) grants: Vec<GivenGrant>,
+    pub(crate) grants: Vec<GrantSpec>,
     pub(crate) budget: Tokens,
+    pub(crate) soft_limit: Tokens,
+    pub(crate) restart: RestartPolicy,
+    pub(crate) name: Option<&'static str>,
+    pub(crate) package: &'static str,
     pub(crate) limits: Limits,
     pub(crate) input: Vec<(&'static str, Label)>,
 }
@@ -217,14 +296,29 @@ impl Default for Given {
         Self {
             grants: vec![model_grant(GrantLimits::default())],
             budget: tokens(1000),
+            soft_limit: Tokens::ZERO,
+            restart: RestartPolicy::default(),
+            name: None,
+            package: "script",
             limits: Limits::default(),
             input: Vec::new(),
         }
     }
 }
 
-pub(crate) fn model_grant(limits: GrantLimits) -> GivenGrant {
-    GivenGrant { label: "chat".into(), kind: GrantKind::Model("m".into()), limits }
+/// A grant of these things.
+pub(crate) fn grant(label: &str, kind: GrantKind, scope: &[&str]) -> GrantSpec {
+    let scope = Scope::parse(kind, scope).expect("the tests' scopes are well-formed");
+    GrantSpec { label: label.into(), kind, scope, access: Access::ReadWrite, limits: GrantLimits::default() }
+}
+
+pub(crate) fn model_grant(limits: GrantLimits) -> GrantSpec {
+    GrantSpec { limits, ..grant("chat", GrantKind::Model, &["m"]) }
+}
+
+/// What a process paid besides fuel.
+pub(crate) fn paid_for_models(finished: &Finished) -> Tokens {
+    finished.ledger.paid.saturating_sub(PriceList::built_in().fuel(finished.ledger.fuel))
 }
 
 pub(crate) fn tokens(whole: u64) -> Tokens {
@@ -234,14 +328,32 @@ pub(crate) fn tokens(whole: u64) -> Tokens {
 impl TestNode {
     pub(crate) fn new() -> Self {
         let (engine, clock, journal) = (Arc::<ScriptedEngine>::default(), Arc::default(), Arc::default());
+        let shelf = Arc::<Shelf>::default();
         let ports = Ports {
-            runner: Arc::new(ClosureRunner),
+            runner: Arc::<ClosureRunner>::default(),
             engine: engine.clone(),
+            packages: Arc::<Shelf>::clone(&shelf),
             journal: Arc::<RecordingJournal>::clone(&journal),
             clock: Arc::new(SharedClock(Arc::clone(&clock))),
             entropy: Arc::new(Counting),
         };
-        Self { kernel: Kernel::new(ports, PriceList::built_in()), engine, clock, journal }
+        Self { kernel: Kernel::new(ports, PriceList::built_in()), engine, clock, journal, shelf }
+    }
+
+    /// Makes an agent that processes can start.
+    pub(crate) fn install<F, R>(&self, name: &str, script: F)
+    where
+        F: Fn(Guest) -> R + Send + Sync + 'static,
+        R: Future<Output = Exit> + Send + 'static,
+    {
+        self.shelf.0.lock().insert(name.to_owned(), program(name, Limits::default(), script));
+    }
+
+    /// Lets every process that can go on do so.
+    pub(crate) async fn settle(&self) {
+        for _ in 0..1000 {
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Starts a script.
@@ -254,7 +366,6 @@ impl TestNode {
         F: Fn(Guest) -> R + Send + Sync + 'static,
         R: Future<Output = Exit> + Send + 'static,
     {
-        let boxed: Script = Box::new(move |guest| Box::pin(script(guest)));
         let payer = self.kernel.deposit(given.budget).expect("a small deposit");
         let message = |(text, label): (&'static str, Label)| GivenMessage {
             role: Role::User,
@@ -263,12 +374,16 @@ impl TestNode {
         };
         let spawn = Spawn {
             tenant: TENANT,
-            program: Program { digest: "script".into(), image: Arc::new(boxed), limits: given.limits },
+            program: program(given.package, given.limits, script),
+            name: given.name.map(Into::into),
             grants: given.grants,
             payer,
             budget: given.budget,
             conversation: given.input.into_iter().map(message).collect(),
             resumed: None,
+            soft_limit: given.soft_limit,
+            restart: given.restart,
+            priority: Priority::Normal,
         };
         self.kernel.spawn(spawn).expect("the payer has the budget")
     }

@@ -2,10 +2,9 @@
 
 use crate::fakes::{Given, TestNode, done, generate, model_grant, prompt};
 use remit_abi::{
-    Content, Event, GuestEvent, Integrity, Label, LlmReply, LlmRequest, Message, Prompt, Reply, Request, Role,
-    TaskRequest, ValueReply, ValueRequest,
+    Content, Event, GrantLimits, GuestEvent, Integrity, Label, LlmReply, LlmRequest, Message, Prompt, Reply, Request,
+    Role, TaskRequest, ValueReply, ValueRequest,
 };
-use remit_authority::GrantLimits;
 
 fn given() -> Given {
     Given {

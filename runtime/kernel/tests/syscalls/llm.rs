@@ -1,9 +1,7 @@
 //! Generations as the guest sees them.
 
-use crate::fakes::{Given, Play, TestNode, done, generate, model_grant, prompt, tokens};
-use remit_abi::{Content, Delta, FinishReason, LlmError, LlmReply, LlmRequest, Prompt};
-use remit_authority::{GrantKind, GrantLimits};
-use remit_kernel::GivenGrant;
+use crate::fakes::{Given, Play, TestNode, done, generate, grant, prompt, tokens};
+use remit_abi::{Content, Delta, FinishReason, GrantKind, LlmError, LlmReply, LlmRequest, Prompt};
 
 #[tokio::test]
 async fn counting_is_exact_and_costs_fuel_by_the_byte() {
@@ -18,7 +16,7 @@ async fn counting_is_exact_and_costs_fuel_by_the_byte() {
             done()
         })
         .await;
-    // 3 + 9 + 18 bytes, 200 units of fuel each, ten million units a token.
+    // 3 + 9 + 18 bytes and five syscalls, 200 units of fuel each, ten million units a token.
     assert_eq!(finished.ledger.paid.micro(), 30 * 200 / 10);
 }
 
@@ -60,7 +58,7 @@ async fn a_cancelled_stream_still_ends() {
 #[tokio::test]
 async fn a_model_that_is_granted_and_not_loaded_is_unavailable() {
     let node = TestNode::new();
-    let absent = GivenGrant { kind: GrantKind::Model("gone".into()), ..model_grant(GrantLimits::default()) };
+    let absent = grant("chat", GrantKind::Model, &["gone"]);
     node.run(Given { grants: vec![absent], budget: tokens(5), ..Given::default() }, |guest| async move {
         use remit_abi::{CapabilityReply, CapabilityRequest, Reply, Request};
         let take = Request::Capability(CapabilityRequest::Take { label: "chat".into() });

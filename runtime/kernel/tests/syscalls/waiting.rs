@@ -29,8 +29,10 @@ async fn a_wait_ends_with_the_first_timer_and_names_all_that_are_ready() {
         done()
     });
     let mut finished = Box::pin(spawned.finished);
+    node.settle().await;
     assert!(futures::poll!(finished.as_mut()).is_pending());
     node.clock.advance(99);
+    node.settle().await;
     assert!(futures::poll!(finished.as_mut()).is_pending());
     node.clock.advance(1);
     finished.await;
@@ -50,6 +52,7 @@ async fn a_stream_and_a_timer_are_waited_for_side_by_side() {
         done()
     });
     let mut finished = Box::pin(spawned.finished);
+    node.settle().await;
     assert!(futures::poll!(finished.as_mut()).is_pending(), "the timer has not come");
     node.clock.advance(1000);
     finished.await;
