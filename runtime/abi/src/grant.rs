@@ -103,6 +103,17 @@ pub enum Access {
     ReadWrite,
 }
 
+impl Access {
+    /// As people and agents write it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ReadOnly => "read-only",
+            Self::ReadWrite => "read-write",
+        }
+    }
+}
+
 /// So many uses over so long: all of them at once after a pause, and from then on one whenever `per_ms / uses` have gone
 /// by. No window of `per_ms` has more than twice as many, and no long time more than its share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -169,6 +180,9 @@ mod tests {
             assert_eq!(GrantKind::ALL.iter().filter(|other| other.section() == kind.section()).count(), 1);
         }
         assert_eq!(GrantKind::from_name("Model"), None);
+        for access in [Access::ReadOnly, Access::ReadWrite] {
+            assert_eq!(serde_json::to_string(&access).expect("it is text"), format!("{:?}", access.name()));
+        }
     }
 
     #[test]

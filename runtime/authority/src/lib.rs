@@ -13,8 +13,9 @@ mod account;
 mod arena;
 mod grant;
 mod price;
+mod tree;
 
 pub use account::{AccountError, Accounts};
 pub use arena::Arena;
-pub use grant::{GrantError, GrantKind, GrantLimits, Grants};
+pub use grant::{Explanation, GrantError, GrantNode, Grants, Limit, Refusal, Use};
 pub use price::{ModelPrices, PriceError, PriceList};
