@@ -60,6 +60,12 @@ pub const SCOPE_BYTES_MAX: usize = 4 * KIB as usize;
 /// Grants derived from one another in a row: each use walks up to the root. Twice as deep as processes nest.
 pub const GRANT_DEPTH_MAX: usize = 32;
 
+/// Parts of one account: each child of a process has one, and closing an account visits all of its parts.
+pub const ACCOUNT_CHILDREN_MAX: usize = 1024;
+
+/// Accounts split from one another in a row: finding an account's root walks up. Twice as deep as processes nest.
+pub const ACCOUNT_DEPTH_MAX: usize = 32;
+
 /// One state: it is written at each commit and carried at each move.
 pub const CHECKPOINT_BYTES_MAX: u64 = 16 * MIB;
 

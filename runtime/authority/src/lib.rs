@@ -15,7 +15,7 @@ mod grant;
 mod price;
 mod tree;
 
-pub use account::{AccountError, Accounts};
+pub use account::{AccountError, AccountNode, Accounts};
 pub use arena::Arena;
 pub use grant::{Explanation, GrantError, GrantNode, Grants, Limit, Refusal, Use};
 pub use price::{ModelPrices, PriceError, PriceList};

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 pub fn is_name(text: &str) -> bool {
     (1..=NAME_BYTES_MAX).contains(&text.len())
         && text.bytes().all(|byte| is_name_character(byte.into()))
-        && !text.split('/').any(is_traversal)
+        && !(text.contains('.') && text.split('/').any(is_traversal))
 }
 
 pub(super) fn check(entry: &str) -> Result<Cow<'_, str>, EntryFault> {

@@ -1,7 +1,7 @@
 //! `budget`: what the process can spend, and how it divides it.
 
 use super::Context;
-use remit_abi::{AccountId, BudgetError, BudgetReply, BudgetRequest};
+use remit_abi::{AccountId, BudgetError, BudgetReply, BudgetRequest, limits};
 use remit_authority::AccountError;
 
 pub(super) fn act(context: &mut Context<'_>, request: &BudgetRequest) -> Result<BudgetReply, BudgetError> {
@@ -21,7 +21,7 @@ pub(super) fn act(context: &mut Context<'_>, request: &BudgetRequest) -> Result<
         }
         BudgetRequest::Merge { account } if *account == process.bill.account() => Err(BudgetError::Own),
         BudgetRequest::Merge { account } => {
-            let merged = context.shared.accounts.lock().close(held(*account)?).map_err(refused)?;
+            let merged = context.shared.accounts.lock().merge(held(*account)?).map_err(refused)?;
             process.parts.retain(|part| part != account);
             process.bill.watch();
             Ok(BudgetReply::Merged(merged))
@@ -56,7 +56,9 @@ fn refused(error: AccountError) -> BudgetError {
     match error {
         AccountError::Shortfall(shortfall) => shortfall.into(),
         AccountError::Nothing => BudgetError::Nothing,
-        AccountError::TooMany { limit } => BudgetError::TooMany { limit },
-        AccountError::Dead | AccountError::Overflow => BudgetError::Dead,
+        AccountError::TooMany => BudgetError::TooMany { limit: limits::ACCOUNT_CHILDREN_MAX as u64 },
+        AccountError::TooDeep => BudgetError::TooMany { limit: limits::ACCOUNT_DEPTH_MAX as u64 },
+        AccountError::Root => BudgetError::Own,
+        AccountError::Dead | AccountError::Overflow | AccountError::NotRoot | AccountError::Foreign => BudgetError::Dead,
     }
 }
