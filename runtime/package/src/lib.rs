@@ -9,6 +9,7 @@
 //! | `form` | what a manifest looks like as TOML, and the JSON Schema of that |
 //! | `read` | text to values of that form, with every problem and its line |
 //! | `manifest`, `want`, `restart` | what the values mean |
+//! | `explain` | a manifest in plain words |
 //!
 //! A whole manifest:
 //!
@@ -53,6 +54,7 @@
 //! # Ok::<(), remit_package::ManifestError>(())
 //! ```
 
+mod explain;
 mod form;
 mod manifest;
 mod moment;
@@ -63,6 +65,7 @@ mod read;
 mod restart;
 mod want;
 
+pub use explain::{Power, Sentence, explain};
 pub use form::json_schema;
 pub use manifest::{Budget, Manifest};
 pub use moment::Expiry;
