@@ -9,6 +9,7 @@
 //! | `form` | what a manifest looks like as TOML, and the JSON Schema of that |
 //! | `read` | text to values of that form, with every problem and its line |
 //! | `manifest`, `want`, `restart` | what the values mean |
+//! | `cycle` | agents that would start each other for ever |
 //! | `explain` | a manifest in plain words |
 //!
 //! A whole manifest:
@@ -54,6 +55,7 @@
 //! # Ok::<(), remit_package::ManifestError>(())
 //! ```
 
+mod cycle;
 mod explain;
 mod form;
 mod manifest;
@@ -65,6 +67,7 @@ mod read;
 mod restart;
 mod want;
 
+pub use cycle::spawn_cycle;
 pub use explain::{Power, Sentence, explain};
 pub use form::json_schema;
 pub use manifest::{Budget, Manifest};
