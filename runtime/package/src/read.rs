@@ -99,17 +99,17 @@ impl Reading {
     }
 
     fn unknown(&mut self, schema: &Value, name: &str, place: usize, path: &str) {
-        let known = || schema["properties"].as_object().into_iter().flat_map(Map::keys).map(String::as_str);
-        let meant = mistaken(name, known()).or_else(|| nearest(name, known()));
+        let mut known: Vec<&str> =
+            schema["properties"].as_object().into_iter().flat_map(Map::keys).map(|key| &**key).collect();
+        known.sort_unstable();
+        let names = || known.iter().copied();
         let doubt = misleading(name).map(|doubt| format!(", {doubt},")).unwrap_or_default();
-        let advice = match meant {
+        let advice = match mistaken(name, names()).or_else(|| nearest(name, names())) {
             Some(meant) => format!("did you mean `{meant}`?"),
             None => {
-                let mut listed: Vec<_> = known().take(KNOWN_LISTED_MAX).map(|name| format!("`{name}`")).collect();
-                if known().nth(KNOWN_LISTED_MAX).is_some() {
-                    listed.push("more".to_owned());
-                }
-                format!("there are {}", listed.join(", "))
+                let listed: Vec<_> = names().take(KNOWN_LISTED_MAX).map(|name| format!("`{name}`")).collect();
+                let more = if known.len() > KNOWN_LISTED_MAX { " and more" } else { "" };
+                format!("there are {}{more}", listed.join(", "))
             }
         };
         let text = format!("unknown key `{}`{doubt} in {}: {advice}", shown(name), section(path));
