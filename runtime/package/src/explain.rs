@@ -187,7 +187,6 @@ fn files(paths: Vec<String>) -> String {
 fn host(entry: String) -> String {
     match entry.strip_prefix("*.") {
         Some(domain) => format!("every host below {domain}"),
-        None if entry == "*" => "every host".to_owned(),
         None => entry,
     }
 }
@@ -341,7 +340,7 @@ mod tests {
             "models",
             "max_tokens_per_call = 512\nuses = 1\nrate = '60/minute'\nexpires = '30d'\noptional = true",
             "It may ask the host's default model, for at most 512 tokens a call, at most 1 time in all, \
-             at most 60 times a minute, for 30 days from its start. It runs without this, too.",
+             on average at most 60 times a minute, for 30 days from its start. It runs without this, too.",
         );
         check_want(
             "tools",

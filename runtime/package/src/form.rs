@@ -27,7 +27,7 @@ const SENTENCE_CHARS_MAX: usize = 512;
 const ENTRY_CHARS_MAX: usize = 1024;
 
 /// Entries of one want: as many as a person can read before agreeing.
-const ENTRIES_MAX: usize = 64;
+const ENTRIES_MAX: usize = 32;
 
 /// A value that TOML may write as a date-time of its own, without quotes.
 pub(crate) const MOMENT_FORMAT: &str = "moment";

@@ -76,13 +76,13 @@ pub(crate) fn rate(text: &str) -> Option<Rate> {
     (uses > 0).then_some(Rate { uses, per_ms })
 }
 
-/// A rate as the end of a sentence.
+/// A rate as the end of a sentence. On average, since what was saved up in a pause may be used at once.
 pub(crate) fn rate_in_words(rate: Rate) -> String {
     let times = counted(rate.uses.into(), "time");
     match UNITS.into_iter().find(|(_, ms)| *ms == rate.per_ms) {
-        Some((unit @ "hour", _)) => format!("at most {times} an {unit}"),
-        Some((unit, _)) => format!("at most {times} a {unit}"),
-        None => format!("at most {times} in {}", spoken(rate.per_ms)),
+        Some((unit @ "hour", _)) => format!("on average at most {times} an {unit}"),
+        Some((unit, _)) => format!("on average at most {times} a {unit}"),
+        None => format!("on average at most {times} in {}", spoken(rate.per_ms)),
     }
 }
 
@@ -141,7 +141,7 @@ mod tests {
         check(5_400_000, "90 minutes");
         check(30 * 86_400_000, "30 days");
         assert_eq!(Expiry::At { ns: 0 }.in_words(), "until 1970-01-01T00:00:00Z");
-        assert_eq!(rate_in_words(Rate { uses: 1, per_ms: 3_600_000 }), "at most 1 time an hour");
-        assert_eq!(rate_in_words(Rate { uses: 2, per_ms: 500 }), "at most 2 times in 500 milliseconds");
+        assert_eq!(rate_in_words(Rate { uses: 1, per_ms: 3_600_000 }), "on average at most 1 time an hour");
+        assert_eq!(rate_in_words(Rate { uses: 2, per_ms: 500 }), "on average at most 2 times in 500 milliseconds");
     }
 }

@@ -184,7 +184,7 @@ fn numbers_out_of_range_and_wrong_types_are_one_sentence() {
     check(
         "hosts = [\"api.example.com\"]",
         "hosts = \"api.example.com\"",
-        "line 15: `wants.http[0].hosts` must be a list of 1 to 64 texts, and is \"api.example.com\"",
+        "line 15: `wants.http[0].hosts` must be a list of 1 to 32 texts, and is \"api.example.com\"",
     );
     check(
         "\"read-write\"",
