@@ -2,9 +2,77 @@
 //!
 //! A package is a component and its manifest `remit.toml`. The manifest says what the agent *wants*; what it gets is the
 //! operator's decision. Reading one runs nothing and opens nothing besides the manifest.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | `package` | where a package lies on disk |
+//! | `form` | what a manifest looks like as TOML, and the JSON Schema of that |
+//! | `read` | text to values of that form, with every problem and its line |
+//! | `manifest`, `want`, `restart` | what the values mean |
+//! | `cycle` | agents that would start each other for ever |
+//! | `explain` | a manifest in plain words |
+//!
+//! A whole manifest:
+//!
+//! ```
+//! let manifest = remit_package::Manifest::parse(r#"
+//!     name = "clerk"
+//!     version = "1.2.0"
+//!     description = "Answers letters."
+//!     component = "clerk.wasm"
+//!     priority = "low"
+//!
+//!     [[wants.models]]
+//!     label = "chat"
+//!     max_tokens_per_call = 512
+//!     ceiling = { integrity = "untrusted", tags = ["letters"] }
+//!
+//!     [[wants.files]]
+//!     label = "letters"
+//!     paths = ["inbox"]
+//!     reason = "It reads the letters that it answers."
+//!
+//!     [[wants.http]]
+//!     label = "post-office"
+//!     hosts = ["api.example.com"]
+//!     access = "read-write"
+//!     rate = "60/minute"
+//!     expires = "30d"
+//!     optional = true
+//!
+//!     [budget]
+//!     tokens = 2000
+//!     soft = 200
+//!
+//!     [limits]
+//!     generations_max = 1
+//!
+//!     [restart]
+//!     policy = "on-failure"
+//!     storm = { restarts = 3, within_ms = 60000 }
+//! "#)?;
+//! assert_eq!(manifest.wants.len(), 3);
+//! # Ok::<(), remit_package::ManifestError>(())
+//! ```
 
+mod cycle;
+mod explain;
+mod form;
 mod manifest;
+mod moment;
+mod name;
 mod package;
+mod problem;
+mod read;
+mod restart;
+mod want;
 
-pub use manifest::{Budget, Manifest, ManifestError, ModelWant, Wants};
+pub use cycle::spawn_cycle;
+pub use explain::{Power, Sentence, explain};
+pub use form::json_schema;
+pub use manifest::{Budget, Manifest};
+pub use moment::Expiry;
 pub use package::{Package, PackageError};
+pub use problem::{ManifestError, Problem};
+pub use restart::{Priority, Restart, RestartPolicy, Storm};
+pub use want::{Ceiling, Want, WantLimits};

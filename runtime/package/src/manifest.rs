@@ -1,137 +1,90 @@
 //! `remit.toml`: an agent's name, its component, and what it asks for.
 //!
-//! Unknown keys are errors: a misspelt limit must not silently be no limit.
+//! Unknown keys are errors: a misspelt limit must not silently be no limit. Whoever writes a manifest is told all that is
+//! wrong with it at once, each with its line.
 
+use crate::{
+    form::{self, ManifestForm},
+    name::{plain, quoted},
+    problem::{ManifestError, Problem},
+    read::Reading,
+    restart::{Priority, Restart},
+    want::{Want, check_name, wants},
+};
 use remit_abi::{Tokens, limits::Limits};
-use serde::Deserialize;
-use thiserror::Error;
+use schemars::JsonSchema;
+use semver::Version;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// One manifest: a few names and numbers. A larger file is not one.
 pub(crate) const MANIFEST_BYTES_MAX: u64 = 64 << 10;
 
-/// Wants of one kind: as many as a person can read before agreeing.
-const WANTS_MAX: usize = 64;
-
-/// A name: it becomes a folder's, a label's or a column's.
-const NAME_BYTES_MAX: usize = 64;
+/// The largest budget that can be counted.
+const BUDGET_TOKENS_MAX: u64 = Tokens::MAX.micro() / Tokens::MICRO;
 
 /// What an agent is, and asks for.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manifest {
-    /// Lower-case letters, digits and dashes.
+    /// Lower-case letters, digits, dashes, dots and underscores.
     pub name: String,
     /// The author's version.
-    pub version: String,
-    /// One sentence for people.
-    #[serde(default)]
+    pub version: Version,
+    /// One sentence for people, in one line.
     pub description: String,
     /// The component's file, beside the manifest.
     pub component: String,
-    /// Rights that it asks for.
-    #[serde(default)]
-    pub wants: Wants,
+    /// Rights that it asks for, in the author's order.
+    pub wants: Vec<Want>,
     /// What it may spend where the operator names nothing else.
-    #[serde(default)]
     pub budget: Budget,
-    /// Limits that are lower than the host's.
-    #[serde(default)]
+    /// Limits, none above the host's.
     pub limits: Limits,
-}
-
-/// Rights that an agent asks for, by kind.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Wants {
-    /// Models to generate with.
-    #[serde(default)]
-    pub models: Vec<ModelWant>,
-}
-
-/// A model that an agent asks for.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ModelWant {
-    /// What the agent takes it by.
-    pub label: String,
-    /// The registry's name; without one, the host's default model.
-    #[serde(default)]
-    pub name: Option<String>,
-    /// At most so many output tokens a call.
-    #[serde(default)]
-    pub max_tokens_per_call: Option<u32>,
+    /// What becomes of it when it ends.
+    pub restart: Restart,
+    /// Who goes first.
+    pub priority: Priority,
 }
 
 /// What an agent may spend where the operator names nothing else.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
 pub struct Budget {
     /// Whole tokens.
+    #[schemars(range(min = 1, max = BUDGET_TOKENS_MAX))]
     pub tokens: u64,
+    /// Tokens left at which the agent is told that they run out; below `tokens`.
+    #[schemars(range(min = 1, max = BUDGET_TOKENS_MAX))]
+    pub soft: Option<u64>,
 }
 
 impl Default for Budget {
     /// Enough to start and say why it cannot go on: 100 tokens are some 10⁹ instructions.
     fn default() -> Self {
-        Self { tokens: 100 }
+        Self { tokens: 100, soft: None }
     }
-}
-
-/// A manifest that cannot be used.
-#[derive(Debug, Error)]
-pub enum ManifestError {
-    /// Not in the form of a manifest.
-    #[error("the manifest cannot be read: {0}")]
-    Syntax(#[from] toml::de::Error),
-    /// A name that is none.
-    #[error("the manifest's {field} {value:?} is no name: use 1 to 64 lower-case letters, digits and dashes")]
-    Name {
-        /// Which field.
-        field: &'static str,
-        /// What it holds.
-        value: String,
-    },
-    /// A component that is not a file beside the manifest.
-    #[error("the manifest's component {0:?} must be the name of a file beside it, without a folder")]
-    Component(String),
-    /// Two wants under one label.
-    #[error("the manifest asks for the label {0:?} twice: a label names one grant")]
-    Twice(String),
-    /// More than a person reads.
-    #[error("the manifest asks for {0} models, and {WANTS_MAX} are the most")]
-    TooMany(usize),
-    /// More than can be counted.
-    #[error("the manifest's budget of {0} tokens is too large to count: name less than 18 million million")]
-    Budget(u64),
 }
 
 impl Manifest {
     /// Reads a manifest.
     ///
     /// # Errors
-    /// [`ManifestError`], naming the field.
+    /// [`ManifestError::Wrong`], with up to 16 problems, each naming its key and line.
     pub fn parse(text: &str) -> Result<Self, ManifestError> {
-        let manifest: Self = toml::from_str(text)?;
-        check_name("name", &manifest.name)?;
-        let file = &manifest.component;
-        if file.is_empty() || file.contains(['/', '\\', ':', '\0']) || file == "." || file == ".." {
-            return Err(ManifestError::Component(file.clone()));
+        if text.len() as u64 > MANIFEST_BYTES_MAX {
+            let text = format!("the manifest has {} bytes, and {MANIFEST_BYTES_MAX} are the most", text.len());
+            return Err(ManifestError::Wrong { problems: vec![Problem { line: 1, text }], more: 0 });
         }
-        let models = &manifest.wants.models;
-        if models.len() > WANTS_MAX {
-            return Err(ManifestError::TooMany(models.len()));
-        }
-        for (index, want) in models.iter().enumerate() {
-            check_name("label", &want.label)?;
-            if let Some(name) = &want.name {
-                check_name("model name", name)?;
+        let mut reading = Reading::of(text, &form::schema());
+        let form = match ManifestForm::deserialize(&reading.value) {
+            Ok(form) => form,
+            Err(error) => {
+                reading.problems.add(0, format!("the manifest cannot be read: {error}"));
+                ManifestForm::default()
             }
-            if models[..index].iter().any(|earlier| earlier.label == want.label) {
-                return Err(ManifestError::Twice(want.label.clone()));
-            }
-        }
-        manifest.budget.amount()?;
-        Ok(manifest)
+        };
+        let manifest = Self::of(form, &mut reading);
+        reading.problems.into_error(text).map_or(Ok(manifest), Err)
     }
 
     /// The manifest of a component that came without one: it asks for nothing.
@@ -139,13 +92,39 @@ impl Manifest {
     pub fn bare(name: &str, component: &str) -> Self {
         Self {
             name: name.to_owned(),
-            version: "0.0.0".to_owned(),
+            version: Version::new(0, 0, 0),
             description: String::new(),
             component: component.to_owned(),
-            wants: Wants::default(),
+            wants: Vec::new(),
             budget: Budget::default(),
             limits: Limits::default(),
+            restart: Restart::default(),
+            priority: Priority::default(),
         }
+    }
+
+    /// What a form means. What is wrong with it is reported, and the manifest is then nobody's.
+    fn of(form: ManifestForm, reading: &mut Reading) -> Self {
+        if let Some(name) = &form.name {
+            check_name("name", name, reading);
+        }
+        if let Some(file) = form.component.as_deref().filter(|file| !is_file_name(file)) {
+            let sentence = format!("is {}, and must be the name of a file beside it, without a folder", quoted(file));
+            reading.wrong("component", &sentence);
+        }
+        let manifest = Self {
+            name: form.name.unwrap_or_default(),
+            version: version(form.version.as_deref(), reading),
+            description: plain(&form.description.unwrap_or_default()),
+            component: form.component.unwrap_or_default(),
+            wants: wants(form.wants.unwrap_or_default(), reading),
+            budget: form.budget.unwrap_or_default(),
+            limits: limits(form.limits.map(Value::Object), reading),
+            restart: form.restart.unwrap_or_default(),
+            priority: form.priority.unwrap_or_default(),
+        };
+        check_order(&manifest, reading);
+        manifest
     }
 }
 
@@ -157,58 +136,49 @@ impl Budget {
     pub fn amount(&self) -> Result<Tokens, ManifestError> {
         Tokens::from_whole(self.tokens).ok_or(ManifestError::Budget(self.tokens))
     }
-}
 
-fn check_name(field: &'static str, value: &str) -> Result<(), ManifestError> {
-    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.' | b'_');
-    let valid = (1..=NAME_BYTES_MAX).contains(&value.len())
-        && value.bytes().all(fits)
-        && value.starts_with(|first: char| first.is_ascii_alphanumeric());
-    match valid {
-        true => Ok(()),
-        false => Err(ManifestError::Name { field, value: value.chars().take(NAME_BYTES_MAX).collect() }),
+    /// The amount left at which the agent is told; `None` where it is not.
+    ///
+    /// # Errors
+    /// [`ManifestError::Budget`] where it cannot be counted.
+    pub fn soft_amount(&self) -> Result<Option<Tokens>, ManifestError> {
+        self.soft.map(|soft| Tokens::from_whole(soft).ok_or(ManifestError::Budget(soft))).transpose()
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const WHOLE: &str = r#"
-        name = "assistant"
-        version = "0.1.0"
-        component = "assistant.wasm"
-        [[wants.models]]
-        label = "chat"
-        max_tokens_per_call = 512
-        [budget]
-        tokens = 2000
-        [limits]
-        memory_bytes_max = 1048576
-    "#;
-
-    #[test]
-    fn a_whole_manifest_is_read() {
-        let manifest = Manifest::parse(WHOLE).expect("it is whole");
-        assert_eq!(manifest.wants.models[0].max_tokens_per_call, Some(512));
-        assert_eq!(manifest.limits.memory_bytes_max, 1 << 20);
-        assert_eq!(manifest.limits.objects_max, Limits::default().objects_max);
-        assert_eq!(manifest.budget.amount().expect("2000 fit").to_string(), "2000");
+/// Reports numbers of which one must be below the other.
+fn check_order(manifest: &Manifest, reading: &mut Reading) {
+    let Budget { tokens, soft } = manifest.budget;
+    if let Some(soft) = soft.filter(|soft| *soft >= tokens && !reading.is_refused("budget.tokens")) {
+        reading.wrong("budget.soft", &format!("is {soft}, and must be below `budget.tokens`, which is {tokens}"));
     }
-
-    #[test]
-    fn what_is_wrong_is_named() {
-        let check = |from: &str, to: &str, word: &str| {
-            let error = Manifest::parse(&WHOLE.replacen(from, to, 1)).expect_err(to).to_string();
-            assert!(error.contains(word), "{error}");
-        };
-        check("tokens = 2000", "token = 2000", "unknown field `token`");
-        check("wants.models", "wants.modles", "unknown field `modles`");
-        check("name = \"assistant\"", "name = \"аssistant\"", "lower-case letters");
-        check("assistant.wasm", "../assistant.wasm", "without a folder");
-        check("tokens = 2000", "tokens = 18446744073709551616", "cannot be read");
-        check("tokens = 2000", "tokens = 9223372036854775807", "too large");
-        check("tokens = 2000", "tokens = -1", "cannot be read");
-        check("label = \"chat\"", "label = \"chat\"\n[[wants.models]]\nlabel = \"chat\"", "twice");
+    let Restart { backoff_ms: first, backoff_max_ms: last, .. } = manifest.restart;
+    if last < first && !reading.is_refused("restart.backoff_max_ms") {
+        let sentence = format!("is {last}, and must not be below `restart.backoff_ms`, which is {first}");
+        reading.wrong("restart.backoff_max_ms", &sentence);
     }
+}
+
+fn is_file_name(file: &str) -> bool {
+    let forbidden = |character: char| matches!(character, '/' | '\\' | ':') || character.is_control();
+    !file.is_empty() && !file.contains(forbidden) && file != "." && file != ".."
+}
+
+fn version(text: Option<&str>, reading: &mut Reading) -> Version {
+    let none = Version::new(0, 0, 0);
+    let Some(text) = text else { return none };
+    Version::parse(text).unwrap_or_else(|error| {
+        let sentence = format!("is {}, which is no semantic version: {error}; write one such as 1.0.0", quoted(text));
+        reading.wrong("version", &sentence);
+        none
+    })
+}
+
+/// The schema allows nothing above the host's limits, so there is nothing to lower here.
+fn limits(given: Option<Value>, reading: &mut Reading) -> Limits {
+    let Some(given) = given else { return Limits::default() };
+    serde_json::from_value(given).unwrap_or_else(|error| {
+        reading.wrong("limits", &format!("cannot be read: {error}"));
+        Limits::default()
+    })
 }

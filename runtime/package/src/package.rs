@@ -100,8 +100,8 @@ mod tests {
         std::fs::write(&component, b"\0asm").expect("it is writable");
         assert!(matches!(Package::open(folder.path()), Err(PackageError::NoManifest(_))));
         let alone = Package::open(&component).expect("a file is enough");
-        assert_eq!((alone.manifest.name.as_str(), alone.manifest.wants.models.len()), ("echo", 0));
-        let manifest = "name = \"named\"\nversion = \"1\"\ncomponent = \"echo.wasm\"\n";
+        assert_eq!((alone.manifest.name.as_str(), alone.manifest.wants.len()), ("echo", 0));
+        let manifest = "name = \"named\"\nversion = \"1.0.0\"\ncomponent = \"echo.wasm\"\n";
         std::fs::write(folder.path().join(MANIFEST_FILE), manifest).expect("it is writable");
         for path in [folder.path(), &component] {
             let package = Package::open(path).expect("a whole package");
