@@ -19,6 +19,7 @@ mod grant;
 mod id;
 mod label;
 pub mod limits;
+mod priority;
 mod reply;
 mod request;
 mod scope;
@@ -33,6 +34,7 @@ pub use event::{Event, LogLevel};
 pub use grant::{Access, GrantKind, GrantLimits, GrantSpec, Narrowing, Rate};
 pub use id::{AccountId, GenerationId, GrantId, ModelId, Pid, TenantId, TimerId, ValueId, WaitId};
 pub use label::{Integrity, Label, TagSet};
+pub use priority::Priority;
 pub use reply::{
     BudgetReply, CapabilityReply, ClockReply, Completion, Delta, FinishReason, FuelReply, GrantInfo, LlmReply,
     ModelInfo, RandomReply, Reply, Summary, ValueInfo, ValueReply,

@@ -1,6 +1,6 @@
 //! The kernel's ports, filled with what this machine has.
 
-use remit_abi::{Door, Exit, Fault, Pid, Start};
+use remit_abi::{Door, Exit, Fault, Pid, Priority, Start};
 use remit_host::{Host, Image};
 use remit_kernel::ports::{Clock, Entropy, PortFuture, Program, Runner};
 use std::{
@@ -17,7 +17,7 @@ pub(crate) struct HostRunner {
 impl Runner for HostRunner {
     fn run(&self, door: Arc<dyn Door>, pid: Pid, program: Program, start: Start) -> PortFuture<'static, Exit> {
         match program.image.downcast::<Image>() {
-            Ok(image) => Box::pin(self.host.run(door, pid, image, program.limits, start)),
+            Ok(image) => Box::pin(self.host.run(door, pid, image, Priority::default(), program.limits, start)),
             Err(_) => {
                 let fault = Fault::Host("the program was not loaded by this node's host".into());
                 Box::pin(std::future::ready(Exit { end: Err(fault), fuel: None }))
