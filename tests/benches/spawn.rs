@@ -10,7 +10,7 @@
 use futures::future::join_all;
 use remit_abi::Fault;
 use remit_assembly::{
-    Agent, CompilerCommand, Ended, GrantChoice, Home, Node, NodeConfig, Package, PriceList, Running, Task,
+    Agent, CompilerCommand, Ended, GrantChoice, Home, Node, NodeConfig, Package, PriceList, Running, Schedule, Task,
 };
 use remit_kernel::ports::{Engine, EngineError, EngineStream, GenerationJob, ModelCard, PromptText};
 use std::{
@@ -109,8 +109,14 @@ impl Remit {
         let home = Home::at(made("REMIT_TEST_PROGRAMS").with_file_name("bench-home"));
         let program = made("REMIT_TEST_CLI");
         let compiler = CompilerCommand { program, arguments: vec!["compile-component".into()] };
-        let config =
-            NodeConfig { home, compiler, guest_threads: None, guests_max: Some(GUESTS), prices: PriceList::built_in() };
+        let config = NodeConfig {
+            home,
+            compiler,
+            guest_threads: None,
+            guests_max: Some(GUESTS),
+            schedule: Schedule::default(),
+            prices: PriceList::built_in(),
+        };
         let node = Node::with_engine(config, Arc::new(NoModel)).expect("the node starts");
         let agent = node.load(package, &GrantChoice::All).expect("it is let in");
         Self { node, agent }

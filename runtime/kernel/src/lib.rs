@@ -20,6 +20,7 @@
 //! | `generation` | a generation that streams |
 //! | `journal` | the journal that forgets |
 //! | `ports` | what others provide |
+//! | `schedule` | who runs next, for whoever runs guests |
 
 mod bill;
 mod dispatch;
@@ -28,6 +29,7 @@ mod journal;
 mod kernel;
 pub mod ports;
 mod process;
+pub mod schedule;
 mod syscalls;
 mod tags;
 
