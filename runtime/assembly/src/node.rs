@@ -274,6 +274,12 @@ impl Node {
         Ok(Running { pid, events, finished })
     }
 
+    /// The sandbox that this node's processes run in, for what is to run beside them.
+    #[must_use]
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
     /// Stops a process where it stands.
     pub fn kill(&self, pid: Pid) {
         self.kernel.kill(pid);
