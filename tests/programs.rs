@@ -8,9 +8,11 @@ use std::collections::BTreeSet;
 /// Programs that a test below runs.
 const TESTED: &[&str] = &[
     "ask",
+    "calls",
     "checkpointer",
     "clocks_and_random",
     "core_module",
+    "crunch",
     "echo",
     "emits_much",
     "imports_http",
@@ -67,6 +69,21 @@ async fn fuel_is_the_same_on_every_run() {
         fuel.insert(stage.run(task(program("echo"), "the same")).await.finished.ledger.fuel);
     }
     assert_eq!(fuel.len(), 1, "{fuel:?}");
+}
+
+#[tokio::test]
+async fn work_and_calls_cost_fuel_in_proportion() {
+    let stage = stage();
+    for name in ["calls", "crunch"] {
+        let mut fuel = Vec::new();
+        for rounds in 1..=3_u32 {
+            let state = [&[1], rounds.to_le_bytes().as_slice()].concat();
+            let shown = stage.run(Job { resumed: Some(state.into()), ..task(program(name), "") }).await;
+            assert!(complete(&shown), "{:?}", shown.finished.ended);
+            fuel.push(shown.finished.ledger.fuel.0);
+        }
+        assert!(fuel[0] < fuel[1] && fuel[1] - fuel[0] == fuel[2] - fuel[1], "{name}: {fuel:?}");
+    }
 }
 
 #[tokio::test]

@@ -4,8 +4,8 @@ use crate::recorded::RecordedEngine;
 use bytes::Bytes;
 use remit_abi::{Event, Tokens};
 use remit_assembly::{
-    CompilerCommand, Ended, Finished, GrantChoice, Home, Node, NodeConfig, Package, PriceList, Running, StartError,
-    Task, TaskMessage,
+    CompilerCommand, Ended, Finished, GrantChoice, Home, Node, NodeConfig, Package, PriceList, Running, Schedule,
+    StartError, Task, TaskMessage,
 };
 use std::{
     path::{Path, PathBuf},
@@ -58,6 +58,7 @@ impl Stage {
             compiler: CompilerCommand { program: made("REMIT_TEST_CLI"), arguments: vec!["compile-component".into()] },
             guest_threads: Some(2),
             guests_max: Some(GUESTS),
+            schedule: Schedule::default(),
             prices: PriceList::built_in(),
         };
         let node = Node::with_engine(config, engine.clone()).expect("the node starts");

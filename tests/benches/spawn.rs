@@ -1,42 +1,37 @@
 //! What starting an agent costs, beside raw wasmtime on the same component with the same engine settings, in one run.
 //!
 //! A life is: start, instantiate, call `run`, end. The assistant is given no message, so that it ends at once by itself and
-//! no model is asked. Raw wasmtime does it in a loop on one thread, with its imports as traps. Remit does all of it: process
-//! table, account, grants, fuel, journal, label, its executor's threads, and the settling at the end.
+//! no model is asked. Raw wasmtime does it in a loop, with its imports as traps. Remit does all of it: process table,
+//! account, grants, fuel, journal, label, run queue, and the settling at the end.
+//!
+//! | who starts Remit's | how | what is in it besides |
+//! | --- | --- | --- |
+//! | a process | on the executor's own threads, awaiting each one's end, as a process does that starts others | nothing |
+//! | a thread | outside, which blocks until the end | a wake-up of another thread, and one back |
+//!
+//! So many in flight are: so many processes that start one after the other, or one thread that keeps so many going. Raw
+//! wasmtime has as many threads as there are in flight, and as the executor has at most.
 
 #![allow(missing_docs, reason = "a benchmark has no reader of its documentation")]
 #![allow(clippy::print_stdout, reason = "a benchmark prints its table")]
 
-use futures::future::join_all;
-use remit_abi::Fault;
-use remit_assembly::{
-    Agent, CompilerCommand, Ended, GrantChoice, Home, Node, NodeConfig, Package, PriceList, Running, Task,
-};
-use remit_kernel::ports::{Engine, EngineError, EngineStream, GenerationJob, ModelCard, PromptText};
+mod common;
+
+use common::{GUESTS, Stage, bindings, block_on, made, micros, percentile};
+use futures::{StreamExt as _, future::join_all, stream::FuturesUnordered};
+use remit_abi::{Dispatch, Door, Fault, FuelReply, Pid, Priority, Reply, Request, Start, TenantId, limits::Limits};
+use remit_assembly::{Agent, Ended, Package, Task};
 use std::{
-    path::PathBuf,
-    sync::Arc,
-    time::{Duration, Instant},
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex},
+    thread,
+    time::Instant,
 };
 use wasmtime::{
     Store,
     component::{Component, Linker},
 };
-
-/// The type that a linker gives to resources nobody defined.
-#[allow(unreachable_pub, reason = "the generated module re-exports it")]
-pub type Nothing = ();
-
-mod bindings {
-    #![allow(unused, clippy::all, reason = "generated from wit/")]
-    wasmtime::component::bindgen!({
-        path: "../wit",
-        world: "agent",
-        exports: { default: async },
-        // What a linker's traps stand in for.
-        with: { "remit:kernel/value.value": crate::Nothing },
-    });
-}
 
 /// Lives before the measurement: caches fill, threads wake.
 const WARM_UP: usize = 500;
@@ -47,30 +42,8 @@ const LIVES: usize = 5000;
 /// Rounds, raw and Remit in turns, so that a busy moment of the machine meets both.
 const ROUNDS: usize = 5;
 
-/// Guests that the pool has room for.
-const GUESTS: u32 = 256;
-
-/// No model is asked in this benchmark.
-struct NoModel;
-
-impl Engine for NoModel {
-    fn card(&self, model: &str) -> Result<ModelCard, EngineError> {
-        Ok(ModelCard { name: model.into(), family: "none".into(), context_length: 1, digest: "none".into() })
-    }
-
-    fn tokenize(&self, _: &str, _: &PromptText) -> Result<Arc<[u32]>, EngineError> {
-        Err(EngineError::Stopped("no model is asked here".into()))
-    }
-
-    fn generate(&self, _: GenerationJob) -> Result<EngineStream, EngineError> {
-        Err(EngineError::Stopped("no model is asked here".into()))
-    }
-}
-
-fn made(variable: &str) -> PathBuf {
-    let path = std::env::var_os(variable).map(PathBuf::from);
-    path.unwrap_or_else(|| panic!("{variable} is not set: run `cargo xtask bench spawn`"))
-}
+/// How many are in flight.
+const IN_FLIGHT: [usize; 4] = [1, 2, 8, 64];
 
 /// Raw wasmtime with the host's engine.
 struct Raw {
@@ -96,47 +69,29 @@ impl Raw {
         let end = agent.call_run(&mut store, &task, None).await.expect("it does not trap");
         assert!(end.is_err(), "without a message there is nothing to do");
     }
-}
 
-/// Remit, whole.
-struct Remit {
-    node: Node,
-    agent: Agent,
-}
-
-impl Remit {
-    fn new(package: &Package) -> Self {
-        let home = Home::at(made("REMIT_TEST_PROGRAMS").with_file_name("bench-home"));
-        let program = made("REMIT_TEST_CLI");
-        let compiler = CompilerCommand { program, arguments: vec!["compile-component".into()] };
-        let config =
-            NodeConfig { home, compiler, guest_threads: None, guests_max: Some(GUESTS), prices: PriceList::built_in() };
-        let node = Node::with_engine(config, Arc::new(NoModel)).expect("the node starts");
-        let agent = node.load(package, &GrantChoice::All).expect("it is let in");
-        Self { node, agent }
-    }
-
-    async fn life(&self) {
-        let Running { finished, .. } = self.node.start(&self.agent, Task::default()).expect("it has a budget");
-        match finished.await.ended {
-            Ended::Failed(_) => {}
-            Ended::Faulted(Fault::Host(why)) => panic!("{why}"),
-            other => panic!("without a message there is nothing to do: {other:?}"),
-        }
-    }
-
-    /// Microseconds a life, with so many in flight.
-    async fn in_flight(&self, count: usize) -> f64 {
+    /// One after the other, on so many threads.
+    fn measure(&self, lives: usize, threads: usize) -> Lives {
         let started = Instant::now();
-        let batches = LIVES / count;
-        for _ in 0..batches {
-            join_all((0..count).map(|_| self.life())).await;
-        }
-        micros(started.elapsed()) / (batches * count) as f64
+        let times = thread::scope(|scope| {
+            let all: Vec<_> = (0..threads)
+                .map(|_| scope.spawn(|| block_on(one_after_the_other(lives / threads, || self.life()))))
+                .collect();
+            all.into_iter().flat_map(|thread| thread.join().expect("it does not panic")).collect::<Vec<_>>()
+        });
+        Lives { each_us: micros(started.elapsed()) / times.len() as f64, times }
     }
 }
 
-async fn measure(lives: usize, life: impl AsyncFn()) -> Vec<f64> {
+/// What a measurement saw.
+#[derive(Default)]
+struct Lives {
+    /// Wall time, divided by the number of lives.
+    each_us: f64,
+    times: Vec<f64>,
+}
+
+async fn one_after_the_other<F: Future<Output = ()>>(lives: usize, life: impl Fn() -> F) -> Vec<f64> {
     let mut times = Vec::with_capacity(lives);
     for _ in 0..lives {
         let started = Instant::now();
@@ -146,46 +101,164 @@ async fn measure(lives: usize, life: impl AsyncFn()) -> Vec<f64> {
     times
 }
 
-fn micros(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1e6
+/// Remit, whole.
+#[derive(Clone)]
+struct Remit {
+    stage: Arc<Stage>,
+    agent: Agent,
 }
 
-fn percentile(times: &mut [f64], share: f64) -> f64 {
-    times.sort_by(f64::total_cmp);
-    times[((times.len() - 1) as f64 * share) as usize]
+impl Remit {
+    async fn life(&self) {
+        match common::life(&self.stage.node, &self.agent, Task::default()).await.ended {
+            Ended::Failed(_) => {}
+            Ended::Faulted(Fault::Host(why)) => panic!("{why}"),
+            other => panic!("without a message there is nothing to do: {other:?}"),
+        }
+    }
+
+    /// Started by a thread, which keeps so many going.
+    fn by_a_thread(&self, lives: usize, in_flight: usize) -> Lives {
+        let timed = || async {
+            let started = Instant::now();
+            self.life().await;
+            micros(started.elapsed())
+        };
+        let started = Instant::now();
+        let times = block_on(async {
+            let mut running: FuturesUnordered<_> = (0..in_flight).map(|_| timed()).collect();
+            let mut times = Vec::with_capacity(lives);
+            while let Some(time) = running.next().await {
+                times.push(time);
+                if times.len() + running.len() < lives {
+                    running.push(timed());
+                }
+            }
+            times
+        });
+        Lives { each_us: micros(started.elapsed()) / times.len() as f64, times }
+    }
+
+    /// Started by so many processes.
+    fn by_processes(&self, lives: usize, in_flight: usize) -> Lives {
+        let host = self.stage.node.host();
+        let parent = std::fs::read(common::program("checkpointer").component).expect("the set-up built it");
+        let parent = host.load(&parent, &[]).expect("it is let in");
+        let times: Arc<Mutex<Vec<f64>>> = Arc::default();
+        let started = Instant::now();
+        let parents = (0..in_flight).map(|index| {
+            let (remit, times) = (self.clone(), times.clone());
+            let door = ParentDoor::new(async move {
+                let own = one_after_the_other(lives / in_flight, || remit.life()).await;
+                times.lock().expect("nobody panics").extend(own);
+            });
+            let pid = Pid { tenant: TenantId(1), index: u32::try_from(index).expect("few"), generation: 1 };
+            // Its state says that nothing is left to do but to show that.
+            let start = Start { resumed: Some(vec![1, 5, 0].into()), ..Start::default() };
+            host.run(Arc::new(door), pid, parent.clone(), Priority::default(), Limits::default(), start)
+        });
+        for exit in block_on(join_all(parents)) {
+            assert!(matches!(exit.end, Ok(Ok(_))), "{exit:?}");
+        }
+        let each_us = micros(started.elapsed()) / (lives / in_flight * in_flight) as f64;
+        Lives { each_us, times: std::mem::take(&mut *times.lock().expect("nobody panics")) }
+    }
+}
+
+/// What a parent does in its first call.
+type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Stands behind a process that starts others: its first call that may wait is all the work.
+struct ParentDoor(Mutex<Option<Work>>);
+
+impl ParentDoor {
+    fn new(work: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self(Mutex::new(Some(Box::pin(work))))
+    }
+}
+
+impl Door for ParentDoor {
+    fn try_dispatch(&self, _: Pid, request: &Request) -> Option<Reply> {
+        match request {
+            Request::Fuel(_) => Some(Reply::Fuel(FuelReply::Granted)),
+            other => panic!("a parent does not ask {other:?}"),
+        }
+    }
+
+    fn dispatch(&self, _: Pid, _: Request) -> Dispatch<'_> {
+        Box::pin(async {
+            let work = self.0.lock().expect("nobody panics").take();
+            if let Some(work) = work {
+                work.await;
+            }
+            Reply::Task(Ok(()))
+        })
+    }
+}
+
+/// Raw wasmtime, Remit from processes, Remit from a thread.
+#[derive(Default)]
+struct Row {
+    raw: Lives,
+    inside: Lives,
+    outside: Lives,
+}
+
+impl Row {
+    fn measure(raw: &Raw, remit: &Remit, in_flight: usize) -> Self {
+        let threads = in_flight.min(thread::available_parallelism().map_or(1, usize::from));
+        let mut row = Self::default();
+        for _ in 0..ROUNDS {
+            let lives = LIVES / ROUNDS;
+            add(&mut row.raw, raw.measure(lives, threads));
+            add(&mut row.inside, remit.by_processes(lives, in_flight));
+            add(&mut row.outside, remit.by_a_thread(lives, in_flight));
+        }
+        row
+    }
+}
+
+fn add(sum: &mut Lives, round: Lives) {
+    sum.each_us += round.each_us / ROUNDS as f64;
+    sum.times.extend(round.times);
 }
 
 fn main() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-    runtime.expect("threads can be started").block_on(run());
+    let package = Package::open(&made("REMIT_TEST_AGENTS").join("assistant")).expect("the set-up built it");
+    let stage = Arc::new(Stage::new());
+    let agent = stage.load(&package);
+    let (raw, remit) = (Raw::new(&package), Remit { stage, agent });
+    raw.measure(WARM_UP, 1);
+    remit.by_a_thread(WARM_UP, 1);
+    remit.by_processes(WARM_UP, 1);
+    println!("assistant, µs a life           raw   from a process     ratio    from a thread     ratio");
+    let mut metrics = serde_json::Map::new();
+    for in_flight in IN_FLIGHT {
+        let mut row = Row::measure(&raw, &remit, in_flight);
+        if in_flight == 1 {
+            row = one_at_a_time(row, &mut metrics);
+        }
+        let Row { raw, inside, outside } = row;
+        let (ratio, from_thread) = (inside.each_us / raw.each_us, outside.each_us / raw.each_us);
+        println!(
+            "{in_flight:2} in flight              {:9.1} {:16.1} {ratio:9.2} {:16.1} {from_thread:9.2}",
+            raw.each_us, inside.each_us, outside.each_us
+        );
+        let suffix = if in_flight == 1 { String::new() } else { format!("_{in_flight}") };
+        metrics.insert(format!("spawn_ratio{suffix}"), ratio.into());
+        metrics.insert(format!("spawn_ratio_from_thread{suffix}"), from_thread.into());
+    }
+    common::leave(&metrics.into());
 }
 
-async fn run() {
-    let package = Package::open(&made("REMIT_TEST_AGENTS").join("assistant")).expect("the set-up built it");
-    let (raw, remit) = (Raw::new(&package), Remit::new(&package));
-    measure(WARM_UP, async || raw.life().await).await;
-    measure(WARM_UP, async || remit.life().await).await;
-    let (mut raw_times, mut remit_times) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
-        raw_times.extend(measure(LIVES / ROUNDS, async || raw.life().await).await);
-        remit_times.extend(measure(LIVES / ROUNDS, async || remit.life().await).await);
+/// One at a time, it is the median life that counts.
+fn one_at_a_time(mut row: Row, metrics: &mut serde_json::Map<String, serde_json::Value>) -> Row {
+    for (name, lives) in [("raw", &mut row.raw), ("spawn", &mut row.inside), ("from_thread", &mut row.outside)] {
+        for (percent, share) in [("p99", 0.99), ("p50", 0.5)] {
+            lives.each_us = percentile(&mut lives.times, share);
+            metrics.insert(format!("{name}_{percent}_us"), lives.each_us.into());
+            println!("one at a time, {name:11} {percent} {:9.1}", lives.each_us);
+        }
     }
-    let (raw_p50, raw_p99) = (percentile(&mut raw_times, 0.5), percentile(&mut raw_times, 0.99));
-    let (p50, p99) = (percentile(&mut remit_times, 0.5), percentile(&mut remit_times, 0.99));
-    println!("assistant, a whole life, µs        p50      p99");
-    println!("raw wasmtime, one thread      {raw_p50:8.1} {raw_p99:8.1}");
-    println!("remit, one at a time          {p50:8.1} {p99:8.1}");
-    for count in [2, 8, 64] {
-        println!("remit, {count:2} in flight           {:8.1} each", remit.in_flight(count).await);
-    }
-    println!("p50 over raw                  {:8.2}", p50 / raw_p50);
-    let metrics = serde_json::json!({
-        "spawn_p50_us": p50,
-        "spawn_p99_us": p99,
-        "raw_p50_us": raw_p50,
-        "spawn_ratio": p50 / raw_p50,
-    });
-    let path = made("REMIT_BENCH_OUT");
-    std::fs::create_dir_all(path.parent().expect("a file has a folder")).expect("the target folder is writable");
-    std::fs::write(path, format!("{metrics:#}\n")).expect("the target folder is writable");
+    row
 }

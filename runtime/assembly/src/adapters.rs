@@ -1,8 +1,11 @@
-//! The kernel's ports, filled with what this machine has.
+//! The kernel's ports, filled with what this machine has, and the host's run queue with the kernel's policy.
 
-use remit_abi::{Door, Exit, Fault, Pid, Start};
-use remit_host::{Host, Image};
-use remit_kernel::ports::{Clock, Entropy, PortFuture, Program, Runner};
+use remit_abi::{Door, Exit, Fault, Pid, Priority, Start};
+use remit_host::{Host, Image, RunQueue, Runnable};
+use remit_kernel::{
+    ports::{Clock, Entropy, PortFuture, Program, Runner},
+    schedule::{FairQueue, Queued},
+};
 use std::{
     sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -17,7 +20,7 @@ pub(crate) struct HostRunner {
 impl Runner for HostRunner {
     fn run(&self, door: Arc<dyn Door>, pid: Pid, program: Program, start: Start) -> PortFuture<'static, Exit> {
         match program.image.downcast::<Image>() {
-            Ok(image) => Box::pin(self.host.run(door, pid, image, program.limits, start)),
+            Ok(image) => Box::pin(self.host.run(door, pid, image, Priority::default(), program.limits, start)),
             Err(_) => {
                 let fault = Fault::Host("the program was not loaded by this node's host".into());
                 Box::pin(std::future::ready(Exit { end: Err(fault), fuel: None }))
@@ -27,6 +30,23 @@ impl Runner for HostRunner {
 
     fn kill(&self, pid: Pid) {
         self.host.kill(pid);
+    }
+}
+
+/// The kernel's fair queue as the host's run queue.
+pub(crate) struct FairRunQueue(pub(crate) FairQueue<Runnable>);
+
+impl RunQueue for FairRunQueue {
+    fn push(&mut self, runnable: Runnable) {
+        self.0.push(Queued { pid: runnable.pid(), priority: runnable.priority(), item: runnable });
+    }
+
+    fn pop(&mut self) -> Option<Runnable> {
+        self.0.pop().map(|queued| queued.item)
+    }
+
+    fn ran(&mut self, pid: Pid, turn: Duration) {
+        self.0.ran(pid, u64::try_from(turn.as_nanos()).unwrap_or(u64::MAX));
     }
 }
 

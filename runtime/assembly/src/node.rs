@@ -1,10 +1,11 @@
 //! A node: one kernel on one host, and what it takes to put a task on it.
 
 use crate::{
-    adapters::{HostRunner, SystemClock, SystemEntropy},
+    adapters::{FairRunQueue, HostRunner, SystemClock, SystemEntropy},
     engines::{EngineLoadError, Engines},
     home::Home,
     models::{ModelStore, Registry},
+    schedule::Schedule,
 };
 use bytes::Bytes;
 use remit_abi::{AccountId, Event, Integrity, Label, Pid, Role, TagSet, TenantId, Tokens, limits::Limits};
@@ -33,6 +34,8 @@ pub struct NodeConfig {
     pub guest_threads: Option<usize>,
     /// Guests that live at a time; as many as the machine's address space has room for without this.
     pub guests_max: Option<u32>,
+    /// Who runs next.
+    pub schedule: Schedule,
     /// What turns work into tokens.
     pub prices: PriceList,
 }
@@ -213,6 +216,7 @@ impl Node {
         if let Some(guests) = config.guests_max {
             host.instances_max = guests;
         }
+        host.run_queue = Box::new(FairRunQueue(config.schedule.queue()));
         let host = Arc::new(Host::new(host)?);
         let ports = Ports {
             runner: Arc::new(HostRunner { host: host.clone() }),
@@ -268,6 +272,12 @@ impl Node {
             finished
         });
         Ok(Running { pid, events, finished })
+    }
+
+    /// The sandbox that this node's processes run in, for what is to run beside them.
+    #[must_use]
+    pub fn host(&self) -> &Host {
+        &self.host
     }
 
     /// Stops a process where it stands.

@@ -9,7 +9,7 @@ use crate::{
 use clap::{Args, ValueEnum};
 use remit_abi::{Event, Tokens, limits::Limits};
 use remit_assembly::{
-    CompilerCommand, Finished, GrantChoice, Home, Node, NodeConfig, PriceList, Running, Task, TaskMessage,
+    CompilerCommand, Finished, GrantChoice, Home, Node, NodeConfig, PriceList, Running, Schedule, Task, TaskMessage,
     compile_child, open_package,
 };
 use std::{
@@ -80,8 +80,8 @@ impl Run {
             Tokens::from_whole(whole)
                 .ok_or_else(|| CommandError::Usage(format!("--budget {whole} is too large to count")))
         });
-        let node =
-            Node::open(NodeConfig { home, compiler: compiler()?, guest_threads: None, guests_max: None, prices })?;
+        let (compiler, schedule) = (compiler()?, Schedule::default());
+        let node = Node::open(NodeConfig { home, compiler, guest_threads: None, guests_max: None, schedule, prices })?;
         let mut sink = self.sink();
         sink.note("loading");
         let agent = node.load(&package, &self.grants())?;

@@ -8,6 +8,9 @@
 //! | the epoch callback made it give way | its turn is over |
 //! | neither | it used up its slice of fuel: buy the next one, or end it |
 //!
+//! A suspended guest is not polled at all: whatever wakes it in the meantime is found when it is resumed, since its future
+//! is polled again then.
+//!
 //! Slices are bought at deterministic points, and fuel is neither read nor set while the guest runs: its store is filled
 //! once, and what is left at a normal end says exactly what it used. One instruction can use more than a slice (bulk
 //! memory costs a unit a byte): it makes one pause and so one purchase, and what it used beyond that is in [`Exit::fuel`].
@@ -46,10 +49,9 @@ const TOO_MANY_HANDLES: &str = "store handle limit exceeded";
 
 /// Runs one guest to its end, under its control block.
 pub(crate) async fn drive(image: Arc<Image>, control: Arc<Control>, limits: Limits, start: Start) -> Exit {
-    if control.is_killed() {
-        return Exit { end: Err(Fault::Killed), fuel: Some(Fuel(0)) };
-    }
-    if let Err(fault) = control.buy_slice() {
+    let admitted = poll_fn(|context| control.admit(context.waker())).await;
+    if let Err(fault) = admitted.and_then(|()| control.buy_slice()) {
+        control.forget_waker();
         return Exit { end: Err(fault), fuel: Some(Fuel(0)) };
     }
     let mut life = pin!(live(&image, &control, limits, start));
@@ -60,9 +62,10 @@ pub(crate) async fn drive(image: Arc<Image>, control: Arc<Control>, limits: Limi
 
 /// One turn of a guest.
 fn turn(control: &Control, life: Pin<&mut impl Future<Output = Exit>>, context: &mut Context<'_>) -> Poll<Exit> {
-    control.wakes(context.waker());
-    if control.is_killed() {
-        return Poll::Ready(ended(Fault::Killed));
+    match control.admit(context.waker()) {
+        Poll::Ready(Ok(())) => {}
+        Poll::Ready(Err(fault)) => return Poll::Ready(ended(fault)),
+        Poll::Pending => return Poll::Pending,
     }
     match catch_unwind(AssertUnwindSafe(|| life.poll(context))) {
         Ok(Poll::Ready(exit)) => Poll::Ready(exit),

@@ -62,7 +62,20 @@ const INSTANCE_BYTES_MAX: usize = 4 << 20;
 /// # Errors
 /// [`HostError::Engine`] where the address space cannot be had.
 pub fn guest_engine(instances_max: u32) -> Result<Engine, HostError> {
+    pooled(deterministic(), instances_max)
+}
+
+/// The same without fuel and epochs. It runs nobody's guests: a benchmark holds the other against it.
+///
+/// # Errors
+/// [`HostError::Engine`] where the address space cannot be had.
+pub fn unmetered_engine(instances_max: u32) -> Result<Engine, HostError> {
     let mut config = deterministic();
+    config.consume_fuel(false).epoch_interruption(false);
+    pooled(config, instances_max)
+}
+
+fn pooled(mut config: Config, instances_max: u32) -> Result<Engine, HostError> {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances_max)
         .total_memories(instances_max)

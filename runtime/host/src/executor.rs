@@ -5,7 +5,7 @@
 
 use crate::HostError;
 use parking_lot::{Condvar, Mutex};
-use remit_abi::Pid;
+use remit_abi::{Pid, Priority};
 use std::{
     any::Any,
     collections::VecDeque,
@@ -14,27 +14,48 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     thread,
+    time::{Duration, Instant},
 };
+
+/// What a run queue is told of a guest.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Turn {
+    pub(crate) pid: Pid,
+    pub(crate) priority: Priority,
+}
 
 /// A guest that can go on. Running it is the executor's; a queue only holds it.
 #[derive(Debug)]
-pub struct Runnable(async_task::Runnable<Pid>);
+pub struct Runnable(async_task::Runnable<Turn>);
 
 impl Runnable {
     /// Whose turn it is.
     #[must_use]
     pub fn pid(&self) -> Pid {
-        *self.0.metadata()
+        self.0.metadata().pid
+    }
+
+    /// How urgent it was said to be.
+    #[must_use]
+    pub fn priority(&self) -> Priority {
+        self.0.metadata().priority
     }
 }
 
-/// Who runs next: a pure policy, called under the executor's lock. It never drops a [`Runnable`]: that would end a guest.
+/// Who runs next: a policy, called under the executor's lock. It never drops a [`Runnable`]: that would end a guest.
+///
+/// Each guest is in at most one place: in the queue, or popped and on its turn. After each [`RunQueue::pop`] there is one
+/// [`RunQueue::ran`] of the same guest. Its next [`RunQueue::push`] may come just before that: what wakes a guest does not
+/// wait for its turn to be counted.
 pub trait RunQueue: Send + 'static {
     /// A guest can go on.
     fn push(&mut self, runnable: Runnable);
 
     /// The one that goes on now.
     fn pop(&mut self) -> Option<Runnable>;
+
+    /// A guest's turn is over, and took so long.
+    fn ran(&mut self, pid: Pid, turn: Duration);
 }
 
 /// First come, first served.
@@ -49,10 +70,12 @@ impl RunQueue for FifoQueue {
     fn pop(&mut self) -> Option<Runnable> {
         self.0.pop_front()
     }
+
+    fn ran(&mut self, _: Pid, _: Duration) {}
 }
 
 /// A guest on its way: dropping it stops the guest, `None` means that the executor has shut down.
-pub(crate) type Task<T> = async_task::FallibleTask<T, Pid>;
+pub(crate) type Task<T> = async_task::FallibleTask<T, Turn>;
 
 struct Turns {
     queue: Box<dyn RunQueue>,
@@ -75,9 +98,12 @@ impl Shared {
         }
     }
 
-    /// The next turn; `None` when there is none any more.
-    fn pop(&self) -> Option<Runnable> {
+    /// The next turn, after the one that is over; `None` when there is none any more.
+    fn pop(&self, over: Option<(Pid, Duration)>) -> Option<Runnable> {
         let mut turns = self.turns.lock();
+        if let Some((pid, turn)) = over {
+            turns.queue.ran(pid, turn);
+        }
         loop {
             if let Some(runnable) = turns.queue.pop() {
                 return Some(runnable);
@@ -92,12 +118,15 @@ impl Shared {
     }
 
     fn run(&self) {
-        while let Some(Runnable(runnable)) = self.pop() {
-            let pid = *runnable.metadata();
+        let mut over = None;
+        while let Some(Runnable(runnable)) = self.pop(over) {
+            let pid = runnable.metadata().pid;
+            let began = Instant::now();
             // A guest's own future catches its panics; what is left is a panic in a destructor.
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| runnable.run())) {
                 tracing::error!(%pid, panic = panic_text(&*panic), "a guest's clean-up panicked");
             }
+            over = Some((pid, began.elapsed()));
         }
     }
 }
@@ -136,12 +165,12 @@ impl Executor {
     /// Starts a guest.
     pub(crate) fn spawn<T: Send + 'static>(
         &self,
-        pid: Pid,
+        turn: Turn,
         future: impl Future<Output = T> + Send + 'static,
     ) -> Task<T> {
         let shared = Arc::clone(&self.shared);
         let schedule = move |runnable| shared.push(Runnable(runnable));
-        let (runnable, task) = async_task::Builder::new().metadata(pid).spawn(|_| future, schedule);
+        let (runnable, task) = async_task::Builder::new().metadata(turn).spawn(|_| future, schedule);
         runnable.schedule();
         task.fallible()
     }
@@ -174,8 +203,8 @@ mod tests {
     use remit_abi::TenantId;
     use std::sync::mpsc;
 
-    fn pid(index: u32) -> Pid {
-        Pid { tenant: TenantId(1), index, generation: 0 }
+    fn turn(index: u32) -> Turn {
+        Turn { pid: Pid { tenant: TenantId(1), index, generation: 0 }, priority: Priority::Normal }
     }
 
     #[test]
@@ -184,7 +213,7 @@ mod tests {
         let (done, order) = mpsc::channel();
         for index in 0..3 {
             let done = done.clone();
-            executor.spawn(pid(index), async move { done.send(index).expect("the test listens") }).detach();
+            executor.spawn(turn(index), async move { done.send(index).expect("the test listens") }).detach();
         }
         drop(executor);
         drop(done);
@@ -201,9 +230,9 @@ mod tests {
         }
         let executor = Executor::start(1, Box::<FifoQueue>::default()).expect("one thread");
         let bomb = Bomb;
-        executor.spawn(pid(0), async move { drop(bomb) }).detach();
+        executor.spawn(turn(0), async move { drop(bomb) }).detach();
         let (done, heard) = mpsc::channel();
-        executor.spawn(pid(1), async move { done.send(()).expect("the test listens") }).detach();
+        executor.spawn(turn(1), async move { done.send(()).expect("the test listens") }).detach();
         heard.recv().expect("the thread goes on");
     }
 }

@@ -1,6 +1,6 @@
 //! What stands behind one guest's store: its control block, its table of handles, its limits.
 //!
-//! Split by lifetime: the [`Control`] is shared with whoever may kill the guest and with the future that drives it; the
+//! Split by lifetime: the [`Control`] is shared with whoever may kill or suspend the guest and with the future that drives it; the
 //! [`Guest`] lives in the store and goes with it.
 
 use crate::limiter::Limiter;
@@ -12,7 +12,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    task::Waker,
+    task::{Poll, Waker},
 };
 use wasmtime::component::{Resource, ResourceTable};
 
@@ -52,6 +52,7 @@ pub(crate) struct Control {
     pub(crate) pid: Pid,
     door: Arc<dyn Door>,
     killed: AtomicBool,
+    suspended: AtomicBool,
     /// Set where the guest gave way to a tick: then what it yielded for was not fuel.
     preempted: AtomicBool,
     /// Set while a host call waits: then the guest is not running at all.
@@ -71,15 +72,32 @@ impl Control {
             pid,
             door,
             killed: AtomicBool::new(false),
+            suspended: AtomicBool::new(false),
             preempted: AtomicBool::new(false),
             waiting: AtomicBool::new(false),
             waker: Mutex::new(None),
         }
     }
 
-    /// Ends the guest at its next tick, or at once where it waits.
+    /// Ends the guest at its next tick, or at once where it waits or is suspended.
     pub(crate) fn kill(&self) {
         self.killed.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// Keeps the guest from its next turn; the one that it has ends at its next tick.
+    pub(crate) fn suspend(&self) {
+        self.suspended.store(true, Ordering::Release);
+    }
+
+    /// Gives a suspended guest its turns back.
+    pub(crate) fn resume(&self) {
+        if self.suspended.swap(false, Ordering::AcqRel) {
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
         let waker = self.waker.lock().take();
         if let Some(waker) = waker {
             waker.wake();
@@ -90,8 +108,20 @@ impl Control {
         self.killed.load(Ordering::Acquire)
     }
 
-    /// Remembers whom [`Control::kill`] wakes.
-    pub(crate) fn wakes(&self, waker: &Waker) {
+    /// What stands before every turn: a guest that was killed has none, one that is suspended has none yet.
+    ///
+    /// The waker is in its place before the marks are looked at. So whoever changes a mark and then wakes is either seen
+    /// here or wakes this guest.
+    pub(crate) fn admit(&self, waker: &Waker) -> Poll<Result<(), Fault>> {
+        self.wakes(waker);
+        if self.is_killed() {
+            return Poll::Ready(Err(Fault::Killed));
+        }
+        if self.suspended.load(Ordering::Acquire) { Poll::Pending } else { Poll::Ready(Ok(())) }
+    }
+
+    /// Remembers whom [`Control::kill`] and [`Control::resume`] wake.
+    fn wakes(&self, waker: &Waker) {
         let mut place = self.waker.lock();
         if !place.as_ref().is_some_and(|old| old.will_wake(waker)) {
             *place = Some(waker.clone());

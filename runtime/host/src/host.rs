@@ -1,4 +1,4 @@
-//! The host: loads components, runs guests, kills them.
+//! The host: loads components, runs guests, suspends and kills them.
 
 use crate::{
     LoadError,
@@ -8,13 +8,13 @@ use crate::{
     driver::drive,
     engine::{self, Ticker, one_line},
     error::HostError,
-    executor::{Executor, FifoQueue, RunQueue, Task},
+    executor::{Executor, FifoQueue, RunQueue, Task, Turn},
     guest::{Control, Guest},
     imports::{self, Import},
     linker::Linkers,
 };
 use parking_lot::Mutex;
-use remit_abi::{Door, Exit, Fault, Pid, Start, limits::Limits};
+use remit_abi::{Door, Exit, Fault, Pid, Priority, Start, limits::Limits};
 use std::{
     collections::{HashMap, hash_map::Entry},
     fmt,
@@ -215,35 +215,58 @@ impl Host {
         Ok(component)
     }
 
-    /// Starts `image` as `pid`. Every syscall of the guest goes through `door`, which also sells it fuel. The answer says
-    /// how it ended; dropping it stops the guest.
+    /// Starts `image` as `pid`. Every syscall of the guest goes through `door`, which also sells it fuel; `priority` is for
+    /// the run queue. The answer says how it ended; dropping it stops the guest.
     ///
     /// One call of one export: an instance is made for it and thrown away after it, so that no other call can come to it.
-    pub fn run(&self, door: Arc<dyn Door>, pid: Pid, image: Arc<Image>, limits: Limits, start: Start) -> Running {
+    pub fn run(
+        &self,
+        door: Arc<dyn Door>,
+        pid: Pid,
+        image: Arc<Image>,
+        priority: Priority,
+        limits: Limits,
+        start: Start,
+    ) -> Running {
         let control = Arc::new(Control::new(door, pid));
-        let enlisted = match self.register.lock().entry(pid) {
-            Entry::Occupied(_) => None,
-            Entry::Vacant(place) => {
-                place.insert(Arc::clone(&control));
-                Some(Enlisted { register: Arc::clone(&self.register), pid })
-            }
+        match self.register.lock().entry(pid) {
+            Entry::Occupied(_) => return Running(State::Refused(pid)),
+            Entry::Vacant(place) => place.insert(Arc::clone(&control)),
         };
+        let enlisted = Enlisted { register: Arc::clone(&self.register), pid };
         let limits = limits.lowered_to(Limits::default());
-        Running(self.executor.spawn(pid, async move {
-            match enlisted {
-                Some(_enlisted) => drive(image, control, limits, start).await,
-                None => Exit { end: Err(Fault::Host(format!("the process {pid} runs already").into())), fuel: None },
-            }
-        }))
+        Running(State::Started(self.executor.spawn(Turn { pid, priority }, async move {
+            let _enlisted = enlisted;
+            drive(image, control, limits, start).await
+        })))
     }
 
-    /// Asks for `pid` to be stopped where it stands: a guest that waits at once, one that runs at its next tick. Nothing
-    /// happens where it does not run (any more).
+    /// Asks for `pid` to be stopped where it stands: a guest that waits or is suspended at once, one that runs at its next
+    /// tick. Nothing happens where it does not run (any more).
     pub fn kill(&self, pid: Pid) {
-        let control = self.register.lock().get(&pid).cloned();
-        if let Some(control) = control {
+        if let Some(control) = self.control(pid) {
             control.kill();
         }
+    }
+
+    /// Gives `pid` no further turn until [`Host::resume`]. One that runs gives way at its next tick; one that waits is not
+    /// told what it waited for, and one that has just been started does not begin. It keeps all that it has. Nothing
+    /// happens where it does not run.
+    pub fn suspend(&self, pid: Pid) {
+        if let Some(control) = self.control(pid) {
+            control.suspend();
+        }
+    }
+
+    /// Lets a suspended `pid` go on where it stood. Nothing happens where it is not suspended.
+    pub fn resume(&self, pid: Pid) {
+        if let Some(control) = self.control(pid) {
+            control.resume();
+        }
+    }
+
+    fn control(&self, pid: Pid) -> Option<Arc<Control>> {
+        self.register.lock().get(&pid).cloned()
     }
 }
 
@@ -282,13 +305,25 @@ impl Drop for Enlisted {
 /// A guest that runs; its end is the answer. Dropping it stops the guest.
 #[derive(Debug)]
 #[must_use = "dropping it stops the guest"]
-pub struct Running(Task<Exit>);
+pub struct Running(State);
+
+#[derive(Debug)]
+enum State {
+    Started(Task<Exit>),
+    /// The process runs already: a second run of it does not begin.
+    Refused(Pid),
+}
 
 impl Future for Running {
     type Output = Exit;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Exit> {
-        let shut_down = || Exit { end: Err(Fault::Host("the host was shut down".into())), fuel: None };
-        Pin::new(&mut self.0).poll(context).map(|exit| exit.unwrap_or_else(shut_down))
+        let fault = |sentence: String| Exit { end: Err(Fault::Host(sentence.into())), fuel: None };
+        match &mut self.0 {
+            State::Started(task) => {
+                Pin::new(task).poll(context).map(|exit| exit.unwrap_or_else(|| fault("the host was shut down".into())))
+            }
+            State::Refused(pid) => Poll::Ready(fault(format!("the process {pid} runs already"))),
+        }
     }
 }

@@ -41,7 +41,7 @@ mod trace;
 mod value;
 
 pub use compile::{CompileLimits, CompilerCommand};
-pub use engine::guest_engine;
+pub use engine::{guest_engine, unmetered_engine};
 pub use error::{HostError, LoadError};
 pub use executor::{FifoQueue, RunQueue, Runnable};
 pub use host::{Host, HostConfig, INSTANCES_MAX, Image, Running};

@@ -25,6 +25,7 @@
 //! | `manage`, `freeze`, `denials` | what an operator sees and does |
 //! | `journal` | the journal that keeps nothing |
 //! | `ports` | what others provide |
+//! | `schedule` | who runs next, for whoever runs guests |
 
 mod bill;
 mod calls;
@@ -42,6 +43,7 @@ mod manage;
 mod outlet;
 pub mod ports;
 mod process;
+pub mod schedule;
 mod signals;
 mod spawn;
 mod supervise;

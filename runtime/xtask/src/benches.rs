@@ -14,6 +14,8 @@ struct Bench {
 
 const BENCHES: &[Bench] = &[
     Bench { name: "spawn", what: "the life of a process, next to raw wasmtime" },
+    Bench { name: "syscall", what: "a call from a guest into the kernel, next to one into the bare host" },
+    Bench { name: "metering", what: "what fuel and preemption cost a guest that computes" },
     Bench { name: "decode", what: "tokens per second, next to the memory's limit" },
 ];
 

@@ -3,9 +3,9 @@
 use crate::{
     door::ScriptedDoor,
     program::{EMIT, EMIT_IMPORT, agent},
-    stage::{HOST, block_on, host, load, pid},
+    stage::{HOST, begin, block_on, host, load, pid},
 };
-use remit_abi::{Exit, Fault, Start, limits::Limits};
+use remit_abi::{Exit, Fault};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -17,7 +17,7 @@ const SPIN: &str = "(loop $again (br $again))";
 fn check_kill(component: &[u8], door: ScriptedDoor) {
     let pid = pid();
     let (door, watch) = door.watched();
-    let running = HOST.run(Arc::new(door), pid, load(component), Limits::default(), Start::default());
+    let running = begin(&HOST, Arc::new(door), pid, load(component));
     watch.until_under_way();
     let killed = Instant::now();
     HOST.kill(pid);
@@ -44,7 +44,7 @@ fn a_kill_of_nobody_is_nothing() {
 #[test]
 fn a_guest_whose_answer_nobody_awaits_is_stopped() {
     let (door, watch) = ScriptedDoor::new(u64::MAX).watched();
-    let running = HOST.run(Arc::new(door), pid(), load(&agent("", SPIN)), Limits::default(), Start::default());
+    let running = begin(&HOST, Arc::new(door), pid(), load(&agent("", SPIN)));
     watch.until_under_way();
     drop(running);
     watch.until_gone();
@@ -55,13 +55,13 @@ fn one_process_has_one_call_at_a_time() {
     let pid = pid();
     let image = load(&agent("", SPIN));
     let door = Arc::new(ScriptedDoor::new(u64::MAX));
-    let first = HOST.run(door.clone(), pid, image.clone(), Limits::default(), Start::default());
-    let second = block_on(HOST.run(door.clone(), pid, image.clone(), Limits::default(), Start::default()));
+    let first = begin(&HOST, door.clone(), pid, image.clone());
+    let second = block_on(begin(&HOST, door.clone(), pid, image.clone()));
     assert!(matches!(&second.end, Err(Fault::Host(text)) if text.contains("runs already")), "{second:?}");
     HOST.kill(pid);
     assert_eq!(block_on(first).end, Err(Fault::Killed), "the second start left the first one alone");
     let door = Arc::new(ScriptedDoor::new(3));
-    let third = block_on(HOST.run(door, pid, image, Limits::default(), Start::default()));
+    let third = block_on(begin(&HOST, door, pid, image));
     assert!(matches!(third.end, Err(Fault::BudgetExhausted(_))), "its place is free again: {third:?}");
 }
 
@@ -76,7 +76,7 @@ fn a_host_that_ends_takes_its_guests_along() {
     let running = guests.map(|(component, door)| {
         let image = host.load(&component, &[]).expect("it is an agent");
         let (door, watch) = door.watched();
-        let running = host.run(Arc::new(door), pid(), image, Limits::default(), Start::default());
+        let running = begin(&host, Arc::new(door), pid(), image);
         watch.until_under_way();
         running
     });

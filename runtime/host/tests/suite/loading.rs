@@ -3,9 +3,8 @@
 use crate::{
     door::ScriptedDoor,
     program::{EMIT, EMIT_IMPORT, agent, component, module},
-    stage::{HOST, block_on, config, host, pid},
+    stage::{HOST, begin, block_on, config, host, pid},
 };
-use remit_abi::{Start, limits::Limits};
 use remit_host::{Host, LoadError, Standing, inspect};
 use std::{
     fs,
@@ -172,7 +171,7 @@ fn a_spoilt_cache_entry_is_made_again() {
     let image = host.load(&bytes, &[]).expect("it compiles again");
     assert_eq!(fs::read(&entry).expect("it is there"), good, "the same code was made again");
     let door = Arc::new(ScriptedDoor::new(10));
-    let exit = block_on(host.run(door, pid(), image, Limits::default(), Start::default()));
+    let exit = block_on(begin(&host, door, pid(), image));
     assert!(exit.end.is_ok(), "{exit:?}");
 }
 

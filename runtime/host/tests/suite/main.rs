@@ -8,4 +8,5 @@ mod limits;
 mod loading;
 mod program;
 mod stage;
+mod suspending;
 mod waiting;

@@ -1,8 +1,8 @@
 //! The host that the tests share, and how a guest is run on it.
 
 use crate::door::ScriptedDoor;
-use remit_abi::{Exit, Pid, Start, TenantId, limits::Limits};
-use remit_host::{CompilerCommand, Host, HostConfig, Image};
+use remit_abi::{Exit, Pid, Priority, Start, TenantId, limits::Limits};
+use remit_host::{CompilerCommand, Host, HostConfig, Image, Running};
 use std::{
     future::Future,
     path::PathBuf,
@@ -43,13 +43,18 @@ pub(crate) fn load(component: &[u8]) -> Arc<Image> {
     HOST.load(component, &["model"]).expect("the component is an agent")
 }
 
+/// Starts a process with nothing special about it.
+pub(crate) fn begin(host: &Host, door: Arc<ScriptedDoor>, pid: Pid, image: Arc<Image>) -> Running {
+    host.run(door, pid, image, Priority::default(), Limits::default(), Start::default())
+}
+
 /// Runs a component on the shared host to its end.
 pub(crate) fn run(component: &[u8], door: &Arc<ScriptedDoor>) -> Exit {
     run_with(component, door, Limits::default(), Start::default())
 }
 
 pub(crate) fn run_with(component: &[u8], door: &Arc<ScriptedDoor>, limits: Limits, start: Start) -> Exit {
-    block_on(HOST.run(door.clone(), pid(), load(component), limits, start))
+    block_on(HOST.run(door.clone(), pid(), load(component), Priority::default(), limits, start))
 }
 
 /// Polls on this thread.

@@ -1,0 +1,143 @@
+//! What the benchmarks of guests stand on.
+
+#![allow(dead_code, reason = "each benchmark takes what it needs")]
+
+use remit_assembly::{
+    Agent, CompilerCommand, Finished, GrantChoice, Home, Node, NodeConfig, Package, PriceList, Running, Schedule, Task,
+};
+use remit_kernel::ports::{Engine, EngineError, EngineStream, GenerationJob, ModelCard, PromptText};
+use std::{
+    future::Future,
+    path::PathBuf,
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll, Wake, Waker},
+    thread::{self, Thread},
+    time::Duration,
+};
+use tokio::runtime::Runtime;
+
+/// The type that a linker gives to resources nobody defined.
+#[allow(unreachable_pub, reason = "the generated module re-exports it")]
+pub type Nothing = ();
+
+pub(crate) mod bindings {
+    #![allow(unused, clippy::all, reason = "generated from wit/")]
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        world: "agent",
+        exports: { default: async },
+        // What a linker's traps stand in for.
+        with: { "remit:kernel/value.value": crate::common::Nothing },
+    });
+}
+
+/// Guests that the pool has room for.
+pub(crate) const GUESTS: u32 = 256;
+
+/// No model is asked in these benchmarks.
+struct NoModel;
+
+impl Engine for NoModel {
+    fn card(&self, model: &str) -> Result<ModelCard, EngineError> {
+        Ok(ModelCard { name: model.into(), family: "none".into(), context_length: 1, digest: "none".into() })
+    }
+
+    fn tokenize(&self, _: &str, _: &PromptText) -> Result<Arc<[u32]>, EngineError> {
+        Err(EngineError::Stopped("no model is asked here".into()))
+    }
+
+    fn generate(&self, _: GenerationJob) -> Result<EngineStream, EngineError> {
+        Err(EngineError::Stopped("no model is asked here".into()))
+    }
+}
+
+/// A file or folder that the set-up made.
+pub(crate) fn made(variable: &str) -> PathBuf {
+    let path = std::env::var_os(variable).map(PathBuf::from);
+    path.unwrap_or_else(|| panic!("{variable} is not set: run `cargo xtask bench NAME`"))
+}
+
+/// A program of `tests/programs`.
+pub(crate) fn program(name: &str) -> Package {
+    Package::open(&made("REMIT_TEST_PROGRAMS").join(format!("{name}.wasm"))).expect("the set-up built it")
+}
+
+/// The state that a program of a benchmark reads its number from.
+pub(crate) fn state(number: u32) -> Vec<u8> {
+    [&[1], number.to_le_bytes().as_slice()].concat()
+}
+
+/// A node, and the runtime that does its timers.
+pub(crate) struct Stage {
+    pub(crate) node: Node,
+    _runtime: Runtime,
+}
+
+impl Stage {
+    pub(crate) fn new() -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.expect("threads can be started");
+        let config = NodeConfig {
+            home: Home::at(made("REMIT_TEST_PROGRAMS").with_file_name("bench-home")),
+            compiler: CompilerCommand { program: made("REMIT_TEST_CLI"), arguments: vec!["compile-component".into()] },
+            guest_threads: None,
+            guests_max: Some(GUESTS),
+            schedule: Schedule::default(),
+            prices: PriceList::built_in(),
+        };
+        let entered = runtime.enter();
+        let node = Node::with_engine(config, Arc::new(NoModel)).expect("the node starts");
+        drop(entered);
+        Self { node, _runtime: runtime }
+    }
+
+    pub(crate) fn load(&self, package: &Package) -> Agent {
+        self.node.load(package, &GrantChoice::All).expect("it is let in")
+    }
+}
+
+/// A process, from its start to its end.
+pub(crate) async fn life(node: &Node, agent: &Agent, task: Task) -> Finished {
+    let Running { finished, .. } = node.start(agent, task).expect("it has a budget");
+    finished.await
+}
+
+/// Polls on this thread, and blocks it between two polls.
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut context = Context::from_waker(&waker);
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => thread::park(),
+        }
+    }
+}
+
+pub(crate) fn micros(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e6
+}
+
+pub(crate) fn percentile(values: &mut [f64], share: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[((values.len() - 1) as f64 * share) as usize]
+}
+
+pub(crate) fn median(values: &mut [f64]) -> f64 {
+    percentile(values, 0.5)
+}
+
+/// Leaves the numbers where they are looked for.
+pub(crate) fn leave(metrics: &serde_json::Value) {
+    let path = made("REMIT_BENCH_OUT");
+    std::fs::create_dir_all(path.parent().expect("a file has a folder")).expect("the target folder is writable");
+    std::fs::write(path, format!("{metrics:#}\n")).expect("the target folder is writable");
+}
