@@ -124,9 +124,14 @@ impl Grants {
     pub fn info(&self, id: GrantId) -> Option<GrantInfo> {
         self.nodes.get(id).map(|node| GrantInfo {
             label: (&*node.label).into(),
-            kind: node.kind.name().into(),
-            scope: node.kind.scope().into(),
-            max_tokens_per_call: node.limits.max_tokens_per_call,
+            kind: remit_abi::GrantKind::Model,
+            scope: vec![node.kind.scope().into()],
+            access: remit_abi::Access::ReadWrite,
+            limits: remit_abi::GrantLimits {
+                max_tokens_per_call: node.limits.max_tokens_per_call,
+                ..remit_abi::GrantLimits::default()
+            },
+            revoked: node.revoked,
         })
     }
 

@@ -10,6 +10,6 @@ pub(super) fn act(context: &mut Context<'_>, request: &BudgetRequest) -> Result<
         BudgetRequest::Remaining { account } if *account == bill.account() => {
             Ok(BudgetReply::Remaining(bill.remaining()))
         }
-        BudgetRequest::Remaining { .. } => Err(BudgetError::Dead),
+        _ => Err(BudgetError::Dead),
     }
 }

@@ -5,7 +5,10 @@ use remit_abi::{CapabilityError, CapabilityReply, CapabilityRequest, Denial, Gra
 
 pub(super) fn act(context: &mut Context<'_>, request: &CapabilityRequest) -> Result<CapabilityReply, CapabilityError> {
     let held = &context.process.grants;
-    let info = |id: GrantId| context.shared.grants.lock().info(id);
+    let info = |id: GrantId| {
+        let info = context.shared.grants.lock().info(id)?;
+        Some(remit_abi::HeldGrant { info, ceiling_tags: Vec::new() })
+    };
     match request {
         CapabilityRequest::List => Ok(CapabilityReply::Listed(held.iter().filter_map(|(_, id)| info(*id)).collect())),
         CapabilityRequest::Take { label } => held
@@ -19,6 +22,7 @@ pub(super) fn act(context: &mut Context<'_>, request: &CapabilityRequest) -> Res
             .and_then(|(_, id)| info(*id))
             .map(CapabilityReply::Described)
             .ok_or_else(|| Denial::NotGranted("of that id".into()).into()),
+        _ => Err(Denial::NotGranted("anything".into()).into()),
     }
 }
 

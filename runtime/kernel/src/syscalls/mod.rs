@@ -52,6 +52,7 @@ pub(crate) fn validate(process: &Process, request: &Request) -> Result<(), Reply
         Request::Random(request) => random::validate(request).map_err(Reply::Fault),
         Request::Wait(request) => wait::validate(process, request).map_err(Reply::Fault),
         Request::Capability(_) | Request::Budget(_) | Request::Trace(_) | Request::Fuel(_) => Ok(()),
+        _ => Err(Reply::Fault(remit_abi::Fault::Host("not served".into()))),
     }
 }
 
@@ -91,7 +92,7 @@ pub(crate) fn act(context: &mut Context<'_>, request: &Request) -> Reply {
         Request::Random(request) => random::act(context, request),
         Request::Wait(request) => wait::act(context, request),
         Request::Fuel(request) => Reply::Fuel(fuel::act(context, *request)),
-        Request::Task(_) | Request::Checkpoint(_) => unreachable!("a request that may wait becomes a call"),
+        _ => unreachable!("a request that may wait becomes a call"),
     }
 }
 

@@ -21,6 +21,7 @@ pub(super) fn validate(process: &Process, request: &WaitRequest) -> Result<(), F
     let lives = |id: &WaitId| match id {
         WaitId::Timer(timer) => process.timers.get(*timer).is_some(),
         WaitId::Generation(generation) => process.generations.get(*generation).is_some(),
+        _ => false,
     };
     match ids.iter().all(lives) {
         true => Ok(()),
@@ -48,6 +49,7 @@ fn source(context: &Context<'_>, id: WaitId) -> Option<Source> {
             process.timers.get(timer).map(|deadline_ns| Source::Deadline(process.zero_ns.saturating_add(*deadline_ns)))
         }
         WaitId::Generation(generation) => process.generations.get(generation).cloned().map(Source::Generation),
+        _ => None,
     }
 }
 
