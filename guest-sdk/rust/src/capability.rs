@@ -8,7 +8,7 @@ pub use capability::GrantInfo;
 ///
 /// ```no_run
 /// for grant in remit::capability::list() {
-///     remit::debug!("{} is a {} of {}", grant.label, grant.kind, grant.scope);
+///     remit::debug!("{} is a {} of {}", grant.label, grant.kind, grant.scope.join(", "));
 /// }
 /// ```
 #[must_use]
@@ -41,8 +41,10 @@ impl Grant {
     }
 
     /// Label, kind, scope and limits.
-    #[must_use]
-    pub fn info(&self) -> GrantInfo {
-        self.0.get_info()
+    ///
+    /// # Errors
+    /// [`Denial`] where it is this process's no more.
+    pub fn info(&self) -> Result<GrantInfo, Denial> {
+        Ok(self.0.get_info()?)
     }
 }

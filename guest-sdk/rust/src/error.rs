@@ -6,7 +6,7 @@ use crate::{
     Tokens,
     bindings::remit::kernel::{checkpoint, llm, task, types, value},
 };
-use std::{error::Error, fmt};
+use std::{error::Error, fmt, time::Duration};
 
 /// A missing right. It never tells whether the thing behind it exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,8 +16,23 @@ pub enum Denial {
     NotGranted(String),
     /// The grant, or one that it derives from, was taken back.
     Revoked(String),
-    /// The grant has a limit, and the call is over it.
+    /// Its time is over.
+    Expired(String),
+    /// It was used as often as it may be.
+    Exhausted(String),
+    /// It is used faster than it may be.
+    TooFast {
+        /// Which.
+        grant: String,
+        /// When it can be used again.
+        retry_after: Duration,
+    },
+    /// One call asks for more tokens than it allows.
     Exceeded(String),
+    /// It opens other things than this.
+    OutOfScope(String),
+    /// Data of this label may not flow into what it opens.
+    Tainted(String),
 }
 
 impl fmt::Display for Denial {
@@ -27,9 +42,23 @@ impl fmt::Display for Denial {
                 write!(f, "no grant {label}: ask for it in the manifest's [wants] and run with --grant {label}")
             }
             Self::Revoked(label) => write!(f, "the grant {label} was revoked: ask its owner for a new one"),
+            Self::Expired(label) => write!(f, "the grant {label} has expired: ask its owner for a new one"),
+            Self::Exhausted(label) => write!(f, "the grant {label} is used up: ask its owner for more uses"),
+            Self::TooFast { grant, retry_after } => {
+                let pause_ms = retry_after.as_millis();
+                write!(f, "the grant {grant} is used too fast: wait {pause_ms} ms, or ask for a higher rate")
+            }
             Self::Exceeded(label) => {
                 write!(f, "the grant {label} does not go that far: lower max_tokens or ask for a wider grant")
             }
+            Self::OutOfScope(label) => {
+                write!(f, "the grant {label} does not open that: ask for a grant whose scope has it")
+            }
+            Self::Tainted(label) => write!(
+                f,
+                "the grant {label} takes no data of this label: leave out what is untrusted or secret, or ask for a \
+                 higher ceiling"
+            ),
         }
     }
 }
@@ -41,7 +70,14 @@ impl From<types::Denial> for Denial {
         match denial {
             types::Denial::NotGranted(label) => Self::NotGranted(label),
             types::Denial::Revoked(label) => Self::Revoked(label),
+            types::Denial::Expired(label) => Self::Expired(label),
+            types::Denial::Exhausted(label) => Self::Exhausted(label),
+            types::Denial::TooFast(types::Pace { grant, retry_after_ms }) => {
+                Self::TooFast { grant, retry_after: Duration::from_millis(retry_after_ms) }
+            }
             types::Denial::Exceeded(label) => Self::Exceeded(label),
+            types::Denial::OutOfScope(label) => Self::OutOfScope(label),
+            types::Denial::Tainted(label) => Self::Tainted(label),
         }
     }
 }

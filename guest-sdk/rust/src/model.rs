@@ -2,7 +2,7 @@
 
 use crate::{
     Content, LlmError, Value,
-    bindings::remit::kernel::{capability, llm},
+    bindings::remit::kernel::llm,
     capability::Grant,
     generate::{Call, ChatPrompt, TextPrompt},
     task::Role,
@@ -46,7 +46,7 @@ impl Model {
     /// # Errors
     /// As [`Model::take`].
     pub fn open(grant: &Grant) -> Result<Self, LlmError> {
-        let capability::GrantInfo { max_tokens_per_call, .. } = grant.info();
+        let max_tokens_per_call = grant.info()?.limits.max_tokens_per_call;
         Ok(Self { raw: llm::Model::open(&grant.0)?, max_tokens_per_call })
     }
 

@@ -42,9 +42,14 @@ pub(crate) fn mismatch(call: &str) -> wasmtime::Error {
     host_fault(format!("{call} was answered with a reply to something else"))
 }
 
-/// A kernel object that has died while its handle lives.
+/// A kernel object that has died while the one handle that owns it lives.
 pub(crate) fn dead(what: &str) -> wasmtime::Error {
     host_fault(format!("the {what} behind a live handle is gone"))
+}
+
+/// A call about what is not the guest's any more, where the interface has no error to say so.
+pub(crate) fn gone(what: &str) -> wasmtime::Error {
+    wasmtime::Error::new(Halt(Fault::Protocol(format!("it uses {what} that it has given up or passed on").into())))
 }
 
 /// What a guest, its driver and its killer share.
@@ -229,11 +234,11 @@ impl Guest {
         self.table.push_child(row, parent).map_err(|_| self.too_many_handles())
     }
 
-    /// Takes a row out, when the guest dropped its handle.
+    /// Takes a row out, when the guest dropped its handle or gave it away.
     pub(crate) fn remove<T: 'static>(&mut self, handle: Resource<T>) -> wasmtime::Result<T> {
         self.table.delete(handle).map_err(|error| match error {
             wasmtime::component::ResourceTableError::HasChildren => wasmtime::Error::new(Halt(Fault::Protocol(
-                "a generation was dropped before the pollable that waits for it".into(),
+                "a handle was dropped or given away before the pollable that waits for it".into(),
             ))),
             error => host_fault(format!("a dropped handle's row: {error}")),
         })

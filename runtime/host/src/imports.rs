@@ -5,7 +5,7 @@
 //! deeper can reach nothing but what the outermost level was given.
 
 use crate::LoadError;
-use remit_abi::limits::COMPONENT_BYTES_MAX;
+use remit_abi::{GrantKind, limits::COMPONENT_BYTES_MAX};
 use std::{fs::File, io::Read, path::Path};
 use wasmparser::{Chunk, ComponentExternalKind, ComponentTypeRef, Parser, Payload, TypeBounds};
 
@@ -34,9 +34,18 @@ struct Interface {
 const INTERFACES: &[Interface] = &[
     base("remit:kernel/types", "0.1", "nothing: shared types"),
     base("remit:kernel/value", "0.1", "hold data, read or unread"),
-    base("remit:kernel/capability", "0.1", "see and take the grants it was given"),
-    base("remit:kernel/budget", "0.1", "see what is left of its budget"),
-    Interface { name: "remit:kernel/llm", track: "0.1", allows: "run the models it was granted", needs: Some("model") },
+    base("remit:kernel/capability", "0.1", "see, narrow and give up the grants it was given"),
+    base("remit:kernel/budget", "0.1", "see and divide what is left of its budget"),
+    granted("remit:kernel/llm", "0.1", "run the models it was granted", GrantKind::Model),
+    base("remit:kernel/process", "0.1", "know its own name and hear signals"),
+    granted(
+        "remit:kernel/children",
+        "0.1",
+        "start the agents it was granted, out of its own budget",
+        GrantKind::Process,
+    ),
+    base("remit:kernel/mailbox", "0.1", "receive messages, and send them to whom it was granted"),
+    base("remit:kernel/alarm", "0.1", "set alarms that outlive a restart"),
     base("remit:kernel/task", "0.1", "show its answer and its progress to whoever started it"),
     base("remit:kernel/checkpoint", "0.1", "keep a state to go on from"),
     base("remit:kernel/trace", "0.1", "write log lines"),
@@ -50,6 +59,10 @@ const INTERFACES: &[Interface] = &[
 
 const fn base(name: &'static str, track: &'static str, allows: &'static str) -> Interface {
     Interface { name, track, allows, needs: None }
+}
+
+const fn granted(name: &'static str, track: &'static str, allows: &'static str, kind: GrantKind) -> Interface {
+    Interface { name, track, allows, needs: Some(kind.name()) }
 }
 
 /// What a component is and asks for, without running or compiling any of it.

@@ -16,11 +16,13 @@
 //!   kept where only this user can write.
 //! - A store lives for one call. After a trap or a kill nothing of it is used again.
 
+mod alarm;
 mod artifact;
 mod bindings;
 mod budget;
 mod capability;
 mod checkpoint;
+mod children;
 mod clocks;
 pub mod compile;
 mod driver;
@@ -33,7 +35,9 @@ mod imports;
 mod limiter;
 mod linker;
 mod llm;
+mod mailbox;
 mod poll;
+mod process;
 mod random;
 mod row;
 mod task;

@@ -4,32 +4,49 @@ use crate::{
     bindings::{remit::kernel, wasi},
     guest::Guest,
 };
+use remit_abi::GrantKind;
 use wasmtime::{
     Engine, Result,
     component::{HasSelf, Linker},
 };
 
-/// The kind of grant that links `remit:kernel/llm`.
-pub(crate) const MODEL: &str = "model";
-
 /// One linker for each set of granted kinds that makes a difference, built once.
 pub(crate) struct Linkers {
     base: Linker<Guest>,
     with_models: Linker<Guest>,
+    with_processes: Linker<Guest>,
+    with_both: Linker<Guest>,
 }
 
 impl Linkers {
     pub(crate) fn new(engine: &Engine) -> Result<Self> {
         let base = base(engine)?;
-        let mut with_models = base.clone();
-        kernel::llm::add_to_linker::<_, HasSelf<_>>(&mut with_models, |guest| guest)?;
-        Ok(Self { base, with_models })
+        let with_models = add_models(base.clone())?;
+        let with_processes = add_processes(base.clone())?;
+        let with_both = add_processes(with_models.clone())?;
+        Ok(Self { base, with_models, with_processes, with_both })
     }
 
     /// The one with what these kinds of grants allow, and no more.
     pub(crate) fn for_grants(&self, granted_kinds: &[&str]) -> &Linker<Guest> {
-        if granted_kinds.contains(&MODEL) { &self.with_models } else { &self.base }
+        let granted = |kind: GrantKind| granted_kinds.contains(&kind.name());
+        match (granted(GrantKind::Model), granted(GrantKind::Process)) {
+            (false, false) => &self.base,
+            (true, false) => &self.with_models,
+            (false, true) => &self.with_processes,
+            (true, true) => &self.with_both,
+        }
     }
+}
+
+fn add_models(mut linker: Linker<Guest>) -> Result<Linker<Guest>> {
+    kernel::llm::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
+    Ok(linker)
+}
+
+fn add_processes(mut linker: Linker<Guest>) -> Result<Linker<Guest>> {
+    kernel::children::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
+    Ok(linker)
 }
 
 fn base(engine: &Engine) -> Result<Linker<Guest>> {
@@ -38,6 +55,9 @@ fn base(engine: &Engine) -> Result<Linker<Guest>> {
     kernel::value::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
     kernel::capability::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
     kernel::budget::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
+    kernel::process::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
+    kernel::mailbox::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
+    kernel::alarm::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
     kernel::task::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
     kernel::checkpoint::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
     kernel::trace::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;

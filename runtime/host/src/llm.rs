@@ -1,14 +1,16 @@
 //! `remit:kernel/llm`: inference. Linked only where a grant of kind `model` was given.
 
 use crate::{
-    bindings::remit::kernel::{llm, types, value},
+    bindings::remit::kernel::{llm, value},
+    budget::shortfall_to_wit,
     capability::denial_to_wit,
     guest::{Guest, dead, mismatch},
     row::{GenerationRow, GrantRow, ModelRow, PollableRow, ValueRow},
+    task::role_from_wit,
 };
 use remit_abi::{
     Completion, Delta, FinishReason, Generate, LlmError, LlmReply, LlmRequest, Message, ModelInfo, Prompt, Reply,
-    Request, Role, Sampling, Summary, WaitId,
+    Request, Sampling, Summary, WaitId,
 };
 use wasmtime::{Result, component::Resource};
 
@@ -26,12 +28,7 @@ impl Guest {
 
     fn conversation(&self, messages: Vec<llm::Message>) -> Result<Prompt> {
         let message = |message: llm::Message| {
-            let role = match message.role {
-                types::Role::System => Role::System,
-                types::Role::User => Role::User,
-                types::Role::Assistant => Role::Assistant,
-            };
-            Ok(Message { role, content: self.content(message.content)? })
+            Ok(Message { role: role_from_wit(message.role), content: self.content(message.content)? })
         };
         messages.into_iter().map(message).collect::<Result<_>>().map(Prompt::Chat)
     }
@@ -183,10 +180,7 @@ fn told(reply: Reply) -> Told<LlmReply> {
 fn error_to_wit(error: LlmError) -> Result<llm::LlmError> {
     Ok(match error {
         LlmError::Denied(denial) => llm::LlmError::Denied(denial_to_wit(denial)),
-        LlmError::Shortfall(shortfall) => llm::LlmError::Shortfall(types::Shortfall {
-            needed: shortfall.needed.micro(),
-            remaining: shortfall.remaining.micro(),
-        }),
+        LlmError::Shortfall(shortfall) => llm::LlmError::Shortfall(shortfall_to_wit(shortfall)),
         LlmError::TooLong { tokens, capacity } => llm::LlmError::TooLong(llm::Overflow { tokens, capacity }),
         LlmError::EmptyPrompt => llm::LlmError::EmptyPrompt,
         LlmError::Invalid(reason) => llm::LlmError::Invalid(reason.into()),

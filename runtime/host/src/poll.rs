@@ -47,14 +47,16 @@ impl poll::HostPollable for Guest {
         self.wait(Box::new([id])).await.map(drop)
     }
 
-    /// A timer lives as long as its pollable; a generation has a handle of its own.
+    /// A timer and a filter on the mailbox live as long as their pollable; everything else has a handle of its own, or
+    /// needs none.
     fn drop(&mut self, handle: Resource<PollableRow>) -> Result<()> {
         match self.remove(handle)?.0 {
             WaitId::Timer(timer) => match self.call(&Request::Clock(ClockRequest::DropTimer { timer }))? {
                 Reply::Clock(ClockReply::Dropped) => Ok(()),
                 _ => Err(mismatch("pollable.drop")),
             },
-            WaitId::Generation(_) => Ok(()),
+            WaitId::Watch(watch) => self.drop_watch(watch),
+            WaitId::Generation(_) | WaitId::Child(_) | WaitId::Call(_) | WaitId::Alarm(_) | WaitId::Signal => Ok(()),
         }
     }
 }

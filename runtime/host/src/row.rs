@@ -2,7 +2,7 @@
 
 #![allow(unreachable_pub, reason = "the generated bindings export them under names of their own")]
 
-use remit_abi::{AccountId, GenerationId, GrantId, ModelId, ValueId, WaitId};
+use remit_abi::{AccountId, AlarmId, AnswerId, CallId, ChildId, GenerationId, GrantId, ModelId, ValueId, WaitId};
 
 /// A handle on a value.
 #[derive(Clone, Copy, Debug)]
@@ -14,7 +14,20 @@ pub struct GrantRow(pub(crate) GrantId);
 
 /// A handle on an account.
 #[derive(Clone, Copy, Debug)]
-pub struct AccountRow(pub(crate) AccountId);
+pub enum AccountRow {
+    /// The process's own, which the handle does not own.
+    Own(AccountId),
+    /// A part that was split off, which lives as long as its one handle.
+    Part(AccountId),
+}
+
+impl AccountRow {
+    pub(crate) fn id(self) -> AccountId {
+        match self {
+            Self::Own(account) | Self::Part(account) => account,
+        }
+    }
+}
 
 /// A handle on an open model.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +36,22 @@ pub struct ModelRow(pub(crate) ModelId);
 /// A handle on a generation that streams.
 #[derive(Clone, Copy, Debug)]
 pub struct GenerationRow(pub(crate) GenerationId);
+
+/// A handle on a process that this one started.
+#[derive(Clone, Copy, Debug)]
+pub struct ChildRow(pub(crate) ChildId);
+
+/// A handle on a call that was made.
+#[derive(Clone, Copy, Debug)]
+pub struct CallRow(pub(crate) CallId);
+
+/// A handle on a call that came.
+#[derive(Clone, Copy, Debug)]
+pub struct AnswerRow(pub(crate) AnswerId);
+
+/// A handle on an alarm.
+#[derive(Clone, Copy, Debug)]
+pub struct AlarmRow(pub(crate) AlarmId);
 
 /// A handle on something to wait for.
 #[derive(Clone, Copy, Debug)]

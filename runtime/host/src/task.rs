@@ -41,6 +41,21 @@ impl Guest {
     }
 }
 
+pub(crate) fn role_from_wit(role: types::Role) -> Role {
+    match role {
+        types::Role::System => Role::System,
+        types::Role::User => Role::User,
+        types::Role::Assistant => Role::Assistant,
+    }
+}
+
+pub(crate) fn status_to_wit(status: Status) -> task::Status {
+    match status {
+        Status::Complete => task::Status::Complete,
+        Status::Partial => task::Status::Partial,
+    }
+}
+
 impl task::Host for Guest {
     async fn emit(&mut self, event: task::Event) -> Result<std::result::Result<(), task::EmitError>> {
         let event = match event {

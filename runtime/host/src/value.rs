@@ -5,7 +5,7 @@ use crate::{
     guest::{Guest, dead, mismatch},
     row::ValueRow,
 };
-use remit_abi::{Content, Integrity, Reply, Request, ValueError, ValueInfo, ValueReply, ValueRequest};
+use remit_abi::{Content, Integrity, Label, Reply, Request, ValueError, ValueInfo, ValueReply, ValueRequest};
 use wasmtime::{Result, component::Resource};
 
 impl Guest {
@@ -52,11 +52,7 @@ impl value::HostValue for Guest {
 
     fn get_label(&mut self, handle: Resource<ValueRow>) -> Result<types::Label> {
         let info = self.describe(&handle)?;
-        let integrity = match info.label.integrity {
-            Integrity::Trusted => types::Integrity::Trusted,
-            Integrity::Untrusted => types::Integrity::Untrusted,
-        };
-        Ok(types::Label { integrity, tags: info.tags.into_iter().map(String::from).collect() })
+        Ok(label_to_wit(info.label, info.tags))
     }
 
     fn get_size(&mut self, handle: Resource<ValueRow>) -> Result<u64> {
@@ -89,6 +85,15 @@ impl value::HostValue for Guest {
             Err(_) => Err(dead("value")),
         }
     }
+}
+
+/// A label by the names of its tags.
+pub(crate) fn label_to_wit(label: Label, tags: Vec<Box<str>>) -> types::Label {
+    let integrity = match label.integrity {
+        Integrity::Trusted => types::Integrity::Trusted,
+        Integrity::Untrusted => types::Integrity::Untrusted,
+    };
+    types::Label { integrity, tags: tags.into_iter().map(String::from).collect() }
 }
 
 fn error_to_wit(error: &ValueError) -> Result<value::ValueError> {

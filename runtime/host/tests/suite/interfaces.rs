@@ -163,8 +163,8 @@ fn stream(ending: &str) -> Vec<u8> {
         STREAM_IMPORTS,
         &format!(
             "(call $take (i32.const 0) (i32.const 1) (i32.const 2048))
-             (call $open (i32.load (i32.const 2052)) (i32.const 2064))
-             (call $chat (i32.load (i32.const 2072)) (i32.const 0) (i32.const 0) (i32.const 5) (f32.const 0) (f32.const 1)
+             (call $open (i32.load (i32.const 2056)) (i32.const 2080))
+             (call $chat (i32.load (i32.const 2088)) (i32.const 0) (i32.const 0) (i32.const 5) (f32.const 0) (f32.const 1)
                (i64.const 9) (i32.const 0) (i32.const 0) (i32.const 2128))
              (local.set $handle (i32.load (i32.const 2136)))
              (local.set $i (call $subscribe (local.get $handle)))

@@ -75,6 +75,29 @@ fn a_model_is_linked_only_where_it_was_granted() {
     HOST.load(&bytes, &["model"]).expect("it was granted");
 }
 
+const CHILDREN_IMPORT: &str = r#"(import "remit:kernel/children@0.1.0" "[resource-drop]child" (func (param i32)))"#;
+
+#[test]
+fn each_granted_kind_links_its_own_interface_and_no_other() {
+    let children = agent(CHILDREN_IMPORT, "");
+    let both = agent(&format!("{MODEL_IMPORT}{CHILDREN_IMPORT}"), "");
+    check_refusal(&children, &[], &["remit:kernel/children", "kind process", "[wants]"]);
+    check_refusal(&children, &["model"], &["kind process"]);
+    check_refusal(&both, &["model"], &["kind process"]);
+    check_refusal(&both, &["process"], &["kind model"]);
+    HOST.load(&children, &["process"]).expect("it was granted");
+    HOST.load(&both, &["process", "model"]).expect("both were granted");
+}
+
+#[test]
+fn messages_signals_and_alarms_need_no_grant() {
+    let imports = r#"
+        (import "remit:kernel/process@0.1.0" "get-id" (func (param i32)))
+        (import "remit:kernel/mailbox@0.1.0" "[resource-drop]answer" (func (param i32)))
+        (import "remit:kernel/alarm@0.1.0" "[resource-drop]alarm" (func (param i32)))"#;
+    HOST.load(&agent(imports, ""), &[]).expect("they are in the base set");
+}
+
 #[test]
 fn an_inspection_lists_what_each_import_allows() {
     let bytes = agent(&format!("{MODEL_IMPORT}{EMIT_IMPORT}"), EMIT);

@@ -58,3 +58,43 @@ pub(crate) const EMIT_IMPORT: &str = r#"(import "remit:kernel/task@0.1.0" "emit"
 /// Shows four zero bytes as text; what the door says goes to 2048.
 pub(crate) const EMIT: &str = "(call $emit (i32.const 0) (i64.const 0) (i32.const 512) (i64.const 4) (i32.const 0)
   (i32.const 0) (i32.const 2048))";
+
+/// An argument of a call.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Arg {
+    /// A number, or an address.
+    I(i32),
+    /// A long number.
+    L(i64),
+    /// What lies at an address, for example a handle that a call before left there.
+    At(i32),
+}
+
+/// Calls an import.
+pub(crate) fn call(name: &str, arguments: &[Arg]) -> String {
+    let mut text = format!("(call ${name}");
+    for argument in arguments {
+        text.push_str(&match argument {
+            Arg::I(number) => format!(" (i32.const {number})"),
+            Arg::L(number) => format!(" (i64.const {number})"),
+            Arg::At(address) => format!(" (i32.load (i32.const {address}))"),
+        });
+    }
+    text.push(')');
+    text
+}
+
+/// Calls an import that returns a number, and leaves the number at an address.
+pub(crate) fn keep(address: i32, name: &str, arguments: &[Arg]) -> String {
+    format!("(i32.store (i32.const {address}) {})", call(name, arguments))
+}
+
+/// Calls an import that returns a long number, and leaves the number at an address.
+pub(crate) fn keep_long(address: i32, name: &str, arguments: &[Arg]) -> String {
+    format!("(i64.store (i32.const {address}) {})", call(name, arguments))
+}
+
+/// Leaves a number at an address.
+pub(crate) fn put(address: i32, number: i32) -> String {
+    format!("(i32.store (i32.const {address}) (i32.const {number}))")
+}

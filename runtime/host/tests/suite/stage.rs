@@ -40,7 +40,7 @@ pub(crate) fn pid() -> Pid {
 }
 
 pub(crate) fn load(component: &[u8]) -> Arc<Image> {
-    HOST.load(component, &["model"]).expect("the component is an agent")
+    HOST.load(component, &["model", "process"]).expect("the component is an agent")
 }
 
 /// Starts a process with nothing special about it.
