@@ -8,7 +8,7 @@ use crate::{
     driver::drive,
     engine::{self, Ticker, one_line},
     error::HostError,
-    executor::{Executor, FifoQueue, RunQueue, Task, Turn},
+    executor::{Executor, FifoQueue, RunQueue, Turn},
     guest::{Control, Guest},
     imports::{self, Import},
     linker::Linkers,
@@ -20,9 +20,7 @@ use std::{
     fmt,
     future::Future,
     path::{Path, PathBuf},
-    pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
     thread,
 };
 use wasmtime::{Engine, component::Component};

@@ -61,7 +61,7 @@ impl PendingCall {
     /// The answer, if `take` can use it: what `take` refuses stays. `None` while the call is open.
     pub(crate) fn take<T>(
         &self,
-        take: impl FnOnce(Letter) -> Result<T, (Letter, MailboxError)>,
+        take: impl FnOnce(Box<Letter>) -> Result<T, (Box<Letter>, MailboxError)>,
     ) -> Option<Result<T, MailboxError>> {
         let mut state = self.state.lock();
         match std::mem::replace(&mut *state, State::Taken) {
@@ -74,10 +74,10 @@ impl PendingCall {
                 Some(Err(MailboxError::Unanswered))
             }
             State::Taken => Some(Err(MailboxError::Taken)),
-            State::Answered(letter) => match take(*letter) {
+            State::Answered(letter) => match take(letter) {
                 Ok(taken) => Some(Ok(taken)),
                 Err((letter, error)) => {
-                    *state = State::Answered(Box::new(letter));
+                    *state = State::Answered(letter);
                     Some(Err(error))
                 }
             },
@@ -99,12 +99,12 @@ pub(crate) struct Answer(Arc<PendingCall>);
 
 impl Answer {
     /// Answers. A caller that has gone gives the answer back.
-    pub(crate) fn give(self, letter: Letter) -> Result<(), Letter> {
+    pub(crate) fn give(self, letter: Box<Letter>) -> Result<(), Box<Letter>> {
         let mut state = self.0.state.lock();
         if !matches!(*state, State::Open) {
             return Err(letter);
         }
-        *state = State::Answered(Box::new(letter));
+        *state = State::Answered(letter);
         drop(state);
         self.0.changed.notify_waiters();
         Ok(())

@@ -45,7 +45,7 @@ pub(crate) enum NoRoom {
 
 #[derive(Debug)]
 struct Queue {
-    letters: VecDeque<(Letter, Room)>,
+    letters: VecDeque<(Box<Letter>, Room)>,
     open: bool,
 }
 
@@ -91,7 +91,7 @@ impl Mailbox {
     }
 
     /// Puts a message in. A mailbox whose owner has ended gives it back.
-    pub(crate) fn put(&self, letter: Letter, room: Room) -> Result<(), Letter> {
+    pub(crate) fn put(&self, letter: Box<Letter>, room: Room) -> Result<(), Box<Letter>> {
         let mut queue = self.queue.lock();
         if !queue.open {
             return Err(letter);
@@ -106,7 +106,7 @@ impl Mailbox {
     pub(crate) fn take<T, E>(
         &self,
         select: &Select,
-        take: impl FnOnce(Letter) -> Result<T, (Letter, E)>,
+        take: impl FnOnce(Box<Letter>) -> Result<T, (Box<Letter>, E)>,
     ) -> Option<Result<T, E>> {
         let mut queue = self.queue.lock();
         let index = queue.letters.iter().position(|(letter, _)| select.lets_through(letter))?;
@@ -145,7 +145,7 @@ impl Mailbox {
         self.bytes.close();
         let mut queue = self.queue.lock();
         queue.open = false;
-        queue.letters.drain(..).map(|(letter, _)| letter).collect()
+        queue.letters.drain(..).map(|(letter, _)| *letter).collect()
     }
 }
 
@@ -190,16 +190,16 @@ mod tests {
         Pid { tenant: TenantId(0), index, generation: 1 }
     }
 
-    fn letter(sender: u32, topic: &str) -> Letter {
+    fn letter(sender: u32, topic: &str) -> Box<Letter> {
         let body = Value { bytes: "body".into(), media_type: TEXT.into(), label: Label::TRUSTED };
-        Letter {
+        Box::new(Letter {
             sender: pid(sender),
             sender_label: Label::TRUSTED,
             topic: topic.into(),
             body,
             grants: Vec::new(),
             answer: None,
-        }
+        })
     }
 
     fn select(topic: Option<&str>, sender: Option<&str>) -> Select {
@@ -208,7 +208,7 @@ mod tests {
 
     fn take(mailbox: &Mailbox, select: &Select) -> Option<String> {
         mailbox
-            .take(select, |letter| Ok::<_, (Letter, ())>(letter.topic.to_string()))
+            .take(select, |letter| Ok::<_, (Box<Letter>, ())>(letter.topic.to_string()))
             .map(|taken| taken.expect("it is taken"))
     }
 

@@ -140,16 +140,16 @@ fn reply(
 }
 
 /// A message of this process, with what it passes on taken out of it.
-fn letter(process: &mut Process, message: &Outgoing, answer: Option<Answer>) -> Result<Letter, MailboxError> {
+fn letter(process: &mut Process, message: &Outgoing, answer: Option<Answer>) -> Result<Box<Letter>, MailboxError> {
     let text = process.resolve(&message.body).ok_or(MailboxError::Dead)?;
-    Ok(Letter {
+    Ok(Box::new(Letter {
         sender: process.pid,
         sender_label: process.label,
         topic: message.topic.clone(),
         body: Value { bytes: text.bytes, media_type: text.media_type, label: text.label.join(process.label) },
         grants: passing::give(process, &message.grants),
         answer,
-    })
+    }))
 }
 
 /// A message on its way, and a call where it is to be answered.
@@ -248,9 +248,9 @@ fn receive(
 fn take_in(
     shared: &Shared,
     process: &mut Process,
-    letter: Letter,
+    letter: Box<Letter>,
     tells_the_topic: bool,
-) -> Result<Incoming, (Letter, MailboxError)> {
+) -> Result<Incoming, (Box<Letter>, MailboxError)> {
     let grants_fit = process.grants.has_room_for(letter.grants.len(), &process.limits);
     let answers_fit = letter.answer.is_none() || (process.answers.len() as u64) < process.limits.calls_max;
     if !grants_fit || !answers_fit {
@@ -262,13 +262,10 @@ fn take_in(
     if tells_the_topic {
         process.label = process.label.join(letter.sender_label);
     }
-    Ok(Incoming {
-        sender: letter.sender,
-        topic: letter.topic,
-        body,
-        grants: passing::adopt(shared, process, letter.grants),
-        answer: letter.answer.map(|answer| process.answers.insert(answer)),
-    })
+    let Letter { sender, topic, grants, answer, .. } = *letter;
+    let grants = passing::adopt(shared, process, grants);
+    let answer = answer.map(|answer| process.answers.insert(answer));
+    Ok(Incoming { sender, topic, body, grants, answer })
 }
 
 /// Waiting for a message.
