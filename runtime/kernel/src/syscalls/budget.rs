@@ -59,6 +59,8 @@ fn refused(error: AccountError) -> BudgetError {
         AccountError::TooMany => BudgetError::TooMany { limit: limits::ACCOUNT_CHILDREN_MAX as u64 },
         AccountError::TooDeep => BudgetError::TooMany { limit: limits::ACCOUNT_DEPTH_MAX as u64 },
         AccountError::Root => BudgetError::Own,
-        AccountError::Dead | AccountError::Overflow | AccountError::NotRoot | AccountError::Foreign => BudgetError::Dead,
+        AccountError::Dead | AccountError::Overflow | AccountError::NotRoot | AccountError::Foreign => {
+            BudgetError::Dead
+        }
     }
 }

@@ -173,7 +173,7 @@ impl Spawn {
                 Ok((process.children.insert(child), entered))
             }
             Err(refused) => {
-                passing::adopt(shared, process, grants);
+                passing::take_back(shared, process, grants);
                 Err(match refused {
                     Refused::TooMany { limit } => ChildrenError::TooMany { limit },
                     Refused::NameTaken => unreachable!("a child has no name"),

@@ -133,7 +133,7 @@ fn reply(
     match answer.give(letter) {
         Ok(()) => Ok(MailboxReply::Done),
         Err(letter) => {
-            passing::adopt(shared, process, letter.grants);
+            passing::take_back(shared, process, letter.grants);
             Err(MailboxError::Gone)
         }
     }
@@ -203,7 +203,7 @@ impl Send {
         let (pending, answer) = call.map_or((None, None), |(pending, answer)| (Some(pending), Some(answer)));
         let letter = letter(process, &message, answer)?;
         if let Err(letter) = target.mailbox.put(letter, room) {
-            passing::adopt(shared, process, letter.grants);
+            passing::take_back(shared, process, letter.grants);
             return Err(MailboxError::Gone);
         }
         Ok(match pending {
