@@ -239,7 +239,10 @@ impl Reaper {
     fn tell_parent(&self, ended: &Ended) {
         let parent: Option<Pid> = self.block.facts.parent;
         let parent = parent.and_then(|parent| self.kernel.shared.block(parent));
-        if let (Some(parent), Ended::Failed(_) | Ended::Faulted(_)) = (parent, ended) {
+        let Some(parent) = parent else { return };
+        // One that was detached or let go is no child of it any more.
+        let is_child = parent.process.lock().children.iter().any(|(_, child)| Arc::ptr_eq(&child.block, &self.block));
+        if is_child && matches!(ended, Ended::Failed(_) | Ended::Faulted(_)) {
             parent.signals.raise(Signal::ChildFailed);
         }
     }
