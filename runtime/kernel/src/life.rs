@@ -262,7 +262,11 @@ fn ended(process: &mut Process, end: Result<Result<Outcome, Failure>, Fault>) ->
         Ok(Err(failure)) => Ended::Failed(failure),
         Ok(Ok(Outcome { status, output: None })) => Ended::Done(status, None),
         Ok(Ok(Outcome { status, output: Some(id) })) => match process.values.remove(id) {
-            Some(Value { bytes, media_type, label }) => Ended::Done(status, Some(Output { bytes, media_type, label })),
+            Some(Value { bytes, media_type, label }) => {
+                // Which value it returns is its own choice, so that all that it read went into it.
+                let label = label.join(process.label);
+                Ended::Done(status, Some(Output { bytes, media_type, label }))
+            }
             None => Ended::Faulted(Fault::Protocol("it returned a value that it had dropped".into())),
         },
     }
