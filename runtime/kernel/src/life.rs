@@ -138,6 +138,7 @@ fn reset(kernel: &Kernel, block: &ControlBlock, exit: &Exit) {
         settle_run(kernel, process, exit);
         let children: Vec<_> = process.children.iter().map(|(_, child)| child.block.clone()).collect();
         process.children = Arena::default();
+        children.iter().for_each(|child| process.let_child_go(child.clone()));
         (let_go(process), children)
     };
     children.iter().for_each(|child| kernel.shared.kill(child));
@@ -186,9 +187,13 @@ fn take_apart(kernel: &Kernel, letters: Vec<Letter>) {
 
 /// Ends the children of a process that ends, so that what they did not spend is back before its own account is closed.
 async fn end_children(kernel: &Kernel, block: &ControlBlock) {
-    let children: Vec<_> = block.process.lock().children.iter().map(|(_, child)| child.block.clone()).collect();
+    let (children, leaving) = {
+        let process = &mut *block.process.lock();
+        let children: Vec<_> = process.children.iter().map(|(_, child)| child.block.clone()).collect();
+        (children, std::mem::take(&mut process.leaving))
+    };
     children.iter().for_each(|child| kernel.shared.kill(child));
-    for child in children {
+    for child in children.into_iter().chain(leaving) {
         child.ended().await;
     }
 }

@@ -80,6 +80,7 @@ pub(super) fn act(context: &mut Context<'_>, request: &ChildrenRequest) -> Resul
         ChildrenRequest::Drop { child } => {
             let child = context.process.children.remove(*child).ok_or(ChildrenError::Dead)?;
             if !child.block.has_ended() {
+                context.process.let_child_go(child.block.clone());
                 context.shared.kill(&child.block);
             }
             Ok(ChildrenReply::Done)
