@@ -112,14 +112,14 @@ pub(super) fn act(context: &mut Context<'_>, request: &MailboxRequest) -> Result
 
 fn try_send(context: &mut Context<'_>, to: GrantId, message: &Outgoing) -> Result<MailboxReply, MailboxError> {
     let send = Send::prepare(context, to, message, None)?;
-    let price = context.shared.prices.message();
-    let paid = context.process.bill.charge(price);
-    paid.map_err(|shortfall| MailboxError::Invalid(shortfall.to_string().into()))?;
-    context.paid = context.paid.saturating_add(price);
     let room = send.target.mailbox.try_room(send.bytes).map_err(|no_room| match no_room {
         NoRoom::Full => MailboxError::Full,
         NoRoom::Closed => MailboxError::Gone,
     })?;
+    let price = context.shared.prices.message();
+    let paid = context.process.bill.charge(price);
+    paid.map_err(|shortfall| MailboxError::Invalid(shortfall.to_string().into()))?;
+    context.paid = context.paid.saturating_add(price);
     send.commit(context.shared, context.process, room)
 }
 
