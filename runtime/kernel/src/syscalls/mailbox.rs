@@ -314,12 +314,7 @@ impl Collect {
             }
         }
         let process = &mut *block.process.lock();
-        match call.take(|letter| take_in(shared, process, letter, true)) {
-            Some(answered) => answered.map(|incoming| MailboxReply::Received(Box::new(incoming))),
-            None => {
-                call.forget();
-                Err(MailboxError::TimedOut)
-            }
-        }
+        let answered = call.take(|letter| take_in(shared, process, letter, true));
+        answered.map(|incoming| MailboxReply::Received(Box::new(incoming)))
     }
 }
