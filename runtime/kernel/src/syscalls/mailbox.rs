@@ -7,8 +7,9 @@ use crate::{
     control::ControlBlock,
     deadlock::Awaited,
     kernel::Shared,
-    mailbox::{Letter, NoRoom, Room, Select},
+    mailbox::{Letter, Select},
     process::{Process, Value},
+    room::{NoRoom, Room},
 };
 use remit_abi::{
     Access, CallId, Content, Filter, GrantId, GrantKind, Incoming, MailboxError, MailboxReply, MailboxRequest,
@@ -156,7 +157,7 @@ fn letter(process: &mut Process, message: &Outgoing, answer: Option<Answer>) -> 
 pub(crate) struct Send {
     target: Arc<ControlBlock>,
     message: Outgoing,
-    bytes: u32,
+    bytes: usize,
     timeout_ns: Option<u64>,
 }
 
@@ -168,7 +169,7 @@ impl Send {
         timeout_ns: Option<u64>,
     ) -> Result<Self, MailboxError> {
         let target = target(context, to)?;
-        let bytes = u32::try_from(context.process.content_size(&message.body)).unwrap_or(u32::MAX);
+        let bytes = usize::try_from(context.process.content_size(&message.body)).unwrap_or(usize::MAX);
         Ok(Self { target, message: message.clone(), bytes, timeout_ns })
     }
 
@@ -186,9 +187,10 @@ impl Send {
             Ok(room) => room,
             Err(NoRoom::Closed) => return Err(MailboxError::Gone),
             Err(NoRoom::Full) => {
-                let edge = shared.waits.wait(block.pid, Awaited::Room(self.target.clone()));
+                let ticket = self.target.mailbox.queue_for_room(self.bytes);
+                let edge = shared.waits.wait(block.pid, Awaited::Room(self.target.pid, ticket.waiting.clone()));
                 let _edge = edge.map_err(|_circle| MailboxError::Deadlock)?;
-                self.target.mailbox.room(self.bytes).await.map_err(|_| MailboxError::Gone)?
+                ticket.room().await.ok_or(MailboxError::Gone)?
             }
         };
         reserved.settle_whole();
