@@ -6,6 +6,7 @@ use remit_authority::AccountError;
 
 pub(super) fn act(context: &mut Context<'_>, request: &BudgetRequest) -> Result<BudgetReply, BudgetError> {
     let process = &mut *context.process;
+    process.bill.watch();
     let held = |account: AccountId| if process.holds_account(account) { Ok(account) } else { Err(BudgetError::Dead) };
     match request {
         BudgetRequest::OwnAccount => Ok(BudgetReply::Account(process.bill.account())),
