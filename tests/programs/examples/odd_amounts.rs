@@ -1,7 +1,8 @@
 //! Moves amounts that no account has: none, one too many, the largest number.
 //!
-//! Says one line each, `WHAT: SENTENCE`: every one is refused but `soft limit` and `to itself`, which are `ok` and move
-//! nothing. `unchanged: true` says that nothing but what it ran for is gone. Complete; paid and refunded are its budget.
+//! Says one line each, `WHAT: SENTENCE`: every one is refused but `to itself`, which is `ok` and moves nothing. `unchanged:
+//! true` says that nothing but what it ran for is gone; a soft limit of the largest number changes nothing either. Complete;
+//! paid and refunded are its budget.
 
 use remit::{Tokens, prelude::*};
 use test_programs::said;
@@ -23,11 +24,11 @@ fn run(_task: Task) -> Result<Outcome, Failure> {
         ("to itself", said(part.transfer(&part, ten))),
         ("the most to itself", said(part.transfer(&part, most))),
         ("merge its own", said(budget::own().merge())),
-        ("soft limit", said::<_, Failure>(Ok(own.set_soft_limit(most)))),
     ];
     for (what, sentence) in lines {
         emit_text(format!("{what}: {sentence}\n"))?;
     }
+    own.set_soft_limit(most);
     let is_unchanged = part.remaining() == ten && own.remaining() <= before && own.remaining() > before / 2;
     emit_text(format!("unchanged: {is_unchanged}\n"))?;
     Ok(Outcome::complete())
