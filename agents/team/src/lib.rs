@@ -1,8 +1,8 @@
 //! Splits a task over workers that run side by side, and gathers what they answer.
 //!
-//! The last message is what is split (`split`); messages of the user before it say what to do with each part, and are passed
-//! on unread. Each worker is a child with a share of the budget and a model grant of its own. Whichever ends first is gathered
-//! first, and the state is committed (`state`). What a worker could not do is said, and the others go on.
+//! The last message is what is split (`split`); messages before it say what to do with each part, and are passed on unread.
+//! Each worker is a child with a share of the budget and a model grant of its own. Whichever ends first is gathered first,
+//! and the state is committed (`state`). What a worker could not do is said, and the others go on.
 
 mod split;
 mod state;

@@ -1,7 +1,7 @@
 //! Splits a text into parts of about equal size, where a reader would pause.
 //!
-//! - A part ends after a paragraph; after a line where the text has one paragraph; inside a line only where that is longer than a
-//!   part may be.
+//! - A part ends after a paragraph; after a line where the text has one paragraph; inside one only where it is longer than
+//!   a part may be.
 //! - Nothing is lost: the parts together are the text.
 
 /// What a small model takes well: a page. No tokenizer makes more tokens than there are bytes, so that a part and its

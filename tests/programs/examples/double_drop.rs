@@ -1,5 +1,6 @@
-//! Drops the handle of a grant twice, past the SDK. The component model keeps each instance's handles in a table of its own
-//! and traps on the second drop, before the host is called: `Fault::Protocol`, which says `handle`. Its input names the label.
+//! Drops the handle of a grant twice, past the SDK. Its input names the label. The component model keeps each instance's
+//! handles in a table of its own and traps on the second drop, before the host is called: `Fault::Protocol`, which says
+//! `handle`.
 
 use remit::prelude::*;
 use test_programs::{raw, words};

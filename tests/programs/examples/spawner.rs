@@ -1,5 +1,5 @@
-//! Starts a program as often as its input says, one after the other, and waits for each: `nothing 100`. Under `workers` (kind
-//! `process`, with that program in its scope). Says `100 children`, or fails with what a child did not do.
+//! Starts a program as often as its input says, one after the other, and waits for each: `nothing 100`. It asks for
+//! `workers` (kind `process`, with that program in its scope). Says `100 children`, or fails with what a child did not do.
 
 use remit::{
     budget,
