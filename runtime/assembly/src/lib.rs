@@ -12,7 +12,7 @@ mod node;
 mod schedule;
 
 pub use check::{Import, Report, check};
-pub use home::{HOME_VARIABLE, Home, NoHome};
+pub use home::{HOME_VARIABLE, Home, HomeLock, LockError, NoHome};
 pub use node::{Agent, GrantChoice, Node, NodeConfig, NodeError, Running, StartError, Task, TaskMessage, open_package};
 pub use remit_authority::{PriceError, PriceList};
 pub use remit_host::{CompilerCommand, compile::child_main as compile_child};
