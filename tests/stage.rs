@@ -31,8 +31,7 @@ pub(crate) fn program(name: &str) -> Package {
 /// A program that asks for the recorded model.
 pub(crate) fn program_with_model(name: &str) -> Package {
     let mut package = program(name);
-    package.manifest.wants.models =
-        vec![remit_assembly::ModelWant { label: "chat".to_owned(), name: None, max_tokens_per_call: None }];
+    package.manifest.wants = vec![remit_assembly::Want::default_model("chat")];
     package
 }
 
@@ -68,7 +67,7 @@ impl Stage {
     pub(crate) fn start(&self, job: Job) -> Result<Running, StartError> {
         let Job { package, grants, budget, messages, tags, resumed } = job;
         let agent = self.node.load(&package, &grants)?;
-        self.node.start(&agent, Task { budget, messages, tags, resumed })
+        self.node.start(&agent, Task { budget, messages, tags, resumed, name: None })
     }
 
     /// Runs a task to its end.

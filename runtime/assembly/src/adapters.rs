@@ -18,9 +18,13 @@ pub(crate) struct HostRunner {
 }
 
 impl Runner for HostRunner {
+    fn start(&self, pid: Pid, priority: Priority, life: PortFuture<'static, ()>) {
+        self.host.spawn(pid, priority, life);
+    }
+
     fn run(&self, door: Arc<dyn Door>, pid: Pid, program: Program, start: Start) -> PortFuture<'static, Exit> {
         match program.image.downcast::<Image>() {
-            Ok(image) => Box::pin(self.host.run(door, pid, image, Priority::default(), program.limits, start)),
+            Ok(image) => Box::pin(self.host.run(door, pid, image, program.limits, start)),
             Err(_) => {
                 let fault = Fault::Host("the program was not loaded by this node's host".into());
                 Box::pin(std::future::ready(Exit { end: Err(fault), fuel: None }))
@@ -30,6 +34,14 @@ impl Runner for HostRunner {
 
     fn kill(&self, pid: Pid) {
         self.host.kill(pid);
+    }
+
+    fn suspend(&self, pid: Pid) {
+        self.host.suspend(pid);
+    }
+
+    fn resume(&self, pid: Pid) {
+        self.host.resume(pid);
     }
 }
 

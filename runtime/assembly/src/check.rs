@@ -32,7 +32,7 @@ pub struct Report {
 /// # Errors
 /// [`StartError::Load`] where it is no component at all.
 pub fn check(package: &Package) -> Result<Report, StartError> {
-    let wanted: &[&str] = if package.manifest.wants.models.is_empty() { &[] } else { &["model"] };
+    let wanted: Vec<&str> = package.manifest.wants.iter().map(|want| want.kind.name()).collect();
     let inspection = remit_host::inspect_file(&package.component)?;
     let imports = inspection.imports.iter().map(|import| Import {
         name: import.name.clone(),
@@ -45,7 +45,7 @@ pub fn check(package: &Package) -> Result<Report, StartError> {
     Ok(Report {
         bytes: inspection.size_bytes,
         imports: imports.collect(),
-        refused: inspection.admit(wanted).err().map(Arc::new),
+        refused: inspection.admit(&wanted).err().map(Arc::new),
         sha256: inspection.digest,
     })
 }

@@ -9,13 +9,18 @@ mod engines;
 mod home;
 pub mod models;
 mod node;
+mod packages;
 mod schedule;
+mod wants;
 
 pub use check::{Import, Report, check};
 pub use home::{HOME_VARIABLE, Home, HomeLock, LockError, NoHome};
 pub use node::{Agent, GrantChoice, Node, NodeConfig, NodeError, Running, StartError, Task, TaskMessage, open_package};
-pub use remit_authority::{PriceError, PriceList};
+pub use remit_authority::{Explanation, GrantError, PriceError, PriceList};
 pub use remit_host::{CompilerCommand, compile::child_main as compile_child};
-pub use remit_kernel::{Ended, Finished, Ledger, Output, schedule::Weight};
-pub use remit_package::{Manifest, ModelWant, Package, PackageError};
+pub use remit_kernel::{
+    Denied, Ended, Finished, GiveError, GrantView, KeptEvent, Kernel, Ledger, Output, ProcessView, Selection, State,
+    schedule::Weight,
+};
+pub use remit_package::{Manifest, Package, PackageError, Sentence, Want, explain, json_schema, spawn_cycle};
 pub use schedule::{Policy, Schedule, TenantShare};

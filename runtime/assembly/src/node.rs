@@ -5,17 +5,21 @@ use crate::{
     engines::{EngineLoadError, Engines},
     home::Home,
     models::{ModelStore, Registry},
+    packages::InstalledPackages,
     schedule::Schedule,
+    wants,
 };
 use bytes::Bytes;
-use remit_abi::{AccountId, Event, Integrity, Label, Pid, Role, TagSet, TenantId, Tokens, limits::Limits};
-use remit_authority::{GrantKind, GrantLimits, PriceList};
+use remit_abi::{
+    AccountId, Event, GrantKind, GrantSpec, Integrity, Label, Pid, Priority, Role, ScopeError, TagSet, TenantId, Tokens,
+};
+use remit_authority::PriceList;
 use remit_host::{CompilerCommand, Host, HostConfig, HostError, LoadError};
 use remit_kernel::{
-    Finished, GivenGrant, GivenMessage, Kernel, MemoryJournal, Ports, Spawn, SpawnError, Spawned,
+    EphemeralJournal, Finished, GivenMessage, Kernel, Ports, RestartPolicy, Spawn, SpawnError, Spawned,
     ports::{Engine, PortFuture, Program},
 };
-use remit_package::{ManifestError, ModelWant, Package, PackageError};
+use remit_package::{ManifestError, Package, PackageError};
 use std::{path::Path, sync::Arc};
 use thiserror::Error;
 use tokio::{runtime::Handle, sync::mpsc};
@@ -73,8 +77,11 @@ pub struct TaskMessage {
 #[derive(Clone)]
 pub struct Agent {
     program: Program,
-    grants: Vec<GivenGrant>,
+    grants: Vec<GrantSpec>,
     budget: Tokens,
+    soft_limit: Tokens,
+    restart: RestartPolicy,
+    priority: Priority,
 }
 
 /// Something for an agent to do.
@@ -88,6 +95,8 @@ pub struct Task {
     pub tags: Vec<String>,
     /// The state that the agent committed last, where it is started again.
     pub resumed: Option<Bytes>,
+    /// Under which name other processes find its mailbox.
+    pub name: Option<String>,
 }
 
 /// A task that cannot be started.
@@ -110,6 +119,9 @@ pub enum StartError {
     /// The manifest's budget.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
+    /// The default model's name.
+    #[error("the default model cannot be granted: {0}")]
+    Scope(ScopeError),
     /// More tags than a tenant has.
     #[error("there are more than {} different tags: use fewer", TagSet::CAPACITY)]
     Tags,
@@ -221,7 +233,8 @@ impl Node {
         let ports = Ports {
             runner: Arc::new(HostRunner { host: host.clone() }),
             engine,
-            journal: Arc::new(MemoryJournal::default()),
+            packages: Arc::new(InstalledPackages::new(config.home, host.clone(), runtime.clone())),
+            journal: Arc::new(EphemeralJournal),
             clock: Arc::new(SystemClock::of_runtime(runtime)),
             entropy: Arc::new(SystemEntropy),
         };
@@ -234,17 +247,25 @@ impl Node {
     /// # Errors
     /// [`StartError`].
     pub fn load(&self, package: &Package, choice: &GrantChoice) -> Result<Agent, StartError> {
-        let grants = self.granted(package, choice)?;
+        let manifest = &package.manifest;
+        let grants = wants::granted(&self.kernel, LOCAL_TENANT, manifest, choice, &self.default_model)?;
         let kinds: Vec<&str> = grants.iter().map(|grant| grant.kind.name()).collect();
         let image = self.host.load_file(&package.component, &kinds)?;
-        for GivenGrant { kind: GrantKind::Model(name), .. } in &grants {
-            if let Some(engines) = &self.engines {
+        if let Some(engines) = &self.engines {
+            let models = grants.iter().filter(|grant| grant.kind == GrantKind::Model);
+            for name in models.flat_map(|grant| grant.scope.entries()).filter(|name| !name.ends_with('*')) {
                 engines.load(name)?;
             }
         }
-        let limits = package.manifest.limits.lowered_to(Limits::default());
-        let program = Program { digest: image.digest().into(), image, limits };
-        Ok(Agent { program, grants, budget: package.manifest.budget.amount()? })
+        let digest = image.digest().into();
+        Ok(Agent {
+            program: Program { name: manifest.name.as_str().into(), digest, image, limits: wants::limits(manifest) },
+            grants,
+            budget: manifest.budget.amount()?,
+            soft_limit: manifest.budget.soft_amount()?.unwrap_or_default(),
+            restart: wants::restart(&manifest.restart),
+            priority: wants::priority(manifest.priority),
+        })
     }
 
     /// Starts a process of an agent.
@@ -263,6 +284,10 @@ impl Node {
             budget,
             conversation,
             resumed: task.resumed,
+            name: task.name.map(Into::into),
+            soft_limit: agent.soft_limit,
+            restart: agent.restart,
+            priority: agent.priority,
         };
         let payment = Payment { kernel: self.kernel.clone(), payer };
         let Spawned { pid, events, finished } = self.kernel.spawn(spawn)?;
@@ -272,6 +297,12 @@ impl Node {
             finished
         });
         Ok(Running { pid, events, finished })
+    }
+
+    /// The kernel, for what an operator sees and does.
+    #[must_use]
+    pub fn kernel(&self) -> &Kernel {
+        &self.kernel
     }
 
     /// The sandbox that this node's processes run in, for what is to run beside them.
@@ -297,26 +328,6 @@ impl Node {
         self.kernel.is_conserved()
     }
 
-    fn granted(&self, package: &Package, choice: &GrantChoice) -> Result<Vec<GivenGrant>, StartError> {
-        let wants = &package.manifest.wants.models;
-        if let GrantChoice::Only(labels) = choice {
-            let unknown = labels.iter().find(|label| wants.iter().all(|want| want.label != **label));
-            if let Some(label) = unknown {
-                return Err(StartError::NoSuchWant { label: label.clone(), wanted: listed(wants) });
-            }
-        }
-        let chosen = |want: &&ModelWant| match choice {
-            GrantChoice::All => true,
-            GrantChoice::Only(labels) => labels.contains(&want.label),
-        };
-        let given = |want: &ModelWant| GivenGrant {
-            label: want.label.as_str().into(),
-            kind: GrantKind::Model(want.name.as_deref().unwrap_or(&self.default_model).into()),
-            limits: GrantLimits { max_tokens_per_call: want.max_tokens_per_call },
-        };
-        Ok(wants.iter().filter(chosen).map(given).collect())
-    }
-
     fn conversation(&self, messages: Vec<TaskMessage>, tags: &[String]) -> Result<Vec<GivenMessage>, StartError> {
         let mut set = TagSet::EMPTY;
         for tag in tags {
@@ -331,10 +342,10 @@ impl Node {
     }
 }
 
-fn listed(wants: &[ModelWant]) -> String {
-    match wants {
-        [] => "none".to_owned(),
-        wants => wants.iter().map(|want| want.label.as_str()).collect::<Vec<_>>().join(", "),
+impl Drop for Node {
+    /// Ends every process: none of them outlives its node.
+    fn drop(&mut self) {
+        self.kernel.processes().iter().for_each(|process| self.kernel.kill(process.pid));
     }
 }
 

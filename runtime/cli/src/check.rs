@@ -2,7 +2,7 @@
 
 use crate::exit::CommandError;
 use clap::Args;
-use remit_assembly::{Home, check, open_package};
+use remit_assembly::{Home, check, explain, open_package};
 use std::process::ExitCode;
 
 /// Say what an agent could do, without running it.
@@ -25,14 +25,8 @@ impl Check {
         println!("sha256     {}", report.sha256);
         println!("budget     {} tokens, unless --budget says otherwise", manifest.budget.tokens);
         println!("\nasks for");
-        if manifest.wants.models.is_empty() {
-            println!("  nothing");
-        }
-        for want in &manifest.wants.models {
-            let name = want.name.as_deref().unwrap_or("the default model");
-            let most =
-                want.max_tokens_per_call.map(|most| format!(", at most {most} tokens a call")).unwrap_or_default();
-            println!("  {}: model {name}{most}", want.label);
+        for sentence in explain(manifest) {
+            println!("  {sentence}");
         }
         println!("\nimports");
         for import in &report.imports {

@@ -185,8 +185,8 @@ pub(crate) fn denial_to_wit(denial: Denial) -> types::Denial {
             types::Denial::TooFast(types::Pace { grant: grant.into(), retry_after_ms })
         }
         Denial::Exceeded(grant) => types::Denial::Exceeded(grant.into()),
-        Denial::OutOfScope(grant) => types::Denial::OutOfScope(grant.into()),
-        Denial::Tainted(grant) => types::Denial::Tainted(grant.into()),
+        Denial::OutOfScope { grant } => types::Denial::OutOfScope(grant.into()),
+        Denial::Tainted { grant } => types::Denial::Tainted(grant.into()),
     }
 }
 

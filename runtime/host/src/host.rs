@@ -215,8 +215,14 @@ impl Host {
         Ok(component)
     }
 
-    /// Starts `image` as `pid`. Every syscall of the guest goes through `door`, which also sells it fuel; `priority` is for
-    /// the run queue. The answer says how it ended; dropping it stops the guest.
+    /// Puts a future on the run queue, as `pid`; it runs to its end, or to the host's.
+    pub fn spawn(&self, pid: Pid, priority: Priority, future: impl Future<Output = ()> + Send + 'static) {
+        self.executor.spawn(Turn { pid, priority }, future).detach();
+    }
+
+    /// Runs `image` as `pid`, inside of a future that was [spawned](Host::spawn): while it is polled, the guest runs. Every
+    /// syscall of the guest goes through `door`, which also sells it fuel. The answer says how it ended; dropping it stops
+    /// the guest.
     ///
     /// One call of one export: an instance is made for it and thrown away after it, so that no other call can come to it.
     pub fn run(
@@ -224,21 +230,24 @@ impl Host {
         door: Arc<dyn Door>,
         pid: Pid,
         image: Arc<Image>,
-        priority: Priority,
         limits: Limits,
         start: Start,
-    ) -> Running {
+    ) -> impl Future<Output = Exit> + Send + use<> {
         let control = Arc::new(Control::new(door, pid));
-        match self.register.lock().entry(pid) {
-            Entry::Occupied(_) => return Running(State::Refused(pid)),
-            Entry::Vacant(place) => place.insert(Arc::clone(&control)),
+        let enlisted = match self.register.lock().entry(pid) {
+            Entry::Occupied(_) => None,
+            Entry::Vacant(place) => {
+                place.insert(Arc::clone(&control));
+                Some(Enlisted { register: Arc::clone(&self.register), pid })
+            }
         };
-        let enlisted = Enlisted { register: Arc::clone(&self.register), pid };
         let limits = limits.lowered_to(Limits::default());
-        Running(State::Started(self.executor.spawn(Turn { pid, priority }, async move {
-            let _enlisted = enlisted;
-            drive(image, control, limits, start).await
-        })))
+        async move {
+            match enlisted {
+                Some(_enlisted) => drive(image, control, limits, start).await,
+                None => Exit { end: Err(Fault::Host(format!("the process {pid} runs already").into())), fuel: None },
+            }
+        }
     }
 
     /// Asks for `pid` to be stopped where it stands: a guest that waits or is suspended at once, one that runs at its next
@@ -298,32 +307,6 @@ impl Drop for Enlisted {
         let control = self.register.lock().remove(&self.pid);
         if let Some(control) = control {
             control.forget_waker();
-        }
-    }
-}
-
-/// A guest that runs; its end is the answer. Dropping it stops the guest.
-#[derive(Debug)]
-#[must_use = "dropping it stops the guest"]
-pub struct Running(State);
-
-#[derive(Debug)]
-enum State {
-    Started(Task<Exit>),
-    /// The process runs already: a second run of it does not begin.
-    Refused(Pid),
-}
-
-impl Future for Running {
-    type Output = Exit;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Exit> {
-        let fault = |sentence: String| Exit { end: Err(Fault::Host(sentence.into())), fuel: None };
-        match &mut self.0 {
-            State::Started(task) => {
-                Pin::new(task).poll(context).map(|exit| exit.unwrap_or_else(|| fault("the host was shut down".into())))
-            }
-            State::Refused(pid) => Poll::Ready(fault(format!("the process {pid} runs already"))),
         }
     }
 }

@@ -48,5 +48,5 @@ pub use compile::{CompileLimits, CompilerCommand};
 pub use engine::{guest_engine, unmetered_engine};
 pub use error::{HostError, LoadError};
 pub use executor::{FifoQueue, RunQueue, Runnable};
-pub use host::{Host, HostConfig, INSTANCES_MAX, Image, Running};
+pub use host::{Host, HostConfig, INSTANCES_MAX, Image};
 pub use imports::{Import, Inspection, Standing, inspect, inspect_file};

@@ -127,13 +127,17 @@ impl ControlBlock {
         holds != 0
     }
 
+    pub(crate) fn is_held(&self) -> bool {
+        self.holds.load(Ordering::Acquire) != 0
+    }
+
     pub(crate) fn is_held_by(&self, hold: Hold) -> bool {
         self.holds.load(Ordering::Acquire) & hold.bit() != 0
     }
 
     /// Waits until nothing holds it, or it is killed.
     pub(crate) async fn released(&self) {
-        self.until(|block| block.holds.load(Ordering::Acquire) == 0 || block.is_killed()).await;
+        self.until(|block| !block.is_held() || block.is_killed()).await;
     }
 
     /// Sets its end, once.

@@ -137,6 +137,12 @@ impl Kernel {
         &self.shared.prices
     }
 
+    /// The wall clock, in nanoseconds since 1970-01-01T00:00:00Z.
+    #[must_use]
+    pub fn wall_ns(&self) -> u64 {
+        self.shared.ports.clock.wall_ns()
+    }
+
     /// The set of one confidentiality tag; `None` where the tenant has too many others.
     #[must_use]
     pub fn tag(&self, tenant: TenantId, name: &str) -> Option<TagSet> {

@@ -114,8 +114,12 @@ async fn run_once(kernel: &Kernel, block: &Arc<ControlBlock>, program: &Program)
         Ok(start) => start,
         Err(error) => return Exit { end: Err(Fault::Limit(error.to_string().into())), fuel: Some(Fuel(0)) },
     };
-    let door = Arc::new(ProcessDoor::new(kernel.shared.clone(), block.clone()));
-    let run = kernel.shared.ports.runner.run(door, block.pid, program.clone(), start);
+    let (door, runner) = (ProcessDoor::new(kernel.shared.clone(), block.clone()), &kernel.shared.ports.runner);
+    let run = runner.run(Arc::new(door), block.pid, program.clone(), start);
+    // Whoever held it before there was a run told the runner nothing that it could remember.
+    if block.is_held() {
+        runner.suspend(block.pid);
+    }
     let exit = tokio::select! {
         biased;
         exit = run => exit,

@@ -102,8 +102,8 @@ fn every_denial_has_its_case() {
         Denial::Exhausted(label()),
         Denial::TooFast { grant: label(), retry_after_ms: 250 },
         Denial::Exceeded(label()),
-        Denial::OutOfScope(label()),
-        Denial::Tainted(label()),
+        Denial::OutOfScope { grant: label() },
+        Denial::Tainted { grant: label() },
     ];
     for (case, denial) in (0..).zip(denials) {
         let calls = [call("check", &[At(2056), I(2304)]), call("info", &[At(2056), I(2400)])];

@@ -139,7 +139,7 @@ fn what_a_plan_gave_away_cannot_be_used_again() {
 #[test]
 fn every_reason_not_to_start_has_its_case_and_gives_the_funds_back() {
     let errors = [
-        ChildrenError::Denied(Denial::OutOfScope("workers".into())),
+        ChildrenError::Denied(Denial::OutOfScope { grant: "workers".into() }),
         ChildrenError::TooMany { limit: 64 },
         ChildrenError::Invalid("the label chat is taken".into()),
         ChildrenError::Unavailable("worker is not installed".into()),

@@ -132,7 +132,7 @@ fn a_value_is_sent_unread() {
 #[test]
 fn every_reason_not_to_send_has_its_case() {
     let errors = [
-        MailboxError::Denied(Denial::Tainted("peer".into())),
+        MailboxError::Denied(Denial::Tainted { grant: "peer".into() }),
         MailboxError::Gone,
         MailboxError::Full,
         MailboxError::TooLarge { limit: 1 << 20 },

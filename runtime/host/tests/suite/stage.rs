@@ -2,11 +2,12 @@
 
 use crate::door::ScriptedDoor;
 use remit_abi::{Exit, Pid, Priority, Start, TenantId, limits::Limits};
-use remit_host::{CompilerCommand, Host, HostConfig, Image, Running};
+use futures::{FutureExt, channel::oneshot, future::{Either, select}};
+use remit_host::{CompilerCommand, Host, HostConfig, Image};
 use std::{
     future::Future,
     path::PathBuf,
-    pin::pin,
+    pin::{Pin, pin},
     sync::{
         Arc, LazyLock,
         atomic::{AtomicU32, Ordering},
@@ -43,9 +44,37 @@ pub(crate) fn load(component: &[u8]) -> Arc<Image> {
     HOST.load(component, &["model", "process"]).expect("the component is an agent")
 }
 
+/// A guest on a host's run queue; its end is the answer. Dropping it stops the guest.
+pub(crate) struct Running(oneshot::Receiver<Exit>);
+
+impl Running {
+    fn begin(host: &Host, pid: Pid, guest: impl Future<Output = Exit> + Send + 'static) -> Self {
+        let (mut sender, receiver) = oneshot::channel();
+        host.spawn(pid, Priority::default(), async move {
+            let ended = match select(pin!(guest), sender.cancellation()).await {
+                Either::Left((exit, _)) => Some(exit),
+                Either::Right(_) => None,
+            };
+            if let Some(exit) = ended {
+                // Who stopped listening just now wanted it stopped.
+                let _unheard = sender.send(exit);
+            }
+        });
+        Self(receiver)
+    }
+}
+
+impl Future for Running {
+    type Output = Exit;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Exit> {
+        self.0.poll_unpin(context).map(|exit| exit.expect("the host runs it to its end"))
+    }
+}
+
 /// Starts a process with nothing special about it.
 pub(crate) fn begin(host: &Host, door: Arc<ScriptedDoor>, pid: Pid, image: Arc<Image>) -> Running {
-    host.run(door, pid, image, Priority::default(), Limits::default(), Start::default())
+    Running::begin(host, pid, host.run(door, pid, image, Limits::default(), Start::default()))
 }
 
 /// Runs a component on the shared host to its end.
@@ -54,7 +83,8 @@ pub(crate) fn run(component: &[u8], door: &Arc<ScriptedDoor>) -> Exit {
 }
 
 pub(crate) fn run_with(component: &[u8], door: &Arc<ScriptedDoor>, limits: Limits, start: Start) -> Exit {
-    block_on(HOST.run(door.clone(), pid(), load(component), Priority::default(), limits, start))
+    let pid = pid();
+    block_on(Running::begin(&HOST, pid, HOST.run(door.clone(), pid, load(component), limits, start)))
 }
 
 /// Polls on this thread.

@@ -6,10 +6,10 @@
 use crate::{
     door::{ScriptedDoor, Watch},
     program::{EMIT, EMIT_IMPORT, agent, spin},
-    stage::{begin, block_on, config, pid},
+    stage::{Running, begin, block_on, config, pid},
 };
 use remit_abi::{Exit, Fault, Outcome, Pid, Reply, Request, Status, limits::FUEL_SLICE};
-use remit_host::{Host, Running};
+use remit_host::Host;
 use std::{
     sync::{Arc, Mutex, atomic::Ordering, mpsc},
     time::Duration,
