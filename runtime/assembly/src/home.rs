@@ -5,8 +5,13 @@
 //! | `models/NAME/` | model files, verified when they were pulled |
 //! | `agents/NAME/` | installed packages |
 //! | `cache/` | compiled components, by digest |
+//! | `run/` | the lock and the control socket of the host that runs on this folder |
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::{self, File, TryLockError},
+    io::{self, Read, Write},
+    path::{Path, PathBuf},
+};
 use thiserror::Error;
 
 /// Overrides where the data folder is.
@@ -16,6 +21,41 @@ pub const HOME_VARIABLE: &str = "REMIT_HOME";
 #[derive(Debug, Error)]
 #[error("there is no home folder to keep data in: set {HOME_VARIABLE} to a folder")]
 pub struct NoHome;
+
+/// Bytes of a lock's file: one number.
+const LOCK_BYTES_MAX: u64 = 16;
+
+/// A data folder that cannot be locked.
+#[derive(Debug, Error)]
+pub enum LockError {
+    /// Another host has it.
+    #[error("a host runs on {folder} already{}: stop that one, or set {HOME_VARIABLE} to another folder", named(*.pid))]
+    Held {
+        /// Which folder.
+        folder: PathBuf,
+        /// The system's number of the other host's process, where it has said it.
+        pid: Option<u32>,
+    },
+    /// The disk's error.
+    #[error("{path} cannot be locked: {error}")]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+fn named(pid: Option<u32>) -> String {
+    pid.map(|pid| format!(", as process {pid}")).unwrap_or_default()
+}
+
+/// The right to be the one host on a data folder. The system takes it back at the latest when the process ends, however it
+/// does.
+#[derive(Debug)]
+pub struct HomeLock {
+    _file: File,
+}
 
 /// The data folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,5 +100,52 @@ impl Home {
     #[must_use]
     pub fn cache(&self) -> PathBuf {
         self.0.join("cache")
+    }
+
+    /// Where a running host's lock and socket are.
+    #[must_use]
+    pub fn run(&self) -> PathBuf {
+        self.0.join("run")
+    }
+
+    /// Makes the caller the one host on this folder.
+    ///
+    /// # Errors
+    /// [`LockError`].
+    pub fn lock(&self) -> Result<HomeLock, LockError> {
+        let path = self.run().join("host.lock");
+        let failed = |error| LockError::Io { path: path.clone(), error };
+        fs::create_dir_all(self.run()).map_err(failed)?;
+        // What a host that has the lock wrote stays until the next one has it.
+        let mut file =
+            File::options().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut text = String::new();
+                let read = file.take(LOCK_BYTES_MAX).read_to_string(&mut text);
+                let pid = read.ok().and_then(|_| text.trim().parse().ok());
+                return Err(LockError::Held { folder: self.0.clone(), pid });
+            }
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+        file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(failed)?;
+        Ok(HomeLock { _file: file })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_host_at_a_time_has_the_data_folder() {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let home = Home::at(folder.path().join("data"));
+        let lock = home.lock().expect("nobody has it");
+        let error = home.lock().expect_err("it is taken");
+        assert!(matches!(error, LockError::Held { pid: Some(pid), .. } if pid == std::process::id()), "{error}");
+        drop(lock);
+        drop(home.lock().expect("it is free again"));
     }
 }

@@ -14,9 +14,9 @@ mod schedule;
 mod wants;
 
 pub use check::{Import, Report, check};
-pub use home::{HOME_VARIABLE, Home, NoHome};
+pub use home::{HOME_VARIABLE, Home, HomeLock, LockError, NoHome};
 pub use node::{Agent, GrantChoice, Node, NodeConfig, NodeError, Running, StartError, Task, TaskMessage, open_package};
-pub use remit_authority::{Explanation, GrantError, PriceError, PriceList};
+pub use remit_authority::{Explanation, GrantError, PriceError, PriceList, Refusal};
 pub use remit_host::{CompilerCommand, compile::child_main as compile_child};
 pub use remit_kernel::{
     Denied, Ended, Finished, GiveError, GrantView, KeptEvent, Kernel, Ledger, Output, ProcessView, Selection, State,

@@ -1,0 +1,112 @@
+//! The management API: one file for each family of paths.
+
+mod extract;
+mod freezes;
+mod grants;
+mod processes;
+mod tasks;
+
+use crate::{
+    limits::STREAMS_MAX,
+    protocol::{ErrorCode, Health, Refusal, VERSION},
+};
+use axum::{
+    Json, Router,
+    extract::State,
+    routing::{delete, get, post},
+};
+use extract::refused;
+use parking_lot::RwLock;
+use remit_assembly::{Home, Node};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
+
+/// What the API manages.
+pub(crate) struct Managed {
+    pub(crate) node: Node,
+    pub(crate) home: Home,
+    /// Whether no new work is taken. Whoever starts a process holds it for reading, so that none starts after it is set.
+    closed: RwLock<bool>,
+    /// Tasks that somebody sees to their end.
+    pub(crate) tasks: TaskTracker,
+    /// Streams that may still be opened.
+    streams: Arc<Semaphore>,
+    body_time_max: Duration,
+}
+
+impl Managed {
+    pub(crate) fn new(node: Node, home: Home, body_time_max: Duration) -> Self {
+        Self {
+            node,
+            home,
+            closed: RwLock::new(false),
+            tasks: TaskTracker::new(),
+            streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+            body_time_max,
+        }
+    }
+
+    /// Takes no new work from here on.
+    pub(crate) fn close(&self) {
+        *self.closed.write() = true;
+    }
+}
+
+type Host = State<Arc<Managed>>;
+
+pub(crate) fn router(managed: Arc<Managed>) -> Router {
+    let process = Router::new()
+        .route("/", get(processes::inspect))
+        .route("/cancel", post(processes::cancel))
+        .route("/events", get(processes::events))
+        .route("/grants", post(grants::give))
+        .route("/kill", post(processes::kill))
+        .route("/resume", post(processes::resume))
+        .route("/suspend", post(processes::suspend));
+    let api = Router::new()
+        .route("/denials", get(grants::denials))
+        .route("/freeze", post(freezes::freeze))
+        .route("/frozen", get(freezes::frozen))
+        .route("/grants", get(grants::tree))
+        .route("/grants/{grant}", delete(grants::revoke))
+        .route("/health", get(health))
+        .route("/processes", get(processes::list))
+        .nest("/processes/{pid}", process)
+        .route("/tasks", post(tasks::run))
+        .route("/thaw", post(freezes::thaw));
+    Router::new()
+        .nest("/v1", api)
+        .fallback(async || refused(ErrorCode::NotFound, "there is no such path: see the table of the management API"))
+        .method_not_allowed_fallback(async || {
+            refused(ErrorCode::WrongMethod, "this path has other methods: see the table of the management API")
+        })
+        .with_state(managed)
+}
+
+async fn health(State(host): Host) -> Json<Health> {
+    Json(Health {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        protocol: VERSION,
+        system_pid: std::process::id(),
+        processes: host.node.kernel().processes().len(),
+        shutting_down: *host.closed.read(),
+    })
+}
+
+fn no_such_process() -> Refusal {
+    Refusal::new(ErrorCode::NoSuchProcess, "no such process: it has ended, or never was; `remit ps` shows those that live")
+}
+
+fn busy() -> Refusal {
+    let sentence = format_args!("the host has {STREAMS_MAX} streams open, which is the most: close some, or try again later");
+    Refusal::new(ErrorCode::Busy, sentence)
+}
+
+fn now_ns() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}

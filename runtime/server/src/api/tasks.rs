@@ -1,0 +1,185 @@
+//! `/v1/tasks`: starts a task, and tells how it goes.
+//!
+//! One follower sees each task to its end, whoever reads along: lines go through a short queue, so that a client that does
+//! not read makes the process wait as any listener does. Where the client goes away, the task is killed, or, if it was
+//! detached, goes on with nobody listening.
+
+use super::{Host, Managed, busy, extract::Body};
+use crate::{
+    limits::LINES_QUEUED_MAX,
+    protocol::{ErrorCode, Refusal, RunLine, RunRequest},
+    view,
+};
+use axum::{
+    body,
+    extract::State,
+    http::header::CONTENT_TYPE,
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use futures::{Stream, stream};
+use remit_abi::{Event, Pid, Tokens};
+use remit_assembly::{
+    Agent, Finished, GrantChoice, PackageError, Running, StartError, Task, TaskMessage, open_package,
+};
+use serde::Serialize;
+use std::{convert::Infallible, path::Path, sync::Arc};
+use tokio::{sync::mpsc, task};
+
+impl From<PackageError> for Refusal {
+    fn from(error: PackageError) -> Self {
+        let code = match error {
+            PackageError::NotFound(_) => ErrorCode::NoSuchAgent,
+            PackageError::Io { .. } => ErrorCode::MachineFailed,
+            _ => ErrorCode::Refused,
+        };
+        Self::new(code, error)
+    }
+}
+
+impl From<StartError> for Refusal {
+    fn from(error: StartError) -> Self {
+        let code = match &error {
+            error if error.is_refusal() => ErrorCode::Refused,
+            error if error.is_usage() => ErrorCode::Invalid,
+            _ => ErrorCode::MachineFailed,
+        };
+        Self::new(code, error)
+    }
+}
+
+pub(super) async fn run(State(host): Host, Body(request): Body<RunRequest>) -> Result<Response, Refusal> {
+    let place = host.streams.clone().try_acquire_owned().map_err(|_| busy())?;
+    let task = task_of(&request)?;
+    if *host.closed.read() {
+        return Err(shutting_down());
+    }
+    let loading = host.clone();
+    let RunRequest { agent, grants, keep_state, detach, .. } = request;
+    let agent = match task::spawn_blocking(move || loading.load(&agent, grants)).await {
+        Ok(loaded) => loaded?,
+        Err(error) => return Err(Refusal::new(ErrorCode::MachineFailed, format_args!("the agent was not loaded: {error}"))),
+    };
+    let running = host.start(&agent, task)?;
+    let (sender, mut receiver) = mpsc::channel(LINES_QUEUED_MAX);
+    let follower = Follower { host: host.clone(), pid: running.pid, lines: sender, detach, gone: false };
+    host.tasks.spawn(follower.follow(running, keep_state));
+    Ok(json_lines(stream::poll_fn(move |context| {
+        let _held = &place;
+        receiver.poll_recv(context).map(|line| line.map(Ok))
+    })))
+}
+
+fn task_of(request: &RunRequest) -> Result<Task, Refusal> {
+    let whole = |whole| {
+        let sentence = format_args!("a budget of {whole} tokens is too large to count: name a smaller one");
+        Tokens::from_whole(whole).ok_or_else(|| Refusal::new(ErrorCode::Invalid, sentence))
+    };
+    Ok(Task {
+        budget: request.budget_tokens.map(whole).transpose()?,
+        messages: request
+            .messages
+            .iter()
+            .map(|message| TaskMessage { text: message.text.clone(), trusted: message.trusted })
+            .collect(),
+        tags: request.tags.clone(),
+        resumed: request.state.clone().map(Bytes::from),
+        name: None,
+    })
+}
+
+fn shutting_down() -> Refusal {
+    Refusal::new(ErrorCode::ShuttingDown, "the host is shutting down: it takes no new work")
+}
+
+impl Managed {
+    /// Blocks.
+    fn load(&self, agent: &str, grants: Option<Vec<String>>) -> Result<Agent, Refusal> {
+        let choice = grants.map_or(GrantChoice::All, GrantChoice::Only);
+        let path = Path::new(agent);
+        let path = match path.components().count() {
+            _ if path.is_absolute() => path.to_owned(),
+            // A name is never looked for in the folder that the host happens to be in.
+            1 => self.home.agent(agent),
+            _ => {
+                let sentence = format_args!("{agent:?} is neither a name nor an absolute path: the host is in another folder");
+                return Err(Refusal::new(ErrorCode::Invalid, sentence));
+            }
+        };
+        let package = open_package(&self.home, &path.to_string_lossy())?;
+        Ok(self.node.load(&package, &choice)?)
+    }
+
+    fn start(&self, agent: &Agent, task: Task) -> Result<Running, Refusal> {
+        // Held for the start, so that a shutdown finds the process or keeps it from starting.
+        let closed = self.closed.read();
+        if *closed {
+            return Err(shutting_down());
+        }
+        Ok(self.node.start(agent, task)?)
+    }
+}
+
+/// Sees one task to its end.
+struct Follower {
+    host: Arc<Managed>,
+    pid: Pid,
+    lines: mpsc::Sender<Bytes>,
+    detach: bool,
+    /// Whether nobody reads any more.
+    gone: bool,
+}
+
+impl Follower {
+    async fn follow(mut self, running: Running, keep_state: bool) {
+        let Running { pid, mut events, mut finished } = running;
+        self.tell(&RunLine::Started { pid }).await;
+        let end: Finished = loop {
+            let gone = self.gone;
+            tokio::select! {
+                biased;
+                () = self.lines.closed(), if !gone => self.nobody_reads(),
+                Some(event) = events.recv() => self.show(event).await,
+                end = &mut finished => break end,
+            }
+        };
+        while let Ok(event) = events.try_recv() {
+            self.show(event).await;
+        }
+        let end = view::finished(&self.host.node, end, keep_state);
+        self.tell(&RunLine::Finished(Box::new(end))).await;
+    }
+
+    async fn show(&mut self, event: Event) {
+        if !self.gone {
+            let shown = view::shown(&self.host.node, event);
+            self.tell(&RunLine::Shown(shown)).await;
+        }
+    }
+
+    async fn tell(&mut self, said: &RunLine) {
+        if self.lines.send(line(said)).await.is_err() && !self.gone {
+            self.nobody_reads();
+        }
+    }
+
+    fn nobody_reads(&mut self) {
+        self.gone = true;
+        if !self.detach {
+            self.host.node.kill(self.pid);
+        }
+    }
+}
+
+/// One line of JSON.
+pub(super) fn line<T: Serialize>(said: &T) -> Bytes {
+    // What the protocol's types hold is text, numbers and lists, and writing to memory does not fail.
+    let mut line = serde_json::to_vec(said).unwrap_or_default();
+    line.push(b'\n');
+    line.into()
+}
+
+/// An answer of lines as they come.
+pub(super) fn json_lines(lines: impl Stream<Item = Result<Bytes, Infallible>> + Send + 'static) -> Response {
+    ([(CONTENT_TYPE, "application/x-ndjson")], body::Body::from_stream(lines)).into_response()
+}

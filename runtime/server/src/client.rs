@@ -1,0 +1,310 @@
+//! A client of the control socket: one connection for each request.
+
+use crate::{
+    protocol::{
+        Affected, Denials, Ended, Frozen, Given, GrantName, GrantRequest, Grants, Health, Numbered, Process, Processes,
+        Refusal, Revoked, RunLine, RunRequest, Selection, VERSION,
+    },
+    socket::{SocketError, socket_path},
+};
+use bytes::{Bytes, BytesMut};
+use http_body_util::{BodyExt, Full};
+use hyper::{
+    Method, Request, Response,
+    body::Incoming,
+    client::conn::http1,
+    header::{CONTENT_TYPE, HOST},
+};
+use hyper_util::rt::TokioIo;
+use remit_abi::Pid;
+use remit_assembly::Home;
+use serde::{Serialize, de::DeserializeOwned};
+use std::{io, marker::PhantomData, path::PathBuf, time::Duration};
+use thiserror::Error;
+use tokio::{net::UnixStream, task::JoinSet, time};
+
+/// How long an answer that is no stream may take: a kill waits for its process.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// A request that got no answer, or no good one.
+#[derive(Debug, Error)]
+pub enum ClientError {
+    /// Nobody listens.
+    #[error("no host is running: start one with `remit up`")]
+    NoHost,
+    /// The host says no.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The socket is not the caller's, or has no address.
+    #[error("{path} cannot be opened: {error}")]
+    Unreachable {
+        /// The socket.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// No address.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    /// The connection broke off, or what came is not of the protocol.
+    #[error("the host broke off: {0}")]
+    Broken(String),
+}
+
+fn broken(error: impl std::fmt::Display) -> ClientError {
+    ClientError::Broken(error.to_string())
+}
+
+/// Asks the host of a data folder.
+#[derive(Clone, Debug)]
+pub struct Client {
+    path: PathBuf,
+}
+
+impl Client {
+    /// The client of a data folder, whether a host runs there or not.
+    ///
+    /// # Errors
+    /// [`SocketError::TooLong`].
+    pub fn of(home: &Home) -> Result<Self, SocketError> {
+        Ok(Self { path: socket_path(home)? })
+    }
+
+    /// The client of a data folder on which a host runs; `None` where none does.
+    ///
+    /// # Errors
+    /// [`ClientError::Unreachable`].
+    pub async fn find(home: &Home) -> Result<Option<Self>, ClientError> {
+        // Where no address is short enough for a socket, no host listens.
+        let Ok(client) = Self::of(home) else { return Ok(None) };
+        match client.connect().await {
+            Ok(_) => Ok(Some(client)),
+            Err(ClientError::NoHost) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether the host is well.
+    ///
+    /// # Errors
+    /// [`ClientError`], as all that follow.
+    pub async fn health(&self) -> Result<Health, ClientError> {
+        self.ask(Method::GET, "health", &()).await
+    }
+
+    /// Starts a task. Who drops the lines before the last one kills it, unless it is detached.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn run(&self, request: &RunRequest) -> Result<Lines<RunLine>, ClientError> {
+        self.lines(Method::POST, "tasks", request).await
+    }
+
+    /// Every live process.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn processes(&self) -> Result<Processes, ClientError> {
+        self.ask(Method::GET, "processes", &()).await
+    }
+
+    /// One of them.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn process(&self, pid: Pid) -> Result<Process, ClientError> {
+        self.ask(Method::GET, &format!("processes/{pid}"), &()).await
+    }
+
+    /// What a process showed after event number `after`.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn events(&self, pid: Pid, after: u64, follow: bool) -> Result<Lines<Numbered>, ClientError> {
+        self.lines(Method::GET, &format!("processes/{pid}/events?after={after}&follow={follow}"), &()).await
+    }
+
+    /// Stops a process where it stands.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn kill(&self, pid: Pid) -> Result<Ended, ClientError> {
+        self.ask(Method::POST, &format!("processes/{pid}/kill"), &()).await
+    }
+
+    /// Asks a process to end politely.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn cancel(&self, pid: Pid) -> Result<(), ClientError> {
+        self.ask(Method::POST, &format!("processes/{pid}/cancel"), &()).await
+    }
+
+    /// Lets a process take no more turns.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn suspend(&self, pid: Pid) -> Result<(), ClientError> {
+        self.ask(Method::POST, &format!("processes/{pid}/suspend"), &()).await
+    }
+
+    /// Lets it take turns again.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn resume(&self, pid: Pid) -> Result<(), ClientError> {
+        self.ask(Method::POST, &format!("processes/{pid}/resume"), &()).await
+    }
+
+    /// Freezes processes, and keeps others like them from starting.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn freeze(&self, selection: &Selection) -> Result<Affected, ClientError> {
+        self.ask(Method::POST, "freeze", selection).await
+    }
+
+    /// Undoes a freeze.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn thaw(&self, selection: &Selection) -> Result<Affected, ClientError> {
+        self.ask(Method::POST, "thaw", selection).await
+    }
+
+    /// What is frozen.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn frozen(&self) -> Result<Frozen, ClientError> {
+        self.ask(Method::GET, "frozen", &()).await
+    }
+
+    /// The grant tree: of one process's grants and what they derive from, or all.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn grants(&self, pid: Option<Pid>) -> Result<Grants, ClientError> {
+        self.ask(Method::GET, &format!("grants{}", of(pid)), &()).await
+    }
+
+    /// Gives a live process a grant.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn give(&self, pid: Pid, terms: &GrantRequest) -> Result<Given, ClientError> {
+        self.ask(Method::POST, &format!("processes/{pid}/grants"), terms).await
+    }
+
+    /// Takes a grant back, and all that derive from it.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn revoke(&self, grant: GrantName) -> Result<Revoked, ClientError> {
+        self.ask(Method::DELETE, &format!("grants/{grant}"), &()).await
+    }
+
+    /// The latest denials: of one process, or all.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn denials(&self, pid: Option<Pid>) -> Result<Denials, ClientError> {
+        self.ask(Method::GET, &format!("denials{}", of(pid)), &()).await
+    }
+
+    async fn connect(&self) -> Result<UnixStream, ClientError> {
+        UnixStream::connect(&self.path).await.map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ClientError::NoHost,
+            _ => ClientError::Unreachable { path: self.path.clone(), error },
+        })
+    }
+
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let answer = async {
+            let (answer, _connection) = self.send(method, path, body).await?;
+            let bytes = answer.into_body().collect().await.map_err(broken)?.to_bytes();
+            // An answer without a body says that it is done.
+            serde_json::from_slice(if bytes.is_empty() { b"null" } else { &bytes }).map_err(broken)
+        };
+        time::timeout(ANSWER_TIME_MAX, answer).await.unwrap_or_else(|_| Err(broken("it does not answer")))
+    }
+
+    async fn lines<T>(&self, method: Method, path: &str, body: &impl Serialize) -> Result<Lines<T>, ClientError> {
+        let (answer, connection) = self.send(method, path, body).await?;
+        Ok(Lines { body: answer.into_body(), read: BytesMut::new(), _connection: connection, of: PhantomData })
+    }
+
+    /// Sends a request; the connection is closed with what is returned beside the answer.
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<(Response<Incoming>, JoinSet<()>), ClientError> {
+        let stream = self.connect().await?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+        let mut driver = JoinSet::new();
+        driver.spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection to the host broke off");
+            }
+        });
+        let body = match method {
+            Method::POST => serde_json::to_vec(body).map_err(broken)?,
+            _ => Vec::new(),
+        };
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("/v{VERSION}/{path}"))
+            .header(HOST, "remit")
+            .header(CONTENT_TYPE, "application/json")
+            .body(Full::new(Bytes::from(body)))
+            .map_err(broken)?;
+        let answer = sender.send_request(request).await.map_err(broken)?;
+        if answer.status().is_success() {
+            return Ok((answer, driver));
+        }
+        let bytes = answer.into_body().collect().await.map_err(broken)?.to_bytes();
+        Err(serde_json::from_slice::<Refusal>(&bytes).map_or_else(broken, ClientError::Refused))
+    }
+}
+
+fn of(pid: Option<Pid>) -> String {
+    pid.map(|pid| format!("?pid={pid}")).unwrap_or_default()
+}
+
+/// An answer of one JSON object a line, as they come.
+pub struct Lines<T> {
+    body: Incoming,
+    /// What came and is no whole line yet.
+    read: BytesMut,
+    _connection: JoinSet<()>,
+    of: PhantomData<fn() -> T>,
+}
+
+impl<T: DeserializeOwned> Lines<T> {
+    /// The next one; `None` behind the last.
+    ///
+    /// # Errors
+    /// [`ClientError::Broken`].
+    pub async fn next(&mut self) -> Result<Option<T>, ClientError> {
+        let mut searched = 0;
+        loop {
+            if let Some(end) = self.read[searched..].iter().position(|byte| *byte == b'\n') {
+                let line = self.read.split_to(searched + end + 1);
+                return serde_json::from_slice(&line).map(Some).map_err(broken);
+            }
+            searched = self.read.len();
+            match self.body.frame().await {
+                Some(frame) => self.read.extend_from_slice(&frame.map_err(broken)?.into_data().unwrap_or_default()),
+                None if self.read.is_empty() => return Ok(None),
+                None => return Err(broken("the last line is cut off")),
+            }
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! What crosses the control socket, as types: the server and its clients share them.
+//!
+//! Requests refuse fields that they do not know: a misspelt limit must not silently be no limit. Answers may grow fields.
+//! Processes and grants go by their names in text: `0.3.1` and `7.1`. Amounts are in micro-tokens, moments in nanoseconds
+//! since 1970-01-01T00:00:00Z.
+
+mod error;
+mod grant;
+mod process;
+mod task;
+
+pub use error::{ErrorCode, Refusal};
+pub use grant::{
+    Denials, Denied, Given, Grant, GrantName, GrantRequest, Grants, NotAGrant, Reason, Revoked, Terms,
+};
+pub use process::{Affected, Ended, Frozen, Health, Process, ProcessState, Processes, Selection};
+pub use task::{Content, End, FaultKind, Finished, Ledger, Message, Numbered, RunLine, RunRequest, Shown};
+
+use remit_abi::Integrity;
+use serde::{Deserialize, Serialize};
+
+/// The version of the protocol: the first part of every path.
+pub const VERSION: u32 = 1;
+
+/// A label, with its tags by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Marking {
+    /// Where the data comes from.
+    pub integrity: Integrity,
+    /// Whose secrets are in it, sorted.
+    #[serde(default)]
+    pub tags: Vec<Box<str>>,
+}
+
+/// Ids as texts.
+pub(crate) mod text {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+    use std::{borrow::Cow, fmt::Display, str::FromStr};
+
+    pub(crate) fn serialize<T: Display, S: Serializer>(id: &T, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(id)
+    }
+
+    pub(crate) fn deserialize<'de, T, D>(deserializer: D) -> Result<T, D::Error>
+    where
+        T: FromStr<Err: Display>,
+        D: Deserializer<'de>,
+    {
+        Cow::<str>::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+
+    /// Ids that may be absent.
+    pub(crate) mod option {
+        use super::{Cow, Deserialize, Deserializer, Display, Error, FromStr, Serializer};
+
+        pub(crate) fn serialize<T: Display, S: Serializer>(id: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
+            match id {
+                Some(id) => serializer.collect_str(id),
+                None => serializer.serialize_none(),
+            }
+        }
+
+        pub(crate) fn deserialize<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
+        where
+            T: FromStr<Err: Display>,
+            D: Deserializer<'de>,
+        {
+            let text = Option::<Cow<'de, str>>::deserialize(deserializer)?;
+            text.map(|text| text.parse().map_err(D::Error::custom)).transpose()
+        }
+    }
+}

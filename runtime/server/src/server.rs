@@ -1,0 +1,91 @@
+//! The host: a node behind a control socket, from its start to its orderly end.
+
+use crate::{
+    api::{Managed, router},
+    connections,
+    limits::{LAST_WAIT_MAX, Limits},
+    socket::{Bound, SocketError, socket_path},
+};
+use remit_assembly::{Home, HomeLock, Node};
+use std::{path::Path, sync::Arc, time::Duration};
+use tokio::time;
+use tokio_util::sync::CancellationToken;
+
+/// A node that listens on the control socket of its data folder.
+pub struct Server {
+    managed: Arc<Managed>,
+    bound: Bound,
+    limits: Limits,
+    /// Given back last.
+    _lock: HomeLock,
+}
+
+impl Server {
+    /// Listens for a node on the data folder whose lock is held.
+    ///
+    /// # Errors
+    /// [`SocketError`].
+    pub fn bind(node: Node, home: Home, lock: HomeLock) -> Result<Self, SocketError> {
+        let bound = Bound::at(socket_path(&home)?, &lock)?;
+        let limits = Limits::default();
+        Ok(Self { managed: Arc::new(Managed::new(node, home, limits.body_time_max)), bound, limits, _lock: lock })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.bound.path()
+    }
+
+    /// Serves until it is asked to stop, by `asked` becoming ready. Then it takes no new work, asks every process to end,
+    /// gives them `grace`, or until it is asked again, and kills those that are left. Who is told of an end is told before
+    /// the socket goes.
+    pub async fn serve(self, grace: Duration, mut asked: impl AsyncFnMut()) {
+        let stop = CancellationToken::new();
+        let router = router(self.managed.clone());
+        let serving = connections::serve(&self.bound.listener, &router, self.limits, &stop);
+        let ending = async {
+            asked().await;
+            self.end_processes(grace, asked).await;
+            stop.cancel();
+            // Whoever does not read the last lines by then misses them.
+            time::sleep(LAST_WAIT_MAX).await;
+        };
+        tokio::select! {
+            () = serving => {}
+            () = ending => {}
+        }
+    }
+
+    async fn end_processes(&self, grace: Duration, mut asked: impl AsyncFnMut()) {
+        let (managed, kernel) = (&self.managed, self.managed.node.kernel());
+        managed.close();
+        for process in kernel.processes() {
+            kernel.cancel(process.pid);
+        }
+        tokio::select! {
+            () = managed.all_ended(|_| {}) => return,
+            () = time::sleep(grace) => {}
+            () = asked() => {}
+        }
+        let killed = managed.all_ended(|pid| kernel.kill(pid));
+        if time::timeout(LAST_WAIT_MAX, killed).await.is_err() {
+            tracing::warn!("some processes, or those who read of their ends, are left behind");
+        }
+    }
+}
+
+impl Managed {
+    /// Waits until no process lives, and everybody who reads of an end has been told. Each process that is waited for is
+    /// treated before.
+    async fn all_ended(&self, treat: impl Fn(remit_abi::Pid)) {
+        loop {
+            let living = self.node.kernel().processes();
+            living.iter().for_each(|process| treat(process.pid));
+            let Some(first) = living.first() else { break };
+            self.ended(first.pid).await;
+        }
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}

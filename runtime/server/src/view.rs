@@ -1,0 +1,218 @@
+//! What the node shows, as the protocol says it.
+
+use crate::protocol::{
+    Content, Denied, End, FaultKind, Finished, Grant, GrantName, Ledger, Marking, Process, ProcessState, Reason, Selection,
+    Shown, Terms,
+};
+use remit_abi::{Event, Fault, GrantLimits, GrantSpec, Label, Scope, Status, TagSet, TenantId};
+use remit_assembly::{
+    Denied as DeniedView, Ended, Finished as FinishedView, GrantError, GrantView, Kernel, Ledger as Books, Node, Output,
+    ProcessView, Refusal as Cause, Selection as Chosen, State,
+};
+
+/// An event, with the names of its label's tags as the node's local tenant has them.
+#[must_use]
+pub fn shown(node: &Node, event: Event) -> Shown {
+    let marking = |label: Label| Marking { integrity: label.integrity, tags: node.tag_names(label) };
+    match event {
+        Event::Text { text, label } => Shown::Text { content: (&*text).into(), label: marking(label) },
+        Event::Progress { done, total, note } => Shown::Progress { done, total, note },
+        Event::Artifact { name, media_type, bytes, label } => {
+            Shown::Artifact { name, media_type, content: (&*bytes).into(), label: marking(label) }
+        }
+        Event::Log { level, message } => Shown::Log { level, message },
+    }
+}
+
+/// The end of a task, and the state that it committed last where that is asked for.
+#[must_use]
+pub fn finished(node: &Node, finished: FinishedView, keep_state: bool) -> Finished {
+    let content = |output: Option<Output>| output.map(|output| Content::from(&*output.bytes));
+    Finished {
+        end: match finished.ended {
+            Ended::Done(Status::Complete, output) => End::Complete { output: content(output) },
+            Ended::Done(Status::Partial, output) => End::Partial { output: content(output) },
+            Ended::Failed(failure) => End::Failed { message: failure.message, retryable: failure.retryable },
+            Ended::Faulted(fault) => End::Faulted { message: fault.to_string(), fault: fault_kind(&fault) },
+        },
+        ledger: Ledger {
+            refunded_micro_tokens: finished.refunded.micro(),
+            ..ledger(node.kernel(), &finished.ledger)
+        },
+        restarts: finished.restarts,
+        logs_dropped: finished.logs_dropped,
+        state: finished.checkpoint.filter(|_| keep_state).map(Into::into),
+    }
+}
+
+const fn fault_kind(fault: &Fault) -> FaultKind {
+    match fault {
+        Fault::BudgetExhausted(_) => FaultKind::Budget,
+        Fault::Trap(_) => FaultKind::Crash,
+        Fault::Protocol(_) => FaultKind::Protocol,
+        Fault::Limit(_) => FaultKind::Limit,
+        Fault::Killed | Fault::Dead => FaultKind::Killed,
+        Fault::Host(_) => FaultKind::Host,
+    }
+}
+
+fn ledger(kernel: &Kernel, books: &Books) -> Ledger {
+    Ledger {
+        input_tokens: books.usage.input,
+        cached_tokens: books.usage.cached,
+        output_tokens: books.usage.output,
+        fuel: books.fuel.0,
+        paid_micro_tokens: books.paid.micro(),
+        paid_money: kernel.prices().money(books.paid).map(|money| money.to_string()),
+        refunded_micro_tokens: 0,
+        price_version: books.price_version,
+    }
+}
+
+/// One process, at a moment in nanoseconds since 1970-01-01T00:00:00Z.
+pub(crate) fn process(kernel: &Kernel, view: ProcessView, now_ns: u64) -> Process {
+    Process {
+        pid: view.pid,
+        package: (*view.package).into(),
+        digest: (*view.digest).into(),
+        name: view.name.map(|name| (*name).into()),
+        parent: view.parent,
+        priority: view.priority,
+        restart: view.restart,
+        restarts: view.restarts,
+        state: match view.state {
+            State::Running => ProcessState::Running,
+            State::Waiting(interface) => ProcessState::Waiting { waits_in: interface.to_owned() },
+            State::Suspended => ProcessState::Suspended,
+            State::Frozen => ProcessState::Frozen,
+        },
+        started_ns: view.started_ns,
+        age_ms: now_ns.saturating_sub(view.started_ns) / 1_000_000,
+        label: Marking { integrity: view.label.integrity, tags: view.tags },
+        funds_micro_tokens: view.funds.micro(),
+        remaining_micro_tokens: view.remaining.micro(),
+        remaining_money: kernel.prices().money(view.remaining).map(|money| money.to_string()),
+        ledger: ledger(kernel, &view.ledger),
+        messages: view.messages,
+        children: view.children,
+        grants: view.grants,
+        value_bytes: view.value_bytes,
+    }
+}
+
+/// One node of the grant tree.
+pub(crate) fn grant(kernel: &Kernel, view: GrantView) -> Grant {
+    let tenant = view.holder.map_or(TenantId(0), |pid| pid.tenant);
+    Grant {
+        id: GrantName(view.id),
+        parent: view.parent.map(GrantName),
+        depth: view.depth,
+        holder: view.holder,
+        terms: terms(kernel, tenant, &view.spec),
+        uses: view.uses,
+        revoked: view.revoked,
+        released: view.released,
+    }
+}
+
+fn terms(kernel: &Kernel, tenant: TenantId, spec: &GrantSpec) -> Terms {
+    let limits = spec.limits;
+    let marking = |label: Label| Marking { integrity: label.integrity, tags: kernel.tag_names(tenant, label.tags) };
+    Terms {
+        label: (*spec.label).into(),
+        kind: spec.kind,
+        scope: spec.scope.entries().iter().map(|entry| (**entry).into()).collect(),
+        access: spec.access,
+        uses: limits.uses,
+        rate: limits.rate,
+        expires_ns: limits.expires_ns,
+        max_tokens_per_call: limits.max_tokens_per_call,
+        ceiling: limits.ceiling.map(marking),
+    }
+}
+
+/// Terms that cannot be those of a grant.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TermsError {
+    /// The scope, most of all.
+    #[error(transparent)]
+    Grant(#[from] GrantError),
+    /// More tags than a tenant has.
+    #[error("there are more than {} different tags: use fewer", TagSet::CAPACITY)]
+    Tags,
+}
+
+/// The grant that a tenant's process is to be given.
+pub(crate) fn spec(kernel: &Kernel, tenant: TenantId, terms: Terms) -> Result<GrantSpec, TermsError> {
+    let label = |marking: Marking| -> Result<Label, TermsError> {
+        let tag = |tags: TagSet, name: &Box<str>| Some(tags.union(kernel.tag(tenant, name)?));
+        let tags = marking.tags.iter().try_fold(TagSet::EMPTY, tag).ok_or(TermsError::Tags)?;
+        Ok(Label { integrity: marking.integrity, tags })
+    };
+    Ok(GrantSpec {
+        scope: Scope::parse(terms.kind, &terms.scope).map_err(GrantError::from)?,
+        label: terms.label.into(),
+        kind: terms.kind,
+        access: terms.access,
+        limits: GrantLimits {
+            uses: terms.uses,
+            rate: terms.rate,
+            expires_ns: terms.expires_ns,
+            max_tokens_per_call: terms.max_tokens_per_call,
+            ceiling: terms.ceiling.map(label).transpose()?,
+        },
+    })
+}
+
+/// One denial.
+pub(crate) fn denied(kernel: &Kernel, view: DeniedView) -> Denied {
+    let (tenant, why) = (view.pid.tenant, &view.explanation);
+    let tag_name = |index: u32| {
+        let names = TagSet::single(index).map(|tag| kernel.tag_names(tenant, tag)).unwrap_or_default();
+        names.into_iter().next().map(String::from).unwrap_or_default()
+    };
+    Denied {
+        number: view.number,
+        at_ns: view.at_ns,
+        pid: view.pid,
+        alive: kernel.process(view.pid).is_some(),
+        package: (*view.package).into(),
+        interface: view.interface.to_owned(),
+        told: view.denial.to_string(),
+        reason: match why.refusal {
+            Cause::NotHeld => Reason::Missing,
+            Cause::OtherKind => Reason::OtherKind,
+            Cause::Revoked => Reason::Revoked,
+            Cause::Expired => Reason::Expired,
+            Cause::Scope => Reason::OutOfScope,
+            Cause::Access => Reason::ReadOnly,
+            Cause::Tokens => Reason::TooManyTokens,
+            Cause::Ceiling => Reason::Label,
+            Cause::Uses => Reason::UsedUp,
+            Cause::Rate { .. } => Reason::TooFast,
+        },
+        refused_by: why.refused_by.map(GrantName),
+        enough: why.enough.as_ref().map(|enough| terms(kernel, tenant, enough)),
+        manifest: why.manifest_lines(tag_name),
+    }
+}
+
+impl From<Selection> for Chosen {
+    fn from(selection: Selection) -> Self {
+        match selection {
+            Selection::All => Self::All,
+            Selection::Tenant(tenant) => Self::Tenant(TenantId(tenant)),
+            Selection::Package(name) => Self::Package(name.into()),
+        }
+    }
+}
+
+impl From<Chosen> for Selection {
+    fn from(chosen: Chosen) -> Self {
+        match chosen {
+            Chosen::All => Self::All,
+            Chosen::Tenant(TenantId(tenant)) => Self::Tenant(tenant),
+            Chosen::Package(name) => Self::Package((*name).into()),
+        }
+    }
+}
