@@ -18,12 +18,11 @@
 mod common;
 
 use common::{GUESTS, Stage, bindings, block_on, made, median, micros, percentile};
-use futures::{StreamExt as _, future::join_all, stream::FuturesUnordered};
-use remit_abi::{Dispatch, Door, Fault, FuelReply, Pid, Priority, Reply, Request, Start, TenantId, limits::Limits};
+use futures::{StreamExt as _, channel::oneshot, future::join_all, stream::FuturesUnordered};
+use remit_abi::{Fault, Pid, Priority, TenantId};
 use remit_assembly::{Agent, Ended, Package, Task};
 use std::{
     future::Future,
-    pin::Pin,
     sync::{Arc, Mutex},
     thread,
     time::Instant,
@@ -138,60 +137,26 @@ impl Remit {
         Lives { each_us: micros(started.elapsed()) / times.len() as f64, times }
     }
 
-    /// Started by so many processes.
+    /// Started on the host's own run queue, where a process's syscalls run too, by so many at once.
     fn by_processes(&self, lives: usize, in_flight: usize) -> Lives {
-        let host = self.stage.node.host();
-        let parent = std::fs::read(common::program("checkpointer").component).expect("the set-up built it");
-        let parent = host.load(&parent, &[]).expect("it is let in");
         let times: Arc<Mutex<Vec<f64>>> = Arc::default();
         let started = Instant::now();
         let parents = (0..in_flight).map(|index| {
             let (remit, times) = (self.clone(), times.clone());
-            let door = ParentDoor::new(async move {
+            let (ended, end) = oneshot::channel();
+            let pid = Pid { tenant: TenantId(1), index: u32::try_from(index).expect("few"), generation: 1 };
+            self.stage.node.host().spawn(pid, Priority::default(), async move {
                 let own = one_after_the_other(lives / in_flight, || remit.life()).await;
                 times.lock().expect("nobody panics").extend(own);
+                ended.send(()).expect("it is waited for");
             });
-            let pid = Pid { tenant: TenantId(1), index: u32::try_from(index).expect("few"), generation: 1 };
-            // Its state says that nothing is left to do but to show that.
-            let start = Start { resumed: Some(vec![1, 5, 0].into()), ..Start::default() };
-            host.run(Arc::new(door), pid, parent.clone(), Priority::default(), Limits::default(), start)
+            end
         });
-        for exit in block_on(join_all(parents)) {
-            assert!(matches!(exit.end, Ok(Ok(_))), "{exit:?}");
+        for end in block_on(join_all(parents)) {
+            end.expect("it runs to its end");
         }
         let each_us = micros(started.elapsed()) / (lives / in_flight * in_flight) as f64;
         Lives { each_us, times: std::mem::take(&mut *times.lock().expect("nobody panics")) }
-    }
-}
-
-/// What a parent does in its first call.
-type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-/// Stands behind a process that starts others: its first call that may wait is all the work.
-struct ParentDoor(Mutex<Option<Work>>);
-
-impl ParentDoor {
-    fn new(work: impl Future<Output = ()> + Send + 'static) -> Self {
-        Self(Mutex::new(Some(Box::pin(work))))
-    }
-}
-
-impl Door for ParentDoor {
-    fn try_dispatch(&self, _: Pid, request: &Request) -> Option<Reply> {
-        match request {
-            Request::Fuel(_) => Some(Reply::Fuel(FuelReply::Granted)),
-            other => panic!("a parent does not ask {other:?}"),
-        }
-    }
-
-    fn dispatch(&self, _: Pid, _: Request) -> Dispatch<'_> {
-        Box::pin(async {
-            let work = self.0.lock().expect("nobody panics").take();
-            if let Some(work) = work {
-                work.await;
-            }
-            Reply::Task(Ok(()))
-        })
     }
 }
 

@@ -85,7 +85,7 @@ impl Run {
         let mut sink = self.sink();
         sink.note("loading");
         let agent = node.load(&package, &self.grants())?;
-        let task = Task { budget: budget.transpose()?, messages, tags: self.tag.clone(), resumed: None };
+        let task = Task { budget: budget.transpose()?, messages, tags: self.tag.clone(), resumed: None, name: None };
         let running = node.start(&agent, task)?;
         let (finished, interrupted) = follow(&node, running, &mut sink).await?;
         sink.finished(&finished)?;

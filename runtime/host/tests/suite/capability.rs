@@ -49,7 +49,7 @@ fn held() -> HeldGrant {
         info: GrantInfo {
             label: "chat".into(),
             kind: GrantKind::Model,
-            scope: vec!["smol*".into()],
+            scope: ["smol*".into()].into(),
             access: Access::ReadWrite,
             limits: GrantLimits {
                 uses: Some(7),

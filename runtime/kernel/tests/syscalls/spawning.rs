@@ -64,7 +64,7 @@ async fn a_frozen_agent_is_unavailable_until_it_is_thawed() {
     let stage = Stage::new();
     let alice = stage.start(parent()).await;
     let frozen = Selection::Package(Arc::from("worker"));
-    assert_eq!(stage.node.kernel.freeze(frozen.clone()), 0);
+    assert_eq!(stage.node.kernel.freeze(&frozen), 0);
     let unavailable = ChildrenError::Unavailable("starts of this agent are frozen".into());
     assert_refused(&stage, &alice, |plan| plan, unavailable).await;
     stage.node.kernel.thaw(&frozen);

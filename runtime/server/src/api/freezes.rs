@@ -5,7 +5,7 @@ use crate::protocol::{Affected, Frozen, Selection};
 use axum::{Json, extract::State};
 
 pub(super) async fn freeze(State(host): Host, Body(selection): Body<Selection>) -> Json<Affected> {
-    Json(Affected { processes: host.node.kernel().freeze(selection.into()) })
+    Json(Affected { processes: host.node.kernel().freeze(&selection.into()) })
 }
 
 pub(super) async fn thaw(State(host): Host, Body(selection): Body<Selection>) -> Json<Affected> {
