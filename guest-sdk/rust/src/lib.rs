@@ -47,6 +47,9 @@ mod bindings;
 mod entry;
 mod error;
 mod generate;
+#[cfg(target_family = "wasm")]
+#[allow(unsafe_code, reason = "an allocator cannot be written without it")]
+mod heap;
 mod model;
 mod outcome;
 
