@@ -9,7 +9,7 @@ use remit_abi::{
 };
 use remit_authority::PriceList;
 use remit_kernel::{
-    Finished, GivenMessage, Kernel, Ports, RestartPolicy, Spawn, Spawned,
+    Finished, GivenMessage, Kernel, Ports, RestartPolicy, Spawn, SpawnError, Spawned,
     ports::{
         Clock, Engine, EngineError, EngineEvent, EngineFinish, EngineStream, Entropy, Entry, GenerationJob, Journal,
         JournalError, Meter, ModelCard, PackageError, Packages, PortFuture, Program, PromptText, Runner,
@@ -398,6 +398,19 @@ impl TestNode {
         F: Fn(Guest) -> R + Send + Sync + 'static,
         R: Future<Output = Exit> + Send + 'static,
     {
+        self.try_spawn(given, script).expect("the payer has the budget")
+    }
+
+    /// Starts a script, where nothing is in the way.
+    pub(crate) fn try_spawn<F, R>(
+        &self,
+        given: Given,
+        script: F,
+    ) -> Result<Spawned<impl Future<Output = Finished> + Send + use<F, R>>, SpawnError>
+    where
+        F: Fn(Guest) -> R + Send + Sync + 'static,
+        R: Future<Output = Exit> + Send + 'static,
+    {
         let payer = self.kernel.deposit(given.budget).expect("a small deposit");
         self.payers.lock().push(payer);
         let message = |(text, label): (&'static str, Label)| GivenMessage {
@@ -418,7 +431,7 @@ impl TestNode {
             restart: given.restart,
             priority: Priority::Normal,
         };
-        self.kernel.spawn(spawn).expect("the payer has the budget")
+        self.kernel.spawn(spawn)
     }
 
     /// Runs a script to its end.

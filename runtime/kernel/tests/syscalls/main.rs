@@ -3,13 +3,16 @@
 
 mod authority;
 mod budget;
+mod calls;
 mod children;
+mod deadlock;
 mod durability;
 mod fakes;
 mod guest;
 mod labels;
 mod limits;
 mod llm;
+mod messages;
 mod spawning;
 mod stage;
 mod waiting;
