@@ -135,8 +135,16 @@ pub(crate) enum Play {
 pub(crate) struct ScriptedEngine {
     pub(crate) plays: Mutex<VecDeque<Play>>,
     pub(crate) jobs: Mutex<Vec<GenerationJob>>,
+    meters: Mutex<Vec<Arc<Meter>>>,
     /// Streams that stall are kept open here.
     stalled: Mutex<Vec<mpsc::Sender<EngineEvent>>>,
+}
+
+impl ScriptedEngine {
+    /// Whether it was asked to stop one, by their order.
+    pub(crate) fn was_cancelled(&self, generation: usize) -> bool {
+        self.meters.lock()[generation].is_cancelled()
+    }
 }
 
 impl Engine for ScriptedEngine {
@@ -186,6 +194,7 @@ impl Engine for ScriptedEngine {
             }
         }
         self.jobs.lock().push(job);
+        self.meters.lock().push(meter.clone());
         Ok(EngineStream { events, meter })
     }
 }
@@ -255,12 +264,17 @@ pub(crate) enum Written {
 pub(crate) struct RecordingJournal {
     pub(crate) entries: Mutex<Vec<(Pid, Written)>>,
     pub(crate) fails: AtomicBool,
+    /// Takes everything and keeps nothing.
+    pub(crate) forgets: AtomicBool,
 }
 
 impl Journal for RecordingJournal {
     fn append(&self, pid: Pid, entry: Entry<'_>) -> Result<(), JournalError> {
         if self.fails.load(Ordering::SeqCst) {
             return Err(JournalError("the disk is full".into()));
+        }
+        if self.forgets.load(Ordering::SeqCst) {
+            return Ok(());
         }
         let written = match entry {
             Entry::Intent(request) => Written::Intent(request.clone()),
