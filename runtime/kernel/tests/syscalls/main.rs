@@ -13,6 +13,7 @@ mod labels;
 mod limits;
 mod llm;
 mod mailbox_grants;
+mod manage;
 mod messages;
 mod revocation;
 mod signals_and_alarms;
