@@ -145,8 +145,12 @@ fn reset(kernel: &Kernel, block: &ControlBlock, exit: &Exit) {
     take_apart(kernel, letters);
 }
 
-/// Pays for a run's fuel, and gives the parts of its account back.
+/// Gives the parts of its account back, and pays for a run's fuel out of all of it.
 fn settle_run(kernel: &Kernel, process: &mut Process, exit: &Exit) {
+    for part in process.parts.drain(..) {
+        // A part is open as long as it is held here.
+        let _held = kernel.shared.accounts.lock().close(part);
+    }
     let toll = std::mem::take(&mut process.toll);
     process.generations = Arena::default();
     match exit.fuel {
@@ -156,11 +160,6 @@ fn settle_run(kernel: &Kernel, process: &mut Process, exit: &Exit) {
             let _paid = process.bill.buy_fuel(toll.unpaid());
             process.bill.forfeit_fuel();
         }
-    }
-    let mut accounts = kernel.shared.accounts.lock();
-    for part in process.parts.drain(..) {
-        // A part is open as long as it is held here.
-        let _held = accounts.close(part);
     }
 }
 

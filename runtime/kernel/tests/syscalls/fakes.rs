@@ -9,7 +9,7 @@ use remit_abi::{
 };
 use remit_authority::PriceList;
 use remit_kernel::{
-    Finished, GivenMessage, Kernel, Ports, RestartPolicy, Spawn, Spawned,
+    Finished, GivenMessage, Kernel, Ports, RestartPolicy, Spawn, SpawnError, Spawned,
     ports::{
         Clock, Engine, EngineError, EngineEvent, EngineFinish, EngineStream, Entropy, Entry, GenerationJob, Journal,
         JournalError, Meter, ModelCard, PackageError, Packages, PortFuture, Program, PromptText, Runner,
@@ -135,8 +135,16 @@ pub(crate) enum Play {
 pub(crate) struct ScriptedEngine {
     pub(crate) plays: Mutex<VecDeque<Play>>,
     pub(crate) jobs: Mutex<Vec<GenerationJob>>,
+    meters: Mutex<Vec<Arc<Meter>>>,
     /// Streams that stall are kept open here.
     stalled: Mutex<Vec<mpsc::Sender<EngineEvent>>>,
+}
+
+impl ScriptedEngine {
+    /// Whether it was asked to stop one, by their order.
+    pub(crate) fn was_cancelled(&self, generation: usize) -> bool {
+        self.meters.lock()[generation].is_cancelled()
+    }
 }
 
 impl Engine for ScriptedEngine {
@@ -186,6 +194,7 @@ impl Engine for ScriptedEngine {
             }
         }
         self.jobs.lock().push(job);
+        self.meters.lock().push(meter.clone());
         Ok(EngineStream { events, meter })
     }
 }
@@ -255,12 +264,17 @@ pub(crate) enum Written {
 pub(crate) struct RecordingJournal {
     pub(crate) entries: Mutex<Vec<(Pid, Written)>>,
     pub(crate) fails: AtomicBool,
+    /// Takes everything and keeps nothing.
+    pub(crate) forgets: AtomicBool,
 }
 
 impl Journal for RecordingJournal {
     fn append(&self, pid: Pid, entry: Entry<'_>) -> Result<(), JournalError> {
         if self.fails.load(Ordering::SeqCst) {
             return Err(JournalError("the disk is full".into()));
+        }
+        if self.forgets.load(Ordering::SeqCst) {
+            return Ok(());
         }
         let written = match entry {
             Entry::Intent(request) => Written::Intent(request.clone()),
@@ -398,6 +412,19 @@ impl TestNode {
         F: Fn(Guest) -> R + Send + Sync + 'static,
         R: Future<Output = Exit> + Send + 'static,
     {
+        self.try_spawn(given, script).expect("the payer has the budget")
+    }
+
+    /// Starts a script, where nothing is in the way.
+    pub(crate) fn try_spawn<F, R>(
+        &self,
+        given: Given,
+        script: F,
+    ) -> Result<Spawned<impl Future<Output = Finished> + Send + use<F, R>>, SpawnError>
+    where
+        F: Fn(Guest) -> R + Send + Sync + 'static,
+        R: Future<Output = Exit> + Send + 'static,
+    {
         let payer = self.kernel.deposit(given.budget).expect("a small deposit");
         self.payers.lock().push(payer);
         let message = |(text, label): (&'static str, Label)| GivenMessage {
@@ -418,7 +445,7 @@ impl TestNode {
             restart: given.restart,
             priority: Priority::Normal,
         };
-        self.kernel.spawn(spawn).expect("the payer has the budget")
+        self.kernel.spawn(spawn)
     }
 
     /// Runs a script to its end.

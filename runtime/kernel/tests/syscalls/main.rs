@@ -3,13 +3,22 @@
 
 mod authority;
 mod budget;
+mod calls;
 mod children;
+mod deadlock;
 mod durability;
 mod fakes;
 mod guest;
 mod labels;
 mod limits;
 mod llm;
+mod mailbox_grants;
+mod manage;
+mod messages;
+mod revocation;
+mod signals_and_alarms;
 mod spawning;
 mod stage;
+mod supervision;
+mod toll;
 mod waiting;

@@ -105,6 +105,17 @@ impl Stage {
         self.runs.lock().get(&pid).expect("it was started").guest.clone()
     }
 
+    /// Whether a run of it has begun and was not told to end.
+    pub(crate) fn is_running(&self, pid: Pid) -> bool {
+        self.runs.lock().contains_key(&pid)
+    }
+
+    /// Lets time pass.
+    pub(crate) async fn pass(&self, ns: u64) {
+        self.node.clock.advance(ns);
+        self.node.settle().await;
+    }
+
     /// Starts a child and lets it begin.
     pub(crate) async fn child(&self, parent: &Guest, plan: Plan) -> (ChildId, Guest) {
         let child = parent.spawn(plan).await.expect("the plan is sound");
