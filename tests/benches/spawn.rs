@@ -17,7 +17,7 @@
 
 mod common;
 
-use common::{GUESTS, Stage, bindings, block_on, made, micros, percentile};
+use common::{GUESTS, Stage, bindings, block_on, made, median, micros, percentile};
 use futures::{StreamExt as _, future::join_all, stream::FuturesUnordered};
 use remit_abi::{Dispatch, Door, Fault, FuelReply, Pid, Priority, Reply, Request, Start, TenantId, limits::Limits};
 use remit_assembly::{Agent, Ended, Package, Task};
@@ -37,10 +37,10 @@ use wasmtime::{
 const WARM_UP: usize = 500;
 
 /// Lives of one measurement.
-const LIVES: usize = 5000;
+const LIVES: usize = 640;
 
-/// Rounds, raw and Remit in turns, so that a busy moment of the machine meets both.
-const ROUNDS: usize = 5;
+/// Rounds, raw and Remit in turns, so that a busy moment of the machine meets both. The median round counts.
+const ROUNDS: usize = 15;
 
 /// How many are in flight.
 const IN_FLIGHT: [usize; 4] = [1, 2, 8, 64];
@@ -84,7 +84,6 @@ impl Raw {
 }
 
 /// What a measurement saw.
-#[derive(Default)]
 struct Lives {
     /// Wall time, divided by the number of lives.
     each_us: f64,
@@ -196,12 +195,26 @@ impl Door for ParentDoor {
     }
 }
 
+/// What all rounds saw.
+#[derive(Default)]
+struct Series {
+    each_us: Vec<f64>,
+    times: Vec<f64>,
+}
+
+impl Series {
+    fn add(&mut self, round: Lives) {
+        self.each_us.push(round.each_us);
+        self.times.extend(round.times);
+    }
+}
+
 /// Raw wasmtime, Remit from processes, Remit from a thread.
 #[derive(Default)]
 struct Row {
-    raw: Lives,
-    inside: Lives,
-    outside: Lives,
+    raw: Series,
+    inside: Series,
+    outside: Series,
 }
 
 impl Row {
@@ -209,18 +222,12 @@ impl Row {
         let threads = in_flight.min(thread::available_parallelism().map_or(1, usize::from));
         let mut row = Self::default();
         for _ in 0..ROUNDS {
-            let lives = LIVES / ROUNDS;
-            add(&mut row.raw, raw.measure(lives, threads));
-            add(&mut row.inside, remit.by_processes(lives, in_flight));
-            add(&mut row.outside, remit.by_a_thread(lives, in_flight));
+            row.raw.add(raw.measure(LIVES, threads));
+            row.inside.add(remit.by_processes(LIVES, in_flight));
+            row.outside.add(remit.by_a_thread(LIVES, in_flight));
         }
         row
     }
-}
-
-fn add(sum: &mut Lives, round: Lives) {
-    sum.each_us += round.each_us / ROUNDS as f64;
-    sum.times.extend(round.times);
 }
 
 fn main() {
@@ -231,34 +238,51 @@ fn main() {
     raw.measure(WARM_UP, 1);
     remit.by_a_thread(WARM_UP, 1);
     remit.by_processes(WARM_UP, 1);
-    println!("assistant, µs a life           raw   from a process     ratio    from a thread     ratio");
+    println!("assistant, µs a life         raw   from a process      ratio    from a thread      ratio");
     let mut metrics = serde_json::Map::new();
     for in_flight in IN_FLIGHT {
         let mut row = Row::measure(&raw, &remit, in_flight);
         if in_flight == 1 {
-            row = one_at_a_time(row, &mut metrics);
+            one_at_a_time(&mut row, &mut metrics);
+        } else {
+            side_by_side(&mut row, in_flight, &mut metrics);
         }
-        let Row { raw, inside, outside } = row;
-        let (ratio, from_thread) = (inside.each_us / raw.each_us, outside.each_us / raw.each_us);
-        println!(
-            "{in_flight:2} in flight              {:9.1} {:16.1} {ratio:9.2} {:16.1} {from_thread:9.2}",
-            raw.each_us, inside.each_us, outside.each_us
-        );
-        let suffix = if in_flight == 1 { String::new() } else { format!("_{in_flight}") };
-        metrics.insert(format!("spawn_ratio{suffix}"), ratio.into());
-        metrics.insert(format!("spawn_ratio_from_thread{suffix}"), from_thread.into());
     }
     common::leave(&metrics.into());
 }
 
+type Metrics = serde_json::Map<String, serde_json::Value>;
+
 /// One at a time, it is the median life that counts.
-fn one_at_a_time(mut row: Row, metrics: &mut serde_json::Map<String, serde_json::Value>) -> Row {
-    for (name, lives) in [("raw", &mut row.raw), ("spawn", &mut row.inside), ("from_thread", &mut row.outside)] {
-        for (percent, share) in [("p99", 0.99), ("p50", 0.5)] {
-            lives.each_us = percentile(&mut lives.times, share);
-            metrics.insert(format!("{name}_{percent}_us"), lives.each_us.into());
-            println!("one at a time, {name:11} {percent} {:9.1}", lives.each_us);
+fn one_at_a_time(row: &mut Row, metrics: &mut Metrics) {
+    let mut at = |share| {
+        let Row { raw, inside, outside } = &mut *row;
+        [raw, inside, outside].map(|series| percentile(&mut series.times, share))
+    };
+    for (percent, [raw, inside, outside]) in [("p50", at(0.5)), ("p99", at(0.99))] {
+        let (ratio, from_thread) = (inside / raw, outside / raw);
+        println!("one at a time, {percent}    {raw:9.1} {inside:16.1} {ratio:10.2} {outside:16.1} {from_thread:10.2}");
+        for (name, value) in [("raw", raw), ("spawn", inside), ("from_thread", outside)] {
+            metrics.insert(format!("{name}_{percent}_us"), value.into());
+        }
+        if percent == "p50" {
+            metrics.insert("spawn_ratio".into(), ratio.into());
+            metrics.insert("from_thread_ratio".into(), from_thread.into());
         }
     }
-    row
+}
+
+/// With more than one, it is the wall time of the median round, divided by its lives; and the median of the rounds' ratios.
+fn side_by_side(row: &mut Row, in_flight: usize, metrics: &mut Metrics) {
+    let Row { raw, inside, outside } = row;
+    let ratio = |series: &Series| {
+        median(&mut series.each_us.iter().zip(&raw.each_us).map(|(remit, raw)| remit / raw).collect::<Vec<_>>())
+    };
+    let (inside_ratio, outside_ratio) = (ratio(inside), ratio(outside));
+    let [raw, inside, outside] = [raw, inside, outside].map(|series| median(&mut series.each_us));
+    println!(
+        "{in_flight:2} in flight, each     {raw:9.1} {inside:16.1} {inside_ratio:10.2} {outside:16.1} {outside_ratio:10.2}"
+    );
+    metrics.insert(format!("spawn_ratio_{in_flight}"), inside_ratio.into());
+    metrics.insert(format!("from_thread_ratio_{in_flight}"), outside_ratio.into());
 }

@@ -3,7 +3,7 @@
 //! The conversation is passed to the model unread. Where it is longer than the model's context, its oldest messages are
 //! left out. Where the budget or the answer's length ends it early, it says so, and the outcome is partial.
 
-use remit::prelude::*;
+use remit::{Stop, prelude::*};
 
 /// What it takes its model by.
 const GRANT: &str = "chat";
@@ -44,28 +44,12 @@ fn run(task: Task) -> Result<Outcome, Failure> {
     }
 }
 
-/// Why there is no answer.
-enum Stop {
-    /// The account cannot pay for one.
-    Budget,
-    Failed(Failure),
-}
-
-impl From<LlmError> for Stop {
-    fn from(error: LlmError) -> Self {
-        match error {
-            LlmError::Shortfall(_) => Self::Budget,
-            error => Self::Failed(error.into()),
-        }
-    }
-}
-
 fn answer(model: &Model, task: &Task, max_tokens: u32) -> Result<FinishReason, Stop> {
     let messages = fitting(model, task, max_tokens.min(ANSWER_TOKENS_MIN))?;
     remit::debug!("{} messages, budget {}", messages.len(), budget::remaining());
     let mut answer = model.chat(&messages).max_tokens(max_tokens).stream()?;
     for piece in &mut answer {
-        emit_text(piece?).map_err(|closed| Stop::Failed(closed.into()))?;
+        emit_text(piece?)?;
     }
     Ok(answer.finish()?.finish)
 }

@@ -8,7 +8,7 @@ mod sentences;
 mod split;
 mod state;
 
-use remit::{CheckpointError, EmitError, ValueError, prelude::*};
+use remit::{Stop, prelude::*};
 use sentences::Sentences;
 use state::{State, Step};
 
@@ -36,33 +36,6 @@ const SYSTEM: &str = "Provide a concise, objective summary of the input text in 
 
 /// Comes behind the text, since a small model heeds best what it read last.
 const QUESTION: &str = "What is this text about? Answer in two sentences.";
-
-/// Why the work ends early.
-enum Stop {
-    /// The account is empty.
-    Budget,
-    Failed(Failure),
-}
-
-impl From<LlmError> for Stop {
-    fn from(error: LlmError) -> Self {
-        match error {
-            LlmError::Shortfall(_) => Self::Budget,
-            error => Self::Failed(error.into()),
-        }
-    }
-}
-
-macro_rules! failing {
-    ($($error:ty),*) => {$(
-        impl From<$error> for Stop {
-            fn from(error: $error) -> Self {
-                Self::Failed(error.into())
-            }
-        }
-    )*};
-}
-failing!(ValueError, EmitError, CheckpointError, Failure);
 
 #[remit::agent]
 fn run(task: Task, resumed: Option<State>) -> Result<Outcome, Failure> {

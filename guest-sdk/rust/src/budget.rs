@@ -1,7 +1,19 @@
 //! What the process can spend. Its model's tokens and its own instructions are paid from the same account.
+//!
+//! A part can be split off, to fund a child or to set aside:
+//!
+//! ```no_run
+//! use remit::{Tokens, budget};
+//!
+//! # fn example() -> Result<(), remit::Failure> {
+//! let reserve = budget::own().split(Tokens::from_whole(20))?;
+//! // … work that may use up the rest …
+//! reserve.merge()?;
+//! # Ok(()) }
+//! ```
 
-use crate::bindings::remit::kernel::budget;
-use std::fmt;
+use crate::{BudgetError, bindings::remit::kernel::budget};
+use std::{fmt, ops::Div};
 
 /// An amount of the one currency, counted in micro-tokens. One token is the price of one output token of the operator's
 /// reference model.
@@ -44,10 +56,25 @@ impl Tokens {
         self.0 / Self::MICRO
     }
 
+    /// The sum, at most the largest amount.
+    #[must_use]
+    pub const fn saturating_add(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+
     /// The difference, at least nothing.
     #[must_use]
     pub const fn saturating_sub(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))
+    }
+}
+
+impl Div<u64> for Tokens {
+    type Output = Self;
+
+    /// One of so many equal parts, rounded down.
+    fn div(self, parts: u64) -> Self {
+        Self(self.0 / parts)
     }
 }
 
@@ -72,5 +99,56 @@ impl fmt::Display for Tokens {
 /// ```
 #[must_use]
 pub fn remaining() -> Tokens {
-    Tokens(budget::own_account().get_remaining())
+    own().remaining()
+}
+
+/// The account of this process.
+#[must_use]
+pub fn own() -> Account {
+    Account(budget::own_account())
+}
+
+/// An account. A part that was split off is given back when it is dropped.
+#[derive(Debug)]
+pub struct Account(budget::Account);
+
+impl Account {
+    pub(crate) fn into_raw(self) -> budget::Account {
+        self.0
+    }
+
+    /// What can be spent now.
+    #[must_use]
+    pub fn remaining(&self) -> Tokens {
+        Tokens(self.0.get_remaining())
+    }
+
+    /// Splits a part off.
+    ///
+    /// # Errors
+    /// [`BudgetError`], for example where it holds too little.
+    pub fn split(&self, amount: Tokens) -> Result<Self, BudgetError> {
+        Ok(Self(self.0.split(amount.0)?))
+    }
+
+    /// Gives a part back to where it was split from; how much it held.
+    ///
+    /// # Errors
+    /// [`BudgetError::Own`] where it is no part.
+    pub fn merge(self) -> Result<Tokens, BudgetError> {
+        Ok(Tokens(budget::Account::merge(self.0)?))
+    }
+
+    /// Moves tokens to another account of this process.
+    ///
+    /// # Errors
+    /// [`BudgetError`], for example where it holds too little.
+    pub fn transfer(&self, to: &Self, amount: Tokens) -> Result<(), BudgetError> {
+        Ok(self.0.transfer(&to.0, amount.0)?)
+    }
+
+    /// Signals [`BudgetLow`](crate::process::Signal::BudgetLow) when the balance falls below this; nothing never does.
+    pub fn set_soft_limit(&self, threshold: Tokens) {
+        self.0.set_soft_limit(threshold.0);
+    }
 }

@@ -1,7 +1,9 @@
 //! Generations: set up, sent or streamed, and what they came to.
 
 use crate::{
-    Content, LlmError, Message, Model, Tokens, Value, ValueError, bindings::remit::kernel::llm, wait::Pollable,
+    Content, LlmError, Message, Model, Tokens, Value, ValueError,
+    bindings::remit::kernel::llm,
+    wait::{Pollable, Waitable, Watched},
 };
 use std::iter::FusedIterator;
 
@@ -255,3 +257,9 @@ impl Iterator for Generation {
 }
 
 impl FusedIterator for Generation {}
+
+impl Waitable for Generation {
+    fn watch(&self) -> Watched<'_> {
+        self.readiness().into()
+    }
+}

@@ -30,10 +30,14 @@
 //! | read the task | [`Task`], [`Value`] |
 //! | use a model | [`Model`], [`Message`], [`Generation`] |
 //! | show something | [`emit_text`], [`progress`](fn@progress), [`artifact`] |
-//! | know what is left | [`budget::remaining`] |
+//! | know what is left, divide it | [`budget`] |
+//! | see, narrow and give up rights | [`capability`] |
+//! | start other agents | [`children`] |
+//! | send and receive messages | [`mailbox`] |
+//! | know its own name, hear signals | [`process`] |
 //! | survive a restart | [`checkpoint`] |
 //! | log | [`log`](mod@log), [`info!`] and its siblings |
-//! | wait, tell the time, draw lots | [`wait`], [`time`], [`random`] |
+//! | wait, tell the time, wake up later, draw lots | [`wait`], [`time`], [`alarm`], [`random`] |
 //!
 //! Errors are closed enums, and `?` turns each into a [`Failure`] of one sentence. A component imports only the interfaces
 //! that its agent uses. On the host's own target everything compiles, and every call of the kernel panics: keep what is
@@ -46,10 +50,14 @@ mod generate;
 mod model;
 mod outcome;
 
+pub mod alarm;
 pub mod budget;
 pub mod capability;
 pub mod checkpoint;
+pub mod children;
 pub mod log;
+pub mod mailbox;
+pub mod process;
 pub mod random;
 pub mod task;
 pub mod time;
@@ -57,12 +65,15 @@ pub mod value;
 pub mod wait;
 
 pub use budget::Tokens;
-pub use error::{CheckpointError, Denial, EmitError, LlmError, Shortfall, ValueError};
+pub use error::{
+    AlarmError, AttenuationError, BudgetError, CallError, CheckpointError, Denial, EmitError, LlmError, ReceiveError,
+    SendError, Shortfall, SpawnError, ValueError, WaitError,
+};
 pub use generate::{Call, ChatPrompt, Completion, FinishReason, Generation, Summary, TextPrompt, Usage};
 pub use model::{Message, Model, ModelInfo, Prompt};
-pub use outcome::{Failure, Outcome};
+pub use outcome::{Failure, Outcome, Stop};
 pub use remit_sdk_macros::agent;
-pub use task::{Input, Role, Task, artifact, emit_text, progress};
+pub use task::{Input, Role, Status, Task, artifact, emit_text, progress};
 pub use value::{Content, Value};
 
 /// What most agents use: `use remit::prelude::*;`.

@@ -1,6 +1,6 @@
 //! How an agent ends: with an outcome, or a failure.
 
-use crate::{EmitError, LlmError, Value, bindings::remit::kernel::task};
+use crate::{BudgetError, EmitError, LlmError, Shortfall, Value, bindings::remit::kernel::task};
 use std::{error::Error, fmt};
 
 /// What an agent returns when it did its work.
@@ -102,10 +102,57 @@ impl<E: Error + 'static> From<E> for Failure {
     }
 }
 
+/// Why work ends early: an empty account is no failure, as what was done until then can be of use.
+///
+/// Every error becomes one by `?`, as it becomes a [`Failure`].
+///
+/// ```no_run
+/// use remit::{Stop, prelude::*};
+///
+/// #[remit::agent]
+/// fn run(task: Task) -> Result<Outcome, Failure> {
+///     match answer(&task) {
+///         Ok(()) => Ok(Outcome::complete()),
+///         Err(Stop::Budget) => Ok(Outcome::partial()),
+///         Err(Stop::Failed(failure)) => Err(failure),
+///     }
+/// }
+///
+/// fn answer(task: &Task) -> Result<(), Stop> {
+///     let messages: Vec<Message> = task.messages().collect();
+///     let answer = Model::take("chat")?.chat(&messages).send()?;
+///     Ok(emit_text(&answer.content)?)
+/// }
+/// # fn main() {}
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// The account cannot pay what comes next.
+    Budget,
+    /// Something else.
+    Failed(Failure),
+}
+
+impl<E: Error + 'static> From<E> for Stop {
+    fn from(error: E) -> Self {
+        let cause: &(dyn Error + 'static) = &error;
+        let is_shortfall = cause.is::<Shortfall>()
+            || matches!(cause.downcast_ref(), Some(LlmError::Shortfall(_)))
+            || matches!(cause.downcast_ref(), Some(BudgetError::Shortfall(_)));
+        if is_shortfall { Self::Budget } else { Self::Failed(error.into()) }
+    }
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{CheckpointError, Denial, Shortfall, Tokens, ValueError};
+    use crate::{CheckpointError, Denial, Tokens, ValueError};
 
     #[test]
     fn an_error_becomes_a_failure_of_one_sentence() {
@@ -122,5 +169,13 @@ mod tests {
         check(EmitError::Closed.into(), "nobody listens", true);
         check(ValueError::NotText { offset: 3 }.into(), "byte 3", false);
         check(CheckpointError::TooLarge { limit: 5 }.into(), "5 bytes", false);
+    }
+
+    #[test]
+    fn an_empty_account_stops_the_work_and_is_no_failure() {
+        let shortfall = Shortfall { needed: Tokens::from_whole(2), remaining: Tokens::from_whole(1) };
+        assert_eq!(Stop::from(LlmError::Shortfall(shortfall)), Stop::Budget);
+        assert_eq!(Stop::from(BudgetError::Shortfall(shortfall)), Stop::Budget);
+        assert_eq!(Stop::from(LlmError::EmptyPrompt), Stop::Failed(LlmError::EmptyPrompt.into()));
     }
 }

@@ -4,7 +4,7 @@
 
 use crate::{Content, EmitError, Message, Value, bindings::remit::kernel::task};
 
-pub use crate::bindings::remit::kernel::types::Role;
+pub use crate::bindings::remit::kernel::{task::Status, types::Role};
 
 /// The longest progress note or artifact's name that the kernel takes.
 const NAME_BYTES_MAX: usize = 256;

@@ -1,7 +1,7 @@
-//! Waiting for whichever is first: streams and timers side by side.
+//! Waiting for whichever is first: streams, calls, children, messages, timers, alarms and signals side by side.
 //!
 //! ```no_run
-//! use remit::{Message, Model, time, wait};
+//! use remit::{Message, Model, process, time, wait};
 //! use std::time::Duration;
 //!
 //! # fn example() -> Result<(), remit::Failure> {
@@ -9,8 +9,7 @@
 //! let mut generation = model.chat(&[Message::user("Good morning!")]).stream()?;
 //! let limit = time::timer(Duration::from_secs(10));
 //! loop {
-//!     let ready = wait::any(&[&generation.readiness(), &limit]);
-//!     if ready.contains(&1) {
+//!     if wait::first(&[&process::signals(), &limit, &generation]) < 2 {
 //!         generation.cancel();
 //!     }
 //!     match generation.next() {
@@ -23,6 +22,37 @@
 
 use crate::bindings::wasi::io::poll;
 use std::marker::PhantomData;
+
+/// What can be waited for: a [`Pollable`], and everything that has a readiness.
+pub trait Waitable {
+    /// What is looked at meanwhile.
+    fn watch(&self) -> Watched<'_>;
+}
+
+/// What is looked at while one waits for a [`Waitable`].
+#[derive(Debug)]
+pub struct Watched<'a>(Held<'a>);
+
+#[derive(Debug)]
+enum Held<'a> {
+    Made(Pollable<'a>),
+    Lent(&'a Pollable<'a>),
+}
+
+impl<'a> From<Pollable<'a>> for Watched<'a> {
+    fn from(pollable: Pollable<'a>) -> Self {
+        Self(Held::Made(pollable))
+    }
+}
+
+impl Watched<'_> {
+    const fn raw(&self) -> &poll::Pollable {
+        match &self.0 {
+            Held::Made(pollable) => &pollable.raw,
+            Held::Lent(pollable) => &pollable.raw,
+        }
+    }
+}
 
 /// Something that can be waited for. It borrows what it watches.
 #[derive(Debug)]
@@ -48,13 +78,33 @@ impl Pollable<'_> {
     }
 }
 
-/// Waits until at least one is ready, and answers which are, as indices. At most 1024 at a time; of none, it answers
-/// none at once.
+impl Waitable for Pollable<'_> {
+    fn watch(&self) -> Watched<'_> {
+        Watched(Held::Lent(self))
+    }
+}
+
+/// Waits until at least one is ready, and answers which are, as indices in their order. At most 1024 at a time; of none,
+/// it answers none at once.
+///
+/// Of what is no [`Pollable`] it makes one for the time of the wait: where many are waited for again and again, keep their
+/// readiness.
 #[must_use]
-pub fn any(pollables: &[&Pollable<'_>]) -> Vec<usize> {
-    if pollables.is_empty() {
+pub fn any(waitables: &[&dyn Waitable]) -> Vec<usize> {
+    if waitables.is_empty() {
         return Vec::new();
     }
-    let raw: Vec<&poll::Pollable> = pollables.iter().map(|pollable| &pollable.raw).collect();
+    let watched: Vec<Watched<'_>> = waitables.iter().map(|waitable| waitable.watch()).collect();
+    let raw: Vec<&poll::Pollable> = watched.iter().map(Watched::raw).collect();
     poll::poll(&raw).into_iter().map(|index| index as usize).collect()
+}
+
+/// Waits until at least one is ready, and answers the first of those that are. As a list says who goes first, `match` can
+/// say what to do then.
+///
+/// # Panics
+/// Where there is nothing to wait for.
+#[must_use]
+pub fn first(waitables: &[&dyn Waitable]) -> usize {
+    any(waitables).into_iter().min().expect("there is something to wait for")
 }

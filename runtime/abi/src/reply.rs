@@ -79,7 +79,7 @@ pub enum CapabilityReply {
     /// The grant under the label.
     Taken(GrantId),
     /// One of them.
-    Described(HeldGrant),
+    Described(Box<HeldGrant>),
     /// It would open something.
     Live,
     /// A grant that was derived.

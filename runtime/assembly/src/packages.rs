@@ -46,7 +46,8 @@ impl Packages for InstalledPackages {
         };
         let (host, loaded) = (self.host.clone(), self.loaded.clone());
         // Reading the manifest's stamp takes microseconds; loading what was not loaded blocks, on tokio's threads for that.
-        let fresh = loaded.lock().get(&key).filter(|(stamp, _)| is_fresh(*stamp, &path)).map(|(_, program)| program.clone());
+        let fresh =
+            loaded.lock().get(&key).filter(|(stamp, _)| is_fresh(*stamp, &path)).map(|(_, program)| program.clone());
         if let Some(program) = fresh {
             return Box::pin(std::future::ready(Ok(program)));
         }
@@ -110,7 +111,9 @@ mod tests {
 
     #[test]
     fn only_plain_names_open_a_folder() {
-        for (name, plain) in [("worker", true), ("a-1_b.c", true), ("", false), ("..", false), ("../x", false), ("a/b", false)] {
+        for (name, plain) in
+            [("worker", true), ("a-1_b.c", true), ("", false), ("..", false), ("../x", false), ("a/b", false)]
+        {
             assert_eq!(is_plain_name(name), plain, "{name}");
         }
     }

@@ -80,7 +80,7 @@ impl capability::HostGrant for Guest {
     ) -> Result<std::result::Result<capability::GrantInfo, types::Denial>> {
         let GrantRow(grant) = self.row(&handle)?;
         match self.call_capability(CapabilityRequest::Describe { grant })? {
-            Ok(CapabilityReply::Described(held)) => Ok(Ok(info_to_wit(held))),
+            Ok(CapabilityReply::Described(held)) => Ok(Ok(info_to_wit(*held))),
             Err(CapabilityError::Denied(denial)) => Ok(Err(denial_to_wit(denial))),
             _ => Err(mismatch("grant.get-info")),
         }

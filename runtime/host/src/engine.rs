@@ -167,7 +167,7 @@ pub(crate) fn one_line(error: &wasmtime::Error) -> String {
     crate::imports::clean(&format!("{error:#}"), 512)
 }
 
-/// Raises the engine's epoch once a millisecond, until it is dropped.
+/// Raises the engine's epoch once a millisecond, and does what else is due then, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Ticker {
     stop: Option<mpsc::Sender<()>>,
@@ -175,7 +175,7 @@ pub(crate) struct Ticker {
 }
 
 impl Ticker {
-    pub(crate) fn start(engine: &Engine) -> Result<Self, HostError> {
+    pub(crate) fn start(engine: &Engine, each: impl Fn() + Send + 'static) -> Result<Self, HostError> {
         let (stop, stopped) = mpsc::channel();
         let engine = engine.clone();
         let thread = thread::Builder::new()
@@ -183,6 +183,7 @@ impl Ticker {
             .spawn(move || {
                 while stopped.recv_timeout(EPOCH) == Err(mpsc::RecvTimeoutError::Timeout) {
                     engine.increment_epoch();
+                    each();
                 }
             })
             .map_err(HostError::Thread)?;

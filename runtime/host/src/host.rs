@@ -8,7 +8,7 @@ use crate::{
     driver::drive,
     engine::{self, Ticker, one_line},
     error::HostError,
-    executor::{Executor, FifoQueue, RunQueue, Task, Turn},
+    executor::{Executor, FifoQueue, RunQueue, Turn},
     guest::{Control, Guest},
     imports::{self, Import},
     linker::Linkers,
@@ -20,9 +20,7 @@ use std::{
     fmt,
     future::Future,
     path::{Path, PathBuf},
-    pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
     thread,
 };
 use wasmtime::{Engine, component::Component};
@@ -154,14 +152,15 @@ impl Host {
         let engine_digest = engine::digest(&engine);
         let cache = Cache::open(config.cache_folder, engine_digest.clone())?;
         let linkers = Linkers::new(&engine).map_err(|error| HostError::Linker(one_line(&error)))?;
+        let executor = Executor::start(config.threads, config.run_queue)?;
         Ok(Self {
             cache,
             compiler: config.compiler,
             compile_limits: config.compile_limits,
             linkers,
             register: Arc::default(),
-            executor: Executor::start(config.threads, config.run_queue)?,
-            _ticker: Ticker::start(&engine)?,
+            _ticker: Ticker::start(&engine, executor.caretaker())?,
+            executor,
             engine,
             engine_digest,
         })

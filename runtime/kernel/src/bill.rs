@@ -88,7 +88,8 @@ impl Bill {
         self.watch();
     }
 
-    /// Looks whether the balance fell below the soft limit.
+    /// Looks whether the balance fell below the soft limit. It falls by the process's own acts alone, and rises by others'
+    /// too: so this is called before and after each of its own.
     pub(crate) fn watch(&self) {
         let soft = &mut *self.soft.lock();
         if soft.threshold == Tokens::ZERO {
@@ -117,6 +118,7 @@ impl Bill {
         if quote.most == Tokens::ZERO {
             return Ok(Reservation { bill: self.clone(), amount: Tokens::ZERO });
         }
+        self.watch();
         let mut accounts = self.accounts.lock();
         let remaining = accounts.remaining(self.account).unwrap_or_default();
         let amount = remaining.saturating_sub(quote.spare).min(quote.most).max(quote.least);
@@ -128,6 +130,7 @@ impl Bill {
 
     /// Pays for fuel before it is used.
     pub(crate) fn buy_fuel(&self, fuel: Fuel) -> Result<Tokens, Shortfall> {
+        self.watch();
         let price = self.prices.fuel(fuel);
         self.accounts.lock().charge(self.account, price).map_err(|error| shortfall(error, price))?;
         let Books { ledger, bought } = &mut *self.books.lock();
@@ -140,6 +143,7 @@ impl Bill {
 
     /// Pays for something that is done at once.
     pub(crate) fn charge(&self, price: Tokens) -> Result<(), Shortfall> {
+        self.watch();
         self.accounts.lock().charge(self.account, price).map_err(|error| shortfall(error, price))?;
         let ledger = &mut self.books.lock().ledger;
         ledger.paid = ledger.paid.saturating_add(price);

@@ -8,6 +8,7 @@
 //! | open | the call | answered, or its [`Answer`] is dropped |
 //! | answered | the reply | the caller takes it |
 //! | unanswered | the receiver ended or let go of it | for ever |
+//! | timed out | the caller asked for the answer when its time was over | for ever |
 //! | taken | the caller took the answer | for ever |
 
 use crate::mailbox::Letter;
@@ -21,6 +22,7 @@ enum State {
     Open,
     Answered(Box<Letter>),
     Unanswered,
+    TimedOut,
     Taken,
 }
 
@@ -58,29 +60,27 @@ impl PendingCall {
         }
     }
 
-    /// The answer, if `take` can use it: what `take` refuses stays. `None` while the call is open.
+    /// The answer, if `take` can use it: what `take` refuses stays. To be called when the call is settled, or its time is
+    /// over: an answer that comes later is refused.
     pub(crate) fn take<T>(
         &self,
-        take: impl FnOnce(Letter) -> Result<T, (Letter, MailboxError)>,
-    ) -> Option<Result<T, MailboxError>> {
+        take: impl FnOnce(Box<Letter>) -> Result<T, (Box<Letter>, MailboxError)>,
+    ) -> Result<T, MailboxError> {
         let mut state = self.state.lock();
         match std::mem::replace(&mut *state, State::Taken) {
-            State::Open => {
-                *state = State::Open;
-                None
+            State::Open | State::TimedOut => {
+                *state = State::TimedOut;
+                Err(MailboxError::TimedOut)
             }
             State::Unanswered => {
                 *state = State::Unanswered;
-                Some(Err(MailboxError::Unanswered))
+                Err(MailboxError::Unanswered)
             }
-            State::Taken => Some(Err(MailboxError::Taken)),
-            State::Answered(letter) => match take(*letter) {
-                Ok(taken) => Some(Ok(taken)),
-                Err((letter, error)) => {
-                    *state = State::Answered(Box::new(letter));
-                    Some(Err(error))
-                }
-            },
+            State::Taken => Err(MailboxError::Taken),
+            State::Answered(letter) => take(letter).map_err(|(letter, error)| {
+                *state = State::Answered(letter);
+                error
+            }),
         }
     }
 
@@ -88,7 +88,7 @@ impl PendingCall {
     pub(crate) fn forget(&self) -> Option<Letter> {
         match std::mem::replace(&mut *self.state.lock(), State::Taken) {
             State::Answered(letter) => Some(*letter),
-            State::Open | State::Unanswered | State::Taken => None,
+            State::Open | State::Unanswered | State::TimedOut | State::Taken => None,
         }
     }
 }
@@ -99,12 +99,12 @@ pub(crate) struct Answer(Arc<PendingCall>);
 
 impl Answer {
     /// Answers. A caller that has gone gives the answer back.
-    pub(crate) fn give(self, letter: Letter) -> Result<(), Letter> {
+    pub(crate) fn give(self, letter: Box<Letter>) -> Result<(), Box<Letter>> {
         let mut state = self.0.state.lock();
         if !matches!(*state, State::Open) {
             return Err(letter);
         }
-        *state = State::Answered(Box::new(letter));
+        *state = State::Answered(letter);
         drop(state);
         self.0.changed.notify_waiters();
         Ok(())

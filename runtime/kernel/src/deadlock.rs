@@ -8,7 +8,7 @@
 //! What is not an edge: waiting for any of several things, or for a message of anybody. A process that does so is at the
 //! mercy of who sends, as every server is; its callers go on when their calls' time is over, which every call has.
 
-use crate::{calls::PendingCall, control::ControlBlock};
+use crate::{calls::PendingCall, control::ControlBlock, room::Waiting};
 use parking_lot::Mutex;
 use remit_abi::Pid;
 use std::{collections::HashMap, sync::Arc};
@@ -18,14 +18,15 @@ use std::{collections::HashMap, sync::Arc};
 pub(crate) enum Awaited {
     Answer(Arc<PendingCall>),
     End(Arc<ControlBlock>),
-    Room(Arc<ControlBlock>),
+    Room(Pid, Arc<Waiting>),
 }
 
 impl Awaited {
     fn of(&self) -> Pid {
         match self {
             Self::Answer(call) => call.receiver,
-            Self::End(block) | Self::Room(block) => block.pid,
+            Self::End(block) => block.pid,
+            Self::Room(pid, _) => *pid,
         }
     }
 
@@ -33,7 +34,7 @@ impl Awaited {
         match self {
             Self::Answer(call) => call.is_open(),
             Self::End(block) => !block.has_ended(),
-            Self::Room(block) => block.mailbox.is_full(),
+            Self::Room(_, waiting) => waiting.is_in_line(),
         }
     }
 }

@@ -46,10 +46,10 @@ impl Frozen {
 impl Kernel {
     /// Freezes: from about one epoch on none of them takes a turn, so that none does anything; their state is kept, and none
     /// of them is started anew. How many live.
-    pub fn freeze(&self, selection: Selection) -> usize {
+    pub fn freeze(&self, selection: &Selection) -> usize {
         {
             let frozen = &mut self.shared.frozen.lock().0;
-            if !frozen.contains(&selection) {
+            if !frozen.contains(selection) {
                 frozen.push(selection.clone());
             }
         }

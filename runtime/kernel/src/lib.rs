@@ -17,7 +17,7 @@
 //! | `spawn`, `life`, `supervise` | starting, running, starting again and reaping processes |
 //! | `dispatch` | the Door: the four steps, journal, label and denial log |
 //! | `syscalls` | what is particular to each interface |
-//! | `mailbox`, `calls`, `signals`, `deadlock` | what processes tell each other, and who waits for whom |
+//! | `mailbox`, `room`, `calls`, `signals`, `deadlock` | what processes tell each other, and who waits for whom |
 //! | `bill` | reservations and the ledger of one process |
 //! | `generation` | a generation that streams |
 //! | `outlet` | where a process's events go |
@@ -43,6 +43,7 @@ mod manage;
 mod outlet;
 pub mod ports;
 mod process;
+mod room;
 pub mod schedule;
 mod signals;
 mod spawn;

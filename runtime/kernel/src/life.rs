@@ -138,6 +138,7 @@ fn reset(kernel: &Kernel, block: &ControlBlock, exit: &Exit) {
         settle_run(kernel, process, exit);
         let children: Vec<_> = process.children.iter().map(|(_, child)| child.block.clone()).collect();
         process.children = Arena::default();
+        children.iter().for_each(|child| process.let_child_go(child.clone()));
         (let_go(process), children)
     };
     children.iter().for_each(|child| kernel.shared.kill(child));
@@ -186,9 +187,13 @@ fn take_apart(kernel: &Kernel, letters: Vec<Letter>) {
 
 /// Ends the children of a process that ends, so that what they did not spend is back before its own account is closed.
 async fn end_children(kernel: &Kernel, block: &ControlBlock) {
-    let children: Vec<_> = block.process.lock().children.iter().map(|(_, child)| child.block.clone()).collect();
+    let (children, leaving) = {
+        let process = &mut *block.process.lock();
+        let children: Vec<_> = process.children.iter().map(|(_, child)| child.block.clone()).collect();
+        (children, std::mem::take(&mut process.leaving))
+    };
     children.iter().for_each(|child| kernel.shared.kill(child));
-    for child in children {
+    for child in children.into_iter().chain(leaving) {
         child.ended().await;
     }
 }
@@ -239,7 +244,10 @@ impl Reaper {
     fn tell_parent(&self, ended: &Ended) {
         let parent: Option<Pid> = self.block.facts.parent;
         let parent = parent.and_then(|parent| self.kernel.shared.block(parent));
-        if let (Some(parent), Ended::Failed(_) | Ended::Faulted(_)) = (parent, ended) {
+        let Some(parent) = parent else { return };
+        // One that was detached or let go is no child of it any more.
+        let is_child = parent.process.lock().children.iter().any(|(_, child)| Arc::ptr_eq(&child.block, &self.block));
+        if is_child && matches!(ended, Ended::Failed(_) | Ended::Faulted(_)) {
             parent.signals.raise(Signal::ChildFailed);
         }
     }
@@ -259,7 +267,11 @@ fn ended(process: &mut Process, end: Result<Result<Outcome, Failure>, Fault>) ->
         Ok(Err(failure)) => Ended::Failed(failure),
         Ok(Ok(Outcome { status, output: None })) => Ended::Done(status, None),
         Ok(Ok(Outcome { status, output: Some(id) })) => match process.values.remove(id) {
-            Some(Value { bytes, media_type, label }) => Ended::Done(status, Some(Output { bytes, media_type, label })),
+            Some(Value { bytes, media_type, label }) => {
+                // Which value it returns is its own choice, so that all that it read went into it.
+                let label = label.join(process.label);
+                Ended::Done(status, Some(Output { bytes, media_type, label }))
+            }
             None => Ended::Faulted(Fault::Protocol("it returned a value that it had dropped".into())),
         },
     }

@@ -1,18 +1,19 @@
 //! Messages that wait for one process: a queue bounded in number and in bytes.
 //!
-//! A sender takes room before it sends: room is handed out in the order in which senders came, and a message gives its room
-//! back when it is received. So a flood waits at its sender, and no other sender is starved.
+//! A sender takes room before it sends, and a message gives its room back when it is received. So a flood waits at its
+//! sender, and no other sender is starved.
 //!
 //! A message belongs to its receiver from the moment it is in the queue. What it carries dies with the receiver.
 
 use crate::{
     calls::Answer,
     process::{Held, Value},
+    room::{NoRoom, Room, Rooms, Ticket},
 };
 use parking_lot::Mutex;
-use remit_abi::{Filter, Label, Pid, limits};
+use remit_abi::{Filter, Label, Pid};
 use std::{collections::VecDeque, sync::Arc};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Notify;
 
 /// What one process tells another.
 #[derive(Debug)]
@@ -27,33 +28,16 @@ pub(crate) struct Letter {
     pub(crate) answer: Option<Answer>,
 }
 
-/// Room for one message, taken before it is sent.
-#[derive(Debug)]
-pub(crate) struct Room {
-    _slot: OwnedSemaphorePermit,
-    _bytes: OwnedSemaphorePermit,
-}
-
-/// Why there is no room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NoRoom {
-    /// Not now.
-    Full,
-    /// Never again: the owner has ended.
-    Closed,
-}
-
 #[derive(Debug)]
 struct Queue {
-    letters: VecDeque<(Letter, Room)>,
+    letters: VecDeque<(Box<Letter>, Room)>,
     open: bool,
 }
 
 /// The mailbox of one process.
 #[derive(Debug)]
 pub(crate) struct Mailbox {
-    slots: Arc<Semaphore>,
-    bytes: Arc<Semaphore>,
+    rooms: Arc<Rooms>,
     queue: Mutex<Queue>,
     arrived: Notify,
 }
@@ -61,8 +45,7 @@ pub(crate) struct Mailbox {
 impl Default for Mailbox {
     fn default() -> Self {
         Self {
-            slots: Arc::new(Semaphore::new(limits::MESSAGES_QUEUED_MAX)),
-            bytes: Arc::new(Semaphore::new(limits::MAILBOX_BYTES_MAX)),
+            rooms: Arc::default(),
             queue: Mutex::new(Queue { letters: VecDeque::new(), open: true }),
             arrived: Notify::new(),
         }
@@ -71,27 +54,17 @@ impl Default for Mailbox {
 
 impl Mailbox {
     /// Room for a message of so many bytes, if there is some now.
-    pub(crate) fn try_room(&self, bytes: u32) -> Result<Room, NoRoom> {
-        let refused = |_| if self.slots.is_closed() { NoRoom::Closed } else { NoRoom::Full };
-        let slot = self.slots.clone().try_acquire_owned().map_err(refused)?;
-        let bytes = self.bytes.clone().try_acquire_many_owned(bytes).map_err(refused)?;
-        Ok(Room { _slot: slot, _bytes: bytes })
+    pub(crate) fn try_room(&self, bytes: usize) -> Result<Room, NoRoom> {
+        self.rooms.try_take(bytes)
     }
 
     /// Waits for room, behind whoever waited before.
-    pub(crate) async fn room(&self, bytes: u32) -> Result<Room, NoRoom> {
-        let slot = self.slots.clone().acquire_owned().await.map_err(|_| NoRoom::Closed)?;
-        let bytes = self.bytes.clone().acquire_many_owned(bytes).await.map_err(|_| NoRoom::Closed)?;
-        Ok(Room { _slot: slot, _bytes: bytes })
-    }
-
-    /// Whether somebody who asks for room now has to wait.
-    pub(crate) fn is_full(&self) -> bool {
-        !self.slots.is_closed() && (self.slots.available_permits() == 0 || self.bytes.available_permits() == 0)
+    pub(crate) fn queue_for_room(&self, bytes: usize) -> Ticket {
+        self.rooms.queue(bytes)
     }
 
     /// Puts a message in. A mailbox whose owner has ended gives it back.
-    pub(crate) fn put(&self, letter: Letter, room: Room) -> Result<(), Letter> {
+    pub(crate) fn put(&self, letter: Box<Letter>, room: Room) -> Result<(), Box<Letter>> {
         let mut queue = self.queue.lock();
         if !queue.open {
             return Err(letter);
@@ -106,7 +79,7 @@ impl Mailbox {
     pub(crate) fn take<T, E>(
         &self,
         select: &Select,
-        take: impl FnOnce(Letter) -> Result<T, (Letter, E)>,
+        take: impl FnOnce(Box<Letter>) -> Result<T, (Box<Letter>, E)>,
     ) -> Option<Result<T, E>> {
         let mut queue = self.queue.lock();
         let index = queue.letters.iter().position(|(letter, _)| select.lets_through(letter))?;
@@ -141,11 +114,10 @@ impl Mailbox {
 
     /// Ends it: senders that wait are told, and what lies in it is handed out to be taken apart.
     pub(crate) fn close(&self) -> Vec<Letter> {
-        self.slots.close();
-        self.bytes.close();
+        self.rooms.close();
         let mut queue = self.queue.lock();
         queue.open = false;
-        queue.letters.drain(..).map(|(letter, _)| letter).collect()
+        queue.letters.drain(..).map(|(letter, _)| *letter).collect()
     }
 }
 
@@ -184,22 +156,22 @@ impl Select {
 mod tests {
     use super::*;
     use crate::process::TEXT;
-    use remit_abi::TenantId;
+    use remit_abi::{TenantId, limits};
 
     fn pid(index: u32) -> Pid {
         Pid { tenant: TenantId(0), index, generation: 1 }
     }
 
-    fn letter(sender: u32, topic: &str) -> Letter {
+    fn letter(sender: u32, topic: &str) -> Box<Letter> {
         let body = Value { bytes: "body".into(), media_type: TEXT.into(), label: Label::TRUSTED };
-        Letter {
+        Box::new(Letter {
             sender: pid(sender),
             sender_label: Label::TRUSTED,
             topic: topic.into(),
             body,
             grants: Vec::new(),
             answer: None,
-        }
+        })
     }
 
     fn select(topic: Option<&str>, sender: Option<&str>) -> Select {
@@ -208,7 +180,7 @@ mod tests {
 
     fn take(mailbox: &Mailbox, select: &Select) -> Option<String> {
         mailbox
-            .take(select, |letter| Ok::<_, (Letter, ())>(letter.topic.to_string()))
+            .take(select, |letter| Ok::<_, (Box<Letter>, ())>(letter.topic.to_string()))
             .map(|taken| taken.expect("it is taken"))
     }
 
@@ -226,19 +198,13 @@ mod tests {
     }
 
     #[test]
-    fn room_is_bounded_and_comes_back() {
+    fn a_message_gives_its_room_back_when_it_is_received() {
         let mailbox = Mailbox::default();
-        let rooms: Vec<_> =
-            (0..limits::MESSAGES_QUEUED_MAX).map(|_| mailbox.try_room(0).expect("there is room")).collect();
-        assert_eq!(mailbox.try_room(0).expect_err("it is full"), NoRoom::Full);
-        assert!(mailbox.is_full());
-        drop(rooms);
-        let all = u32::try_from(limits::MAILBOX_BYTES_MAX).expect("it fits");
-        let large = mailbox.try_room(all).expect("all of it");
-        assert_eq!(mailbox.try_room(1).expect_err("no byte is left"), NoRoom::Full);
-        mailbox.put(letter(1, "large"), large).expect("it is open");
+        let all = mailbox.try_room(limits::MAILBOX_BYTES_MAX).expect("all of it");
+        mailbox.put(letter(1, "large"), all).expect("it is open");
+        assert_eq!(mailbox.try_room(1).err(), Some(NoRoom::Full));
         assert!(take(&mailbox, &Select::default()).is_some());
-        assert!(mailbox.try_room(1).is_ok(), "the message gave its room back");
+        assert!(mailbox.try_room(1).is_ok());
     }
 
     #[test]
@@ -259,6 +225,6 @@ mod tests {
         mailbox.put(letter(1, "a"), mailbox.try_room(4).expect("there is room")).expect("it is open");
         assert_eq!(mailbox.close().len(), 1);
         assert!(mailbox.put(letter(1, "b"), room).is_err());
-        assert_eq!(mailbox.try_room(4).expect_err("it is closed"), NoRoom::Closed);
+        assert_eq!(mailbox.try_room(4).err(), Some(NoRoom::Closed));
     }
 }

@@ -71,6 +71,8 @@ pub(crate) struct Process {
     pub(crate) timers: Arena<TimerId, u64>,
     pub(crate) alarms: Arena<AlarmId, Alarm>,
     pub(crate) children: Arena<ChildId, Child>,
+    /// Children that were let go: killed, and some not quite dead yet.
+    pub(crate) leaving: Vec<Arc<ControlBlock>>,
     pub(crate) calls: Arena<CallId, Arc<PendingCall>>,
     pub(crate) answers: Arena<AnswerId, Answer>,
     pub(crate) watches: Arena<WatchId, Arc<Select>>,
@@ -109,6 +111,7 @@ impl Process {
             timers: Arena::default(),
             alarms: Arena::default(),
             children: Arena::default(),
+            leaving: Vec::new(),
             calls: Arena::default(),
             answers: Arena::default(),
             watches: Arena::default(),
@@ -165,6 +168,12 @@ impl Process {
     /// Whether one more object fits into a table of so many.
     pub(crate) fn has_room(&self, objects: usize) -> bool {
         (objects as u64) < self.limits.objects_max
+    }
+
+    /// Lets a child go that is killed next; its funds are still to come back.
+    pub(crate) fn let_child_go(&mut self, child: Arc<ControlBlock>) {
+        self.leaving.retain(|leaving| !leaving.has_ended());
+        self.leaving.push(child);
     }
 
     /// Whether an account is its own, or a part that it holds.

@@ -27,7 +27,7 @@ impl Tags {
     pub(crate) fn known(&self, tenant: TenantId, wanted: &[Box<str>]) -> TagSet {
         let names = self.names.lock();
         let known = names.get(&tenant).map_or(&[][..], Vec::as_slice);
-        let index = |name: &Box<str>| known.iter().position(|known| **known == **name);
+        let index = |name: &str| known.iter().position(|known| **known == *name);
         let sets = wanted.iter().filter_map(|name| TagSet::single(u32::try_from(index(name)?).ok()?));
         sets.fold(TagSet::EMPTY, TagSet::union)
     }

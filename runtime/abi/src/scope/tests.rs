@@ -211,20 +211,52 @@ fn no_file_or_wire_carries_a_malformed_scope() {
 }
 
 #[test]
+fn an_entry_covers_what_is_narrower_and_nothing_else() {
+    let check = |kind, wide: &str, narrow: &[&str], not: &[&str]| {
+        let covers = |inner: &&&str| scope(kind, &[wide]).covers(&scope(kind, &[**inner]));
+        assert_eq!(narrow.iter().find(|inner| !covers(inner)), None, "{wide} covers it");
+        assert_eq!(not.iter().find(covers), None, "{wide} does not cover it");
+    };
+    check(NAMES, "a*", &["a*", "ab*", "a", "ab"], &["*", "b", "b*"]);
+    check(NAMES, "a", &["a"], &["a*", "ab"]);
+    check(GrantKind::File, "docs", &["docs/", "docs/a"], &[".", "docs2", "doc"]);
+    check(GrantKind::File, ".", &[".", "docs"], &[]);
+    let not = ["a.com", "*.com", "*.a.com:1", "b.a.com:1", "*.ba.com", "a.com.evil", "*.a.com.evil"];
+    check(GrantKind::Http, "*.a.com", &["*.a.com", "*.b.a.com", "b.a.com"], &not);
+    check(GrantKind::Http, "a.com:1", &["a.com:1"], &["a.com", "a.com:2", "*.a.com:1"]);
+    check(GrantKind::Http, "[::1]", &["[0::1]"], &["[::2]", "[::1]:1", "0.0.0.1"]);
+}
+
+#[test]
 fn different_kinds_cover_nothing_of_each_other() {
     assert!(!scope(GrantKind::Tool, &["*"]).covers(&scope(GrantKind::Model, &["a"])));
 }
 
-/// Texts from few pieces, so that they meet often; most are no entries, and some are names that nobody may open.
-fn text(kind: GrantKind) -> impl Strategy<Value = String> {
-    let pieces = match kind {
-        GrantKind::File => prop::sample::select(vec!["a", "b", "/", ".", "..", "a/", "\\", "C:", "/b"]),
-        GrantKind::Http => {
-            prop::sample::select(vec!["a", "b", ".", "*.", "a.", ":1", ":2", "-", "1", "[::1]", "[0::1]", "*"])
-        }
-        _ => prop::sample::select(vec!["a", "b", "/", ".", "..", "*", ":", "@"]),
+/// Entries and names from few parts, so that they meet often; and texts that are neither, among which are names that
+/// nobody may open.
+fn text(kind: GrantKind) -> BoxedStrategy<String> {
+    let parts = |joint: &'static str| {
+        let part = prop::sample::select(vec!["a", "b", "ab"]);
+        prop::collection::vec(part, 1..4).prop_map(move |parts| parts.join(joint))
     };
-    prop::collection::vec(pieces, 0..5).prop_map(|pieces| pieces.concat())
+    let end = |ends: &[&'static str]| prop::sample::select(ends.to_vec());
+    let (whole, pieces) = match kind {
+        GrantKind::File => {
+            let path = (parts("/"), end(&["", "", "/"])).prop_map(|(path, end)| path + end);
+            (path.boxed(), vec!["a", "b", "/", ".", "..", "a/", "\\", "C:", "/b"])
+        }
+        GrantKind::Http => {
+            let host = (end(&["", "*."]), parts("."), end(&["", ":1", ":2"]));
+            let host = host.prop_map(|(start, host, port)| format!("{start}{host}{port}"));
+            (host.boxed(), vec!["a", "b", ".", "*.", "a.", ":1", ":2", "-", "1", "[::1]", "[0::1]", "*"])
+        }
+        _ => {
+            let name = (parts("/"), end(&["", "/*", "*"])).prop_map(|(name, end)| name + end);
+            (name.boxed(), vec!["a", "b", "/", ".", "..", "*", ":", "@"])
+        }
+    };
+    let strange = prop::collection::vec(prop::sample::select(pieces), 0..5).prop_map(|pieces| pieces.concat());
+    prop_oneof![2 => whole, 1 => strange].boxed()
 }
 
 fn entries(kind: GrantKind) -> impl Strategy<Value = Scope> {

@@ -81,7 +81,7 @@ fn check_held(seen: &Seen, at: usize) {
 
 #[test]
 fn a_grant_is_described_whole() {
-    let seen = with_grant(&[call("info", &[At(2056), I(2304)])], Ok(CapabilityReply::Described(held())));
+    let seen = with_grant(&[call("info", &[At(2056), I(2304)])], Ok(CapabilityReply::Described(Box::new(held()))));
     assert_eq!(seen.asked[0], Request::Capability(CapabilityRequest::Take { label: "chat".into() }));
     assert_eq!(seen.asked[1], Request::Capability(CapabilityRequest::Describe { grant: GRANT }));
     assert_eq!(seen.byte(2304), 0);

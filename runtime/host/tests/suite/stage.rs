@@ -1,8 +1,12 @@
 //! The host that the tests share, and how a guest is run on it.
 
 use crate::door::ScriptedDoor;
+use futures::{
+    FutureExt,
+    channel::oneshot,
+    future::{Either, select},
+};
 use remit_abi::{Exit, Pid, Priority, Start, TenantId, limits::Limits};
-use futures::{FutureExt, channel::oneshot, future::{Either, select}};
 use remit_host::{CompilerCommand, Host, HostConfig, Image};
 use std::{
     future::Future,

@@ -6,6 +6,7 @@ use remit_authority::AccountError;
 
 pub(super) fn act(context: &mut Context<'_>, request: &BudgetRequest) -> Result<BudgetReply, BudgetError> {
     let process = &mut *context.process;
+    process.bill.watch();
     let held = |account: AccountId| if process.holds_account(account) { Ok(account) } else { Err(BudgetError::Dead) };
     match request {
         BudgetRequest::OwnAccount => Ok(BudgetReply::Account(process.bill.account())),
@@ -59,6 +60,8 @@ fn refused(error: AccountError) -> BudgetError {
         AccountError::TooMany => BudgetError::TooMany { limit: limits::ACCOUNT_CHILDREN_MAX as u64 },
         AccountError::TooDeep => BudgetError::TooMany { limit: limits::ACCOUNT_DEPTH_MAX as u64 },
         AccountError::Root => BudgetError::Own,
-        AccountError::Dead | AccountError::Overflow | AccountError::NotRoot | AccountError::Foreign => BudgetError::Dead,
+        AccountError::Dead | AccountError::Overflow | AccountError::NotRoot | AccountError::Foreign => {
+            BudgetError::Dead
+        }
     }
 }

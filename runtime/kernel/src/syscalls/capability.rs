@@ -30,13 +30,14 @@ pub(super) fn act(context: &mut Context<'_>, request: &CapabilityRequest) -> Res
         },
         CapabilityRequest::Describe { grant } => {
             let shown = held.get(*grant).and_then(|held| shown(context, held.id));
-            shown.map(CapabilityReply::Described).ok_or_else(not_held)
+            shown.map(Box::new).map(CapabilityReply::Described).ok_or_else(not_held)
         }
         CapabilityRequest::Check { grant } => held.get(*grant).map(|_| CapabilityReply::Live).ok_or_else(not_held),
         CapabilityRequest::Attenuate(asked) => attenuate(context, asked).map(CapabilityReply::Derived),
         CapabilityRequest::RevokeDerived { grant, label } => {
             held.get(*grant).ok_or_else(not_held)?;
-            let revoked = context.shared.grants.lock().revoke_derived(*grant, label).map_err(refused)?;
+            let revoked =
+                context.shared.grants.lock().revoke_derived(*grant, label).map_err(|error| refused(&error))?;
             context.shared.feel_revoked(&revoked);
             Ok(CapabilityReply::Revoked(u32::try_from(revoked.len()).unwrap_or(u32::MAX)))
         }
@@ -70,12 +71,17 @@ fn attenuate(context: &mut Context<'_>, asked: &Attenuate) -> Result<GrantId, Ca
             ceiling,
         },
     };
-    let id = context.shared.grants.lock().attenuate(asked.grant, &asked.label, &narrowing).map_err(refused)?;
+    let id = context
+        .shared
+        .grants
+        .lock()
+        .attenuate(asked.grant, &asked.label, &narrowing)
+        .map_err(|error| refused(&error))?;
     process.grants.adopt(Held { label: asked.label.clone(), id, kind });
     Ok(id)
 }
 
-fn refused(error: GrantError) -> CapabilityError {
+fn refused(error: &GrantError) -> CapabilityError {
     match error {
         GrantError::Widens { what } => CapabilityError::Widens(what.to_string().into()),
         GrantError::TooDeep => CapabilityError::TooMany { limit: limits::GRANT_DEPTH_MAX as u64 },

@@ -80,6 +80,7 @@ pub(super) fn act(context: &mut Context<'_>, request: &ChildrenRequest) -> Resul
         ChildrenRequest::Drop { child } => {
             let child = context.process.children.remove(*child).ok_or(ChildrenError::Dead)?;
             if !child.block.has_ended() {
+                context.process.let_child_go(child.block.clone());
                 context.shared.kill(&child.block);
             }
             Ok(ChildrenReply::Done)
@@ -173,7 +174,7 @@ impl Spawn {
                 Ok((process.children.insert(child), entered))
             }
             Err(refused) => {
-                passing::adopt(shared, process, grants);
+                passing::take_back(shared, process, grants);
                 Err(match refused {
                     Refused::TooMany { limit } => ChildrenError::TooMany { limit },
                     Refused::NameTaken => unreachable!("a child has no name"),

@@ -7,8 +7,9 @@ use crate::{
     control::ControlBlock,
     deadlock::Awaited,
     kernel::Shared,
-    mailbox::{Letter, NoRoom, Room, Select},
+    mailbox::{Letter, Select},
     process::{Process, Value},
+    room::{NoRoom, Room},
 };
 use remit_abi::{
     Access, CallId, Content, Filter, GrantId, GrantKind, Incoming, MailboxError, MailboxReply, MailboxRequest,
@@ -112,14 +113,14 @@ pub(super) fn act(context: &mut Context<'_>, request: &MailboxRequest) -> Result
 
 fn try_send(context: &mut Context<'_>, to: GrantId, message: &Outgoing) -> Result<MailboxReply, MailboxError> {
     let send = Send::prepare(context, to, message, None)?;
-    let price = context.shared.prices.message();
-    let paid = context.process.bill.charge(price);
-    paid.map_err(|shortfall| MailboxError::Invalid(shortfall.to_string().into()))?;
-    context.paid = context.paid.saturating_add(price);
     let room = send.target.mailbox.try_room(send.bytes).map_err(|no_room| match no_room {
         NoRoom::Full => MailboxError::Full,
         NoRoom::Closed => MailboxError::Gone,
     })?;
+    let price = context.shared.prices.message();
+    let paid = context.process.bill.charge(price);
+    paid.map_err(|shortfall| MailboxError::Invalid(shortfall.to_string().into()))?;
+    context.paid = context.paid.saturating_add(price);
     send.commit(context.shared, context.process, room)
 }
 
@@ -133,30 +134,30 @@ fn reply(
     match answer.give(letter) {
         Ok(()) => Ok(MailboxReply::Done),
         Err(letter) => {
-            passing::adopt(shared, process, letter.grants);
+            passing::take_back(shared, process, letter.grants);
             Err(MailboxError::Gone)
         }
     }
 }
 
 /// A message of this process, with what it passes on taken out of it.
-fn letter(process: &mut Process, message: &Outgoing, answer: Option<Answer>) -> Result<Letter, MailboxError> {
+fn letter(process: &mut Process, message: &Outgoing, answer: Option<Answer>) -> Result<Box<Letter>, MailboxError> {
     let text = process.resolve(&message.body).ok_or(MailboxError::Dead)?;
-    Ok(Letter {
+    Ok(Box::new(Letter {
         sender: process.pid,
         sender_label: process.label,
         topic: message.topic.clone(),
         body: Value { bytes: text.bytes, media_type: text.media_type, label: text.label.join(process.label) },
         grants: passing::give(process, &message.grants),
         answer,
-    })
+    }))
 }
 
 /// A message on its way, and a call where it is to be answered.
 pub(crate) struct Send {
     target: Arc<ControlBlock>,
     message: Outgoing,
-    bytes: u32,
+    bytes: usize,
     timeout_ns: Option<u64>,
 }
 
@@ -168,7 +169,7 @@ impl Send {
         timeout_ns: Option<u64>,
     ) -> Result<Self, MailboxError> {
         let target = target(context, to)?;
-        let bytes = u32::try_from(context.process.content_size(&message.body)).unwrap_or(u32::MAX);
+        let bytes = usize::try_from(context.process.content_size(&message.body)).unwrap_or(usize::MAX);
         Ok(Self { target, message: message.clone(), bytes, timeout_ns })
     }
 
@@ -186,9 +187,10 @@ impl Send {
             Ok(room) => room,
             Err(NoRoom::Closed) => return Err(MailboxError::Gone),
             Err(NoRoom::Full) => {
-                let edge = shared.waits.wait(block.pid, Awaited::Room(self.target.clone()));
+                let ticket = self.target.mailbox.queue_for_room(self.bytes);
+                let edge = shared.waits.wait(block.pid, Awaited::Room(self.target.pid, ticket.waiting.clone()));
                 let _edge = edge.map_err(|_circle| MailboxError::Deadlock)?;
-                self.target.mailbox.room(self.bytes).await.map_err(|_| MailboxError::Gone)?
+                ticket.room().await.ok_or(MailboxError::Gone)?
             }
         };
         reserved.settle_whole();
@@ -203,7 +205,7 @@ impl Send {
         let (pending, answer) = call.map_or((None, None), |(pending, answer)| (Some(pending), Some(answer)));
         let letter = letter(process, &message, answer)?;
         if let Err(letter) = target.mailbox.put(letter, room) {
-            passing::adopt(shared, process, letter.grants);
+            passing::take_back(shared, process, letter.grants);
             return Err(MailboxError::Gone);
         }
         Ok(match pending {
@@ -248,9 +250,9 @@ fn receive(
 fn take_in(
     shared: &Shared,
     process: &mut Process,
-    letter: Letter,
+    letter: Box<Letter>,
     tells_the_topic: bool,
-) -> Result<Incoming, (Letter, MailboxError)> {
+) -> Result<Incoming, (Box<Letter>, MailboxError)> {
     let grants_fit = process.grants.has_room_for(letter.grants.len(), &process.limits);
     let answers_fit = letter.answer.is_none() || (process.answers.len() as u64) < process.limits.calls_max;
     if !grants_fit || !answers_fit {
@@ -262,13 +264,10 @@ fn take_in(
     if tells_the_topic {
         process.label = process.label.join(letter.sender_label);
     }
-    Ok(Incoming {
-        sender: letter.sender,
-        topic: letter.topic,
-        body,
-        grants: passing::adopt(shared, process, letter.grants),
-        answer: letter.answer.map(|answer| process.answers.insert(answer)),
-    })
+    let Letter { sender, topic, grants, answer, .. } = *letter;
+    let grants = passing::adopt(shared, process, grants);
+    let answer = answer.map(|answer| process.answers.insert(answer));
+    Ok(Incoming { sender, topic, body, grants, answer })
 }
 
 /// Waiting for a message.
@@ -314,12 +313,7 @@ impl Collect {
             }
         }
         let process = &mut *block.process.lock();
-        match call.take(|letter| take_in(shared, process, letter, true)) {
-            Some(answered) => answered.map(|incoming| MailboxReply::Received(Box::new(incoming))),
-            None => {
-                call.forget();
-                Err(MailboxError::TimedOut)
-            }
-        }
+        let answered = call.take(|letter| take_in(shared, process, letter, true));
+        answered.map(|incoming| MailboxReply::Received(Box::new(incoming)))
     }
 }

@@ -39,6 +39,16 @@ pub(super) fn give(process: &mut Process, grants: &[NamedGrant]) -> Vec<Held> {
     grants.iter().filter_map(given).collect()
 }
 
+/// Takes grants back that were not passed on after all, each under the label that it had: the tree learns a new one when
+/// it arrives.
+pub(super) fn take_back(shared: &Shared, process: &mut Process, grants: Vec<Held>) {
+    let tree = shared.grants.lock();
+    for held in grants {
+        let label = tree.node(held.id).map_or(held.label, |node| node.spec.label.clone());
+        process.grants.adopt(Held { label, ..held });
+    }
+}
+
 /// Takes grants in: each under its label, or under one made from it where that is taken.
 pub(super) fn adopt(shared: &Shared, process: &mut Process, grants: Vec<Held>) -> Vec<NamedGrant> {
     let mut tree = shared.grants.lock();

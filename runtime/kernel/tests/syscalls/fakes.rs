@@ -1,12 +1,11 @@
 //! A node of fakes, and guests that are closures.
 
-use futures::task::AtomicWaker;
+use futures::{FutureExt, task::AtomicWaker};
 use parking_lot::Mutex;
 use remit_abi::{
-    Access, BudgetReply, BudgetRequest, CapabilityReply, CapabilityRequest, Content, Delta, Door, Event, Exit, Fault,
-    Fuel, Generate, GenerationId, GrantKind, GrantLimits, GrantSpec, Label, LlmError, LlmReply, LlmRequest, Message,
-    ModelId, Outcome, Pid, Priority, Prompt, Reply, Request, Role, Sampling, Scope, Start, Status, TenantId, Tokens,
-    ValueId, ValueReply, ValueRequest, limits::Limits,
+    Access, AccountId, Content, Door, Event, Exit, Fault, Fuel, Generate, GrantKind, GrantLimits, GrantSpec, Label,
+    Message, ModelId, Outcome, Pid, Priority, Prompt, Reply, Request, Role, Sampling, Scope, Start, Status, TenantId,
+    Tokens, limits::Limits,
 };
 use remit_authority::PriceList;
 use remit_kernel::{
@@ -19,6 +18,7 @@ use remit_kernel::{
 use std::{
     collections::{HashMap, VecDeque},
     future::{Future, poll_fn, ready},
+    panic::AssertUnwindSafe,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -50,6 +50,8 @@ struct Gate {
 #[derive(Default)]
 pub(crate) struct ClosureRunner {
     gates: Mutex<HashMap<Pid, Arc<Gate>>>,
+    /// Scripts that panicked: an assertion in one of them did not hold.
+    panicked: Arc<AtomicU64>,
 }
 
 impl ClosureRunner {
@@ -60,7 +62,12 @@ impl ClosureRunner {
 
 impl Runner for ClosureRunner {
     fn start(&self, _: Pid, _: Priority, life: PortFuture<'static, ()>) {
-        tokio::spawn(life);
+        let panicked = self.panicked.clone();
+        tokio::spawn(async move {
+            if AssertUnwindSafe(life).catch_unwind().await.is_err() {
+                panicked.fetch_add(1, Ordering::SeqCst);
+            }
+        });
     }
 
     fn run(&self, door: Arc<dyn Door>, pid: Pid, program: Program, start: Start) -> PortFuture<'static, Exit> {
@@ -277,10 +284,21 @@ pub(crate) struct TestNode {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) journal: Arc<RecordingJournal>,
     shelf: Arc<Shelf>,
+    runner: Arc<ClosureRunner>,
+    payers: Mutex<Vec<AccountId>>,
+}
+
+impl Drop for TestNode {
+    /// A panic inside a script is the test's: whoever runs scripts would swallow it.
+    fn drop(&mut self) {
+        let panicked = self.runner.panicked.load(Ordering::SeqCst);
+        assert!(std::thread::panicking() || panicked == 0, "{panicked} scripts panicked");
+    }
 }
 
 /// What a scripted process is given.
 pub(crate) struct Given {
+    pub(crate) tenant: TenantId,
     pub(crate) grants: Vec<GrantSpec>,
     pub(crate) budget: Tokens,
     pub(crate) soft_limit: Tokens,
@@ -294,6 +312,7 @@ pub(crate) struct Given {
 impl Default for Given {
     fn default() -> Self {
         Self {
+            tenant: TENANT,
             grants: vec![model_grant(GrantLimits::default())],
             budget: tokens(1000),
             soft_limit: Tokens::ZERO,
@@ -328,16 +347,24 @@ pub(crate) fn tokens(whole: u64) -> Tokens {
 impl TestNode {
     pub(crate) fn new() -> Self {
         let (engine, clock, journal) = (Arc::<ScriptedEngine>::default(), Arc::default(), Arc::default());
-        let shelf = Arc::<Shelf>::default();
+        let (shelf, runner) = (Arc::<Shelf>::default(), Arc::<ClosureRunner>::default());
         let ports = Ports {
-            runner: Arc::<ClosureRunner>::default(),
+            runner: Arc::<ClosureRunner>::clone(&runner),
             engine: engine.clone(),
             packages: Arc::<Shelf>::clone(&shelf),
             journal: Arc::<RecordingJournal>::clone(&journal),
             clock: Arc::new(SharedClock(Arc::clone(&clock))),
             entropy: Arc::new(Counting),
         };
-        Self { kernel: Kernel::new(ports, PriceList::built_in()), engine, clock, journal, shelf }
+        Self {
+            kernel: Kernel::new(ports, PriceList::built_in()),
+            engine,
+            clock,
+            journal,
+            shelf,
+            runner,
+            payers: Mutex::default(),
+        }
     }
 
     /// Makes an agent that processes can start.
@@ -347,6 +374,11 @@ impl TestNode {
         R: Future<Output = Exit> + Send + 'static,
     {
         self.shelf.0.lock().insert(name.to_owned(), program(name, Limits::default(), script));
+    }
+
+    /// Takes out what those who paid for the processes hold; how much it is.
+    pub(crate) fn withdraw(&self) -> Tokens {
+        self.payers.lock().drain(..).map(|payer| self.kernel.withdraw(payer)).sum()
     }
 
     /// Lets every process that can go on do so.
@@ -367,13 +399,14 @@ impl TestNode {
         R: Future<Output = Exit> + Send + 'static,
     {
         let payer = self.kernel.deposit(given.budget).expect("a small deposit");
+        self.payers.lock().push(payer);
         let message = |(text, label): (&'static str, Label)| GivenMessage {
             role: Role::User,
             bytes: text.as_bytes().into(),
             label,
         };
         let spawn = Spawn {
-            tenant: TENANT,
+            tenant: given.tenant,
             program: program(given.package, given.limits, script),
             name: given.name.map(Into::into),
             grants: given.grants,
@@ -421,71 +454,4 @@ pub(crate) fn prompt(text: &str) -> Prompt {
 pub(crate) fn generate(model: ModelId, prompt: Prompt, max_tokens: u32) -> Box<Generate> {
     let sampling = Sampling { max_tokens, temperature: 0.0, top_p: 1.0, seed: 0, stop: Vec::new() };
     Box::new(Generate { model, prompt, sampling })
-}
-
-impl Guest {
-    pub(crate) async fn call(&self, request: Request) -> Reply {
-        self.door.dispatch(self.pid, request).await
-    }
-
-    pub(crate) async fn llm(&self, request: LlmRequest) -> Result<LlmReply, LlmError> {
-        match self.call(Request::Llm(request)).await {
-            Reply::Llm(result) => result,
-            other => panic!("not a reply to llm: {other:?}"),
-        }
-    }
-
-    pub(crate) async fn open_model(&self) -> ModelId {
-        let Reply::Capability(Ok(CapabilityReply::Taken(grant))) =
-            self.call(Request::Capability(CapabilityRequest::Take { label: "chat".into() })).await
-        else {
-            panic!("the script was given the grant");
-        };
-        match self.llm(LlmRequest::Open { grant }).await {
-            Ok(LlmReply::Opened(model)) => model,
-            other => panic!("the model is there: {other:?}"),
-        }
-    }
-
-    pub(crate) async fn start(&self, prompt: Prompt, max_tokens: u32) -> GenerationId {
-        let model = self.open_model().await;
-        match self.llm(LlmRequest::Start(generate(model, prompt, max_tokens))).await {
-            Ok(LlmReply::Started(generation)) => generation,
-            other => panic!("the engine takes every job: {other:?}"),
-        }
-    }
-
-    pub(crate) async fn next(&self, generation: GenerationId) -> Result<Delta, LlmError> {
-        match self.llm(LlmRequest::Next { generation }).await? {
-            LlmReply::Next(delta) => Ok(delta),
-            other => panic!("not a delta: {other:?}"),
-        }
-    }
-
-    pub(crate) async fn remaining(&self) -> Tokens {
-        let Reply::Budget(Ok(BudgetReply::Account(account))) =
-            self.call(Request::Budget(BudgetRequest::OwnAccount)).await
-        else {
-            panic!("every process has an account");
-        };
-        match self.call(Request::Budget(BudgetRequest::Remaining { account })).await {
-            Reply::Budget(Ok(BudgetReply::Remaining(remaining))) => remaining,
-            other => panic!("the account is open: {other:?}"),
-        }
-    }
-
-    pub(crate) async fn make_value(&self, bytes: &'static [u8]) -> ValueId {
-        let request = ValueRequest::FromBytes { bytes: bytes.into(), media_type: "text/plain".into() };
-        match self.call(Request::Value(request)).await {
-            Reply::Value(Ok(ValueReply::Made(value))) => value,
-            other => panic!("there is room: {other:?}"),
-        }
-    }
-
-    pub(crate) async fn label_of(&self, value: ValueId) -> Label {
-        match self.call(Request::Value(ValueRequest::Describe { value })).await {
-            Reply::Value(Ok(ValueReply::Described(info))) => info.label,
-            other => panic!("the value lives: {other:?}"),
-        }
-    }
 }

@@ -3,9 +3,13 @@
 
 mod authority;
 mod budget;
+mod children;
 mod durability;
 mod fakes;
+mod guest;
 mod labels;
 mod limits;
 mod llm;
+mod spawning;
+mod stage;
 mod waiting;

@@ -2,6 +2,14 @@
 //!
 //! All of them are [`std::error::Error`]s, so that `?` turns each into a [`Failure`](crate::Failure).
 
+mod grants;
+mod messages;
+mod processes;
+
+pub use grants::{AttenuationError, BudgetError};
+pub use messages::{CallError, ReceiveError, SendError};
+pub use processes::{AlarmError, SpawnError, WaitError};
+
 use crate::{
     Tokens,
     bindings::remit::kernel::{checkpoint, llm, task, types, value},

@@ -1,0 +1,65 @@
+//! Waits for a child's end, a message, a call's answer and a timer at once, and says which came when: `child message call
+//! timer`. Its neighbour is a child of its own program, which sends and answers after a while each; it asks for `workers`
+//! (kind `process`, scope `side_by_side` and `sleeper`).
+
+use remit::{
+    Tokens, budget,
+    capability::Grant,
+    children::{Child, Plan},
+    mailbox::{self, Filter, Outgoing},
+    prelude::*,
+    process, time, wait,
+};
+use std::time::Duration;
+use test_programs::words;
+
+/// Between two of them: more than a loaded machine is late.
+const STEP: Duration = Duration::from_millis(200);
+
+const NAMES: [&str; 4] = ["child", "message", "call", "timer"];
+
+#[remit::agent]
+fn run(task: Task) -> Result<Outcome, Failure> {
+    if words(&task)?.first().is_some_and(|word| word == "neighbour") { neighbour() } else { wait_for_all() }
+}
+
+/// Sends after two steps, and answers after three.
+fn neighbour() -> Result<Outcome, Failure> {
+    let question = mailbox::receive(&Filter::any().topic("question"))?;
+    time::sleep(STEP * 2);
+    mailbox::send(&Grant::take("peer")?, Outgoing::new("news", "hello"))?;
+    time::sleep(STEP);
+    let answer = question.call.ok_or_else(|| Failure::new("the question is no call"))?;
+    answer.reply(Outgoing::new("answer", "42"))?;
+    Ok(Outcome::complete())
+}
+
+fn wait_for_all() -> Result<Outcome, Failure> {
+    let workers = Grant::take("workers")?;
+    let share = budget::remaining() / 3;
+    let neighbour =
+        start(Plan::new("side_by_side", part(share)?).input("neighbour").grant("peer", process::mailbox()?))?;
+    let call = mailbox::call(&neighbour.mailbox()?, Outgoing::new("question", "?"), Duration::from_secs(60))?;
+    let sleeper = Plan::new("sleeper", part(share)?).input(STEP.as_millis().to_string()).spawn(&workers)?;
+    let (news, timer) = (Filter::any().topic("news"), time::timer(STEP * 4));
+    let mut left: Vec<usize> = (0..NAMES.len()).collect();
+    while !left.is_empty() {
+        let all: [&dyn wait::Waitable; 4] = [&sleeper, &news, &call, &timer];
+        let waited: Vec<_> = left.iter().map(|&index| all[index]).collect();
+        let index = left.remove(wait::first(&waited));
+        emit_text(format!("{} ", NAMES[index]))?;
+    }
+    sleeper.wait()?;
+    call.get()?;
+    mailbox::receive(&news)?;
+    neighbour.wait()?;
+    Ok(Outcome::complete())
+}
+
+fn start(plan: Plan<'_>) -> Result<Child, Failure> {
+    Ok(plan.spawn(&Grant::take("workers")?)?)
+}
+
+fn part(amount: Tokens) -> Result<budget::Account, Failure> {
+    Ok(budget::own().split(amount)?)
+}
