@@ -48,7 +48,11 @@ fn a_run_on_a_host_is_like_a_run_without_one() {
         let there = host.remit(&[&["run"], arguments].concat());
         let here = host.remit(&[&["run", "--local"], arguments].concat());
         assert_eq!(there.code, code, "{arguments:?}: {}", there.stderr);
-        assert_eq!((there.code, &there.stdout, &there.stderr), (here.code, &here.stdout, &here.stderr), "{arguments:?}");
+        assert_eq!(
+            (there.code, &there.stdout, &there.stderr),
+            (here.code, &here.stdout, &here.stderr),
+            "{arguments:?}"
+        );
     };
     check(&[&program("echo"), "hello"], 0);
     check(&[&program("echo"), "hello", "-o", "json", "--tag", "secret"], 0);
@@ -158,6 +162,7 @@ fn a_compilation_does_not_outlive_its_host() {
 #[test]
 fn the_schema_of_manifests_is_one_json_object() {
     let ran = Command::new(crate::stage::made("REMIT_TEST_CLI")).arg("manifest-schema").stdin(Stdio::null()).output();
-    let schema: serde_json::Value = serde_json::from_slice(&ran.expect("the program is built").stdout).expect("it is JSON");
+    let schema: serde_json::Value =
+        serde_json::from_slice(&ran.expect("the program is built").stdout).expect("it is JSON");
     assert!(schema["properties"]["wants"].is_object(), "{schema}");
 }

@@ -8,7 +8,8 @@ const HEALTH: &[u8] = b"GET /v1/health HTTP/1.1\r\nhost: remit\r\nconnection: cl
 
 fn request(method: &str, path: &str, body: &str) -> Vec<u8> {
     let length = body.len();
-    format!("{method} {path} HTTP/1.1\r\nhost: remit\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}").into()
+    format!("{method} {path} HTTP/1.1\r\nhost: remit\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}")
+        .into()
 }
 
 #[test]
@@ -36,7 +37,8 @@ fn mistakes_are_answered_each_with_its_status_and_code() {
     check(&request("POST", "/v1/freeze", r#"{"tenant":-1}"#), "400", "bad-request");
     let core = format!(r#"{{"agent":{:?}}}"#, program("core_module"));
     check(&request("POST", "/v1/tasks", &core), "422", "refused");
-    let announced = b"POST /v1/tasks HTTP/1.1\r\nhost: remit\r\nconnection: close\r\ncontent-length: 99999999999\r\n\r\n";
+    let announced =
+        b"POST /v1/tasks HTTP/1.1\r\nhost: remit\r\nconnection: close\r\ncontent-length: 99999999999\r\n\r\n";
     check(announced, "413", "too-large");
 }
 
@@ -44,7 +46,9 @@ fn mistakes_are_answered_each_with_its_status_and_code() {
 fn garbage_and_floods_leave_the_host_alive() {
     let host = Host::up();
     let noise: Vec<u8> = (0..1_000_000_u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-    for bytes in [noise.as_slice(), b"\0", b"GET / HTTP/9.9\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &[b'a'; 100_000]] {
+    for bytes in
+        [noise.as_slice(), b"\0", b"GET / HTTP/9.9\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &[b'a'; 100_000]]
+    {
         let answer = host.answer(bytes);
         assert!(!answer.contains("200 OK"), "{answer}");
     }

@@ -67,7 +67,9 @@ impl Page {
                 self.mid_line = bytes.last().map_or(self.mid_line, |last| *last != b'\n');
                 write(bytes)
             }
-            Shown::Progress { done, total: Some(total), note } => self.line(&format!("progress: {done}/{total} {note}")),
+            Shown::Progress { done, total: Some(total), note } => {
+                self.line(&format!("progress: {done}/{total} {note}"))
+            }
             Shown::Progress { done, total: None, note } => self.line(&format!("progress: {done} {note}")),
             Shown::Artifact { name, content, .. } => {
                 self.line(&format!("artifact: {name} ({} bytes)", content.bytes().len()))

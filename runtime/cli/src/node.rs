@@ -22,15 +22,13 @@ pub(crate) fn open(home: Home, prices: PriceList) -> Result<Node, CommandError> 
 /// A file's prices, or the built-in ones.
 pub(crate) fn prices(path: Option<&Path>) -> Result<PriceList, CommandError> {
     let Some(path) = path else { return Ok(PriceList::built_in()) };
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| CommandError::Machine(format!("{}: {error}", path.display())))?;
+    let text =
+        std::fs::read_to_string(path).map_err(|error| CommandError::Machine(format!("{}: {error}", path.display())))?;
     PriceList::parse(&text).map_err(|error| CommandError::Usage(format!("{}: {error}", path.display())))
 }
 
 /// Does something with the running host of the data folder.
-pub(crate) fn ask(
-    what: impl AsyncFnOnce(&Client) -> Result<ExitCode, CommandError>,
-) -> Result<ExitCode, CommandError> {
+pub(crate) fn ask(what: impl AsyncFnOnce(&Client) -> Result<ExitCode, CommandError>) -> Result<ExitCode, CommandError> {
     let client = Client::of(&Home::find()?)?;
     runtime(1)?.block_on(what(&client))
 }

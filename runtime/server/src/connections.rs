@@ -168,7 +168,9 @@ mod tests {
         let long_line = [b"GET /".as_slice(), &[b'x'; 200_000], b" HTTP/1.1\r\n\r\n"].concat();
         let many_headers = [b"GET / HTTP/1.1\r\n".as_slice(), &b"a: b\r\n".repeat(1000), b"\r\n"].concat();
         let half = b"POST / HTTP/1.1\r\ncontent-length: 1000000\r\n\r\n{";
-        for bytes in [b"\0\0\0".as_slice(), b"\r\n\r\n\r\n", &noise, &long_line, &many_headers, half, b"\x16\x03\x01\x02\0"] {
+        for bytes in
+            [b"\0\0\0".as_slice(), b"\r\n\r\n\r\n", &noise, &long_line, &many_headers, half, b"\x16\x03\x01\x02\0"]
+        {
             let answer = stage.answer(bytes).await;
             assert!(!answer.contains("200 OK"), "{answer}");
             stage.is_well().await;

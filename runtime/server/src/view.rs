@@ -1,13 +1,13 @@
 //! What the node shows, as the protocol says it.
 
 use crate::protocol::{
-    Content, Denied, End, FaultKind, Finished, Grant, GrantName, Ledger, Marking, Process, ProcessState, Reason, Selection,
-    Shown, Terms,
+    Content, Denied, End, FaultKind, Finished, Grant, GrantName, Ledger, Marking, Process, ProcessState, Reason,
+    Selection, Shown, Terms,
 };
 use remit_abi::{Event, Fault, GrantLimits, GrantSpec, Label, Scope, Status, TagSet, TenantId};
 use remit_assembly::{
-    Denied as DeniedView, Ended, Finished as FinishedView, GrantError, GrantView, Kernel, Ledger as Books, Node, Output,
-    ProcessView, Refusal as Cause, Selection as Chosen, State,
+    Denied as DeniedView, Ended, Finished as FinishedView, GrantError, GrantView, Kernel, Ledger as Books, Node,
+    Output, ProcessView, Refusal as Cause, Selection as Chosen, State,
 };
 
 /// An event, with the names of its label's tags as the node's local tenant has them.
@@ -35,10 +35,7 @@ pub fn finished(node: &Node, finished: FinishedView, keep_state: bool) -> Finish
             Ended::Failed(failure) => End::Failed { message: failure.message, retryable: failure.retryable },
             Ended::Faulted(fault) => End::Faulted { message: fault.to_string(), fault: fault_kind(&fault) },
         },
-        ledger: Ledger {
-            refunded_micro_tokens: finished.refunded.micro(),
-            ..ledger(node.kernel(), &finished.ledger)
-        },
+        ledger: Ledger { refunded_micro_tokens: finished.refunded.micro(), ..ledger(node.kernel(), &finished.ledger) },
         restarts: finished.restarts,
         logs_dropped: finished.logs_dropped,
         state: finished.checkpoint.filter(|_| keep_state).map(Into::into),

@@ -9,7 +9,7 @@ use crate::{
 };
 use clap::Args;
 use remit_abi::Pid;
-use remit_server::protocol::{Denied, Denials, Reason};
+use remit_server::protocol::{Denials, Denied, Reason};
 use std::{process::ExitCode, str::FromStr};
 
 /// Which denials.
@@ -26,7 +26,10 @@ impl FromStr for Which {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let number = || text.parse().map(Self::Number);
-        text.parse().map(Self::Of).or_else(|_| number()).map_err(|_| "name a process, such as 0.3.1, or a denial's number")
+        text.parse()
+            .map(Self::Of)
+            .or_else(|_| number())
+            .map_err(|_| "name a process, such as 0.3.1, or a denial's number")
     }
 }
 

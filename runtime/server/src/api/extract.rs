@@ -52,7 +52,8 @@ where
         let bytes = match time::timeout(time_max, reading).await {
             Ok(Ok(body)) => body.to_bytes(),
             Ok(Err(error)) if error.is::<LengthLimitError>() => {
-                let sentence = format_args!("the body has more than {BODY_BYTES_MAX} bytes, which are the most: send less");
+                let sentence =
+                    format_args!("the body has more than {BODY_BYTES_MAX} bytes, which are the most: send less");
                 return Err(Refusal::new(ErrorCode::TooLarge, sentence));
             }
             Ok(Err(error)) => {
@@ -86,9 +87,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
-        Query::try_from_uri(&parts.uri)
-            .map(|Query(asked)| Self(asked))
-            .map_err(|error| Refusal::new(ErrorCode::BadRequest, format_args!("the query is not one of this path: {error}")))
+        Query::try_from_uri(&parts.uri).map(|Query(asked)| Self(asked)).map_err(|error| {
+            Refusal::new(ErrorCode::BadRequest, format_args!("the query is not one of this path: {error}"))
+        })
     }
 }
 

@@ -98,11 +98,15 @@ async fn health(State(host): Host) -> Json<Health> {
 }
 
 fn no_such_process() -> Refusal {
-    Refusal::new(ErrorCode::NoSuchProcess, "no such process: it has ended, or never was; `remit ps` shows those that live")
+    Refusal::new(
+        ErrorCode::NoSuchProcess,
+        "no such process: it has ended, or never was; `remit ps` shows those that live",
+    )
 }
 
 fn busy() -> Refusal {
-    let sentence = format_args!("the host has {STREAMS_MAX} streams open, which is the most: close some, or try again later");
+    let sentence =
+        format_args!("the host has {STREAMS_MAX} streams open, which is the most: close some, or try again later");
     Refusal::new(ErrorCode::Busy, sentence)
 }
 

@@ -113,6 +113,7 @@ fn follow(host: Arc<Managed>, pid: Pid, after: u64, first: Bytes) -> Result<Resp
 }
 
 fn lines(host: &Managed, events: Vec<remit_assembly::KeptEvent>) -> Bytes {
-    let numbered = events.into_iter().map(|kept| Numbered { number: kept.number, shown: view::shown(&host.node, kept.event) });
+    let numbered =
+        events.into_iter().map(|kept| Numbered { number: kept.number, shown: view::shown(&host.node, kept.event) });
     numbered.flat_map(|numbered| line(&numbered)).collect()
 }

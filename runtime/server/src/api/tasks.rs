@@ -58,7 +58,9 @@ pub(super) async fn run(State(host): Host, Body(request): Body<RunRequest>) -> R
     let RunRequest { agent, grants, keep_state, detach, .. } = request;
     let agent = match task::spawn_blocking(move || loading.load(&agent, grants)).await {
         Ok(loaded) => loaded?,
-        Err(error) => return Err(Refusal::new(ErrorCode::MachineFailed, format_args!("the agent was not loaded: {error}"))),
+        Err(error) => {
+            return Err(Refusal::new(ErrorCode::MachineFailed, format_args!("the agent was not loaded: {error}")));
+        }
     };
     let running = host.start(&agent, task)?;
     let (sender, mut receiver) = mpsc::channel(LINES_QUEUED_MAX);
@@ -102,7 +104,8 @@ impl Managed {
             // A name is never looked for in the folder that the host happens to be in.
             1 => self.home.agent(agent),
             _ => {
-                let sentence = format_args!("{agent:?} is neither a name nor an absolute path: the host is in another folder");
+                let sentence =
+                    format_args!("{agent:?} is neither a name nor an absolute path: the host is in another folder");
                 return Err(Refusal::new(ErrorCode::Invalid, sentence));
             }
         };

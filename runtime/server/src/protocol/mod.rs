@@ -10,9 +10,7 @@ mod process;
 mod task;
 
 pub use error::{ErrorCode, Refusal};
-pub use grant::{
-    Denials, Denied, Given, Grant, GrantName, GrantRequest, Grants, NotAGrant, Reason, Revoked, Terms,
-};
+pub use grant::{Denials, Denied, Given, Grant, GrantName, GrantRequest, Grants, NotAGrant, Reason, Revoked, Terms};
 pub use process::{Affected, Ended, Frozen, Health, Process, ProcessState, Processes, Selection};
 pub use task::{Content, End, FaultKind, Finished, Ledger, Message, Numbered, RunLine, RunRequest, Shown};
 
