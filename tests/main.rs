@@ -6,3 +6,4 @@ mod layers;
 mod programs;
 mod recorded;
 mod stage;
+mod up;

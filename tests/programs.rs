@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 const TESTED: &[&str] = &[
     "ask",
     "calls",
+    "chatter",
     "checkpointer",
     "clocks_and_random",
     "core_module",
@@ -27,6 +28,7 @@ const TESTED: &[&str] = &[
     "spin",
     "stack_overflow",
     "streams_and_drops",
+    "torrent",
 ];
 
 #[test]

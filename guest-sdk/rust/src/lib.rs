@@ -49,6 +49,7 @@ mod error;
 mod generate;
 #[cfg(target_family = "wasm")]
 #[allow(unsafe_code, reason = "an allocator cannot be written without it")]
+#[cfg(feature = "heap")]
 mod heap;
 mod model;
 mod outcome;

@@ -1,9 +1,12 @@
 //! How the program ends: errors, and the exit codes that scripts may rely on.
 
-use remit_abi::{Fault, Party, Status};
 use remit_assembly::{
-    Ended, NoHome, NodeError, PackageError, StartError,
+    LockError, NoHome, NodeError, PackageError, StartError,
     models::{ModelError, UnknownModel},
+};
+use remit_server::{
+    ClientError, SocketError,
+    protocol::{End, ErrorCode, FaultKind},
 };
 use std::process::ExitCode;
 use thiserror::Error;
@@ -18,7 +21,7 @@ Exit codes:
   4    the agent was stopped: its budget is used up
   5    the agent was refused: it is no agent, or asks for what it was not granted
   6    the agent was ended: it crashed, broke the protocol, or went over a limit
-  7    the machine failed: a file, the disk, the network, a model
+  7    the machine failed: a file, the disk, the network, a model, or a host that is not running
   130  interrupted
 
 Environment:
@@ -50,6 +53,12 @@ pub(crate) enum CommandError {
     Model(#[from] ModelError),
     #[error(transparent)]
     UnknownModel(#[from] UnknownModel),
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    #[error(transparent)]
+    Client(#[from] ClientError),
     /// The command line asks for what does not go together, or the input is no text.
     #[error("{0}")]
     Usage(String),
@@ -67,20 +76,33 @@ impl CommandError {
             Self::Package(_) => REFUSED,
             Self::Start(error) if error.is_refusal() => REFUSED,
             Self::Start(error) if error.is_usage() => USAGE,
+            Self::Client(ClientError::Refused(refusal)) => code_of_refusal(refusal.code),
             Self::NoHome(_) | Self::Node(_) | Self::Start(_) | Self::Model(_) | Self::Machine(_) => MACHINE,
+            Self::Lock(_) | Self::Socket(_) | Self::Client(_) => MACHINE,
         })
     }
 }
 
+/// The same as where this program finds it out by itself.
+const fn code_of_refusal(code: ErrorCode) -> u8 {
+    match code {
+        ErrorCode::Refused => REFUSED,
+        ErrorCode::BadRequest | ErrorCode::Invalid | ErrorCode::TooLarge => USAGE,
+        ErrorCode::NoSuchAgent | ErrorCode::NoSuchProcess | ErrorCode::NoSuchGrant => USAGE,
+        ErrorCode::NotFound | ErrorCode::WrongMethod | ErrorCode::TooSlow => MACHINE,
+        ErrorCode::Busy | ErrorCode::ShuttingDown | ErrorCode::MachineFailed => MACHINE,
+    }
+}
+
 /// The exit code of a process's end.
-pub(crate) fn code_of(ended: &Ended, interrupted: bool) -> ExitCode {
-    ExitCode::from(match ended {
-        Ended::Done(Status::Complete, _) => 0,
-        Ended::Done(Status::Partial, _) => PARTIAL,
-        Ended::Failed(_) => FAILED,
-        Ended::Faulted(_) if interrupted => INTERRUPTED,
-        Ended::Faulted(Fault::BudgetExhausted(_)) => BUDGET,
-        Ended::Faulted(fault) if fault.party() == Party::Host => MACHINE,
-        Ended::Faulted(_) => ENDED,
+pub(crate) fn code_of(end: &End, interrupted: bool) -> ExitCode {
+    ExitCode::from(match end {
+        End::Complete { .. } => 0,
+        End::Partial { .. } => PARTIAL,
+        End::Failed { .. } => FAILED,
+        End::Faulted { .. } if interrupted => INTERRUPTED,
+        End::Faulted { fault: FaultKind::Budget, .. } => BUDGET,
+        End::Faulted { fault: FaultKind::Host, .. } => MACHINE,
+        End::Faulted { .. } => ENDED,
     })
 }

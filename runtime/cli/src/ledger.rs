@@ -1,6 +1,7 @@
 //! What a run did and paid, as a table.
 
-use remit_assembly::Finished;
+use crate::text::tokens;
+use remit_server::protocol::Finished;
 use std::time::Duration;
 
 /// Writes the table to standard error.
@@ -10,15 +11,18 @@ pub(crate) fn print(finished: &Finished, elapsed: Duration) {
 
 fn table(finished: &Finished, elapsed: Duration) -> String {
     let ledger = &finished.ledger;
-    let rows = [
-        ("input tokens", ledger.usage.input.to_string()),
-        ("cached input tokens", ledger.usage.cached.to_string()),
-        ("output tokens", ledger.usage.output.to_string()),
-        ("fuel", ledger.fuel.0.to_string()),
-        ("paid, in tokens", ledger.paid.to_string()),
-        ("refunded, in tokens", finished.refunded.to_string()),
+    let mut rows = vec![
+        ("input tokens", ledger.input_tokens.to_string()),
+        ("cached input tokens", ledger.cached_tokens.to_string()),
+        ("output tokens", ledger.output_tokens.to_string()),
+        ("fuel", ledger.fuel.to_string()),
+        ("paid, in tokens", tokens(ledger.paid_micro_tokens)),
+        ("refunded, in tokens", tokens(ledger.refunded_micro_tokens)),
         ("time", format!("{:.2} s", elapsed.as_secs_f64())),
     ];
+    if let Some(money) = &ledger.paid_money {
+        rows.push(("paid, in money", money.clone()));
+    }
     let name_width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
     let width = rows.iter().map(|(_, number)| number.len()).max().unwrap_or_default();
     let lines = rows.iter().map(|(name, number)| format!("  {name:name_width$}  {number:>width$}\n"));

@@ -5,16 +5,26 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program speaks to its user")]
 
+mod caps;
 mod check;
+mod control;
 mod doctor;
 mod exit;
 mod json;
 mod ledger;
+mod logs;
 mod models;
+mod node;
+mod ps;
 mod run;
+mod table;
 mod terminal;
+mod text;
+mod top;
+mod up;
 
 use clap::{Parser, Subcommand};
+use exit::CommandError;
 use std::process::ExitCode;
 
 /// Runs LLM agents the way an operating system runs programs that it does not trust.
@@ -36,22 +46,76 @@ enum Command {
     Models(models::Models),
     /// Say what this machine has and lacks
     Doctor,
+    /// Print the JSON Schema of remit.toml
+    ManifestSchema,
+    /// Run a host: it runs agents until it is stopped, and other commands ask it
+    Up(up::Up),
+    /// Say how the running host is
+    Status,
+    /// List the processes of the running host
+    Ps(ps::Ps),
+    /// Watch who spends most
+    Top(top::Top),
+    /// Say all about one process
+    Inspect(ps::Inspect),
+    /// Show what a process showed
+    Logs(logs::Logs),
+    /// Stop a process where it stands
+    Kill(control::Kill),
+    /// Ask a process to end politely
+    Cancel(control::One),
+    /// Let a process take no more turns
+    Suspend(control::One),
+    /// Let a suspended process go on
+    Resume(control::One),
+    /// Let processes take no more turns, and start none like them
+    Freeze(control::Selection),
+    /// Undo a freeze
+    Thaw(control::Selection),
+    /// Say what is frozen
+    Frozen,
+    /// See, give and take back grants; see why something was denied
+    #[command(subcommand)]
+    Caps(caps::Caps),
     /// Compile a component: what a compiling child process does
     #[command(hide = true)]
-    CompileComponent(run::CompileComponent),
+    CompileComponent(node::CompileComponent),
+}
+
+impl Command {
+    fn run(self) -> Result<ExitCode, CommandError> {
+        match self {
+            Self::Run(run) => run.run(),
+            Self::Check(check) => check.run(),
+            Self::Models(models) => models.run(),
+            Self::Doctor => doctor::run(),
+            Self::ManifestSchema => {
+                print!("{}", remit_assembly::json_schema());
+                Ok(ExitCode::SUCCESS)
+            }
+            Self::Up(up) => up.run(),
+            Self::Status => control::status(),
+            Self::Ps(ps) => ps.run(),
+            Self::Top(top) => top.run(),
+            Self::Inspect(inspect) => inspect.run(),
+            Self::Logs(logs) => logs.run(),
+            Self::Kill(kill) => kill.run(),
+            Self::Cancel(one) => one.cancel(),
+            Self::Suspend(one) => one.suspend(),
+            Self::Resume(one) => one.resume(),
+            Self::Freeze(selection) => selection.freeze(),
+            Self::Thaw(selection) => selection.thaw(),
+            Self::Frozen => control::frozen(),
+            Self::Caps(caps) => caps.run(),
+            Self::CompileComponent(compile) => compile.run(),
+        }
+    }
 }
 
 fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_env("REMIT_LOG").unwrap_or_else(|_| "error".into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let result = match Arguments::parse().command {
-        Command::Run(run) => run.run(),
-        Command::Check(check) => check.run(),
-        Command::Models(models) => models.run(),
-        Command::Doctor => doctor::run(),
-        Command::CompileComponent(compile) => compile.run(),
-    };
-    match result {
+    match Arguments::parse().command.run() {
         Ok(code) => code,
         Err(error) => {
             eprintln!("remit: {error}");

@@ -1,20 +1,21 @@
-//! `remit run`: one agent, one task, on this machine.
+//! `remit run`: one agent, one task; on the running host of the data folder, or on a node of its own.
 
 use crate::{
     exit::{self, CommandError},
     json::JsonLines,
-    ledger,
+    ledger, node,
     terminal::Terminal,
 };
 use clap::{Args, ValueEnum};
-use remit_abi::{Event, Tokens, limits::Limits};
-use remit_assembly::{
-    CompilerCommand, Finished, GrantChoice, Home, Node, NodeConfig, PriceList, Running, Schedule, Task, TaskMessage,
-    compile_child, open_package,
+use remit_abi::{Tokens, limits::Limits};
+use remit_assembly::{GrantChoice, Home, Node, Running, Task, TaskMessage, open_package};
+use remit_server::{
+    Client,
+    protocol::{Finished, Message, RunLine, RunRequest, Shown},
 };
 use std::{
     io::{self, Read},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     time::Instant,
 };
@@ -28,7 +29,7 @@ enum Format {
     Json,
 }
 
-/// Run an agent.
+/// Run an agent: on the running host of the data folder, where there is one.
 #[derive(Args)]
 pub(crate) struct Run {
     /// A package's folder, a component's file, or the name of an installed agent
@@ -44,13 +45,16 @@ pub(crate) struct Run {
     /// Mark the input with a confidentiality tag
     #[arg(long, value_name = "NAME")]
     tag: Vec<String>,
+    /// Under which name other agents find it
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
     /// What to write to standard output
     #[arg(short, long, value_enum, default_value = "text")]
     output: Format,
     /// Write the agent's artifacts into this folder
     #[arg(long, value_name = "FOLDER")]
     artifacts: Option<PathBuf>,
-    /// Prices instead of the built-in ones, in TOML
+    /// Prices instead of the built-in ones, in TOML; a running host has its own
     #[arg(long, value_name = "FILE")]
     prices: Option<PathBuf>,
     /// Show at the end what was done and paid
@@ -59,12 +63,17 @@ pub(crate) struct Run {
     /// Show all that the agent logs, not just warnings
     #[arg(short, long)]
     verbose: bool,
+    /// Run it in this process, also where a host is running
+    #[arg(long)]
+    local: bool,
+    /// Start it on the running host, print its pid, and leave it alone
+    #[arg(long, conflicts_with_all = ["local", "ledger", "artifacts"])]
+    detach: bool,
 }
 
 impl Run {
     pub(crate) fn run(self) -> Result<ExitCode, CommandError> {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-        let runtime = runtime.map_err(|error| CommandError::Machine(format!("no threads can be started: {error}")))?;
+        let runtime = node::runtime(1)?;
         let result = runtime.block_on(self.run_task());
         runtime.shutdown_background();
         result
@@ -73,26 +82,79 @@ impl Run {
     async fn run_task(self) -> Result<ExitCode, CommandError> {
         let started = Instant::now();
         let home = Home::find()?;
-        let package = open_package(&home, &self.agent)?;
-        let messages = self.messages()?;
-        let prices = self.prices()?;
-        let budget = self.budget.map(|whole| {
-            Tokens::from_whole(whole)
-                .ok_or_else(|| CommandError::Usage(format!("--budget {whole} is too large to count")))
-        });
-        let (compiler, schedule) = (compiler()?, Schedule::default());
-        let node = Node::open(NodeConfig { home, compiler, guest_threads: None, guests_max: None, schedule, prices })?;
+        let host = if self.local { None } else { Client::find(&home).await? };
         let mut sink = self.sink();
-        sink.note("loading");
-        let agent = node.load(&package, &self.grants())?;
-        let task = Task { budget: budget.transpose()?, messages, tags: self.tag.clone(), resumed: None, name: None };
-        let running = node.start(&agent, task)?;
-        let (finished, interrupted) = follow(&node, running, &mut sink).await?;
+        let (finished, interrupted) = match host {
+            None if self.detach => return Err(remit_server::ClientError::NoHost.into()),
+            None => self.run_here(home, &mut sink).await?,
+            Some(_) if self.prices.is_some() => {
+                let sentence = "a running host has its own prices: give them to `remit up`, or run with --local";
+                return Err(CommandError::Usage(sentence.to_owned()));
+            }
+            Some(host) if self.detach => return self.leave(&host).await,
+            Some(host) => self.run_on(&host, &mut sink).await?,
+        };
         sink.finished(&finished)?;
         if self.ledger {
             ledger::print(&finished, started.elapsed());
         }
-        Ok(exit::code_of(&finished.ended, interrupted))
+        Ok(exit::code_of(&finished.end, interrupted))
+    }
+
+    /// Runs it in this process. An interrupt kills it, and the rest of its events are still shown.
+    async fn run_here(&self, home: Home, sink: &mut Sink) -> Result<(Finished, bool), CommandError> {
+        let package = open_package(&home, &self.agent)?;
+        let RunRequest { grants, messages, tags, name, .. } = self.request()?;
+        let node = node::open(home, node::prices(self.prices.as_deref())?)?;
+        sink.note("loading");
+        let agent = node.load(&package, &grants.map_or(GrantChoice::All, GrantChoice::Only))?;
+        let messages = messages.into_iter().map(|Message { text, trusted }| TaskMessage { text, trusted }).collect();
+        let task = Task { budget: self.budget()?, messages, tags, resumed: None, name };
+        follow(&node, node.start(&agent, task)?, sink).await
+    }
+
+    /// Runs it on the host. An interrupt kills it, and the rest of its events are still shown.
+    async fn run_on(&self, host: &Client, sink: &mut Sink) -> Result<(Finished, bool), CommandError> {
+        let request = self.request()?;
+        sink.note("loading");
+        let mut lines = host.run(&request).await?;
+        let (mut pid, mut interrupted) = (None, false);
+        loop {
+            let line = tokio::select! {
+                biased;
+                line = lines.next() => line?,
+                Ok(()) = tokio::signal::ctrl_c(), if !interrupted => {
+                    interrupted = true;
+                    if let Some(pid) = pid {
+                        host.kill(pid).await?;
+                    }
+                    continue;
+                }
+            };
+            match line {
+                Some(RunLine::Started { pid: started }) => {
+                    pid = Some(started);
+                    if interrupted {
+                        host.kill(started).await?;
+                    }
+                }
+                Some(RunLine::Shown(shown)) => sink.event(&shown)?,
+                Some(RunLine::Finished(finished)) => return Ok((*finished, interrupted)),
+                None => return Err(CommandError::Machine("the host went away before the agent's end".to_owned())),
+            }
+        }
+    }
+
+    /// Starts it on the host, and says which process it is.
+    async fn leave(&self, host: &Client) -> Result<ExitCode, CommandError> {
+        let mut lines = host.run(&RunRequest { detach: true, ..self.request()? }).await?;
+        match lines.next().await? {
+            Some(RunLine::Started { pid }) => {
+                println!("{pid}");
+                Ok(ExitCode::SUCCESS)
+            }
+            _ => Err(CommandError::Machine("the host does not say which process does the task".to_owned())),
+        }
     }
 
     fn sink(&self) -> Sink {
@@ -102,29 +164,54 @@ impl Run {
         }
     }
 
-    fn grants(&self) -> GrantChoice {
-        match self.grant.as_slice() {
-            [] => GrantChoice::All,
-            [none] if none == "none" => GrantChoice::Only(Vec::new()),
-            labels => GrantChoice::Only(labels.to_vec()),
-        }
+    /// What is asked for. Reads standard input where a message is there.
+    fn request(&self) -> Result<RunRequest, CommandError> {
+        // Too large a budget is said before anything is read.
+        self.budget()?;
+        Ok(RunRequest {
+            agent: self.agent_elsewhere()?,
+            grants: match self.grant.as_slice() {
+                [] => None,
+                [none] if none == "none" => Some(Vec::new()),
+                labels => Some(labels.to_vec()),
+            },
+            budget_tokens: self.budget,
+            messages: self.messages()?,
+            tags: self.tag.clone(),
+            name: self.name.clone(),
+            ..RunRequest::default()
+        })
     }
 
-    fn prices(&self) -> Result<PriceList, CommandError> {
-        let Some(path) = &self.prices else { return Ok(PriceList::built_in()) };
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| CommandError::Machine(format!("{}: {error}", path.display())))?;
-        PriceList::parse(&text).map_err(|error| CommandError::Usage(format!("{}: {error}", path.display())))
+    /// The agent's name or path as a process in another folder understands it.
+    fn agent_elsewhere(&self) -> Result<String, CommandError> {
+        let path = Path::new(&self.agent);
+        if path.components().count() == 1 && !path.exists() {
+            return Ok(self.agent.clone());
+        }
+        let path = std::path::absolute(path)
+            .map_err(|error| CommandError::Machine(format!("the current folder has no path: {error}")))?;
+        path.into_os_string().into_string().map_err(|path| {
+            CommandError::Usage(format!("the path {} is no UTF-8 text: run with --local", path.display()))
+        })
+    }
+
+    fn budget(&self) -> Result<Option<Tokens>, CommandError> {
+        let amount = |whole| {
+            Tokens::from_whole(whole)
+                .ok_or_else(|| CommandError::Usage(format!("--budget {whole} is too large to count")))
+        };
+        self.budget.map(amount).transpose()
     }
 
     /// What the operator typed is trusted; what comes through standard input is not.
-    fn messages(&self) -> Result<Vec<TaskMessage>, CommandError> {
+    fn messages(&self) -> Result<Vec<Message>, CommandError> {
         if self.input.iter().filter(|input| *input == "-").count() > 1 {
             return Err(CommandError::Usage("standard input can be read once: give `-` once".to_owned()));
         }
         let message = |input: &String| match input.as_str() {
-            "-" => Ok(TaskMessage { text: read_standard_input()?, trusted: false }),
-            text => Ok(TaskMessage { text: text.to_owned(), trusted: true }),
+            "-" => Ok(Message { text: read_standard_input()?, trusted: false }),
+            text => Ok(Message { text: text.to_owned(), trusted: true }),
         };
         self.input.iter().map(message).collect()
     }
@@ -149,13 +236,6 @@ fn read_standard_input() -> Result<String, CommandError> {
     })
 }
 
-/// This program, as the compiler of components.
-fn compiler() -> Result<CompilerCommand, CommandError> {
-    let program = std::env::current_exe()
-        .map_err(|error| CommandError::Machine(format!("the program's own file cannot be found: {error}")))?;
-    Ok(CompilerCommand { program, arguments: vec!["compile-component".into()] })
-}
-
 /// Where events go.
 enum Sink {
     Terminal(Terminal),
@@ -169,10 +249,10 @@ impl Sink {
         }
     }
 
-    fn event(&mut self, node: &Node, event: &Event) -> Result<(), CommandError> {
+    fn event(&mut self, event: &Shown) -> Result<(), CommandError> {
         match self {
             Self::Terminal(terminal) => terminal.event(event),
-            Self::Json(json) => json.event(node, event),
+            Self::Json(json) => json.event(event),
         }
     }
 
@@ -184,38 +264,23 @@ impl Sink {
     }
 }
 
-/// Shows events until the process ends. An interrupt kills the process, and the rest of its events are still shown.
+/// Shows events until the process ends.
 async fn follow(node: &Node, running: Running, sink: &mut Sink) -> Result<(Finished, bool), CommandError> {
     let Running { pid, mut events, mut finished } = running;
-    let (mut end, mut interrupted) = (None, false);
-    while end.is_none() {
+    let mut interrupted = false;
+    let end = loop {
         tokio::select! {
             biased;
-            Some(event) = events.recv() => sink.event(node, &event)?,
-            ended = &mut finished => end = Some(ended),
+            Some(event) = events.recv() => sink.event(&remit_server::shown(node, event))?,
+            end = &mut finished => break end,
             Ok(()) = tokio::signal::ctrl_c(), if !interrupted => {
                 interrupted = true;
                 node.kill(pid);
             }
         }
-    }
+    };
     while let Ok(event) = events.try_recv() {
-        sink.event(node, &event)?;
+        sink.event(&remit_server::shown(node, event))?;
     }
-    let finished = end.expect("the loop ends with the process");
-    Ok((finished, interrupted))
-}
-
-/// Compile a component: what a compiling child process does.
-#[derive(Args)]
-pub(crate) struct CompileComponent {
-    /// Handed through to the host
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    arguments: Vec<std::ffi::OsString>,
-}
-
-impl CompileComponent {
-    pub(crate) fn run(self) -> Result<ExitCode, CommandError> {
-        Ok(compile_child(self.arguments))
-    }
+    Ok((remit_server::finished(node, end, false), interrupted))
 }

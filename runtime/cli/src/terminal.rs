@@ -2,8 +2,8 @@
 
 use crate::exit::CommandError;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use remit_abi::{Event, LogLevel};
-use remit_assembly::{Ended, Finished, Output};
+use remit_abi::LogLevel;
+use remit_server::protocol::{End, Finished, Shown};
 use std::{
     io::{self, IsTerminal, Write},
     path::{Path, PathBuf},
@@ -41,15 +41,15 @@ impl Terminal {
         }
     }
 
-    pub(crate) fn event(&mut self, event: &Event) -> Result<(), CommandError> {
+    pub(crate) fn event(&mut self, event: &Shown) -> Result<(), CommandError> {
         match event {
-            Event::Text { text, .. } => self.text(text),
-            Event::Progress { done, total, note } => {
+            Shown::Text { content, .. } => self.text(content.bytes()),
+            Shown::Progress { done, total, note } => {
                 self.progress(*done, *total, note);
                 Ok(())
             }
-            Event::Artifact { name, bytes, .. } => self.artifact(name, bytes),
-            Event::Log { level, message } => {
+            Shown::Artifact { name, content, .. } => self.artifact(name, content.bytes()),
+            Shown::Log { level, message } => {
                 if self.verbose || *level >= LogLevel::Warn {
                     self.line(&format!("{}: {message}", name_of(*level)));
                 }
@@ -59,9 +59,9 @@ impl Terminal {
     }
 
     pub(crate) fn finished(&mut self, finished: &Finished) -> Result<(), CommandError> {
-        if let Ended::Done(_, Some(Output { bytes, .. })) = &finished.ended {
+        if let End::Complete { output: Some(output) } | End::Partial { output: Some(output) } = &finished.end {
             self.end_line()?;
-            self.text(bytes)?;
+            self.text(output.bytes())?;
         }
         self.end_line()?;
         if let Some(bar) = self.bar.take() {
@@ -73,10 +73,10 @@ impl Terminal {
                 finished.logs_dropped
             ));
         }
-        match &finished.ended {
-            Ended::Done(..) => {}
-            Ended::Failed(failure) => self.line(&format!("the agent could not: {}", failure.message)),
-            Ended::Faulted(fault) => self.line(&fault.to_string()),
+        match &finished.end {
+            End::Complete { .. } | End::Partial { .. } => {}
+            End::Failed { message, .. } => self.line(&format!("the agent could not: {message}")),
+            End::Faulted { message, .. } => self.line(message),
         }
         Ok(())
     }
@@ -162,7 +162,7 @@ fn keep(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-fn name_of(level: LogLevel) -> &'static str {
+pub(crate) fn name_of(level: LogLevel) -> &'static str {
     match level {
         LogLevel::Trace => "trace",
         LogLevel::Debug => "debug",

@@ -86,7 +86,7 @@ fn task_of(request: &RunRequest) -> Result<Task, Refusal> {
             .collect(),
         tags: request.tags.clone(),
         resumed: request.state.clone().map(Bytes::from),
-        name: None,
+        name: request.name.clone(),
     })
 }
 

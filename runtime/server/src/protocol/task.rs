@@ -25,6 +25,9 @@ pub struct RunRequest {
     /// Confidentiality tags of all messages.
     #[serde(default)]
     pub tags: Vec<String>,
+    /// Under which name other processes find its mailbox.
+    #[serde(default)]
+    pub name: Option<String>,
     /// The state that the agent committed last, in hexadecimal, where it is started again.
     #[serde(default, with = "optional_hex", skip_serializing_if = "Option::is_none")]
     pub state: Option<Vec<u8>>,

@@ -1,0 +1,61 @@
+//! `remit up`: the headless host.
+
+use crate::{exit::CommandError, node, text::duration};
+use clap::Args;
+use remit_assembly::Home;
+use remit_server::Server;
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Threads for connections, beside those that run guests.
+const THREADS: usize = 2;
+
+/// Run a host: it runs agents until it is stopped, and other commands ask it.
+#[derive(Args)]
+pub(crate) struct Up {
+    /// How long processes have to end by themselves when the host is stopped; asked twice, it does not wait
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
+    grace: Duration,
+    /// Prices instead of the built-in ones, in TOML
+    #[arg(long, value_name = "FILE")]
+    prices: Option<PathBuf>,
+}
+
+impl Up {
+    pub(crate) fn run(self) -> Result<ExitCode, CommandError> {
+        let runtime = node::runtime(THREADS)?;
+        let result = runtime.block_on(self.serve());
+        runtime.shutdown_background();
+        result
+    }
+
+    async fn serve(self) -> Result<ExitCode, CommandError> {
+        let failed = |error: io::Error| CommandError::Machine(format!("the host cannot be told to stop: {error}"));
+        let home = Home::find()?;
+        let lock = home.lock()?;
+        let prices = node::prices(self.prices.as_deref())?;
+        // From here on a signal is an orderly end.
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+        let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+        let server = Server::bind(node::open(home.clone(), prices)?, home, lock)?;
+        let ready = format!("listening on {}\n", server.path().display());
+        io::stdout()
+            .write_all(ready.as_bytes())
+            .and_then(|()| io::stdout().flush())
+            .map_err(|error| CommandError::Machine(format!("standard output cannot be written: {error}")))?;
+        server
+            .serve(self.grace, async || {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+            })
+            .await;
+        Ok(ExitCode::SUCCESS)
+    }
+}
