@@ -170,9 +170,10 @@ impl Bill {
         }
     }
 
-    /// Ends a run whose count of fuel was lost: what it bought is what it used.
-    pub(crate) fn forfeit_fuel(&self) {
-        self.books.lock().bought = Fuel(0);
+    /// Ends a run whose count of fuel was lost: what it bought is what it used, and so much besides.
+    pub(crate) fn forfeit_fuel(&self, besides: Fuel) {
+        let bought = self.books.lock().bought;
+        self.settle_fuel(Fuel(bought.0.saturating_add(besides.0)));
     }
 
     /// Closes the account: what is left goes back to where it came from.

@@ -155,11 +155,7 @@ fn settle_run(kernel: &Kernel, process: &mut Process, exit: &Exit) {
     process.generations = Arena::default();
     match exit.fuel {
         Some(Fuel(used)) => process.bill.settle_fuel(Fuel(used.saturating_add(toll.used().0))),
-        None => {
-            // As far as the account goes: it is closed next.
-            let _paid = process.bill.buy_fuel(toll.unpaid());
-            process.bill.forfeit_fuel();
-        }
+        None => process.bill.forfeit_fuel(toll.unpaid()),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     bill::Bill,
-    control::{ControlBlock, Facts},
+    control::{ControlBlock, Facts, Hold},
     kernel::{Kernel, Shared},
     life::{Finished, Life},
     outlet::Outlet,
@@ -152,6 +152,13 @@ impl Shared {
 
     /// Puts a process that was entered on the run queue.
     pub(crate) fn set_going(self: &Arc<Self>, block: &Arc<ControlBlock>, program: Program) {
+        {
+            // A freeze that began since it was looked for may not have seen this one.
+            let frozen = self.frozen.lock();
+            if frozen.holds(block.pid.tenant, &block.facts.package) {
+                self.hold(block, Hold::Frozen, true);
+            }
+        }
         let life = Life::new(Kernel { shared: self.clone() }, block.clone(), program);
         self.ports.runner.start(block.pid, block.facts.priority, Box::pin(life.live()));
     }

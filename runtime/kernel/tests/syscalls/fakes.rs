@@ -204,6 +204,8 @@ impl Engine for ScriptedEngine {
 pub(crate) struct ManualClock {
     now_ns: AtomicU64,
     moved: Arc<Notify>,
+    /// What happens while somebody next looks at the wall clock.
+    pub(crate) meanwhile: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
 
 impl ManualClock {
@@ -219,6 +221,8 @@ pub(crate) struct SharedClock(pub(crate) Arc<ManualClock>);
 
 impl Clock for SharedClock {
     fn wall_ns(&self) -> u64 {
+        let meanwhile = self.0.meanwhile.lock().take();
+        meanwhile.into_iter().for_each(|happens| happens());
         1_000_000_000 + self.monotonic_ns()
     }
 

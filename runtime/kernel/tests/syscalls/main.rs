@@ -15,6 +15,8 @@ mod llm;
 mod mailbox_grants;
 mod manage;
 mod messages;
+mod model;
+mod properties;
 mod revocation;
 mod signals_and_alarms;
 mod spawning;

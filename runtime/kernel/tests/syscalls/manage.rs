@@ -170,6 +170,23 @@ async fn nobody_is_started_into_a_freeze() {
 }
 
 #[tokio::test]
+async fn who_is_started_while_a_freeze_begins_is_frozen() {
+    let stage = Stage::new();
+    let alice = stage.start(parent()).await;
+    let (run, part) = (alice.take("run").await, alice.split(tokens(10)).await);
+    let kernel = stage.node.kernel.clone();
+    let freeze = move || assert_eq!(kernel.freeze(Selection::Package("worker".into())), 0, "it is not there yet");
+    *stage.node.clock.meanwhile.lock() = Some(Box::new(freeze));
+    let child = alice.spawn(plan(run, part)).await.expect("it was asked for before");
+    stage.node.settle().await;
+    let worker = alice.child_pid(child).await;
+    let state = || stage.node.kernel.process(worker).expect("it lives").state;
+    assert_eq!(state(), State::Frozen);
+    stage.node.kernel.thaw(&Selection::Package("worker".into()));
+    assert_eq!(state(), State::Running);
+}
+
+#[tokio::test]
 async fn a_frozen_process_can_be_killed() {
     let stage = Stage::new();
     let alice = stage.start(stranger()).await;
