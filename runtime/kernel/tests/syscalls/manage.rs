@@ -54,7 +54,7 @@ async fn what_a_process_is_doing_is_shown() {
         assert_eq!(state(), State::Waiting("mailbox"));
         stage.node.kernel.suspend(alice.pid);
         assert_eq!(state(), State::Suspended);
-        stage.node.kernel.freeze(Selection::All);
+        stage.node.kernel.freeze(&Selection::All);
         assert_eq!(state(), State::Frozen);
         stage.node.kernel.thaw(&Selection::All);
         stage.node.kernel.resume(alice.pid);
@@ -109,7 +109,7 @@ async fn check_freeze(selection: Selection, frozen: [bool; 2]) {
         sender.send(*to, message("before", "")).await.expect("there is room");
     }
     stage.node.settle().await;
-    stage.node.kernel.freeze(selection.clone());
+    stage.node.kernel.freeze(&selection);
     assert_eq!(stage.node.kernel.frozen(), std::slice::from_ref(&selection));
     for (_, sender, to, _) in &counters {
         sender.send(*to, message("during", "")).await.expect("there is room");
@@ -150,10 +150,7 @@ async fn who_is_frozen_twice_is_thawed_twice() {
     let kernel = &stage.node.kernel;
     let state = || kernel.process(alice.pid).expect("it lives").state;
     let (tenant, package) = (Selection::Tenant(TENANT), Selection::Package("script".into()));
-    assert_eq!(
-        (kernel.freeze(tenant.clone()), kernel.freeze(package.clone()), kernel.freeze(tenant.clone())),
-        (1, 1, 1)
-    );
+    assert_eq!((kernel.freeze(&tenant), kernel.freeze(&package), kernel.freeze(&tenant)), (1, 1, 1));
     assert_eq!((kernel.thaw(&tenant), state()), (0, State::Frozen));
     assert_eq!((kernel.thaw(&package), state()), (1, State::Running));
 }
@@ -161,7 +158,7 @@ async fn who_is_frozen_twice_is_thawed_twice() {
 #[tokio::test]
 async fn nobody_is_started_into_a_freeze() {
     let stage = Stage::new();
-    stage.node.kernel.freeze(Selection::Tenant(TENANT));
+    stage.node.kernel.freeze(&Selection::Tenant(TENANT));
     let refused = stage.node.try_spawn(stranger(), |_| std::future::pending());
     assert!(matches!(refused.err(), Some(SpawnError::Frozen)));
     let other = Given { tenant: TenantId(2), ..stranger() };
@@ -175,7 +172,7 @@ async fn who_is_started_while_a_freeze_begins_is_frozen() {
     let alice = stage.start(parent()).await;
     let (run, part) = (alice.take("run").await, alice.split(tokens(10)).await);
     let kernel = stage.node.kernel.clone();
-    let freeze = move || assert_eq!(kernel.freeze(Selection::Package("worker".into())), 0, "it is not there yet");
+    let freeze = move || assert_eq!(kernel.freeze(&Selection::Package("worker".into())), 0, "it is not there yet");
     *stage.node.clock.meanwhile.lock() = Some(Box::new(freeze));
     let child = alice.spawn(plan(run, part)).await.expect("it was asked for before");
     stage.node.settle().await;
@@ -190,7 +187,7 @@ async fn who_is_started_while_a_freeze_begins_is_frozen() {
 async fn a_frozen_process_can_be_killed() {
     let stage = Stage::new();
     let alice = stage.start(stranger()).await;
-    stage.node.kernel.freeze(Selection::All);
+    stage.node.kernel.freeze(&Selection::All);
     stage.node.kernel.kill(alice.pid);
     let finished = stage.finished(alice).await;
     assert_eq!(stage.assert_empty(), finished.refunded);

@@ -227,7 +227,7 @@ async fn a_process_that_is_frozen_in_its_pause_starts_when_it_is_thawed() {
     let stage = Stage::new();
     let alice = stage.start(restarted(Restart::OnFailure)).await;
     stage.exit(alice.pid, crashed()).await;
-    stage.node.kernel.freeze(Selection::All);
+    stage.node.kernel.freeze(&Selection::All);
     stage.pass(1000 * MS).await;
     assert!(!stage.is_running(alice.pid));
     stage.node.kernel.thaw(&Selection::All);
