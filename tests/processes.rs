@@ -75,7 +75,7 @@ async fn a_child_that_crashes_is_told_to_its_parent_in_words() {
 async fn only_agents_of_the_grants_scope_are_started() {
     install_programs(&["spin"]);
     let shown = run_with_workers("spawner", &["nothing"], "spin 1").await;
-    assert!(failure(&shown).contains("the grant workers does not open this"), "{}", failure(&shown));
+    assert!(failure(&shown).contains("the grant workers does not open that"), "{}", failure(&shown));
 }
 
 #[tokio::test]

@@ -133,7 +133,7 @@ async fn a_team_without_its_worker_says_which_agent_is_missing() {
     workers.scope = Some(remit_abi::Scope::parse(remit_abi::GrantKind::Process, &["another"]).expect("a name"));
     let shown = run(&stage(), team, BUDGET, QUESTIONS).await;
     match &shown.finished.ended {
-        Ended::Failed(failure) => assert!(failure.message.contains("does not open this"), "{}", failure.message),
+        Ended::Failed(failure) => assert!(failure.message.contains("does not open that"), "{}", failure.message),
         other => panic!("{other:?}"),
     }
 }
