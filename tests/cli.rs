@@ -168,7 +168,7 @@ fn without_a_network_a_pull_says_so() {
 fn check_says_what_an_agent_could_do() {
     let assistant = made("REMIT_TEST_AGENTS").join("assistant").display().to_string();
     let ran = check(&["check", &assistant], b"", 0, &[]);
-    for word in ["remit:kernel/llm", "chat: model", "would be let in", "sha256"] {
+    for word in ["remit:kernel/llm", "the host's default model", "would be let in", "sha256"] {
         assert!(ran.stdout.contains(word), "{word}: {}", ran.stdout);
     }
     let ran = check(&["check", &program("imports_http")], b"", 5, &["wasi:http/outgoing-handler"]);

@@ -2,8 +2,13 @@
 
 mod agents;
 mod cli;
+mod hostile;
 mod layers;
+mod neighbours;
+mod processes;
 mod programs;
 mod recorded;
 mod stage;
+mod team;
+mod tested;
 mod up;

@@ -2,12 +2,13 @@
 
 use crate::recorded::RecordedEngine;
 use bytes::Bytes;
-use remit_abi::{Event, Tokens};
+use remit_abi::{Event, Status, Tokens};
 use remit_assembly::{
-    CompilerCommand, Ended, Finished, GrantChoice, Home, Node, NodeConfig, Package, PriceList, Running, Schedule,
-    StartError, Task, TaskMessage,
+    CompilerCommand, Ended, Finished, GrantChoice, Home, Manifest, Node, NodeConfig, Package, PriceList, ProcessView,
+    Running, Schedule, StartError, Task, TaskMessage,
 };
 use std::{
+    fs,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -35,6 +36,54 @@ pub(crate) fn program_with_model(name: &str) -> Package {
     package
 }
 
+/// A program whose manifest says this besides its name: rights that it asks for, limits, when it is started again.
+pub(crate) fn program_asking(name: &str, manifest: &str) -> Package {
+    let mut package = program(name);
+    package.manifest = Manifest::parse(&manifest_of(name, manifest)).expect("the test wrote it");
+    package
+}
+
+fn manifest_of(name: &str, rest: &str) -> String {
+    format!("name = \"{name}\"\nversion = \"0.0.0\"\ncomponent = \"{name}.wasm\"\n{rest}")
+}
+
+/// The right to start these, as a program takes it by `workers`.
+pub(crate) fn workers(agents: &[&str]) -> String {
+    format!("[[wants.processes]]\nlabel = \"workers\"\nagents = {agents:?}\n")
+}
+
+/// The right to speak to the neighbour of this name, as a program takes it by `peer`.
+pub(crate) fn peer(name: &str) -> String {
+    format!("[[wants.mailboxes]]\nlabel = \"peer\"\nmailboxes = [{name:?}]\n")
+}
+
+/// Installs a package where processes find what they start: all tests share it, and it is the same for all of them.
+fn install(name: &str, manifest: &str, component: &Path) {
+    static INSTALLING: parking_lot::Mutex<()> = parking_lot::Mutex::new(());
+    let _one_at_a_time = INSTALLING.lock();
+    let folder = home().agent(name);
+    fs::create_dir_all(&folder).expect("the target folder is writable");
+    let component = fs::read(component).expect("the set-up built it");
+    for (file, content) in [(format!("{name}.wasm"), component.as_slice()), ("remit.toml".into(), manifest.as_bytes())]
+    {
+        let path = folder.join(file);
+        if fs::read(&path).ok().as_deref() != Some(content) {
+            fs::write(path, content).expect("the target folder is writable");
+        }
+    }
+}
+
+/// Lets processes start these programs of `tests/programs`.
+pub(crate) fn install_programs(names: &[&str]) {
+    names.iter().for_each(|name| install(name, &manifest_of(name, ""), &program(name).component));
+}
+
+/// Lets processes start this agent of `agents/`.
+pub(crate) fn install_agent(name: &str) {
+    let manifest = fs::read_to_string(made("REMIT_TEST_AGENTS").join(name).join("remit.toml"));
+    install(name, &manifest.expect("the set-up made it"), &agent(name).component);
+}
+
 /// A data folder that all tests share: what one compiled, the others find.
 fn home() -> Home {
     Home::at(made("REMIT_TEST_PROGRAMS").with_file_name("test-home"))
@@ -47,7 +96,7 @@ pub(crate) struct Stage {
 }
 
 /// Guests side by side in one test.
-const GUESTS: u32 = 32;
+const GUESTS: u32 = 64;
 
 impl Stage {
     pub(crate) fn new(recording: &str) -> Self {
@@ -65,9 +114,14 @@ impl Stage {
     }
 
     pub(crate) fn start(&self, job: Job) -> Result<Running, StartError> {
-        let Job { package, grants, budget, messages, tags, resumed } = job;
+        let Job { package, grants, budget, messages, tags, resumed, name } = job;
         let agent = self.node.load(&package, &grants)?;
-        self.node.start(&agent, Task { budget, messages, tags, resumed, name: None })
+        self.node.start(&agent, Task { budget, messages, tags, resumed, name })
+    }
+
+    /// Everything that lives.
+    pub(crate) fn alive(&self) -> Vec<ProcessView> {
+        self.node.kernel().processes()
     }
 
     /// Runs a task to its end.
@@ -98,6 +152,7 @@ pub(crate) struct Job {
     pub(crate) messages: Vec<TaskMessage>,
     pub(crate) tags: Vec<String>,
     pub(crate) resumed: Option<Bytes>,
+    pub(crate) name: Option<String>,
 }
 
 /// A task with one message that the operator typed.
@@ -109,6 +164,7 @@ pub(crate) fn task(package: Package, text: &str) -> Job {
         messages: vec![TaskMessage { text: text.to_owned(), trusted: true }],
         tags: Vec::new(),
         resumed: None,
+        name: None,
     }
 }
 
@@ -130,6 +186,27 @@ impl Shown {
             _ => None,
         });
         texts.collect()
+    }
+
+    /// Whether it did all its work.
+    pub(crate) fn is_complete(&self) -> bool {
+        matches!(self.finished.ended, Ended::Done(Status::Complete, _))
+    }
+
+    /// Its log lines.
+    pub(crate) fn logs(&self) -> Vec<&str> {
+        let lines = self.events.iter().filter_map(|event| match event {
+            Event::Log { message, .. } => Some(&**message),
+            _ => None,
+        });
+        lines.collect()
+    }
+
+    /// What it said in its text behind `WHAT: `, in a line of its own.
+    pub(crate) fn said(&self, what: &str) -> String {
+        let text = self.text();
+        let line = text.lines().find_map(|line| line.strip_prefix(what)?.strip_prefix(": "));
+        line.unwrap_or_else(|| panic!("it says nothing of {what}: {text}, {:?}", self.finished.ended)).to_owned()
     }
 
     /// The fault that it was ended by.

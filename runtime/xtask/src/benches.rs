@@ -16,6 +16,8 @@ const BENCHES: &[Bench] = &[
     Bench { name: "spawn", what: "the life of a process, next to raw wasmtime" },
     Bench { name: "syscall", what: "a call from a guest into the kernel, next to one into the bare host" },
     Bench { name: "metering", what: "what fuel and preemption cost a guest that computes" },
+    Bench { name: "density", what: "how many processes live on this machine, and what each one takes" },
+    Bench { name: "neighbour", what: "a call between two processes while another one misbehaves" },
     Bench { name: "decode", what: "tokens per second, next to the memory's limit" },
 ];
 
@@ -26,7 +28,7 @@ const BENCHES: &[Bench] = &[
 /// There is no such bench, it fails, or it leaves no numbers.
 pub(crate) fn command(name: &str) -> Result<()> {
     let Some(bench) = BENCHES.iter().find(|bench| bench.name == name) else {
-        let known: String = BENCHES.iter().map(|bench| format!("\n  {:8} {}", bench.name, bench.what)).collect();
+        let known: String = BENCHES.iter().map(|bench| format!("\n  {:9} {}", bench.name, bench.what)).collect();
         bail!("`cargo xtask bench NAME` knows no bench {name:?}, but these:{known}");
     };
     let mut environment = Environment::open()?;

@@ -3,10 +3,12 @@
 #![allow(dead_code, reason = "each benchmark takes what it needs")]
 
 use remit_assembly::{
-    Agent, CompilerCommand, Finished, GrantChoice, Home, Node, NodeConfig, Package, PriceList, Running, Schedule, Task,
+    Agent, CompilerCommand, Finished, GrantChoice, Home, Manifest, Node, NodeConfig, Package, PriceList, Running,
+    Schedule, Task, TaskMessage,
 };
 use remit_kernel::ports::{Engine, EngineError, EngineStream, GenerationJob, ModelCard, PromptText};
 use std::{
+    fs,
     future::Future,
     path::PathBuf,
     pin::pin,
@@ -63,6 +65,34 @@ pub(crate) fn program(name: &str) -> Package {
     Package::open(&made("REMIT_TEST_PROGRAMS").join(format!("{name}.wasm"))).expect("the set-up built it")
 }
 
+/// A program whose manifest says this besides its name, such as the rights that it asks for.
+pub(crate) fn program_asking(name: &str, manifest: &str) -> Package {
+    let mut package = program(name);
+    package.manifest = Manifest::parse(&manifest_of(name, manifest)).expect("the benchmark wrote it");
+    package
+}
+
+fn manifest_of(name: &str, rest: &str) -> String {
+    format!("name = \"{name}\"\nversion = \"0.0.0\"\ncomponent = \"{name}.wasm\"\n{rest}")
+}
+
+/// Lets processes start a program.
+pub(crate) fn install(name: &str) {
+    let folder = home().agent(name);
+    fs::create_dir_all(&folder).expect("the target folder is writable");
+    fs::copy(program(name).component, folder.join(format!("{name}.wasm"))).expect("the target folder is writable");
+    fs::write(folder.join("remit.toml"), manifest_of(name, "")).expect("the target folder is writable");
+}
+
+fn home() -> Home {
+    Home::at(made("REMIT_TEST_PROGRAMS").with_file_name("bench-home"))
+}
+
+/// One message that the operator typed.
+pub(crate) fn message(text: &str) -> Vec<TaskMessage> {
+    vec![TaskMessage { text: text.to_owned(), trusted: true }]
+}
+
 /// The state that a program of a benchmark reads its number from.
 pub(crate) fn state(number: u32) -> Vec<u8> {
     [&[1], number.to_le_bytes().as_slice()].concat()
@@ -76,13 +106,18 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) fn new() -> Self {
+        Self::with_guests(GUESTS)
+    }
+
+    /// With room for so many guests.
+    pub(crate) fn with_guests(guests_max: u32) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("threads can be started");
         let config = NodeConfig {
-            home: Home::at(made("REMIT_TEST_PROGRAMS").with_file_name("bench-home")),
+            home: home(),
             compiler: CompilerCommand { program: made("REMIT_TEST_CLI"), arguments: vec!["compile-component".into()] },
             guest_threads: None,
-            guests_max: Some(GUESTS),
+            guests_max: Some(guests_max),
             schedule: Schedule::default(),
             prices: PriceList::built_in(),
         };
@@ -138,6 +173,6 @@ pub(crate) fn median(values: &mut [f64]) -> f64 {
 /// Leaves the numbers where they are looked for.
 pub(crate) fn leave(metrics: &serde_json::Value) {
     let path = made("REMIT_BENCH_OUT");
-    std::fs::create_dir_all(path.parent().expect("a file has a folder")).expect("the target folder is writable");
-    std::fs::write(path, format!("{metrics:#}\n")).expect("the target folder is writable");
+    fs::create_dir_all(path.parent().expect("a file has a folder")).expect("the target folder is writable");
+    fs::write(path, format!("{metrics:#}\n")).expect("the target folder is writable");
 }

@@ -7,7 +7,7 @@
 
 use remit::{
     budget,
-    capability::Grant,
+    capability::{Grant, Narrowing},
     children::{Child, Ended, Plan},
     mailbox::{self, Filter, Outgoing},
     prelude::*,
@@ -46,8 +46,11 @@ fn run(task: Task) -> Result<Outcome, Failure> {
 fn start() -> Result<Child, Failure> {
     let account = budget::own();
     let funds = account.split(account.remaining() / 2)?;
-    let plan = Plan::new("deadlocks", funds).input("child").grant("peer", process::mailbox()?);
-    Ok(plan.spawn(&Grant::take("workers")?)?)
+    let workers = Grant::take("workers")?;
+    // It is the same program, and is let in with the rights that this one needs.
+    let theirs = workers.attenuate("theirs", &Narrowing::new())?;
+    let plan = Plan::new("deadlocks", funds).input("child").grant("peer", process::mailbox()?).grant("workers", theirs);
+    Ok(plan.spawn(&workers)?)
 }
 
 fn ask(other: &Grant) -> Result<mailbox::Pending, Failure> {

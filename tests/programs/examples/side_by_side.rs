@@ -4,8 +4,8 @@
 
 use remit::{
     Tokens, budget,
-    capability::Grant,
-    children::{Child, Plan},
+    capability::{Grant, Narrowing},
+    children::Plan,
     mailbox::{self, Filter, Outgoing},
     prelude::*,
     process, time, wait,
@@ -37,8 +37,10 @@ fn neighbour() -> Result<Outcome, Failure> {
 fn wait_for_all() -> Result<Outcome, Failure> {
     let workers = Grant::take("workers")?;
     let share = budget::remaining() / 3;
-    let neighbour =
-        start(Plan::new("side_by_side", part(share)?).input("neighbour").grant("peer", process::mailbox()?))?;
+    // It is the same program, and is let in with the rights that this one needs.
+    let theirs = workers.attenuate("theirs", &Narrowing::new())?;
+    let plan = Plan::new("side_by_side", part(share)?).input("neighbour").grant("workers", theirs);
+    let neighbour = plan.grant("peer", process::mailbox()?).spawn(&workers)?;
     let call = mailbox::call(&neighbour.mailbox()?, Outgoing::new("question", "?"), Duration::from_secs(60))?;
     let sleeper = Plan::new("sleeper", part(share)?).input(STEP.as_millis().to_string()).spawn(&workers)?;
     let (news, timer) = (Filter::any().topic("news"), time::timer(STEP * 4));
@@ -54,10 +56,6 @@ fn wait_for_all() -> Result<Outcome, Failure> {
     mailbox::receive(&news)?;
     neighbour.wait()?;
     Ok(Outcome::complete())
-}
-
-fn start(plan: Plan<'_>) -> Result<Child, Failure> {
-    Ok(plan.spawn(&Grant::take("workers")?)?)
 }
 
 fn part(amount: Tokens) -> Result<budget::Account, Failure> {

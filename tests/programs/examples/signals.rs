@@ -2,7 +2,13 @@
 //! just below what it has, and runs until it hears of it; with `child` it starts `panics` under `workers`, and hears of its
 //! end; with anything else it waits for what comes, such as a polite request to end.
 
-use remit::{Tokens, budget, capability::Grant, children::Plan, prelude::*, process};
+use remit::{
+    Tokens, budget,
+    capability::Grant,
+    children::Plan,
+    prelude::*,
+    process::{self, Signal},
+};
 use test_programs::words;
 
 #[remit::agent]
@@ -28,6 +34,10 @@ fn run(task: Task) -> Result<Outcome, Failure> {
         }
         _ => signals.wait(),
     };
-    emit_text(format!("{signal:?}"))?;
+    emit_text(match signal {
+        Signal::Cancel => "Cancel",
+        Signal::BudgetLow => "BudgetLow",
+        Signal::ChildFailed => "ChildFailed",
+    })?;
     Ok(Outcome::complete())
 }

@@ -109,7 +109,10 @@ pub enum GrantError {
 
 #[derive(Debug)]
 struct Grant {
+    /// What its holder of today sees.
     spec: GrantSpec,
+    /// Under which label it was made, by which whoever derived it takes it back.
+    derived_as: Box<str>,
     /// Uses so far, those of derived grants included.
     uses: u64,
     pace: Pace,
@@ -119,7 +122,8 @@ struct Grant {
 
 impl Grant {
     fn new(spec: GrantSpec) -> Self {
-        Self { spec, uses: 0, pace: Pace::default(), revoked: false, released: false }
+        let derived_as = spec.label.clone();
+        Self { spec, derived_as, uses: 0, pace: Pace::default(), revoked: false, released: false }
     }
 }
 
@@ -212,7 +216,7 @@ impl Grants {
     /// [`GrantError::Dead`].
     pub fn revoke_derived(&mut self, parent: GrantId, label: &str) -> Result<Vec<GrantId>, GrantError> {
         self.tree.get(parent).ok_or(GrantError::Dead)?;
-        let named = |child: &GrantId| self.tree.get(*child).is_some_and(|node| *node.spec.label == *label);
+        let named = |child: &GrantId| self.tree.get(*child).is_some_and(|node| *node.derived_as == *label);
         let children: Vec<_> = self.tree.children(parent).filter(named).collect();
         let mut revoked = Vec::new();
         for child in children {

@@ -239,3 +239,14 @@ async fn the_latest_denials_are_kept() {
     assert_eq!(denials.len(), most);
     assert_eq!(denials.first().map(|denied| denied.number), Some(4));
 }
+
+#[tokio::test]
+async fn what_was_lent_is_taken_back_under_the_label_that_it_was_derived_with() {
+    let (stage, alice, chat) = start().await;
+    let lent = derive(&alice, chat, "lent").await;
+    let (run, part) = (alice.take("run").await, alice.split(tokens(10)).await);
+    let (_, worker) = stage.child(&alice, Plan { grants: vec![named("model", lent)], ..plan(run, part) }).await;
+    let request = CapabilityRequest::RevokeDerived { grant: chat, label: "lent".into() };
+    assert_eq!(alice.capability(request).await, Ok(CapabilityReply::Revoked(1)));
+    assert_eq!(worker.check(lent).await, Err(revoked("model")));
+}
