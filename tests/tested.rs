@@ -80,6 +80,8 @@ const TESTED: &[Tested] = &[
             "spawner",
         ],
     ),
+    Tested(include_str!("up.rs"), &["chatter"]),
+    Tested(include_str!("up/socket.rs"), &["torrent"]),
 ];
 
 #[test]
