@@ -33,17 +33,13 @@ impl Logs {
             while let Some(event) = lines.next().await? {
                 match self.json {
                     true => json::print(&event)?,
-                    false => page.show(&event).map_err(failed)?,
+                    false => page.show(&event)?,
                 }
             }
-            page.end_line().map_err(failed)?;
+            page.end_line()?;
             Ok(ExitCode::SUCCESS)
         })
     }
-}
-
-fn failed(error: io::Error) -> CommandError {
-    CommandError::Machine(format!("standard output cannot be written: {error}"))
 }
 
 /// Standard output, so far.
@@ -55,7 +51,7 @@ struct Page {
 }
 
 impl Page {
-    fn show(&mut self, event: &Numbered) -> io::Result<()> {
+    fn show(&mut self, event: &Numbered) -> Result<(), CommandError> {
         let missing = event.number.saturating_sub(self.last).saturating_sub(1);
         if missing > 0 {
             self.line(&format!("({missing} events are no longer kept)"))?;
@@ -78,17 +74,18 @@ impl Page {
         }
     }
 
-    fn line(&mut self, line: &str) -> io::Result<()> {
+    fn line(&mut self, line: &str) -> Result<(), CommandError> {
         self.end_line()?;
         write(format!("{}\n", plain(line)).as_bytes())
     }
 
-    fn end_line(&mut self) -> io::Result<()> {
+    fn end_line(&mut self) -> Result<(), CommandError> {
         if std::mem::take(&mut self.mid_line) { write(b"\n") } else { Ok(()) }
     }
 }
 
-fn write(bytes: &[u8]) -> io::Result<()> {
+fn write(bytes: &[u8]) -> Result<(), CommandError> {
     let mut stdout = io::stdout().lock();
-    stdout.write_all(bytes).and_then(|()| stdout.flush())
+    let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
+    written.map_err(|error| CommandError::Machine(format!("standard output cannot be written: {error}")))
 }
