@@ -1,6 +1,6 @@
 //! Grants that an operator gives and takes back, and denials that are explained.
 
-use super::stage::Host;
+use super::stage::{Host, program};
 
 #[test]
 fn a_grant_is_given_used_revoked_and_each_denial_is_explained() {
@@ -8,16 +8,14 @@ fn a_grant_is_given_used_revoked_and_each_denial_is_explained() {
     let pid = host.detach("chatter", &["peers"]);
     let mut logs = host.beside(&["logs", &pid, "--follow"]);
     logs.lines_until("no grant");
-    let why = host.ask(&["caps", "explain", &pid]);
-    for part in [&*pid, "(chatter)", "the process holds no such grant"] {
-        assert!(why.contains(part), "{part}: {why}");
-    }
-    let given = ["caps", "grant", &*pid, "peers", "mailbox", "worker*", "--uses", "1000000", "--rate", "100000/second"];
+    host.ask(&["run", "--detach", "--name", "neighbour", &program("echo_server")]);
+    let given =
+        ["caps", "grant", &*pid, "peers", "mailbox", "neighbour", "--uses", "1000000", "--rate", "100000/second"];
     let grant = host.ask(&given).trim().to_owned();
     logs.lines_until("ok");
     let tree = host.ask(&["caps", "tree", &pid]);
     let line = tree.lines().find(|line| line.starts_with(&grant)).expect("it is in the tree");
-    for part in ["peers", "mailbox", "worker*", "uses 1000000 rate 100000/second", &pid, "open"] {
+    for part in ["peers", "mailbox", "neighbour", "uses 1000000 rate 100000/second", &pid, "open"] {
         assert!(line.contains(part), "{part}: {line}");
     }
     let taken = host.remit(&given);
@@ -31,7 +29,9 @@ fn a_grant_is_given_used_revoked_and_each_denial_is_explained() {
     assert_eq!((&last["reason"], &last["refused_by"]), (&"revoked".into(), &grant.clone().into()), "{last}");
     let number = last["number"].to_string();
     let why = host.ask(&["caps", "explain", &number]);
-    assert!(why.contains(&format!("grant {grant} was revoked")), "{why}");
+    for part in [&*pid, "(chatter) called mailbox", &format!("grant {grant} was revoked"), "[[wants.mailboxes]]"] {
+        assert!(why.contains(part), "{part}: {why}");
+    }
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! Says the numbers from 1 on, one a line and one every few milliseconds, until it is asked politely to end: then
-//! `asked to end`. With a label as input, it tries that grant after each number, and says what came of it whenever that
-//! changes: `ok`, or why it was denied.
+//! `asked to end`. With a label as input, it sends a message through that grant, of kind `mailbox`, after each number, and
+//! says what came of it whenever that changes: `ok`, or why it was denied.
 
 use remit::{
     capability::Grant,
+    mailbox::{self, Outgoing},
     prelude::*,
     process::{self, Signal},
     time,
@@ -22,7 +23,10 @@ fn run(task: Task) -> Result<Outcome, Failure> {
         number += 1;
         emit_text(format!("{number}\n"))?;
         if let Some(label) = &label {
-            let tried = said(Grant::take(label).and_then(|grant| grant.check()));
+            let tried = match Grant::take(label) {
+                Ok(peer) => said(mailbox::send(&peer, Outgoing::new("chatter", number.to_string()))),
+                Err(denied) => denied.to_string(),
+            };
             if tried != told {
                 emit_text(format!("{tried}\n"))?;
                 told = tried;

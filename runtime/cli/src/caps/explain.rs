@@ -9,7 +9,7 @@ use crate::{
 };
 use clap::Args;
 use remit_abi::Pid;
-use remit_server::protocol::{Denials, Denied, Reason};
+use remit_server::protocol::{Denials, Denied, Reason, Terms};
 use std::{process::ExitCode, str::FromStr};
 
 /// Which denials.
@@ -81,12 +81,24 @@ fn explanation(denied: &Denied) -> String {
         text += "   manifest  to ask for enough, its remit.toml needs\n";
         text.extend(manifest.lines().map(|line| format!("                 {}\n", plain(line))));
     }
-    match &denied.enough {
-        Some(enough) if denied.alive => text += &format!("   now       {}\n", plain(&command(*pid, enough))),
-        Some(_) => {}
-        None => text += "   no grant could allow this: what was named is nothing of that kind\n",
-    }
+    text += &match &denied.enough {
+        Some(enough) if denied.alive => format!("   now       {}\n", plain(&now(denied, enough))),
+        Some(_) => String::new(),
+        None => "   no grant could allow this: what was named is nothing of that kind\n".to_owned(),
+    };
     text
+}
+
+/// The command that gives what would have been enough. A label that is held cannot be given again.
+fn now(denied: &Denied, enough: &Terms) -> String {
+    match denied.refused_by {
+        None => command(denied.pid, enough),
+        Some(_) => {
+            let label = format!("{}-2", enough.label);
+            let renamed = command(denied.pid, &Terms { label, ..enough.clone() });
+            format!("{renamed}   (under a new label: it holds {} already)", enough.label)
+        }
+    }
 }
 
 fn why(denied: &Denied) -> String {
