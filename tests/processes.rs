@@ -236,8 +236,9 @@ async fn how_long_each_answer_took_is_known_to_the_caller() {
 #[tokio::test]
 async fn one_right_opens_all_neighbours_of_a_pattern() {
     let stage = stage();
-    let blocker =
-        |index| stage.start(Job { name: Some(format!("blocker-{index}")), ..job("blocker", "", "") }).expect("it starts");
+    let blocker = |index| {
+        stage.start(Job { name: Some(format!("blocker-{index}")), ..job("blocker", "", "") }).expect("it starts")
+    };
     let blockers: Vec<_> = (0..3).map(blocker).collect();
     let peers = "[[wants.mailboxes]]\nlabel = \"peers\"\nmailboxes = [\"blocker-*\"]\n";
     let called = stage.run(job("roll_call", peers, "3")).await;

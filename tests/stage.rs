@@ -64,7 +64,8 @@ fn install(name: &str, manifest: &str, component: &Path) {
     let folder = home().agent(name);
     fs::create_dir_all(&folder).expect("the target folder is writable");
     let component = fs::read(component).expect("the set-up built it");
-    for (file, content) in [(format!("{name}.wasm"), component.as_slice()), ("remit.toml".into(), manifest.as_bytes())] {
+    for (file, content) in [(format!("{name}.wasm"), component.as_slice()), ("remit.toml".into(), manifest.as_bytes())]
+    {
         let path = folder.join(file);
         if fs::read(&path).ok().as_deref() != Some(content) {
             fs::write(path, content).expect("the target folder is writable");

@@ -90,7 +90,10 @@ async fn a_worker_whose_model_breaks_is_reported_and_the_others_are_kept() {
     let shown = run(&stage(), agent("team"), BUDGET, questions).await;
     assert_partial(&shown);
     let text = shown.text();
-    assert!(text.contains("Part 1 of 4\n") && text.contains("Part 3 of 4\n") && text.contains("Part 4 of 4\n"), "{text}");
+    assert!(
+        text.contains("Part 1 of 4\n") && text.contains("Part 3 of 4\n") && text.contains("Part 4 of 4\n"),
+        "{text}"
+    );
     assert!(text.contains("[part 2 is missing: ") && text.contains("breaks off"), "{text}");
 }
 

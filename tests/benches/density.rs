@@ -118,7 +118,6 @@ fn call_all(stage: &Stage, count: usize) -> Duration {
 
 fn main() {
     let stage = Stage::with_guests(GUESTS);
-    eprintln!("{:?}", maps());
     let agent = stage.load(&program("blocker"));
     let mut blockers = Blockers { stage: &stage, agent, running: Vec::new() };
     // The first one takes what all of them share.
