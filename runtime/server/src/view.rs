@@ -98,7 +98,7 @@ pub(crate) fn process(kernel: &Kernel, view: ProcessView, now_ns: u64) -> Proces
 }
 
 /// One node of the grant tree.
-pub(crate) fn grant(kernel: &Kernel, view: GrantView) -> Grant {
+pub(crate) fn grant(kernel: &Kernel, view: &GrantView) -> Grant {
     let tenant = view.holder.map_or(TenantId(0), |pid| pid.tenant);
     Grant {
         id: GrantName(view.id),
@@ -142,8 +142,9 @@ pub(crate) enum TermsError {
 /// The grant that a tenant's process is to be given.
 pub(crate) fn spec(kernel: &Kernel, tenant: TenantId, terms: Terms) -> Result<GrantSpec, TermsError> {
     let label = |marking: Marking| -> Result<Label, TermsError> {
-        let tag = |tags: TagSet, name: &Box<str>| Some(tags.union(kernel.tag(tenant, name)?));
-        let tags = marking.tags.iter().try_fold(TagSet::EMPTY, tag).ok_or(TermsError::Tags)?;
+        let tag = |tags: TagSet, name: &str| Some(tags.union(kernel.tag(tenant, name)?));
+        let mut names = marking.tags.iter().map(|name| &**name);
+        let tags = names.try_fold(TagSet::EMPTY, tag).ok_or(TermsError::Tags)?;
         Ok(Label { integrity: marking.integrity, tags })
     };
     Ok(GrantSpec {
@@ -162,7 +163,7 @@ pub(crate) fn spec(kernel: &Kernel, tenant: TenantId, terms: Terms) -> Result<Gr
 }
 
 /// One denial.
-pub(crate) fn denied(kernel: &Kernel, view: DeniedView) -> Denied {
+pub(crate) fn denied(kernel: &Kernel, view: &DeniedView) -> Denied {
     let (tenant, why) = (view.pid.tenant, &view.explanation);
     let tag_name = |index: u32| {
         let names = TagSet::single(index).map(|tag| kernel.tag_names(tenant, tag)).unwrap_or_default();

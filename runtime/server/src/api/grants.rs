@@ -27,7 +27,7 @@ pub(super) async fn tree(State(host): Host, Asked(Whose { pid }): Asked<Whose>) 
     if pid.is_some_and(|pid| kernel.process(pid).is_none()) {
         return Err(no_such_process());
     }
-    let grants = kernel.grant_tree(pid).into_iter().map(|grant| view::grant(kernel, grant)).collect();
+    let grants = kernel.grant_tree(pid).iter().map(|grant| view::grant(kernel, grant)).collect();
     Ok(Json(Grants { grants }))
 }
 
@@ -64,5 +64,5 @@ pub(super) async fn revoke(
 /// Denials outlive their processes, so that a dead one's can be asked for.
 pub(super) async fn denials(State(host): Host, Asked(Whose { pid }): Asked<Whose>) -> Json<Denials> {
     let kernel = host.node.kernel();
-    Json(Denials { denials: kernel.denials(pid).into_iter().map(|denied| view::denied(kernel, denied)).collect() })
+    Json(Denials { denials: kernel.denials(pid).iter().map(|denied| view::denied(kernel, denied)).collect() })
 }
