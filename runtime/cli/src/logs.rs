@@ -33,16 +33,16 @@ impl Logs {
             while let Some(event) = lines.next().await? {
                 match self.json {
                     true => json::print(&event)?,
-                    false => page.show(&event).map_err(failed)?,
+                    false => page.show(&event).map_err(|error| failed(&error))?,
                 }
             }
-            page.end_line().map_err(failed)?;
+            page.end_line().map_err(|error| failed(&error))?;
             Ok(ExitCode::SUCCESS)
         })
     }
 }
 
-fn failed(error: io::Error) -> CommandError {
+fn failed(error: &io::Error) -> CommandError {
     CommandError::Machine(format!("standard output cannot be written: {error}"))
 }
 
