@@ -9,7 +9,7 @@
 
 mod common;
 
-use common::{Stage, block_on, life, message, program, program_asking};
+use common::{Stage, block_on, message, program, program_asking};
 use remit_abi::Tokens;
 use remit_assembly::{Agent, Ended, Running, State, Task};
 use std::{
@@ -42,6 +42,13 @@ fn resident_kib() -> u64 {
         String::from_utf8_lossy(&output.expect("there is ps where there is no /proc").stdout).into_owned()
     });
     said.split_whitespace().next().and_then(|kib| kib.parse().ok()).expect("a number of KiB")
+}
+
+/// Memory maps of this process, and how many the system allows; nothing where it does not say so.
+fn maps() -> Option<(usize, usize)> {
+    let maps = std::fs::read_to_string("/proc/self/maps").ok()?.lines().count();
+    let most = std::fs::read_to_string("/proc/sys/vm/max_map_count").ok()?;
+    Some((maps, most.trim().parse().ok()?))
 }
 
 /// How many live and wait, of how many that live.
@@ -102,7 +109,8 @@ fn call_all(stage: &Stage, count: usize) -> Duration {
     let budget = Tokens::from_whole(100_000);
     let started = Instant::now();
     let task = Task { budget, messages: message(&count.to_string()), ..Task::default() };
-    match block_on(life(&stage.node, &agent, task)).ended {
+    let Running { events: _events, finished, .. } = stage.node.start(&agent, task).expect("it has a budget");
+    match block_on(finished).ended {
         Ended::Done(..) => started.elapsed(),
         other => panic!("not every process answers: {other:?}"),
     }
@@ -137,6 +145,9 @@ fn main() {
     println!("the same, after each of them answered a call        {answered_kib:10.1}");
     println!("started in, s                                       {:10.2}", start.as_secs_f64());
     println!("all of them called and answered in, s               {:10.2}", calls.as_secs_f64());
+    if let Some((maps, most)) = maps() {
+        println!("memory maps, of {most:6}                              {maps:10}");
+    }
     let (most, why) = until_refused(&mut blockers);
     println!("at most                                             {most:10}\nthen: {why}");
     common::leave(&serde_json::json!({

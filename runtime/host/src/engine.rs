@@ -12,6 +12,7 @@ use crate::HostError;
 use remit_abi::limits::{Limits, STACK_BYTES_MAX};
 use sha2::{Digest, Sha256};
 use std::{
+    fs,
     hash::{Hash, Hasher},
     sync::mpsc,
     thread,
@@ -56,6 +57,14 @@ const TABLES_PER_MODULE_MAX: u32 = 4;
 /// Bookkeeping of one core instance, or of one component instance: grows with its functions and globals.
 const INSTANCE_BYTES_MAX: usize = 4 << 20;
 
+/// Memory maps of one place, once a guest was in it: 2 of its stack, 4 of its linear memory. Measured by the bench
+/// `density`.
+const MAPS_PER_PLACE: u64 = 6;
+
+/// Memory maps for everything else: code, threads, models, and the allocator, which fails without them, and ends the host
+/// with all its guests.
+const MAPS_OF_THE_HOST: u64 = 2_048;
+
 /// The engine that runs guests, `instances_max` of them at a time. Public so that a benchmark can hold the host against
 /// raw wasmtime with the same settings.
 ///
@@ -75,7 +84,18 @@ pub fn unmetered_engine(instances_max: u32) -> Result<Engine, HostError> {
     pooled(config, instances_max)
 }
 
+/// How many places the system has memory maps for; nothing where it does not say so.
+fn places_max() -> Option<(u64, u64)> {
+    let maps_max: u64 = fs::read_to_string("/proc/sys/vm/max_map_count").ok()?.trim().parse().ok()?;
+    Some((maps_max, maps_max.saturating_sub(MAPS_OF_THE_HOST) / MAPS_PER_PLACE))
+}
+
 fn pooled(mut config: Config, instances_max: u32) -> Result<Engine, HostError> {
+    if let Some((maps_max, places_max)) = places_max()
+        && u64::from(instances_max) > places_max
+    {
+        return Err(HostError::Maps { instances_max, maps_max, places_max });
+    }
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances_max)
         .total_memories(instances_max)
@@ -203,6 +223,17 @@ impl Drop for Ticker {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn more_places_than_the_system_has_maps_for_are_refused_at_once() {
+        let Some((maps_max, _)) = places_max() else { return };
+        let places = u32::try_from(maps_max / MAPS_PER_PLACE).unwrap_or(u32::MAX);
+        let refused = guest_engine(places).map(drop);
+        assert!(
+            matches!(refused, Err(HostError::Maps { instances_max, .. }) if instances_max == places),
+            "{refused:?}"
+        );
+    }
 
     #[test]
     fn the_compiling_engine_makes_what_the_guest_engine_takes() {

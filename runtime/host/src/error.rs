@@ -14,6 +14,19 @@ pub enum HostError {
         /// What the engine says.
         reason: String,
     },
+    /// The system allows fewer memory maps than so many agents take.
+    #[error(
+        "the sandbox cannot have room for {instances_max} agents: the system allows {maps_max} memory maps, which is room \
+         for {places_max}; run with fewer, or raise `sysctl vm.max_map_count`"
+    )]
+    Maps {
+        /// How many were asked for.
+        instances_max: u32,
+        /// Of one process of the system.
+        maps_max: u64,
+        /// How many agents these are enough for.
+        places_max: u64,
+    },
     /// The cache folder cannot be made, or is not ours alone.
     #[error("the folder for compiled agents {path} cannot be used: {reason}")]
     CacheFolder {

@@ -26,7 +26,7 @@ use std::{
 use wasmtime::{Engine, component::Component};
 
 /// Guests that live at a time, unless set. Each place costs some 8 µs and two memory maps when the host starts, so a host
-/// for one agent takes few; the system's default limit on memory maps (65,530) allows about 10,000.
+/// for one agent takes few; the system's default limit on memory maps (65,530) allows about 10,500.
 pub const INSTANCES_MAX: u32 = 1_024;
 
 /// How a host is set up.
