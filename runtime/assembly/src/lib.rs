@@ -22,5 +22,7 @@ pub use remit_kernel::{
     Denied, Ended, Finished, GiveError, GrantView, KeptEvent, Kernel, Ledger, Output, ProcessView, Selection, State,
     schedule::Weight,
 };
-pub use remit_package::{Manifest, Package, PackageError, Sentence, Want, explain, json_schema, spawn_cycle};
+pub use remit_package::{
+    Manifest, Package, PackageError, Sentence, Want, explain, json_schema, spawn_cycle, want_lines,
+};
 pub use schedule::{Policy, Schedule, TenantShare};

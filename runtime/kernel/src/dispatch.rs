@@ -191,7 +191,7 @@ impl Shared {
         if context.process.grants.get(grant).is_none() {
             let denial = Denial::NotGranted(wanted.kind.name().into());
             let explanation = Explanation::not_granted(wanted.kind.name(), &wanted);
-            self.denied(context, request, denial.clone(), explanation);
+            self.denied(context.block, request.interface(), denial.clone(), explanation);
             return Err(syscalls::denied(request, denial));
         }
         let now = || self.ports.clock.wall_ns();
@@ -206,16 +206,22 @@ impl Shared {
                 let explanation = grants.explain(grant, &wanted, now);
                 drop(grants);
                 let explanation = explanation.unwrap_or_else(|| Explanation::not_granted(wanted.kind.name(), &wanted));
-                self.denied(context, request, denial.clone(), explanation);
+                self.denied(context.block, request.interface(), denial.clone(), explanation);
                 Err(syscalls::denied(request, denial))
             }
         }
     }
 
-    fn denied(&self, context: &Context<'_>, request: &Request, denial: Denial, explanation: Explanation) {
-        let (pid, interface) = (context.block.pid, request.interface());
+    /// Keeps a denial for the operator.
+    pub(crate) fn denied(
+        &self,
+        block: &ControlBlock,
+        interface: &'static str,
+        denial: Denial,
+        explanation: Explanation,
+    ) {
+        let (pid, package) = (block.pid, block.facts.package.clone());
         tracing::warn!(%pid, interface, %denial, "denied");
-        let package = context.block.facts.package.clone();
         let at_ns = self.ports.clock.wall_ns();
         self.denials.keep(Denied { number: 0, pid, package, interface, at_ns, denial, explanation });
     }

@@ -58,6 +58,7 @@
 mod cycle;
 mod explain;
 mod form;
+mod lines;
 mod manifest;
 mod moment;
 mod name;
@@ -70,6 +71,7 @@ mod want;
 pub use cycle::spawn_cycle;
 pub use explain::{Power, Sentence, explain};
 pub use form::json_schema;
+pub use lines::want_lines;
 pub use manifest::{Budget, Manifest};
 pub use moment::Expiry;
 pub use package::{Package, PackageError};

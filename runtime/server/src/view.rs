@@ -7,7 +7,7 @@ use crate::protocol::{
 use remit_abi::{Event, Fault, GrantLimits, GrantSpec, Label, Scope, Status, TagSet, TenantId};
 use remit_assembly::{
     Denied as DeniedView, Ended, Finished as FinishedView, GrantError, GrantView, Kernel, Ledger as Books, Node,
-    Output, ProcessView, Refusal as Cause, Selection as Chosen, State,
+    Output, ProcessView, Refusal as Cause, Selection as Chosen, State, want_lines,
 };
 
 /// An event, with the names of its label's tags as the node's local tenant has them.
@@ -190,7 +190,7 @@ pub(crate) fn denied(kernel: &Kernel, view: &DeniedView) -> Denied {
         },
         refused_by: why.refused_by.map(GrantName),
         enough: why.enough.as_ref().map(|enough| terms(kernel, tenant, enough)),
-        manifest: why.manifest_lines(tag_name),
+        manifest: why.enough.as_ref().map(|enough| want_lines(enough, tag_name)),
     }
 }
 

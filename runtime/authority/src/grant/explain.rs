@@ -1,11 +1,10 @@
 //! Why a use was denied, and what would have allowed it.
 //!
 //! A process is told its own grant's label and no more. An operator is told which grant of the chain refused, and is shown
-//! the lines of a manifest that would have been enough.
+//! the grant that would have been enough.
 
 use super::{Grant, Grants, Refusal, Use, check::Clock};
-use remit_abi::{Denial, GrantId, GrantKind, GrantLimits, GrantSpec, Integrity, Label, Rate, Scope};
-use std::fmt::{self, Write};
+use remit_abi::{Denial, GrantId, GrantKind, GrantLimits, GrantSpec, Rate, Scope};
 
 /// Why a use was denied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,14 +39,6 @@ impl Explanation {
             refused_by: None,
             enough: scope.map(spec),
         }
-    }
-
-    /// The lines of a manifest that ask for enough. Tags are written as `tag_name` has them.
-    #[must_use]
-    pub fn manifest_lines(&self, tag_name: impl Fn(u32) -> String) -> Option<String> {
-        let mut lines = String::new();
-        write_want(&mut lines, self.enough.as_ref()?, tag_name).ok()?;
-        Some(lines)
     }
 }
 
@@ -105,30 +96,4 @@ fn widened(node: &Grant, wanted: &Use<'_>, refusal: Refusal, now_ns: u64) -> Opt
 fn scope_with(kind: GrantKind, entries: &[Box<str>], name: &str) -> Option<Scope> {
     let entries: Vec<_> = entries.iter().map(|entry| &**entry).chain([name]).collect();
     Scope::parse(kind, &entries).ok().filter(|scope| scope.contains(name))
-}
-
-fn write_want(lines: &mut String, spec: &GrantSpec, tag_name: impl Fn(u32) -> String) -> fmt::Result {
-    let texts = |texts: Vec<String>| toml::Value::from(texts);
-    writeln!(lines, "[[wants.{}]]", spec.kind.section())?;
-    writeln!(lines, "label = {}", toml::Value::from(&*spec.label))?;
-    writeln!(lines, "scope = {}", texts(spec.scope.entries().iter().map(ToString::to_string).collect()))?;
-    writeln!(lines, "access = \"{}\"", spec.access.name())?;
-    if let Some(uses) = spec.limits.uses {
-        writeln!(lines, "uses = {uses}")?;
-    }
-    if let Some(Rate { uses, per_ms }) = spec.limits.rate {
-        writeln!(lines, "rate = {{ uses = {uses}, per_ms = {per_ms} }}")?;
-    }
-    if let Some(expires_ns) = spec.limits.expires_ns {
-        writeln!(lines, "expires_ns = {expires_ns}")?;
-    }
-    if let Some(tokens) = spec.limits.max_tokens_per_call {
-        writeln!(lines, "max_tokens_per_call = {tokens}")?;
-    }
-    if let Some(Label { integrity, tags }) = spec.limits.ceiling {
-        let integrity = if integrity == Integrity::Trusted { "trusted" } else { "untrusted" };
-        let tags = texts(tags.indices().map(tag_name).collect());
-        writeln!(lines, "ceiling = {{ integrity = \"{integrity}\", tags = {tags} }}")?;
-    }
-    Ok(())
 }

@@ -2,8 +2,7 @@
 
 use super::*;
 use remit_abi::{Access, Denial, GrantLimits, Label, Scope, TagSet, limits::SCOPE_ENTRIES_MAX};
-use serde::Deserialize;
-use std::{cell::Cell, collections::BTreeMap};
+use std::cell::Cell;
 
 const SECOND_NS: u64 = 1_000_000_000;
 
@@ -229,23 +228,8 @@ fn what_derives_from_a_released_grant_lives_on_under_its_limits() {
     assert_eq!(grants.revoke(root), Err(GrantError::Dead));
 }
 
-/// A manifest as far as it holds wants.
-#[derive(Deserialize)]
-struct Wanted {
-    wants: BTreeMap<String, Vec<Want>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Want {
-    label: String,
-    scope: Vec<String>,
-    access: Access,
-    max_tokens_per_call: Option<u32>,
-}
-
 #[test]
-fn an_explanation_names_the_grant_to_widen_and_the_lines_to_add() {
+fn an_explanation_names_the_grant_to_widen_and_how_far() {
     let mut grants = Grants::default();
     let tokens = |most| GrantLimits { max_tokens_per_call: Some(most), ..GrantLimits::default() };
     let spec = spec(GrantKind::Model, &["small"], tokens(100));
@@ -257,29 +241,30 @@ fn an_explanation_names_the_grant_to_widen_and_the_lines_to_add() {
         let why = grants.explain(child, &wanted(asked), || 0).expect("it is denied");
         assert_eq!((why.refusal, why.refused_by), (Refusal::Tokens, Some(refused_by)));
         assert_eq!(why.denial, Denial::Exceeded("helper".into()), "a process is told its own label");
-        let lines = why.manifest_lines(|tag| tag.to_string()).expect("a wider grant exists");
-        let want = &toml::from_str::<Wanted>(&lines).expect("it is a part of a manifest").wants["models"][0];
-        assert_eq!((&*want.label, want.max_tokens_per_call, want.access), (label, Some(asked), Access::ReadWrite));
-        assert_eq!(want.scope, ["small"]);
+        let enough = why.enough.expect("a wider grant exists");
+        let most = enough.limits.max_tokens_per_call;
+        assert_eq!((&*enough.label, most, enough.access), (label, Some(asked), Access::ReadWrite));
+        assert_eq!(*enough.scope.entries(), ["small".into()]);
     }
 }
 
 #[test]
-fn an_explanation_of_every_limit_reads_as_a_manifest_does() {
+fn an_explanation_widens_what_refused_and_keeps_every_other_limit() {
     let mut grants = Grants::default();
     let ceiling = Label { tags: TagSet::single(3).expect("3 is in range"), ..Label::TRUSTED };
     let limits = GrantLimits { ceiling: Some(ceiling), ..all_limits() };
     let id = grants.issue(GrantSpec { access: Access::ReadOnly, ..files(limits) }).expect("it is well-formed");
     let wanted = Use { access: Access::ReadWrite, label: Label::UNTRUSTED, tokens: 600, ..reading("secret/\"a\".txt") };
     let why = grants.explain(id, &wanted, || 0).expect("it is denied");
-    let expected = "[[wants.files]]\nlabel = \"docs\"\nscope = [\"docs\", \"notes\", 'secret/\"a\".txt']\n\
-                    access = \"read-write\"\nuses = 10\nrate = { uses = 5, per_ms = 1000 }\nexpires_ns = 100000000000\n\
-                    max_tokens_per_call = 600\nceiling = { integrity = \"untrusted\", tags = [\"payroll\"] }\n";
-    assert_eq!(why.manifest_lines(|_| "payroll".into()).as_deref(), Some(expected));
+    let enough = why.enough.expect("a wider grant exists");
+    assert_eq!(*enough.scope.entries(), ["docs".into(), "notes".into(), "secret/\"a\".txt".into()]);
+    let widened =
+        GrantLimits { max_tokens_per_call: Some(600), ceiling: Some(ceiling.join(Label::UNTRUSTED)), ..all_limits() };
+    assert_eq!((&*enough.label, enough.access, enough.limits), ("docs", Access::ReadWrite, widened));
 }
 
 #[test]
-fn an_explanation_has_no_lines_where_no_grant_would_be_enough() {
+fn an_explanation_names_no_grant_where_none_would_be_enough() {
     let mut grants = Grants::default();
     let many: Vec<_> = (0..SCOPE_ENTRIES_MAX).map(|index| index.to_string()).collect();
     let many: Vec<_> = many.iter().map(String::as_str).collect();
@@ -290,7 +275,8 @@ fn an_explanation_has_no_lines_where_no_grant_would_be_enough() {
     }
     let missing = Explanation::not_granted("web", &Use { name: Some("example.com"), ..Use::least(GrantKind::Http) });
     assert_eq!(missing.denial, Denial::NotGranted("web".into()));
-    let lines = "[[wants.http]]\nlabel = \"web\"\nscope = [\"example.com\"]\naccess = \"read-only\"\n";
-    assert_eq!(missing.manifest_lines(|tag| tag.to_string()).as_deref(), Some(lines));
+    let enough = missing.enough.expect("the thing was named");
+    assert_eq!((&*enough.label, enough.kind, enough.access), ("web", GrantKind::Http, Access::ReadOnly));
+    assert_eq!(*enough.scope.entries(), ["example.com".into()]);
     assert_eq!(Explanation::not_granted("web", &Use::least(GrantKind::Http)).enough, None);
 }

@@ -3,10 +3,13 @@
 use super::{Context, Right};
 use crate::process::Held;
 use remit_abi::{
-    Attenuate, CapabilityError, CapabilityReply, CapabilityRequest, Denial, GrantId, GrantLimits, HeldGrant, Label,
-    Narrowing, TagSet, limits,
+    Attenuate, CapabilityError, CapabilityReply, CapabilityRequest, Denial, GrantId, GrantKind, GrantLimits, HeldGrant,
+    Label, Narrowing, TagSet, limits,
 };
-use remit_authority::GrantError;
+use remit_authority::{Explanation, GrantError, Use};
+
+/// A label alone tells neither kind nor thing.
+const ANY: Use<'_> = Use::least(GrantKind::Model);
 
 pub(super) fn right(context: &Context<'_>, request: &CapabilityRequest) -> Right {
     match request {
@@ -26,7 +29,16 @@ pub(super) fn act(context: &mut Context<'_>, request: &CapabilityRequest) -> Res
         }
         CapabilityRequest::Take { label } => match held.find(label) {
             Some(grant) => Ok(CapabilityReply::Taken(grant)),
-            None => Err(Denial::NotGranted(cut(label)).into()),
+            None => {
+                let denial = Denial::NotGranted(cut(label));
+                context.shared.denied(
+                    context.block,
+                    "capability",
+                    denial.clone(),
+                    Explanation::not_granted(label, &ANY),
+                );
+                Err(denial.into())
+            }
         },
         CapabilityRequest::Describe { grant } => {
             let shown = held.get(*grant).and_then(|held| shown(context, held.id));

@@ -218,9 +218,9 @@ async fn a_denial_is_kept_with_what_an_operator_can_do_about_it() {
     assert_eq!((first.interface, first.at_ns), ("llm", 1000 * MS));
     assert_eq!(first.denial, Denial::Exceeded("chat".into()));
     assert_eq!(first.explanation.refusal, Refusal::Tokens);
-    let lines = first.explanation.manifest_lines(|tag| tag.to_string()).expect("a grant would be enough");
-    assert!(lines.starts_with("[[wants.models]]\nlabel = \"chat\"\n"), "{lines}");
-    assert!(lines.contains("max_tokens_per_call = 8"), "{lines}");
+    let enough = first.explanation.enough.as_ref().expect("a grant would be enough");
+    assert_eq!((&*enough.label, enough.kind), ("chat", GrantKind::Model));
+    assert_eq!(enough.limits.max_tokens_per_call, Some(8));
     assert_eq!((second.number, second.pid), (2, bob.pid));
     assert_eq!(second.denial, Denial::NotGranted(GrantKind::Model.name().into()));
     assert_eq!(stage.node.kernel.denials(Some(bob.pid)).len(), 1);
