@@ -3,10 +3,10 @@
 //! A [`Bill`] is shared by a process and by everything that works for it, so that a piece of work settles itself when it
 //! is dropped, whether the process still lives or not.
 
-use crate::signals::Signals;
+use crate::treasury::Treasury;
 use parking_lot::Mutex;
-use remit_abi::{AccountId, Fuel, Shortfall, Signal, Tokens, Usage};
-use remit_authority::{AccountError, Accounts, ModelPrices, PriceList};
+use remit_abi::{AccountId, Fuel, Shortfall, Tokens, Usage};
+use remit_authority::{AccountError, ModelPrices, PriceList};
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -26,19 +26,10 @@ pub struct Ledger {
 /// The account of one process, its prices and its ledger.
 #[derive(Debug)]
 pub(crate) struct Bill {
-    accounts: Arc<Mutex<Accounts>>,
+    accounts: Arc<Treasury>,
     account: AccountId,
     pub(crate) prices: Arc<PriceList>,
-    signals: Arc<Signals>,
     books: Mutex<Books>,
-    soft: Mutex<SoftLimit>,
-}
-
-/// Below how much the process is signalled, once until its balance is above it again.
-#[derive(Debug, Default)]
-struct SoftLimit {
-    threshold: Tokens,
-    is_low: bool,
 }
 
 #[derive(Debug, Default)]
@@ -65,40 +56,9 @@ impl Quote {
 }
 
 impl Bill {
-    pub(crate) fn new(
-        accounts: Arc<Mutex<Accounts>>,
-        account: AccountId,
-        prices: Arc<PriceList>,
-        signals: Arc<Signals>,
-    ) -> Self {
+    pub(crate) fn new(accounts: Arc<Treasury>, account: AccountId, prices: Arc<PriceList>) -> Self {
         let ledger = Ledger { price_version: prices.version, ..Ledger::default() };
-        Self {
-            accounts,
-            account,
-            prices,
-            signals,
-            books: Mutex::new(Books { ledger, bought: Fuel(0) }),
-            soft: Mutex::default(),
-        }
-    }
-
-    /// Signals the process when its balance falls below this; zero never does.
-    pub(crate) fn set_soft_limit(&self, threshold: Tokens) {
-        *self.soft.lock() = SoftLimit { threshold, is_low: false };
-        self.watch();
-    }
-
-    /// Looks whether the balance fell below the soft limit. It falls by the process's own acts alone, and rises by others'
-    /// too: so this is called before and after each of its own.
-    pub(crate) fn watch(&self) {
-        let soft = &mut *self.soft.lock();
-        if soft.threshold == Tokens::ZERO {
-            return;
-        }
-        let was_low = std::mem::replace(&mut soft.is_low, self.remaining() < soft.threshold);
-        if soft.is_low && !was_low {
-            self.signals.raise(Signal::BudgetLow);
-        }
+        Self { accounts, account, prices, books: Mutex::new(Books { ledger, bought: Fuel(0) }) }
     }
 
     pub(crate) fn account(&self) -> AccountId {
@@ -118,36 +78,29 @@ impl Bill {
         if quote.most == Tokens::ZERO {
             return Ok(Reservation { bill: self.clone(), amount: Tokens::ZERO });
         }
-        self.watch();
         let mut accounts = self.accounts.lock();
         let remaining = accounts.remaining(self.account).unwrap_or_default();
         let amount = remaining.saturating_sub(quote.spare).min(quote.most).max(quote.least);
         accounts.reserve(self.account, amount).map_err(|error| shortfall(error, amount))?;
-        drop(accounts);
-        self.watch();
         Ok(Reservation { bill: self.clone(), amount })
     }
 
     /// Pays for fuel before it is used.
     pub(crate) fn buy_fuel(&self, fuel: Fuel) -> Result<Tokens, Shortfall> {
-        self.watch();
         let price = self.prices.fuel(fuel);
         self.accounts.lock().charge(self.account, price).map_err(|error| shortfall(error, price))?;
         let Books { ledger, bought } = &mut *self.books.lock();
         *bought = Fuel(bought.0.saturating_add(fuel.0));
         ledger.fuel = Fuel(ledger.fuel.0.saturating_add(fuel.0));
         ledger.paid = ledger.paid.saturating_add(price);
-        self.watch();
         Ok(price)
     }
 
     /// Pays for something that is done at once.
     pub(crate) fn charge(&self, price: Tokens) -> Result<(), Shortfall> {
-        self.watch();
         self.accounts.lock().charge(self.account, price).map_err(|error| shortfall(error, price))?;
         let ledger = &mut self.books.lock().ledger;
         ledger.paid = ledger.paid.saturating_add(price);
-        self.watch();
         Ok(())
     }
 

@@ -9,10 +9,11 @@ use crate::{
     ports::{Clock, Engine, Entropy, Journal, Packages, Runner},
     table::Table,
     tags::Tags,
+    treasury::Treasury,
 };
 use parking_lot::{Mutex, RwLock};
 use remit_abi::{AccountId, GrantId, Pid, TagSet, TenantId, Tokens, limits::TenantLimits};
-use remit_authority::{AccountError, Accounts, GrantError, Grants, PriceList};
+use remit_authority::{AccountError, GrantError, Grants, PriceList};
 use std::sync::Arc;
 use tokio::sync::Notify;
 
@@ -37,7 +38,7 @@ pub(crate) struct Shared {
     pub(crate) ports: Ports,
     pub(crate) prices: Arc<PriceList>,
     pub(crate) grants: Mutex<Grants>,
-    pub(crate) accounts: Arc<Mutex<Accounts>>,
+    pub(crate) accounts: Arc<Treasury>,
     pub(crate) tags: Tags,
     pub(crate) table: RwLock<Table>,
     pub(crate) waits: WaitGraph,

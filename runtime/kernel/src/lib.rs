@@ -18,14 +18,13 @@
 //! | `dispatch` | the Door: the four steps, journal, label and denial log |
 //! | `syscalls` | what is particular to each interface |
 //! | `mailbox`, `room`, `calls`, `signals`, `deadlock` | what processes tell each other, and who waits for whom |
-//! | `bill` | reservations and the ledger of one process |
+//! | `treasury`, `bill` | the node's accounts; reservations and the ledger of one process |
 //! | `generation` | a generation that streams |
 //! | `outlet` | where a process's events go |
 //! | `schedule` | who runs next |
 //! | `manage`, `freeze`, `denials` | what an operator sees and does |
 //! | `journal` | the journal that keeps nothing |
 //! | `ports` | what others provide |
-//! | `schedule` | who runs next, for whoever runs guests |
 
 mod bill;
 mod calls;
@@ -51,6 +50,7 @@ mod supervise;
 mod syscalls;
 mod table;
 mod tags;
+mod treasury;
 
 pub use bill::Ledger;
 pub use denials::Denied;

@@ -124,7 +124,7 @@ impl Shared {
     pub(crate) fn enter(&self, entrant: Entrant) -> Result<Arc<ControlBlock>, Refused> {
         let Entrant { tenant, program, name, parent, label, account, funds, grants, conversation, .. } = entrant;
         let signals = Arc::new(Signals::default());
-        let bill = Arc::new(Bill::new(self.accounts.clone(), account, self.prices.clone(), signals.clone()));
+        let bill = Arc::new(Bill::new(self.accounts.clone(), account, self.prices.clone()));
         let facts = Facts {
             package: program.name,
             digest: program.digest,
@@ -218,7 +218,8 @@ impl Kernel {
             listener: Some(sender),
         })?;
         given.are_taken();
-        block.process.lock().bill.set_soft_limit(spawn.soft_limit);
+        // The account was split off just now, so that it is open.
+        let _open = shared.accounts.set_soft_limit(account, spawn.soft_limit, &block.signals);
         shared.set_going(&block, program);
         let pid = block.pid;
         let guard = Unfinished { kernel: self.clone(), block };

@@ -6,7 +6,6 @@ use remit_authority::AccountError;
 
 pub(super) fn act(context: &mut Context<'_>, request: &BudgetRequest) -> Result<BudgetReply, BudgetError> {
     let process = &mut *context.process;
-    process.bill.watch();
     let held = |account: AccountId| if process.holds_account(account) { Ok(account) } else { Err(BudgetError::Dead) };
     match request {
         BudgetRequest::OwnAccount => Ok(BudgetReply::Account(process.bill.account())),
@@ -17,28 +16,22 @@ pub(super) fn act(context: &mut Context<'_>, request: &BudgetRequest) -> Result<
         BudgetRequest::Split { account, amount } => {
             let part = context.shared.accounts.lock().split(held(*account)?, *amount).map_err(refused)?;
             process.parts.push(part);
-            process.bill.watch();
             Ok(BudgetReply::Split(part))
         }
         BudgetRequest::Merge { account } if *account == process.bill.account() => Err(BudgetError::Own),
         BudgetRequest::Merge { account } => {
             let merged = context.shared.accounts.lock().merge(held(*account)?).map_err(refused)?;
             process.parts.retain(|part| part != account);
-            process.bill.watch();
             Ok(BudgetReply::Merged(merged))
         }
         BudgetRequest::Transfer { from, to, amount } => {
             let (from, to) = (held(*from)?, held(*to)?);
             context.shared.accounts.lock().transfer(from, to, *amount).map_err(refused)?;
-            process.bill.watch();
             Ok(BudgetReply::Done)
         }
         BudgetRequest::SetSoftLimit { account, threshold } => {
-            held(*account)?;
-            if *account == process.bill.account() {
-                process.bill.set_soft_limit(*threshold);
-            }
-            Ok(BudgetReply::Done)
+            let set = context.shared.accounts.set_soft_limit(held(*account)?, *threshold, &context.block.signals);
+            set.map(|()| BudgetReply::Done).map_err(refused)
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::{
 };
 use remit_abi::{
     Access, CapabilityError, ChildEnded, ChildId, ChildReport, ChildrenError, ChildrenReply, ChildrenRequest,
-    GrantKind, Label, Order, Plan, Signal, ValueId, limits,
+    GrantKind, Label, Order, Plan, Signal, Tokens, ValueId, limits,
 };
 use std::sync::Arc;
 
@@ -168,6 +168,8 @@ impl Spawn {
         match entered {
             Ok(entered) => {
                 process.parts.retain(|part| *part != account);
+                // The child's, from here on: its parent is told of it no more.
+                let _open = shared.accounts.set_soft_limit(account, Tokens::ZERO, &block.signals);
                 let mut tree = shared.grants.lock();
                 grants.iter().for_each(|held| tree.relabel(held.id, &held.label));
                 let child = Child { block: entered.clone(), grant: self.plan.grant };
