@@ -56,6 +56,26 @@ async fn a_soft_limit_signals_once_and_again_after_the_balance_rose() {
 }
 
 #[tokio::test]
+async fn a_part_has_a_soft_limit_of_its_own_until_it_funds_a_child() {
+    let stage = Stage::new();
+    let alice = stage.start(parent()).await;
+    let (run, part) = (alice.take("run").await, alice.split(tokens(50)).await);
+    let limit = BudgetRequest::SetSoftLimit { account: part, threshold: tokens(40) };
+    alice.budget(limit).await.expect("it is a part");
+    let own = alice.own_account().await;
+    for (amount, signal) in [(10, None), (1, Some(Signal::BudgetLow)), (1, None)] {
+        let transfer = BudgetRequest::Transfer { from: part, to: own, amount: tokens(amount) };
+        alice.budget(transfer).await.expect("both are hers");
+        assert_eq!(alice.signal().await, signal, "{amount}");
+    }
+    let back = BudgetRequest::Transfer { from: own, to: part, amount: tokens(12) };
+    alice.budget(back).await.expect("both are hers");
+    let (_, worker) = stage.child(&alice, plan(run, part)).await;
+    worker.split(tokens(30)).await;
+    assert_eq!(alice.signal().await, None, "it is the child's");
+}
+
+#[tokio::test]
 async fn a_soft_limit_signals_again_after_a_refund() {
     let stage = Stage::new();
     let alice = stage.start(Given { soft_limit: tokens(950), ..parent() }).await;
