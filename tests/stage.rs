@@ -227,7 +227,7 @@ pub(crate) fn document(words: usize) -> String {
     (0..words).step_by(60).map(paragraph).collect()
 }
 
-/// A file beside the tests.
+/// A file beside the tests, which run in their package's folder.
 pub(crate) fn data(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("recorded").join(name)
+    Path::new("recorded").join(name)
 }

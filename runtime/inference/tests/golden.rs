@@ -29,7 +29,7 @@ fn model_path() -> PathBuf {
 }
 
 fn goldens(name: &str) -> Value {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/goldens").join(name);
+    let path = PathBuf::from("tests/goldens").join(name);
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 

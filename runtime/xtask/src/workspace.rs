@@ -43,13 +43,15 @@ pub(crate) struct Agent {
 }
 
 impl Workspace {
-    /// Asks cargo about the workspace that this program was built from.
+    /// Asks cargo about the workspace in which it runs this program. (Not the one that it was built from: checkouts that
+    /// share a target folder share its builds.)
     ///
     /// # Errors
     ///
-    /// A manifest is wrong, or dependencies cannot be fetched.
+    /// Cargo does not run this program, a manifest is wrong, or dependencies cannot be fetched.
     pub(crate) fn open() -> Result<Self> {
-        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let here = std::env::var_os("CARGO_MANIFEST_DIR").context("start this program by `cargo xtask`")?;
+        let here = Path::new(&here);
         let host = HostRustc::find()?;
         let mut cargo = command::cargo();
         cargo.args(["metadata", "--format-version", "1", "--manifest-path"]).arg(here.join("Cargo.toml"));

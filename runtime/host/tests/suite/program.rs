@@ -7,8 +7,8 @@ use wit_parser::Resolve;
 pub(crate) fn component(module: &str) -> Vec<u8> {
     let mut module = wat::parse_str(module).unwrap_or_else(|error| panic!("the module is wrong: {error}\n{module}"));
     let mut resolve = Resolve::default();
-    let wit = concat!(env!("CARGO_MANIFEST_DIR"), "/../../wit");
-    let (package, _) = resolve.push_dir(wit).expect("our WIT parses");
+    // Tests run in their package's folder.
+    let (package, _) = resolve.push_dir("../../wit").expect("our WIT parses");
     let world = resolve.select_world(&[package], Some("agent")).expect("it has the world");
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).expect("the world fits the module");
     let mut encoder = ComponentEncoder::default().validate(true).module(&module).expect("the module fits the world");
