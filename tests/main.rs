@@ -2,6 +2,7 @@
 
 mod agents;
 mod cli;
+mod heavy;
 mod hostile;
 mod layers;
 mod neighbours;

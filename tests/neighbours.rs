@@ -1,10 +1,13 @@
 //! Whatever one process does, two others speak to each other undisturbed: every call is answered, and rightly so. How fast
 //! that is, is measured by `cargo xtask bench neighbour`.
 
-use crate::stage::{Job, Stage, install_programs, peer, program_asking, task, tokens, workers};
+use crate::{
+    heavy,
+    stage::{Job, Stage, install_programs, peer, program_asking, task, tokens, workers},
+};
 use remit_abi::{TenantId, limits::TenantLimits};
-use remit_assembly::Running;
-use std::cell::Cell;
+use remit_assembly::{GrantChoice, Package, Running, StartError};
+use std::{cell::Cell, path::Path, sync::Arc};
 
 /// Calls, one after the other.
 const CALLS: &str = "50";
@@ -17,7 +20,7 @@ const CHAT: &str = "[[wants.models]]\nlabel = \"chat\"\n";
 
 /// Does mischief over and over until the well-behaved pair is done.
 struct Neighbourhood {
-    stage: Stage,
+    stage: Arc<Stage>,
     done: Cell<bool>,
 }
 
@@ -26,7 +29,7 @@ impl Neighbourhood {
         let stage = Stage::new("answers.json");
         let limits = TenantLimits { processes_max: PROCESSES, ..TenantLimits::default() };
         stage.node.kernel().set_limits(TenantId(0), limits);
-        Self { stage, done: Cell::new(false) }
+        Self { stage: Arc::new(stage), done: Cell::new(false) }
     }
 
     fn start(&self, name: &str, manifest: &str, text: &str) -> Running {
@@ -44,8 +47,30 @@ impl Neighbourhood {
         }
     }
 
+    /// Hands the node a component, and again whenever it has refused it; what it said.
+    async fn hand_in(&self, package: Package) -> Vec<String> {
+        let mut refusals = Vec::new();
+        while !self.done.get() {
+            let (stage, package) = (self.stage.clone(), package.clone());
+            let loaded = tokio::task::spawn_blocking(move || stage.node.load(&package, &GrantChoice::All).map(drop));
+            match loaded.await.expect("it does not panic") {
+                Err(StartError::Load(refused)) => refusals.push(refused.to_string()),
+                other => panic!("{other:?}"),
+            }
+        }
+        refusals
+    }
+
+    /// Two that speak to each other. The one who calls is there from the beginning, and speaks when it is let.
+    fn pair(&self) -> (Running, Running) {
+        let server = self.start("echo_server", "", CALLS);
+        let pinger = self.start("pinger", &peer("echo_server"), CALLS);
+        self.stage.node.kernel().suspend(pinger.pid);
+        (server, pinger)
+    }
+
     /// Lets the pair speak, and ends the mischief after that.
-    async fn behave(&self, server: Running, pinger: Running) {
+    async fn behave(&self, (server, pinger): (Running, Running)) {
         self.stage.node.kernel().resume(pinger.pid);
         let pinged = self.stage.follow(pinger).await;
         self.done.set(true);
@@ -55,18 +80,29 @@ impl Neighbourhood {
         let served = self.stage.follow(server).await;
         assert!(served.is_complete(), "{:?}", served.finished.ended);
     }
+
+    fn assert_unharmed(&self) {
+        assert!(self.stage.alive().is_empty(), "{:?}", self.stage.alive());
+        assert!(self.stage.node.is_conserved(), "tokens were made or lost");
+    }
 }
 
 /// That a pair speaks on while this program runs.
 async fn check(name: &str, manifest: &str, text: &str) {
     let here = Neighbourhood::new();
-    let server = here.start("echo_server", "", CALLS);
-    let pinger = here.start("pinger", &peer("echo_server"), CALLS);
-    // It is there from the beginning, and speaks once the mischief has begun.
-    here.stage.node.kernel().suspend(pinger.pid);
-    tokio::join!(here.misbehave(name, manifest, text), here.behave(server, pinger));
-    assert!(here.stage.alive().is_empty(), "{:?}", here.stage.alive());
-    assert!(here.stage.node.is_conserved(), "tokens were made or lost");
+    let pair = here.pair();
+    tokio::join!(here.misbehave(name, manifest, text), here.behave(pair));
+    here.assert_unharmed();
+}
+
+/// That a pair speaks on while the node is handed this component, which it refuses in these words.
+async fn check_refused(component: impl FnOnce(&Path) -> Package, words: &str) {
+    let here = Neighbourhood::new();
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let pair = here.pair();
+    let (refusals, ()) = tokio::join!(here.hand_in(component(folder.path())), here.behave(pair));
+    assert!(!refusals.is_empty() && refusals.iter().all(|refusal| refusal.contains(words)), "{refusals:?}");
+    here.assert_unharmed();
 }
 
 #[tokio::test]
@@ -118,4 +154,14 @@ async fn a_leak_of_handles_next_door() {
 #[tokio::test]
 async fn giant_data_next_door() {
     check("giant_data", "", "emit 21000").await;
+}
+
+#[tokio::test]
+async fn a_component_of_200_mb_handed_in_next_door() {
+    check_refused(heavy::large, "67108864").await;
+}
+
+#[tokio::test]
+async fn a_component_that_compiles_for_minutes_next_door() {
+    check_refused(heavy::slow, "10 s").await;
 }

@@ -38,11 +38,11 @@ async fn fuel_is_the_same_on_every_run() {
 #[tokio::test]
 async fn work_and_calls_cost_fuel_in_proportion() {
     let stage = stage();
-    for name in ["calls", "crunch"] {
+    for name in ["calls", "crunch", "grant_checks"] {
         let mut fuel = Vec::new();
         for rounds in 1..=3_u32 {
             let state = [&[1], rounds.to_le_bytes().as_slice()].concat();
-            let shown = stage.run(Job { resumed: Some(state.into()), ..task(program(name), "") }).await;
+            let shown = stage.run(Job { resumed: Some(state.into()), ..task(program_with_model(name), "") }).await;
             assert!(complete(&shown), "{:?}", shown.finished.ended);
             fuel.push(shown.finished.ledger.fuel.0);
         }

@@ -4,8 +4,8 @@ use crate::recorded::RecordedEngine;
 use bytes::Bytes;
 use remit_abi::{Event, Status, Tokens};
 use remit_assembly::{
-    CompilerCommand, Ended, Finished, GrantChoice, Home, Manifest, Node, NodeConfig, Package, PriceList, ProcessView,
-    Running, Schedule, StartError, Task, TaskMessage,
+    CompileLimits, CompilerCommand, Ended, Finished, GrantChoice, Home, Manifest, Node, NodeConfig, Package, PriceList,
+    ProcessView, Running, Schedule, StartError, Task, TaskMessage,
 };
 use std::{
     fs,
@@ -95,6 +95,9 @@ pub(crate) struct Stage {
     pub(crate) engine: Arc<RecordedEngine>,
 }
 
+/// For one compilation. None of the programs takes a tenth of it; one that would take minutes is not waited for.
+const COMPILE_SECONDS_MAX: u64 = 10;
+
 /// Guests side by side in one test.
 const GUESTS: u32 = 64;
 
@@ -104,6 +107,7 @@ impl Stage {
         let config = NodeConfig {
             home: home(),
             compiler: CompilerCommand { program: made("REMIT_TEST_CLI"), arguments: vec!["compile-component".into()] },
+            compile_limits: CompileLimits { seconds_max: COMPILE_SECONDS_MAX, ..CompileLimits::default() },
             guest_threads: Some(2),
             guests_max: Some(GUESTS),
             schedule: Schedule::default(),

@@ -19,6 +19,7 @@ const TESTED: &[Tested] = &[
             "crunch",
             "echo",
             "emits_much",
+            "grant_checks",
             "imports_http",
             "many_values",
             "memory_bomb",

@@ -8,13 +8,16 @@
 #![allow(clippy::print_stdout, reason = "a benchmark prints its table")]
 
 mod common;
+#[path = "../heavy.rs"]
+mod heavy;
 
 use common::{Stage, block_on, message, percentile, program_asking};
 use futures::future::join;
 use remit_abi::{Event, TenantId, Tokens, limits::TenantLimits};
-use remit_assembly::{Ended, Running, Task};
+use remit_assembly::{Ended, GrantChoice, Package, Running, Task};
 use std::{
     sync::atomic::{AtomicBool, Ordering},
+    thread,
     time::Duration,
 };
 
@@ -99,6 +102,22 @@ fn beside(stage: &Stage, neighbour: (&str, &str, &str)) -> Vec<f64> {
     block_on(join(misbehave(stage, neighbour, &done), calling)).1
 }
 
+/// Calls while the node is handed this component over and over.
+fn beside_refused(stage: &Stage, package: &Package) -> Vec<f64> {
+    let (caller, done) = (caller(stage), AtomicBool::new(false));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Acquire) {
+                let refused = stage.node.load(package, &GrantChoice::All);
+                assert!(refused.is_err(), "it is no agent");
+            }
+        });
+        let times = block_on(call(stage, caller));
+        done.store(true, Ordering::Release);
+        times
+    })
+}
+
 /// The middle and the slow end, in microseconds.
 fn row(name: &str, times: &mut [f64]) -> f64 {
     let [p50, p99, most] = [0.5, 0.99, 1.0].map(|share| percentile(times, share) / 1e3);
@@ -118,11 +137,17 @@ fn main() {
     let quiet = row("none", &mut block_on(call(&stage, caller(&stage))));
     let mut metrics = serde_json::Map::new();
     let mut worst = quiet;
-    for neighbour in NEIGHBOURS {
-        let p99 = row(neighbour.0, &mut beside(&stage, neighbour));
-        metrics.insert(format!("{}_p99_us", neighbour.0), p99.into());
+    let mut keep = |name: &str, mut times: Vec<f64>| {
+        let p99 = row(name, &mut times);
+        metrics.insert(format!("{name}_p99_us"), p99.into());
         worst = worst.max(p99);
+    };
+    for neighbour in NEIGHBOURS {
+        keep(neighbour.0, beside(&stage, neighbour));
     }
+    let folder = tempfile::tempdir().expect("there is room");
+    keep("large_component", beside_refused(&stage, &heavy::large(folder.path())));
+    keep("slow_component", beside_refused(&stage, &heavy::slow(folder.path())));
     drop(server);
     metrics.insert("quiet_p99_us".into(), quiet.into());
     metrics.insert("worst_p99_us".into(), worst.into());

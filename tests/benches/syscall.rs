@@ -4,13 +4,18 @@
 //! four steps and its journal. Once its import is a function of wasmtime's own `func_wrap` that returns a constant, on the
 //! same engine settings. A life without calls is taken off both. Beside the time stands how often a call takes memory from
 //! the heap, anywhere in the program: the host's path has no need to.
+//!
+//! | call | what is in it |
+//! | --- | --- |
+//! | `grant.check` | a handle; the grant is looked up among the process's, and checked with all that it derives from |
+//! | `monotonic-clock.now` | no handle and no grant; the clock is read |
 
 #![allow(missing_docs, reason = "a benchmark has no reader of its documentation")]
 #![allow(clippy::print_stdout, reason = "a benchmark prints its table")]
 
 mod common;
 
-use common::{GUESTS, Stage, bindings, block_on, median, program, state};
+use common::{GUESTS, Stage, bindings, block_on, median, program_asking, state};
 use remit_abi::Tokens;
 use remit_assembly::{Agent, Ended, Package, Task};
 use std::{
@@ -20,11 +25,47 @@ use std::{
 };
 use wasmtime::{
     Store, StoreContextMut,
-    component::{Component, Linker},
+    component::{Component, Linker, Resource, ResourceType},
 };
 
-/// The import behind the call of the program `calls`: its interface and its name.
-const CALL: (&str, &str) = ("wasi:clocks/monotonic-clock@0.2.12", "now");
+use bindings::remit::kernel::types::Denial;
+
+/// A grant of the bare host, which is none.
+struct NoGrant;
+
+/// A program that makes one call over and over, and what the bare host does instead.
+struct Call {
+    name: &'static str,
+    program: &'static str,
+    manifest: &'static str,
+    define: fn(&mut Linker<()>) -> wasmtime::Result<()>,
+}
+
+const CALLED: [Call; 2] = [
+    Call {
+        name: "grant.check",
+        program: "grant_checks",
+        manifest: "[[wants.models]]\nlabel = \"chat\"\n",
+        define: |linker| {
+            let mut interface = linker.instance("remit:kernel/capability@0.1.0")?;
+            interface.resource("grant", ResourceType::host::<NoGrant>(), |_, _| Ok(()))?;
+            let take =
+                |_: StoreContextMut<'_, ()>, _: (String,)| Ok((Ok::<Resource<NoGrant>, Denial>(Resource::new_own(1)),));
+            interface.func_wrap("take", take)?;
+            let check = |_: StoreContextMut<'_, ()>, _: (Resource<NoGrant>,)| Ok((Ok::<(), Denial>(()),));
+            interface.func_wrap("[method]grant.check", check)
+        },
+    },
+    Call {
+        name: "monotonic-clock.now",
+        program: "calls",
+        manifest: "",
+        define: |linker| {
+            let mut interface = linker.instance("wasi:clocks/monotonic-clock@0.2.12")?;
+            interface.func_wrap("now", |_: StoreContextMut<'_, ()>, (): ()| Ok((1_u64,)))
+        },
+    },
+];
 
 /// Calls of one life.
 const CALLS: u32 = 1_000_000;
@@ -86,15 +127,13 @@ struct Raw {
 }
 
 impl Raw {
-    fn new(package: &Package) -> Self {
+    fn new(package: &Package, call: &Call) -> Self {
         let engine = remit_host::guest_engine(GUESTS).expect("there is address space");
         let component = Component::from_file(&engine, &package.component).expect("it compiles");
         let mut linker = Linker::new(&engine);
         linker.allow_shadowing(true);
         linker.define_unknown_imports_as_traps(&component).expect("its imports have types");
-        let mut interface = linker.instance(CALL.0).expect("a name of an interface");
-        let constant = |_: StoreContextMut<'_, ()>, (): ()| Ok((1_u64,));
-        interface.func_wrap(CALL.1, constant).expect("a name of a function");
+        (call.define)(&mut linker).expect("names of an interface and its functions");
         let linked = linker.instantiate_pre(&component).expect("it links");
         Self { agent: bindings::AgentPre::new(linked).expect("it is an agent") }
     }
@@ -118,25 +157,31 @@ fn life(stage: &Stage, agent: &Agent, calls: u32) {
     assert!(matches!(finished.ended, Ended::Done(..)), "{:?}", finished.ended);
 }
 
-fn main() {
-    let package = program("calls");
-    let (stage, raw) = (Stage::new(), Raw::new(&package));
-    let agent = stage.load(&package);
-    let both = || (cost(|calls| raw.life(calls)), cost(|calls| life(&stage, &agent, calls)));
+/// One call's row, and its numbers: time of the bare host's and of the syscall, and how often the latter takes memory.
+fn measure(stage: &Stage, call: &Call) -> [f64; 3] {
+    let package = program_asking(call.program, call.manifest);
+    let (raw, agent) = (Raw::new(&package, call), stage.load(&package));
+    let both = || (cost(|calls| raw.life(calls)), cost(|calls| life(stage, &agent, calls)));
     both();
     let (raw, remit): (Vec<_>, Vec<_>) = (0..RUNS).map(|_| both()).unzip();
     let ns = |costs: &[Cost]| costs.iter().map(|cost| cost.ns).fold(f64::INFINITY, f64::min);
     let allocations = |costs: &[Cost]| median(&mut costs.iter().map(|cost| cost.allocations).collect::<Vec<_>>());
-    let (raw_ns, syscall_ns) = (ns(&raw), ns(&remit));
-    println!("{} of {}        ns   allocations", CALL.1, CALL.0);
-    println!("a host call that returns a constant {raw_ns:9.1} {:13.2}", allocations(&raw));
-    println!("a syscall                           {syscall_ns:9.1} {:13.2}", allocations(&remit));
-    println!("ratio                               {:9.2}", syscall_ns / raw_ns);
+    let (raw_ns, syscall_ns, allocations) = (ns(&raw), ns(&remit), allocations(&remit));
+    println!("{:20} {raw_ns:13.1} {syscall_ns:11.1} {:9.2} {allocations:13.2}", call.name, syscall_ns / raw_ns);
+    [raw_ns, syscall_ns, allocations]
+}
+
+fn main() {
+    let stage = Stage::new();
+    println!("                     bare host, ns  syscall, ns     ratio   allocations");
+    let [[raw_ns, syscall_ns, allocations], [raw_clock_ns, clock_ns, _]] = CALLED.map(|call| measure(&stage, &call));
     common::leave(&serde_json::json!({
         "syscall_ns": syscall_ns,
         "raw_ns": raw_ns,
         "syscall_ratio": syscall_ns / raw_ns,
-        "syscall_allocations": allocations(&remit),
-        "raw_allocations": allocations(&raw),
+        "syscall_allocations": allocations,
+        "clock_syscall_ns": clock_ns,
+        "clock_raw_ns": raw_clock_ns,
+        "clock_syscall_ratio": clock_ns / raw_clock_ns,
     }));
 }

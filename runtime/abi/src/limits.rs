@@ -78,6 +78,9 @@ pub const WAIT_IDS_MAX: usize = 1024;
 /// Events that wait for a listener; a process that emits more waits for it. Logs are dropped instead, and counted.
 pub const EVENTS_QUEUED_MAX: usize = 256;
 
+/// Bytes of those events together, before the last of them: one may be as large as it likes alone.
+pub const EVENTS_QUEUED_BYTES_MAX: usize = 256 * KIB as usize;
+
 /// Bytes of one message: what a single host call copies.
 pub const MESSAGE_BYTES_MAX: u64 = MIB;
 

@@ -17,10 +17,10 @@ pub use check::{Import, Report, check};
 pub use home::{HOME_VARIABLE, Home, HomeLock, LockError, NoHome};
 pub use node::{Agent, GrantChoice, Node, NodeConfig, NodeError, Running, StartError, Task, TaskMessage, open_package};
 pub use remit_authority::{Explanation, GrantError, PriceError, PriceList, Refusal};
-pub use remit_host::{CompilerCommand, compile::child_main as compile_child};
+pub use remit_host::{CompileLimits, CompilerCommand, compile::child_main as compile_child};
 pub use remit_kernel::{
-    Denied, Ended, Finished, GiveError, GrantView, KeptEvent, Kernel, Ledger, Output, ProcessView, Selection, State,
-    schedule::Weight,
+    Denied, Ended, Finished, GiveError, GrantView, KeptEvent, Kernel, Ledger, Listener, Output, ProcessView, Selection,
+    State, schedule::Weight,
 };
 pub use remit_package::{
     Manifest, Package, PackageError, Sentence, Want, explain, json_schema, spawn_cycle, want_lines,

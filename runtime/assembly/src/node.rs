@@ -11,18 +11,18 @@ use crate::{
 };
 use bytes::Bytes;
 use remit_abi::{
-    AccountId, Event, GrantKind, GrantSpec, Integrity, Label, Pid, Priority, Role, ScopeError, TagSet, TenantId, Tokens,
+    AccountId, GrantKind, GrantSpec, Integrity, Label, Pid, Priority, Role, ScopeError, TagSet, TenantId, Tokens,
 };
 use remit_authority::PriceList;
-use remit_host::{CompilerCommand, Host, HostConfig, HostError, LoadError};
+use remit_host::{CompileLimits, CompilerCommand, Host, HostConfig, HostError, LoadError};
 use remit_kernel::{
-    EphemeralJournal, Finished, GivenMessage, Kernel, Ports, RestartPolicy, Spawn, SpawnError, Spawned,
+    EphemeralJournal, Finished, GivenMessage, Kernel, Listener, Ports, RestartPolicy, Spawn, SpawnError, Spawned,
     ports::{Engine, PortFuture, Program},
 };
 use remit_package::{ManifestError, Package, PackageError};
 use std::{path::Path, sync::Arc};
 use thiserror::Error;
-use tokio::{runtime::Handle, sync::mpsc};
+use tokio::runtime::Handle;
 
 /// Whoever runs agents on their own machine is its one tenant.
 const LOCAL_TENANT: TenantId = TenantId(0);
@@ -34,6 +34,8 @@ pub struct NodeConfig {
     /// The program that compiles components, and its first arguments: this crate's user calls
     /// [`crate::compile_child`] there.
     pub compiler: CompilerCommand,
+    /// What one compilation may use.
+    pub compile_limits: CompileLimits,
     /// Threads that run guests; as many as the machine has without this.
     pub guest_threads: Option<usize>,
     /// Guests that live at a time; as many as the machine's address space has room for without this.
@@ -182,7 +184,7 @@ pub struct Running {
     /// The process that does it.
     pub pid: Pid,
     /// What it shows.
-    pub events: mpsc::Receiver<Event>,
+    pub events: Listener,
     /// Its end.
     pub finished: PortFuture<'static, Finished>,
 }
@@ -222,6 +224,7 @@ impl Node {
     ) -> Result<Self, NodeError> {
         let runtime = Handle::try_current().map_err(|_| NodeError::NoRuntime)?;
         let mut host = HostConfig::new(config.home.cache(), config.compiler);
+        host.compile_limits = config.compile_limits;
         if let Some(threads) = config.guest_threads {
             host.threads = threads;
         }

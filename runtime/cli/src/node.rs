@@ -2,7 +2,7 @@
 
 use crate::exit::CommandError;
 use clap::Args;
-use remit_assembly::{CompilerCommand, Home, Node, NodeConfig, PriceList, Schedule, compile_child};
+use remit_assembly::{CompileLimits, CompilerCommand, Home, Node, NodeConfig, PriceList, Schedule, compile_child};
 use remit_server::Client;
 use std::{path::Path, process::ExitCode};
 use tokio::runtime::{Builder, Runtime};
@@ -16,7 +16,15 @@ pub(crate) fn runtime(threads: usize) -> Result<Runtime, CommandError> {
 /// A node on the data folder.
 pub(crate) fn open(home: Home, prices: PriceList) -> Result<Node, CommandError> {
     let (compiler, schedule) = (compiler()?, Schedule::default());
-    Ok(Node::open(NodeConfig { home, compiler, guest_threads: None, guests_max: None, schedule, prices })?)
+    Ok(Node::open(NodeConfig {
+        home,
+        compiler,
+        compile_limits: CompileLimits::default(),
+        guest_threads: None,
+        guests_max: None,
+        schedule,
+        prices,
+    })?)
 }
 
 /// A file's prices, or the built-in ones.

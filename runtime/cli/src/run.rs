@@ -279,7 +279,7 @@ async fn follow(node: &Node, running: Running, sink: &mut Sink) -> Result<(Finis
             }
         }
     };
-    while let Ok(event) = events.try_recv() {
+    while let Some(event) = events.try_recv() {
         sink.event(&remit_server::shown(node, event))?;
     }
     Ok((remit_server::finished(node, end, false), interrupted))

@@ -1,8 +1,8 @@
 //! Compilation, in a child process: a compiler cannot be stopped from inside, and what it reads is a stranger's.
 //!
 //! The child gets the component as its standard input and writes the artifact to its standard output, both of them files,
-//! so that it needs no path and no environment. It limits itself before it reads a byte; the parent kills it when its time
-//! is up. What it says on standard error is one line: why the component was refused.
+//! so that it needs no path and no environment. It limits itself before it reads a byte, and gives way to everything else on
+//! the machine, where agents run while it works; the parent kills it when its time is up. What it says on standard error is one line: why the component was refused.
 
 use crate::{
     LoadError,
@@ -11,7 +11,7 @@ use crate::{
     imports::clean,
 };
 use remit_abi::limits::{COMPILE_MEMORY_BYTES_MAX, COMPILE_SECONDS_MAX, COMPONENT_BYTES_MAX};
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, nice, setrlimit};
 use std::{
     ffi::OsString,
     fs::File,
@@ -25,6 +25,9 @@ use std::{
 
 /// How often the parent looks whether the child is done. A small component takes 20 to 30 ms.
 const LOOK: Duration = Duration::from_millis(1);
+
+/// How much the child gives way: beside a thread of the host it gets a tenth of a core.
+const NICENESS: i32 = 10;
 
 /// What is read of the child's last words.
 const LAST_WORDS_BYTES_MAX: u64 = 4096;
@@ -187,5 +190,6 @@ fn limit_self(memory_bytes: u64, seconds: u64) -> io::Result<()> {
     ] {
         setrlimit(resource, Rlimit { current: Some(current), maximum: Some(maximum) })?;
     }
+    nice(NICENESS)?;
     Ok(())
 }

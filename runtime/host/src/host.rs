@@ -15,8 +15,9 @@ use crate::{
 };
 use parking_lot::Mutex;
 use remit_abi::{Door, Exit, Fault, Pid, Priority, Start, limits::Limits};
+use rustc_hash::FxHashMap;
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::hash_map::Entry,
     fmt,
     future::Future,
     path::{Path, PathBuf},
@@ -118,7 +119,7 @@ impl Image {
 }
 
 /// Who runs now.
-type Register = Mutex<HashMap<Pid, Arc<Control>>>;
+type Register = Mutex<FxHashMap<Pid, Arc<Control>>>;
 
 /// Runs components behind doors.
 ///

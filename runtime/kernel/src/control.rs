@@ -55,7 +55,7 @@ impl Hold {
 #[derive(Debug)]
 enum Ending {
     Alive,
-    Ended(Box<Finished>),
+    Ended(Finished),
     Taken,
 }
 
@@ -142,7 +142,7 @@ impl ControlBlock {
 
     /// Sets its end, once.
     pub(crate) fn end(&self, finished: Finished) {
-        *self.ending.lock() = Ending::Ended(Box::new(finished));
+        *self.ending.lock() = Ending::Ended(finished);
         self.ended.store(true, Ordering::Release);
         self.changed.notify_waiters();
     }
@@ -159,7 +159,7 @@ impl ControlBlock {
     pub(crate) fn take_finished(&self) -> Option<Finished> {
         let mut ending = self.ending.lock();
         match std::mem::replace(&mut *ending, Ending::Taken) {
-            Ending::Ended(finished) => Some(*finished),
+            Ending::Ended(finished) => Some(finished),
             Ending::Alive => {
                 *ending = Ending::Alive;
                 None
@@ -170,7 +170,7 @@ impl ControlBlock {
 
     /// Puts back what could not be used.
     pub(crate) fn put_back(&self, finished: Finished) {
-        *self.ending.lock() = Ending::Ended(Box::new(finished));
+        *self.ending.lock() = Ending::Ended(finished);
     }
 
     async fn until(&self, holds: impl Fn(&Self) -> bool) {

@@ -11,7 +11,8 @@
 use crate::{calls::PendingCall, control::ControlBlock, room::Waiting};
 use parking_lot::Mutex;
 use remit_abi::Pid;
-use std::{collections::HashMap, sync::Arc};
+use rustc_hash::FxHashMap;
+use std::sync::Arc;
 
 /// What one process waits for another one to do.
 #[derive(Clone, Debug)]
@@ -46,7 +47,7 @@ pub(crate) struct Circle;
 /// All waits of the node that are edges.
 #[derive(Debug, Default)]
 pub(crate) struct WaitGraph {
-    edges: Mutex<HashMap<Pid, Awaited>>,
+    edges: Mutex<FxHashMap<Pid, Awaited>>,
 }
 
 impl WaitGraph {

@@ -59,6 +59,6 @@ pub use journal::EphemeralJournal;
 pub use kernel::{Kernel, Ports};
 pub use life::{Ended, Finished, Output};
 pub use manage::{GiveError, GrantView, ProcessView, State};
-pub use outlet::KeptEvent;
+pub use outlet::{KeptEvent, Listener};
 pub use spawn::{GivenMessage, Spawn, SpawnError, Spawned};
 pub use supervise::RestartPolicy;

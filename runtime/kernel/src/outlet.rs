@@ -1,10 +1,16 @@
-//! Where a process's events go: to whoever started it, who makes it wait while it is behind, and into a short memory for
-//! whoever asks later, which never makes it wait.
+//! Where a process's events go: one bounded memory, out of which whoever started it takes each event once, and makes it wait
+//! while it is behind, and out of which whoever asks later sees the latest, and never makes it wait.
+//!
+//! | an event is | stays until | counts against |
+//! | --- | --- | --- |
+//! | due to a listener | it is taken, or the listener goes | `EVENTS_QUEUED_MAX`, `EVENTS_QUEUED_BYTES_MAX` |
+//! | kept | newer ones push it out | `EVENTS_KEPT_MAX`, `EVENTS_KEPT_BYTES_MAX` |
 
+use crate::control::ControlBlock;
 use parking_lot::Mutex;
 use remit_abi::{EmitError, Event, limits};
-use std::collections::VecDeque;
-use tokio::sync::{Notify, mpsc};
+use std::{collections::VecDeque, fmt, sync::Arc};
+use tokio::sync::Notify;
 
 /// An event, and its place in the order of its process's events, from 1 on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,21 +21,35 @@ pub struct KeptEvent {
     pub event: Event,
 }
 
-#[derive(Debug, Default)]
-struct Kept {
-    events: VecDeque<Event>,
+/// Whether somebody takes each event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Audience {
+    /// Nobody ever did.
+    Nobody,
+    /// A [`Listener`].
+    Listener,
+    /// The listener is gone.
+    Gone,
+}
+
+#[derive(Debug)]
+struct Shown {
+    event: Event,
+    /// Whether the listener is still to take it.
+    due: bool,
+}
+
+#[derive(Debug)]
+struct Memory {
+    events: VecDeque<Shown>,
     bytes: usize,
     /// How many there were in all.
     count: u64,
+    /// Of `events`, how many are due, and their bytes.
+    due: usize,
+    due_bytes: usize,
+    audience: Audience,
     closed: bool,
-}
-
-/// The events of one process.
-#[derive(Debug)]
-pub(crate) struct Outlet {
-    listener: Option<mpsc::Sender<Event>>,
-    kept: Mutex<Kept>,
-    changed: Notify,
 }
 
 /// What an event takes in the memory.
@@ -43,64 +63,175 @@ fn size(event: &Event) -> usize {
         }
 }
 
+impl Memory {
+    /// Whether the listener, if there is one, can be owed one more. An event of any size is let in alone.
+    fn has_room(&self) -> bool {
+        self.due < limits::EVENTS_QUEUED_MAX && (self.due == 0 || self.due_bytes < limits::EVENTS_QUEUED_BYTES_MAX)
+    }
+
+    fn keep(&mut self, event: Event, due: bool) {
+        let bytes = size(&event);
+        self.count = self.count.saturating_add(1);
+        self.bytes = self.bytes.saturating_add(bytes);
+        if due {
+            self.due += 1;
+            self.due_bytes = self.due_bytes.saturating_add(bytes);
+        }
+        self.events.push_back(Shown { event, due });
+        self.forget();
+    }
+
+    /// Forgets the oldest where too much is kept, but nothing that is due.
+    fn forget(&mut self) {
+        while self.events.len() > limits::EVENTS_KEPT_MAX || self.bytes > limits::EVENTS_KEPT_BYTES_MAX {
+            if self.events.front().is_none_or(|oldest| oldest.due) {
+                break;
+            }
+            if let Some(oldest) = self.events.pop_front() {
+                self.bytes = self.bytes.saturating_sub(size(&oldest.event));
+            }
+        }
+    }
+
+    /// The oldest event that is due.
+    fn take(&mut self) -> Option<Event> {
+        let oldest = self.events.iter_mut().find(|shown| shown.due)?;
+        oldest.due = false;
+        let event = oldest.event.clone();
+        self.due -= 1;
+        self.due_bytes = self.due_bytes.saturating_sub(size(&event));
+        self.forget();
+        Some(event)
+    }
+
+    fn after(&self, after: u64) -> Vec<KeptEvent> {
+        let first = self.count.saturating_sub(self.events.len() as u64).saturating_add(1);
+        let numbered = (first..).zip(&self.events).filter(|(number, _)| *number > after);
+        numbered.map(|(number, shown)| KeptEvent { number, event: shown.event.clone() }).collect()
+    }
+}
+
+/// The events of one process.
+#[derive(Debug)]
+pub(crate) struct Outlet {
+    memory: Mutex<Memory>,
+    /// Woken at every change of the memory.
+    changed: Notify,
+}
+
 impl Outlet {
-    pub(crate) fn new(listener: Option<mpsc::Sender<Event>>) -> Self {
-        Self { listener, kept: Mutex::default(), changed: Notify::new() }
+    pub(crate) fn new(audience: Audience) -> Self {
+        let memory =
+            Memory { events: VecDeque::new(), bytes: 0, count: 0, due: 0, due_bytes: 0, audience, closed: false };
+        Self { memory: Mutex::new(memory), changed: Notify::new() }
     }
 
     /// Shows an event; waits while the listener is behind.
     pub(crate) async fn show(&self, event: Event) -> Result<(), EmitError> {
-        self.keep(event.clone());
-        match &self.listener {
-            Some(listener) => listener.send(event).await.map_err(|_| EmitError::Closed),
-            None => Ok(()),
-        }
-    }
-
-    /// Shows an event if the listener can take it now; whether it could.
-    pub(crate) fn try_show(&self, event: Event) -> bool {
-        self.keep(event.clone());
-        let full = |listener: &mpsc::Sender<Event>| {
-            matches!(listener.try_send(event), Err(mpsc::error::TrySendError::Full(_)))
-        };
-        !self.listener.as_ref().is_some_and(full)
-    }
-
-    fn keep(&self, event: Event) {
-        let mut kept = self.kept.lock();
-        kept.count = kept.count.saturating_add(1);
-        kept.bytes = kept.bytes.saturating_add(size(&event));
-        kept.events.push_back(event);
-        while kept.events.len() > limits::EVENTS_KEPT_MAX || kept.bytes > limits::EVENTS_KEPT_BYTES_MAX {
-            let Some(oldest) = kept.events.pop_front() else { break };
-            kept.bytes = kept.bytes.saturating_sub(size(&oldest));
-        }
-        drop(kept);
+        let shown = self.until(move |memory| {
+            let shown = match memory.audience {
+                Audience::Nobody => Ok(false),
+                Audience::Gone => Err(EmitError::Closed),
+                Audience::Listener if memory.has_room() => Ok(true),
+                Audience::Listener => return None,
+            };
+            Some(shown.map(|due| memory.keep(event.clone(), due)))
+        });
+        let shown = shown.await;
         self.changed.notify_waiters();
+        shown
+    }
+
+    /// Shows an event, to the listener if it can take it now; whether it could.
+    pub(crate) fn try_show(&self, event: Event) -> bool {
+        let could = {
+            let memory = &mut *self.memory.lock();
+            let listens = memory.audience == Audience::Listener;
+            let could = !listens || memory.has_room();
+            memory.keep(event, listens && could);
+            could
+        };
+        self.changed.notify_waiters();
+        could
     }
 
     /// The process will show nothing more.
     pub(crate) fn close(&self) {
-        self.kept.lock().closed = true;
+        self.memory.lock().closed = true;
         self.changed.notify_waiters();
     }
 
     /// What is still known of the events after number `after`, oldest first; waits for one. Empty when there will be none.
     pub(crate) async fn after(&self, after: u64) -> Vec<KeptEvent> {
+        let known = self.until(|memory| {
+            let events = memory.after(after);
+            (!events.is_empty() || memory.closed).then_some(events)
+        });
+        known.await
+    }
+
+    /// Waits until a look into the memory finds something.
+    async fn until<T>(&self, mut look: impl FnMut(&mut Memory) -> Option<T>) -> T {
         loop {
             let changed = self.changed.notified();
-            {
-                let kept = self.kept.lock();
-                let first = kept.count.saturating_sub(kept.events.len() as u64).saturating_add(1);
-                let numbered = (first..).zip(&kept.events).filter(|(number, _)| *number > after);
-                let events: Vec<_> =
-                    numbered.map(|(number, event)| KeptEvent { number, event: event.clone() }).collect();
-                if !events.is_empty() || kept.closed {
-                    return events;
-                }
+            if let Some(found) = look(&mut self.memory.lock()) {
+                return found;
             }
             changed.await;
         }
+    }
+
+    fn take(&self) -> Option<Event> {
+        let taken = self.memory.lock().take();
+        if taken.is_some() {
+            self.changed.notify_waiters();
+        }
+        taken
+    }
+}
+
+/// The events of a process, each once, for whoever started it. While too many wait here, the process waits when it shows
+/// more; dropping this tells it that nobody sees them.
+pub struct Listener(pub(crate) Arc<ControlBlock>);
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Listener").field(&self.0.pid).finish()
+    }
+}
+
+impl Listener {
+    /// The next event; `None` when there will be none.
+    pub async fn recv(&mut self) -> Option<Event> {
+        let outlet = &self.0.outlet;
+        let next = outlet.until(|memory| match memory.take() {
+            Some(event) => Some(Some(event)),
+            None => memory.closed.then_some(None),
+        });
+        let next = next.await;
+        if next.is_some() {
+            outlet.changed.notify_waiters();
+        }
+        next
+    }
+
+    /// The next event, if it is there.
+    pub fn try_recv(&mut self) -> Option<Event> {
+        self.0.outlet.take()
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        let outlet = &self.0.outlet;
+        {
+            let memory = &mut *outlet.memory.lock();
+            memory.audience = Audience::Gone;
+            memory.events.iter_mut().for_each(|shown| shown.due = false);
+            (memory.due, memory.due_bytes) = (0, 0);
+            memory.forget();
+        }
+        outlet.changed.notify_waiters();
     }
 }
 
@@ -115,7 +246,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_latest_events_are_kept_and_numbered() {
-        let outlet = Outlet::new(None);
+        let outlet = Outlet::new(Audience::Nobody);
         for number in 1..=limits::EVENTS_KEPT_MAX + 2 {
             outlet.show(log(&number.to_string())).await.expect("nobody listens, so nobody is gone");
         }
@@ -130,13 +261,33 @@ mod tests {
 
     #[test]
     fn a_large_event_pushes_out_the_others_and_itself_if_it_must() {
-        let outlet = Outlet::new(None);
+        let outlet = Outlet::new(Audience::Nobody);
         outlet.try_show(log("small"));
         outlet.try_show(Event::Text {
             text: vec![b'x'; limits::EVENTS_KEPT_BYTES_MAX].into(),
             label: Default::default(),
         });
-        assert_eq!(outlet.kept.lock().events.len(), 0);
-        assert_eq!(outlet.kept.lock().bytes, 0);
+        assert_eq!(outlet.memory.lock().events.len(), 0);
+        assert_eq!(outlet.memory.lock().bytes, 0);
+    }
+
+    #[tokio::test]
+    async fn what_is_due_is_bounded_in_number_and_in_bytes() {
+        for (text, most) in [("", limits::EVENTS_QUEUED_MAX), (&*"x".repeat(limits::EVENTS_QUEUED_BYTES_MAX / 4), 4)] {
+            let outlet = Outlet::new(Audience::Listener);
+            for _ in 0..most {
+                assert!(outlet.try_show(log(text)));
+            }
+            assert!(!outlet.try_show(log("one too many")));
+            let mut waits = std::pin::pin!(outlet.show(log("last")));
+            assert!(futures::poll!(waits.as_mut()).is_pending());
+            let mut taken = Vec::new();
+            while let Some(event) = outlet.take() {
+                taken.push(event);
+            }
+            assert_eq!(taken, vec![log(text); most]);
+            assert_eq!(futures::poll!(waits), std::task::Poll::Ready(Ok(())));
+            assert_eq!(outlet.take(), Some(log("last")));
+        }
     }
 }

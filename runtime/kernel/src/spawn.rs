@@ -5,7 +5,7 @@ use crate::{
     control::{ControlBlock, Facts, Hold},
     kernel::{Kernel, Shared},
     life::{Finished, Life},
-    outlet::Outlet,
+    outlet::{Audience, Listener, Outlet},
     ports::Program,
     process::{Held, Process, TEXT, Value},
     signals::Signals,
@@ -13,11 +13,10 @@ use crate::{
     table::Refused,
 };
 use bytes::Bytes;
-use remit_abi::{AccountId, Event, GrantSpec, Label, Pid, Priority, Role, TenantId, Tokens, ValueError, limits};
+use remit_abi::{AccountId, GrantSpec, Label, Pid, Priority, Role, TenantId, Tokens, ValueError, limits};
 use remit_authority::{AccountError, GrantError};
 use std::{future::Future, sync::Arc};
 use thiserror::Error;
-use tokio::sync::mpsc;
 
 /// A message of the conversation that a process is started with.
 #[derive(Clone, Debug)]
@@ -96,13 +95,13 @@ pub struct Spawned<F> {
     /// Its name.
     pub pid: Pid,
     /// What it shows.
-    pub events: mpsc::Receiver<Event>,
+    pub events: Listener,
     /// Its end.
     pub finished: F,
 }
 
 /// A process about to be entered, with everything that it is given in hand.
-pub(crate) struct Entrant {
+pub(crate) struct Entrant<'a> {
     pub(crate) tenant: TenantId,
     pub(crate) program: Program,
     pub(crate) name: Option<Arc<str>>,
@@ -111,17 +110,18 @@ pub(crate) struct Entrant {
     pub(crate) label: Label,
     pub(crate) account: AccountId,
     pub(crate) funds: Tokens,
-    pub(crate) grants: Vec<Held>,
+    /// Emptied where it is entered.
+    pub(crate) grants: &'a mut Vec<Held>,
     pub(crate) conversation: Vec<GivenMessage>,
     pub(crate) resumed: Option<Bytes>,
     pub(crate) restart: RestartPolicy,
     pub(crate) priority: Priority,
-    pub(crate) listener: Option<mpsc::Sender<Event>>,
+    pub(crate) audience: Audience,
 }
 
 impl Shared {
     /// Enters a process into the table. It runs nothing yet.
-    pub(crate) fn enter(&self, entrant: Entrant) -> Result<Arc<ControlBlock>, Refused> {
+    pub(crate) fn enter(&self, entrant: Entrant<'_>) -> Result<Arc<ControlBlock>, Refused> {
         let Entrant { tenant, program, name, parent, label, account, funds, grants, conversation, .. } = entrant;
         let signals = Arc::new(Signals::default());
         let bill = Arc::new(Bill::new(self.accounts.clone(), account, self.prices.clone()));
@@ -142,11 +142,11 @@ impl Shared {
         table.enter(tenant, name, |pid| {
             let mut process = Process::new(pid, limits, label, bill, zero_ns);
             process.checkpoint = entrant.resumed;
-            for held in grants {
+            for held in grants.drain(..) {
                 process.grants.adopt(held);
             }
             process.input = conversation.into_iter().map(given).collect();
-            ControlBlock::new(pid, facts, process, Outlet::new(entrant.listener), signals)
+            ControlBlock::new(pid, facts, process, Outlet::new(entrant.audience), signals)
         })
     }
 
@@ -192,7 +192,6 @@ impl Kernel {
         }
         let limits = spawn.program.limits.lowered_to(shared.table.read().limits(spawn.tenant).process);
         check_input(&spawn.conversation, &limits)?;
-        let (sender, events) = mpsc::channel(limits::EVENTS_QUEUED_MAX);
         let mut given = Given { shared, account: None, grants: Vec::with_capacity(spawn.grants.len()) };
         for grant in spawn.grants {
             let (label, kind) = (grant.label.clone(), grant.kind);
@@ -210,18 +209,18 @@ impl Kernel {
             label: Label::default(),
             account,
             funds: spawn.budget,
-            grants: given.grants.clone(),
+            grants: &mut given.grants,
             conversation: spawn.conversation,
             resumed: spawn.resumed,
             restart: spawn.restart,
             priority: spawn.priority,
-            listener: Some(sender),
+            audience: Audience::Listener,
         })?;
         given.are_taken();
         // The account was split off just now, so that it is open.
         let _open = shared.accounts.set_soft_limit(account, spawn.soft_limit, &block.signals);
         shared.set_going(&block, program);
-        let pid = block.pid;
+        let (pid, events) = (block.pid, Listener(block.clone()));
         let guard = Unfinished { kernel: self.clone(), block };
         Ok(Spawned { pid, events, finished: guard.finished() })
     }

@@ -3,6 +3,7 @@
 use crate::control::ControlBlock;
 use remit_abi::{Pid, TenantId, limits::TenantLimits};
 use remit_authority::Arena;
+use rustc_hash::FxHashMap;
 use std::{collections::HashMap, sync::Arc};
 
 /// Slot and generation of a process, without its tenant.
@@ -42,7 +43,7 @@ pub(crate) enum Refused {
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     blocks: Arena<Slot, Arc<ControlBlock>>,
-    tenants: HashMap<TenantId, Tenant>,
+    tenants: FxHashMap<TenantId, Tenant>,
 }
 
 impl Table {

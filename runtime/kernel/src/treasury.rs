@@ -7,8 +7,8 @@ use crate::signals::Signals;
 use parking_lot::{Mutex, MutexGuard};
 use remit_abi::{AccountId, Signal, Tokens};
 use remit_authority::{AccountError, Accounts};
+use rustc_hash::FxHashMap;
 use std::{
-    collections::HashMap,
     ops::{Deref, DerefMut},
     sync::Arc,
 };
@@ -16,7 +16,7 @@ use std::{
 #[derive(Debug, Default)]
 struct Open {
     accounts: Accounts,
-    listeners: HashMap<AccountId, Arc<Signals>>,
+    listeners: FxHashMap<AccountId, Arc<Signals>>,
 }
 
 /// All accounts of a node.

@@ -3,8 +3,8 @@
 #![allow(dead_code, reason = "each benchmark takes what it needs")]
 
 use remit_assembly::{
-    Agent, CompilerCommand, Finished, GrantChoice, Home, Manifest, Node, NodeConfig, Package, PriceList, Running,
-    Schedule, Task, TaskMessage,
+    Agent, CompileLimits, CompilerCommand, Finished, GrantChoice, Home, Manifest, Node, NodeConfig, Package, PriceList,
+    Running, Schedule, Task, TaskMessage,
 };
 use remit_kernel::ports::{Engine, EngineError, EngineStream, GenerationJob, ModelCard, PromptText};
 use std::{
@@ -33,6 +33,9 @@ pub(crate) mod bindings {
         with: { "remit:kernel/value.value": crate::common::Nothing },
     });
 }
+
+/// For one compilation. None of the programs takes a tenth of it; one that would take minutes is not waited for.
+const COMPILE_SECONDS_MAX: u64 = 10;
 
 /// Guests that the pool has room for.
 pub(crate) const GUESTS: u32 = 256;
@@ -116,6 +119,7 @@ impl Stage {
         let config = NodeConfig {
             home: home(),
             compiler: CompilerCommand { program: made("REMIT_TEST_CLI"), arguments: vec!["compile-component".into()] },
+            compile_limits: CompileLimits { seconds_max: COMPILE_SECONDS_MAX, ..CompileLimits::default() },
             guest_threads: None,
             guests_max: Some(guests_max),
             schedule: Schedule::default(),

@@ -10,7 +10,8 @@
 
 use super::{Queued, TenantPolicy};
 use remit_abi::{Pid, Priority};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use rustc_hash::FxHashMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// After so much of its tenant's run time a process that waits is treated as one class higher: 20 turns. Three classes
 /// are 60 ms, which a person who waits for an answer does not notice.
@@ -26,7 +27,7 @@ pub struct FairShare<T> {
     arrivals: u64,
     on_turn: usize,
     /// Of those that are not here, who would be due later than now: what they had is not forgotten by a short wait.
-    later: HashMap<Pid, u64>,
+    later: FxHashMap<Pid, u64>,
     by_due: BTreeSet<(u64, Pid)>,
 }
 
@@ -37,7 +38,7 @@ impl<T> Default for FairShare<T> {
             queue: BTreeMap::new(),
             arrivals: 0,
             on_turn: 0,
-            later: HashMap::new(),
+            later: FxHashMap::default(),
             by_due: BTreeSet::new(),
         }
     }

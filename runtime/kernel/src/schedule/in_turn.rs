@@ -2,7 +2,8 @@
 
 use super::{Queued, TenantPolicy};
 use remit_abi::Pid;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use rustc_hash::FxHashMap;
+use std::collections::{BTreeMap, VecDeque};
 
 /// One turn each, in a circle. Who takes long turns gets more of the machine.
 #[derive(Debug)]
@@ -34,13 +35,13 @@ impl<T: Send> TenantPolicy<T> for RoundRobin<T> {
 pub struct Fifo<T> {
     places: BTreeMap<u64, Queued<T>>,
     /// The places of those that were handed out.
-    on_turn: HashMap<Pid, u64>,
+    on_turn: FxHashMap<Pid, u64>,
     arrivals: u64,
 }
 
 impl<T> Default for Fifo<T> {
     fn default() -> Self {
-        Self { places: BTreeMap::new(), on_turn: HashMap::new(), arrivals: 0 }
+        Self { places: BTreeMap::new(), on_turn: FxHashMap::default(), arrivals: 0 }
     }
 }
 

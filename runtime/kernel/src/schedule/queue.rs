@@ -2,7 +2,8 @@
 
 use super::{FairShare, Queued, TenantPolicy};
 use remit_abi::{Pid, TenantId};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use rustc_hash::FxHashMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a turn counts as while it is under way: a guest that does not wait runs for a tick.
 pub const TURN_NS: u64 = 1_000_000;
@@ -80,15 +81,15 @@ impl<T> Tenant<T> {
 /// A process is in one place at a time: queued, or handed out and on its turn. After each [`FairQueue::pop`] there is one
 /// [`FairQueue::ran`] for it. A [`FairQueue::push`] that comes just before that is held until then.
 pub struct FairQueue<T> {
-    settings: HashMap<TenantId, Settings<T>>,
-    tenants: HashMap<TenantId, Tenant<T>>,
+    settings: FxHashMap<TenantId, Settings<T>>,
+    tenants: FxHashMap<TenantId, Tenant<T>>,
     /// Tenants with something queued: who had least first, then who came first.
     order: BTreeMap<(VirtualTime, u64), TenantId>,
     placings: u64,
     /// Tenants that are not active and have had more than the queue's own virtual time.
     ahead: BTreeSet<(VirtualTime, TenantId)>,
     /// Processes on their turn, and what was pushed for them meanwhile.
-    on_turn: HashMap<Pid, Option<Queued<T>>>,
+    on_turn: FxHashMap<Pid, Option<Queued<T>>>,
     now: VirtualTime,
     active_weight: u64,
 }
@@ -97,12 +98,12 @@ impl<T: Send + 'static> Default for FairQueue<T> {
     /// Empty; every tenant has the default weight and [`FairShare`].
     fn default() -> Self {
         Self {
-            settings: HashMap::new(),
-            tenants: HashMap::new(),
+            settings: FxHashMap::default(),
+            tenants: FxHashMap::default(),
             order: BTreeMap::new(),
             placings: 0,
             ahead: BTreeSet::new(),
-            on_turn: HashMap::new(),
+            on_turn: FxHashMap::default(),
             now: 0,
             active_weight: 0,
         }

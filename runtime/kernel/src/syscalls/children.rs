@@ -6,6 +6,7 @@ use crate::{
     deadlock::Awaited,
     kernel::Shared,
     life::{Ended, Finished},
+    outlet::Audience,
     ports::{PackageError, Program},
     process::{Child, Process, TEXT, Value},
     spawn::{Entrant, GivenMessage, check_input},
@@ -147,7 +148,7 @@ impl Spawn {
         }
         let limits = program.limits.lowered_to(process.limits);
         check_input(&self.conversation, &limits).map_err(|error| ChildrenError::Invalid(error.to_string().into()))?;
-        let grants = passing::give(process, &self.plan.grants);
+        let mut grants = passing::give(process, &self.plan.grants);
         let account = self.plan.funds;
         let funds = shared.accounts.lock().remaining(account).map_err(|_| ChildrenError::Dead)?;
         let entered = shared.enter(Entrant {
@@ -158,12 +159,12 @@ impl Spawn {
             label: self.label,
             account,
             funds,
-            grants: grants.clone(),
+            grants: &mut grants,
             conversation: self.conversation,
             resumed: None,
             restart: RestartPolicy::of(self.plan.restart),
             priority: self.plan.priority,
-            listener: None,
+            audience: Audience::Nobody,
         });
         match entered {
             Ok(entered) => {
@@ -171,7 +172,8 @@ impl Spawn {
                 // The child's, from here on: its parent is told of it no more.
                 let _open = shared.accounts.set_soft_limit(account, Tokens::ZERO, &block.signals);
                 let mut tree = shared.grants.lock();
-                grants.iter().for_each(|held| tree.relabel(held.id, &held.label));
+                // It runs nothing yet, so that nobody else holds it.
+                entered.process.lock().grants.iter().for_each(|held| tree.relabel(held.id, &held.label));
                 let child = Child { block: entered.clone(), grant: self.plan.grant };
                 Ok((process.children.insert(child), entered))
             }

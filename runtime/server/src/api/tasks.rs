@@ -146,7 +146,7 @@ impl Follower {
                 end = &mut finished => break end,
             }
         };
-        while let Ok(event) = events.try_recv() {
+        while let Some(event) = events.try_recv() {
             self.show(event).await;
         }
         let end = view::finished(&self.host.node, end, keep_state);

@@ -1,0 +1,69 @@
+//! Components that are heavy to take in, written when they are needed: one of 200 MB, one that takes minutes to compile.
+//!
+//! Neither gets as far as being an agent: a node refuses the one by its size before it reads it, and stops compiling the
+//! other when its time is up.
+
+use remit_assembly::Package;
+use std::{
+    fs::{self, File},
+    io::Write as _,
+    path::Path,
+};
+use wasm_encoder::{
+    CodeSection, Component, Function, FunctionSection, InstructionSink, Module, ModuleSection, TypeSection, ValType,
+};
+
+/// Of the large one.
+const LARGE_BYTES: u64 = 200_000_000;
+
+/// Functions of the slow one. All of them together stay below the limit on a component's size.
+const FUNCTIONS: u32 = 24;
+
+/// Calls in each of them. One such function takes 5 to 10 seconds to compile.
+const CALLS: u32 = 150_000;
+
+/// A component that is nothing but one section of zeros that nobody has to understand. On most file systems it takes no
+/// room.
+pub(crate) fn large(folder: &Path) -> Package {
+    let path = folder.join("large.wasm");
+    let preamble = Component::new().finish();
+    let length = |bytes: u64| (0..5).map(move |i| (bytes >> (7 * i) & 0x7f) as u8 | if i < 4 { 0x80 } else { 0 });
+    let mut file = File::create(&path).expect("the folder is writable");
+    file.write_all(&preamble).expect("there is room");
+    file.write_all(&[0]).expect("there is room");
+    let rest = LARGE_BYTES - preamble.len() as u64 - 6;
+    file.write_all(&length(rest).collect::<Vec<_>>()).expect("there is room");
+    file.set_len(LARGE_BYTES).expect("there is room");
+    Package::open(&path).expect("a component alone is a package")
+}
+
+/// A component of functions that are valid, small to write down and long: a compiler's work for minutes.
+pub(crate) fn slow(folder: &Path) -> Package {
+    let path = folder.join("slow.wasm");
+    let mut types = TypeSection::new();
+    types.ty().function([ValType::I32], [ValType::I32]);
+    let (mut functions, mut code) = (FunctionSection::new(), CodeSection::new());
+    let mut short = Function::new([]);
+    short.instructions().local_get(0).end();
+    functions.function(0);
+    code.function(&short);
+    let mut long = Function::new([]);
+    write_calls(&mut long.instructions());
+    for _ in 0..FUNCTIONS {
+        functions.function(0);
+        code.function(&long);
+    }
+    let mut module = Module::new();
+    module.section(&types).section(&functions).section(&code);
+    let mut component = Component::new();
+    component.section(&ModuleSection(&module));
+    fs::write(&path, component.finish()).expect("the folder is writable");
+    Package::open(&path).expect("a component alone is a package")
+}
+
+fn write_calls(code: &mut InstructionSink<'_>) {
+    for _ in 0..CALLS {
+        code.local_get(0).local_get(0).local_get(0).call(0).i32_add().i32_mul().local_set(0);
+    }
+    code.local_get(0).end();
+}
