@@ -231,7 +231,7 @@ pub enum Fault {
     #[error("the process is dead: its id is stale")]
     Dead,
     /// The runtime's own mistake, or the machine's.
-    #[error("the runtime failed: {0}; please report this")]
+    #[error("the host failed: {0}")]
     Host(Box<str>),
 }
 

@@ -11,12 +11,12 @@ use crate::{
 };
 use bytes::Bytes;
 use remit_abi::{
-    AccountId, GrantKind, GrantSpec, Integrity, Label, Pid, Priority, Role, ScopeError, TagSet, TenantId, Tokens,
+    AccountId, GrantId, GrantKind, GrantSpec, Integrity, Label, Pid, Priority, Role, ScopeError, TagSet, TenantId, Tokens,
 };
 use remit_authority::PriceList;
 use remit_host::{CompileLimits, CompilerCommand, Host, HostConfig, HostError, LoadError};
 use remit_kernel::{
-    EphemeralJournal, Finished, GivenMessage, Kernel, Listener, Ports, RestartPolicy, Spawn, SpawnError, Spawned,
+    EphemeralJournal, Finished, GiveError, GivenMessage, Kernel, Listener, Ports, RestartPolicy, Spawn, SpawnError, Spawned,
     ports::{Engine, PortFuture, Program},
 };
 use remit_package::{ManifestError, Package, PackageError};
@@ -179,6 +179,17 @@ fn blames_component(error: &LoadError) -> bool {
     !matches!(error, LoadError::Read { .. } | LoadError::CompilerMissing { .. } | LoadError::Cache { .. })
 }
 
+/// A grant that a live process cannot be given.
+#[derive(Debug, Error)]
+pub enum GrantingError {
+    /// A model that it opens cannot be served.
+    #[error(transparent)]
+    Engine(#[from] EngineLoadError),
+    /// The kernel refuses.
+    #[error(transparent)]
+    Give(#[from] GiveError),
+}
+
 /// A task under way. It runs while `finished` is polled, and stops when that is dropped.
 pub struct Running {
     /// The process that does it.
@@ -254,12 +265,7 @@ impl Node {
         let grants = wants::granted(&self.kernel, LOCAL_TENANT, manifest, choice, &self.default_model)?;
         let kinds: Vec<&str> = grants.iter().map(|grant| grant.kind.name()).collect();
         let image = self.host.load_file(&package.component, &kinds)?;
-        if let Some(engines) = &self.engines {
-            let models = grants.iter().filter(|grant| grant.kind == GrantKind::Model);
-            for name in models.flat_map(|grant| grant.scope.entries()).filter(|name| !name.ends_with('*')) {
-                engines.load(name)?;
-            }
-        }
+        self.serve_models(&grants)?;
         let digest = image.digest().into();
         Ok(Agent {
             program: Program { name: manifest.name.as_str().into(), digest, image, limits: wants::limits(manifest) },
@@ -300,6 +306,23 @@ impl Node {
             finished
         });
         Ok(Running { pid, events, finished })
+    }
+
+    /// Gives a live process a grant, and serves the models that it opens. Blocks while they are loaded.
+    ///
+    /// # Errors
+    /// [`GrantingError`].
+    pub fn give(&self, pid: Pid, grant: GrantSpec) -> Result<GrantId, GrantingError> {
+        self.serve_models(std::slice::from_ref(&grant))?;
+        Ok(self.kernel.give(pid, grant)?)
+    }
+
+    /// Loads the models that grants name. Those that a pattern opens are loaded by whoever is granted them by name.
+    fn serve_models(&self, grants: &[GrantSpec]) -> Result<(), EngineLoadError> {
+        let Some(engines) = &self.engines else { return Ok(()) };
+        let models = grants.iter().filter(|grant| grant.kind == GrantKind::Model);
+        let mut names = models.flat_map(|grant| grant.scope.entries()).filter(|name| !name.ends_with('*'));
+        names.try_for_each(|name| engines.load(name))
     }
 
     /// The kernel, for what an operator sees and does.

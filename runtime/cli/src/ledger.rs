@@ -17,11 +17,12 @@ fn table(finished: &Finished, elapsed: Duration) -> String {
         ("output tokens", ledger.output_tokens.to_string()),
         ("fuel", ledger.fuel.to_string()),
         ("paid, in tokens", tokens(ledger.paid_micro_tokens)),
+        ("paid with its children", tokens(finished.paid_micro_tokens)),
         ("refunded, in tokens", tokens(ledger.refunded_micro_tokens)),
         ("time", format!("{:.2} s", elapsed.as_secs_f64())),
     ];
-    if let Some(money) = &ledger.paid_money {
-        rows.push(("paid, in money", money.clone()));
+    if let Some(money) = &finished.paid_money {
+        rows.push(("that, in money", money.clone()));
     }
     let name_width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
     let width = rows.iter().map(|(_, number)| number.len()).max().unwrap_or_default();

@@ -7,7 +7,7 @@ use crate::{
     bindings::remit::kernel::{children, types},
     capability::{Derived, denial_to_wit},
     guest::{Guest, gone, mismatch},
-    row::{AccountRow, ChildRow, GrantRow, PollableRow, ValueRow},
+    row::{ChildRow, GrantRow, PollableRow, ValueRow},
     task::{role_from_wit, status_to_wit},
 };
 use remit_abi::{
@@ -45,14 +45,14 @@ impl Guest {
         }
     }
 
-    /// A plan as the guest gives it, and its funds; what it gives away leaves the table.
-    fn plan(&mut self, grant: GrantId, plan: children::Plan) -> Result<(Plan, AccountRow)> {
+    /// A plan as the guest gives it; what it gives away leaves the table.
+    fn plan(&mut self, grant: GrantId, plan: children::Plan) -> Result<Plan> {
         let input = |input: children::Input| {
             Ok(ChildInput { role: role_from_wit(input.role), content: self.content(input.content)? })
         };
         let conversation = plan.conversation.into_iter().map(input).collect::<Result<_>>()?;
         let funds = self.remove(plan.funds)?;
-        let plan = Plan {
+        Ok(Plan {
             grant,
             agent: plan.agent.into(),
             conversation,
@@ -69,8 +69,7 @@ impl Guest {
                 children::Priority::Normal => Priority::Normal,
                 children::Priority::High => Priority::High,
             },
-        };
-        Ok((plan, funds))
+        })
     }
 
     fn report(&mut self, report: ChildReport) -> Result<children::Report> {
@@ -100,14 +99,12 @@ impl children::Host for Guest {
         plan: children::Plan,
     ) -> Result<std::result::Result<Resource<ChildRow>, children::SpawnError>> {
         let GrantRow(grant) = self.row(&grant)?;
-        let (plan, funds) = self.plan(grant, plan)?;
-        let error = match self.call_children_waiting(ChildrenRequest::Spawn(Box::new(plan))).await? {
-            Ok(ChildrenReply::Spawned(child)) => return self.push(ChildRow(child)).map(Ok),
-            Ok(_) => return Err(mismatch("children.spawn")),
-            Err(error) => spawn_error_to_wit(error)?,
-        };
-        self.give_back(funds)?;
-        Ok(Err(error))
+        let plan = self.plan(grant, plan)?;
+        match self.call_children_waiting(ChildrenRequest::Spawn(Box::new(plan))).await? {
+            Ok(ChildrenReply::Spawned(child)) => self.push(ChildRow(child)).map(Ok),
+            Ok(_) => Err(mismatch("children.spawn")),
+            Err(error) => spawn_error_to_wit(error).map(Err),
+        }
     }
 }
 

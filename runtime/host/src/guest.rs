@@ -39,12 +39,12 @@ pub(crate) fn host_fault(text: impl Into<Box<str>>) -> wasmtime::Error {
 
 /// A reply that does not answer the request that was made.
 pub(crate) fn mismatch(call: &str) -> wasmtime::Error {
-    host_fault(format!("{call} was answered with a reply to something else"))
+    host_fault(format!("{call} was answered with a reply to something else; please report this"))
 }
 
 /// A kernel object that has died while the one handle that owns it lives.
 pub(crate) fn dead(what: &str) -> wasmtime::Error {
-    host_fault(format!("the {what} behind a live handle is gone"))
+    host_fault(format!("the {what} behind a live handle is gone; please report this"))
 }
 
 /// A call about what is not the guest's any more, where the interface has no error to say so.
@@ -202,7 +202,7 @@ impl Guest {
         match self.control.door.try_dispatch(self.control.pid, request) {
             Some(Reply::Fault(fault)) => Err(wasmtime::Error::new(Halt(fault))),
             Some(reply) => Ok(reply),
-            None => Err(host_fault("a syscall that never waits was asked to wait")),
+            None => Err(host_fault("a syscall that never waits was asked to wait; please report this")),
         }
     }
 

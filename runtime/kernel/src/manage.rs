@@ -196,17 +196,24 @@ impl Kernel {
     pub fn give(&self, pid: Pid, spec: GrantSpec) -> Result<GrantId, GiveError> {
         let block = self.shared.block(pid).ok_or(GiveError::NoProcess)?;
         let process = &mut *block.process.lock();
-        if process.grants.find(&spec.label).is_some() {
+        let namesake = process.grants.find(&spec.label);
+        if namesake.is_some_and(|held| self.shared.grants.lock().is_live(held)) {
             return Err(GiveError::LabelTaken(spec.label));
         }
         if block.has_ended() {
             return Err(GiveError::NoProcess);
         }
-        if !process.grants.has_room_for(1, &process.limits) {
+        if namesake.is_none() && !process.grants.has_room_for(1, &process.limits) {
             return Err(GiveError::TooMany(process.limits.grants_max));
         }
         let (label, kind) = (spec.label.clone(), spec.kind);
-        let id = self.shared.grants.lock().issue(spec)?;
+        let mut tree = self.shared.grants.lock();
+        let id = tree.issue(spec)?;
+        // A revoked one makes room for the one that replaces it.
+        if let Some(revoked) = namesake.and_then(|revoked| process.grants.remove(revoked)) {
+            tree.release(revoked.id);
+        }
+        drop(tree);
         process.grants.adopt(Held { label, id, kind });
         Ok(id)
     }

@@ -36,6 +36,8 @@ pub fn finished(node: &Node, finished: FinishedView, keep_state: bool) -> Finish
             Ended::Faulted(fault) => End::Faulted { message: fault.to_string(), fault: fault_kind(&fault) },
         },
         ledger: Ledger { refunded_micro_tokens: finished.refunded.micro(), ..ledger(node.kernel(), &finished.ledger) },
+        paid_micro_tokens: finished.paid.micro(),
+        paid_money: node.kernel().prices().money(finished.paid).map(|money| money.to_string()),
         restarts: finished.restarts,
         logs_dropped: finished.logs_dropped,
         state: finished.checkpoint.filter(|_| keep_state).map(Into::into),

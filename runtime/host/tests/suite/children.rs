@@ -137,7 +137,7 @@ fn what_a_plan_gave_away_cannot_be_used_again() {
 }
 
 #[test]
-fn every_reason_not_to_start_has_its_case_and_gives_the_funds_back() {
+fn every_reason_not_to_start_has_its_case() {
     let errors = [
         ChildrenError::Denied(Denial::OutOfScope { grant: "workers".into() }),
         ChildrenError::TooMany { limit: 64 },
@@ -153,7 +153,8 @@ fn every_reason_not_to_start_has_its_case_and_gives_the_funds_back() {
             2 => assert_eq!(seen.text(2320), "the label chat is taken"),
             _ => assert_eq!(seen.text(2320), "worker is not installed"),
         }
-        assert_eq!(seen.asked.last(), Some(&Request::Budget(BudgetRequest::Merge { account: PART })));
+        // What it was to be given goes back without being asked for: the kernel saw that it was not started.
+        assert!(matches!(seen.asked.last(), Some(Request::Children(_))), "{:?}", seen.asked);
     }
     // Its own account is nobody's to give.
     let mut own = spawn();

@@ -205,6 +205,10 @@ async fn a_live_process_can_be_given_a_grant() {
     assert_eq!(alice.check(given).await, Ok(()));
     assert!(matches!(kernel.give(pid, tool("tool")), Err(GiveError::LabelTaken(_))));
     assert!(matches!(kernel.give(pid, tool("another")), Err(GiveError::TooMany(1))));
+    kernel.revoke(given).expect("it lives");
+    let again = kernel.give(pid, tool("tool")).expect("it takes the revoked one's place");
+    assert_eq!(alice.take("tool").await, again);
+    assert_eq!(alice.check(again).await, Ok(()));
     stage.end(alice, done()).await;
     assert!(matches!(kernel.give(pid, tool("late")), Err(GiveError::NoProcess)));
     stage.assert_empty();

@@ -11,8 +11,9 @@ use crate::{
 };
 use axum::{Json, extract::State, http::StatusCode};
 use remit_abi::Pid;
-use remit_assembly::GiveError;
+use remit_assembly::{GiveError, GrantingError};
 use serde::Deserialize;
+use tokio::task;
 
 /// Of which process; of all without one.
 #[derive(Deserialize)]
@@ -41,10 +42,13 @@ pub(super) async fn give(
         return Err(no_such_process());
     }
     let spec = view::spec(kernel, pid.tenant, terms).map_err(|error| Refusal::new(ErrorCode::Invalid, error))?;
-    match kernel.give(pid, spec) {
-        Ok(id) => Ok((StatusCode::CREATED, Json(Given { grant: GrantName(id) }))),
-        Err(GiveError::NoProcess) => Err(no_such_process()),
-        Err(error) => Err(Refusal::new(ErrorCode::Invalid, error)),
+    // A model that it opens may have to be loaded.
+    let giving = host.clone();
+    match task::spawn_blocking(move || giving.node.give(pid, spec)).await {
+        Ok(Ok(id)) => Ok((StatusCode::CREATED, Json(Given { grant: GrantName(id) }))),
+        Ok(Err(GrantingError::Give(GiveError::NoProcess))) => Err(no_such_process()),
+        Ok(Err(error)) => Err(Refusal::new(ErrorCode::Invalid, error)),
+        Err(error) => Err(Refusal::new(ErrorCode::MachineFailed, format_args!("the grant was not given: {error}"))),
     }
 }
 

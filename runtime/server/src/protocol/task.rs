@@ -225,8 +225,14 @@ pub struct Finished {
     /// How it ended.
     #[serde(flatten)]
     pub end: End,
-    /// What it did and paid.
+    /// What it did and paid itself.
     pub ledger: Ledger,
+    /// What it and its children paid.
+    #[serde(default)]
+    pub paid_micro_tokens: u64,
+    /// That, in the operator's currency, where the price list has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paid_money: Option<String>,
     /// How often it was started again.
     pub restarts: u32,
     /// Log lines that its listener was too slow for.
