@@ -186,6 +186,14 @@ async fn a_generation_is_cut_off_and_the_rest_refunded() {
 }
 
 #[tokio::test]
+async fn every_parameter_reaches_the_kernel_and_one_out_of_range_is_named() {
+    let text = stage().run(task(program_with_model("sampled"), "Count")).await.text();
+    let expect = "one two three one two three \n0 and 0 tokens were told\n\
+                  the request is invalid: min-p is NaN, and must be between 0 and 1";
+    assert_eq!(text, expect);
+}
+
+#[tokio::test]
 async fn a_dropped_stream_gives_its_reservation_back() {
     let shown = stage().run(task(program_with_model("streams_and_drops"), "Count")).await;
     let text = shown.text();

@@ -1,7 +1,8 @@
 //! An engine whose replies are a data file: what a clever model might have said.
 //!
 //! A file has a context length and turns. The first turn whose `when` stands in the prompt gives the reply; one without a
-//! `when` fits every prompt. A turn with `fail` breaks off after its reply. Tokens are words with the space before them.
+//! `when` fits every prompt. A turn with `fail` breaks off after its reply. Tokens are words with the space before them; how
+//! they are to be drawn does not matter to it, and it knows no log-probabilities.
 
 use crate::stage::data;
 use parking_lot::Mutex;
@@ -66,8 +67,14 @@ impl RecordedEngine {
 
 impl Engine for RecordedEngine {
     fn card(&self, model: &str) -> Result<ModelCard, EngineError> {
-        let context_length = self.recording.context_length;
-        Ok(ModelCard { name: model.into(), family: "recorded".into(), context_length, digest: "none".into() })
+        Ok(ModelCard {
+            name: model.into(),
+            family: "recorded".into(),
+            context_length: self.recording.context_length,
+            // Words become tokens as they come.
+            vocabulary: u32::MAX,
+            digest: "none".into(),
+        })
     }
 
     fn tokenize(&self, _: &str, prompt: &PromptText) -> Result<Arc<[u32]>, EngineError> {
@@ -86,12 +93,12 @@ impl Engine for RecordedEngine {
         let turn = self.recording.turns.iter().find(|turn| prompt.contains(&turn.when));
         let turn = turn.unwrap_or_else(|| panic!("no turn of the recording fits {prompt:?}"));
         self.prompts.lock().push(prompt);
-        let (sender, events) = mpsc::channel(job.max_tokens as usize + 2);
+        let (sender, events) = mpsc::channel(job.params.max_tokens as usize + 2);
         let meter = Arc::new(Meter::default());
         meter.add_input(u32::try_from(job.prompt.len()).expect("tests have few words"));
         let send = |event| sender.try_send(event).expect("the channel holds a whole generation");
         let mut words = turn.reply.split_inclusive(' ');
-        for word in words.by_ref().take(job.max_tokens as usize) {
+        for word in words.by_ref().take(job.params.max_tokens as usize) {
             meter.add_output(1);
             send(EngineEvent::Text(word.to_owned()));
         }

@@ -28,6 +28,7 @@ const TESTED: &[Tested] = &[
             "other_world",
             "panics",
             "reads_taint",
+            "sampled",
             "sleeper",
             "spin",
             "stack_overflow",

@@ -1,139 +1,31 @@
-//! Generations: set up, sent or streamed, and what they came to.
+//! Generations: whole or streamed, and what they came to.
 
 use crate::{
-    Content, LlmError, Message, Model, Tokens, Value, ValueError,
+    LlmError, Tokens, Value, ValueError,
     bindings::remit::kernel::llm,
+    logprob::{self, DrawnToken},
     wait::{Pollable, Waitable, Watched},
 };
 use std::iter::FusedIterator;
 
 pub use llm::{FinishReason, Usage};
 
-/// Output tokens of a call that names no limit: a few paragraphs.
-const MAX_TOKENS_DEFAULT: u32 = 256;
-
-/// A call of a model that is being set up.
-///
-/// Defaults: `max_tokens` 256, or the grant's limit where that is lower; `temperature` 0, which always takes the likeliest
-/// token; `top_p` 1, `seed` 0; no stop strings.
-///
-/// ```no_run
-/// # use remit::prelude::*;
-/// # fn example(model: &Model) -> Result<(), Failure> {
-/// let messages = [Message::user("Name a colour.")];
-/// let answer = model.chat(&messages).max_tokens(20).temperature(0.7).top_p(0.9).seed(7).stop(&["\n"]).send()?;
-/// remit::info!("{} for {} tokens", answer.text()?, answer.summary.paid);
-/// # Ok(()) }
-/// ```
-#[derive(Clone, Debug)]
-#[must_use = "a call does nothing until it is sent or streamed"]
-pub struct Call<'a, P> {
-    model: &'a Model,
-    prompt: P,
-    max_tokens: Option<u32>,
-    temperature: f32,
-    top_p: f32,
-    seed: u64,
-    stop: &'a [&'a str],
-}
-
-/// What [`Model::chat`] answers: a conversation.
-#[derive(Clone, Debug)]
-pub struct ChatPrompt<'a>(pub(crate) &'a [Message<'a>]);
-
-/// What [`Model::complete`] goes on from: a text.
-#[derive(Clone, Debug)]
-pub struct TextPrompt<'a>(pub(crate) Content<'a>);
-
-impl<'a, P> Call<'a, P> {
-    pub(crate) const fn new(model: &'a Model, prompt: P) -> Self {
-        Self { model, prompt, max_tokens: None, temperature: 0.0, top_p: 1.0, seed: 0, stop: &[] }
-    }
-
-    /// At most so many tokens of output.
-    pub const fn max_tokens(mut self, max_tokens: u32) -> Self {
-        self.max_tokens = Some(max_tokens);
-        self
-    }
-
-    /// Divides the logits; 0 always takes the likeliest token.
-    pub const fn temperature(mut self, temperature: f32) -> Self {
-        self.temperature = temperature;
-        self
-    }
-
-    /// Draws among the likeliest tokens that together have this probability; 1 is all.
-    pub const fn top_p(mut self, top_p: f32) -> Self {
-        self.top_p = top_p;
-        self
-    }
-
-    /// The same seed, prompt and model give the same text.
-    pub const fn seed(mut self, seed: u64) -> Self {
-        self.seed = seed;
-        self
-    }
-
-    /// Ends the output where one of these appears; it is not part of the output. 16 at most, of 256 bytes each.
-    pub const fn stop(mut self, stop: &'a [&'a str]) -> Self {
-        self.stop = stop;
-        self
-    }
-
-    fn params(&self) -> llm::Params<'a> {
-        let limit = self.model.max_tokens_per_call().unwrap_or(u32::MAX);
-        llm::Params {
-            max_tokens: self.max_tokens.unwrap_or(MAX_TOKENS_DEFAULT.min(limit)),
-            temperature: self.temperature,
-            top_p: self.top_p,
-            seed: self.seed,
-            stop: self.stop,
-        }
-    }
-}
-
-impl Call<'_, ChatPrompt<'_>> {
-    /// Answers when all of the answer is there.
-    ///
-    /// # Errors
-    /// [`LlmError`]: no right, no money, no room in the context, or no engine.
-    pub fn send(&self) -> Result<Completion, LlmError> {
-        let messages: Vec<_> = self.prompt.0.iter().map(Message::raw).collect();
-        Ok(Completion::new(self.model.raw.chat(&messages, self.params())?))
-    }
-
-    /// Answers at once with a stream.
-    ///
-    /// # Errors
-    /// As [`Call::send`].
-    pub fn stream(&self) -> Result<Generation, LlmError> {
-        let messages: Vec<_> = self.prompt.0.iter().map(Message::raw).collect();
-        Ok(Generation::new(self.model.raw.chat_stream(&messages, self.params())?))
-    }
-}
-
-impl Call<'_, TextPrompt<'_>> {
-    /// Goes on from the text, and answers when all of it is there.
-    ///
-    /// # Errors
-    /// [`LlmError`]: no right, no money, no room in the context, or no engine.
-    pub fn send(&self) -> Result<Completion, LlmError> {
-        Ok(Completion::new(self.model.raw.complete(self.prompt.0.raw(), self.params())?))
-    }
-}
-
 /// A whole generation.
 #[derive(Debug)]
 pub struct Completion {
     /// What the model wrote, unread.
     pub content: Value,
+    /// Its tokens with their log-probabilities, unread, where [`Call::logprobs`](crate::Call::logprobs) asked for them and
+    /// the engine knows them. They tell the text: reading them raises the process's label as reading the content does.
+    pub logprobs: Option<Value>,
     /// What it came to.
     pub summary: Summary,
 }
 
 impl Completion {
-    fn new(raw: llm::Completion) -> Self {
-        Self { content: Value::new(raw.content), summary: raw.summary.into() }
+    pub(crate) fn new(raw: llm::Completion) -> Self {
+        let (content, logprobs) = (Value::new(raw.content), raw.logprobs.map(Value::new));
+        Self { content, logprobs, summary: raw.summary.into() }
     }
 
     /// Reads what the model wrote.
@@ -142,6 +34,27 @@ impl Completion {
     /// As [`Value::text`].
     pub fn text(&self) -> Result<String, ValueError> {
         self.content.text()
+    }
+
+    /// Reads its tokens with their log-probabilities; none where they were not asked for or the engine knows none.
+    ///
+    /// ```no_run
+    /// # use remit::prelude::*;
+    /// # fn example(model: &Model) -> Result<(), Failure> {
+    /// let messages = [Message::user("Is the sky blue? Answer yes or no.")];
+    /// let answer = model.chat(&messages).max_tokens(1).logprobs(5).send()?;
+    /// for drawn in answer.tokens()? {
+    ///     for token in &drawn.likeliest {
+    ///         remit::info!("{:?}: {:.1} %", String::from_utf8_lossy(&token.bytes), 100.0 * token.logprob.exp());
+    ///     }
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`logprob::read`].
+    pub fn tokens(&self) -> Result<Vec<DrawnToken>, ValueError> {
+        self.logprobs.as_ref().map_or(Ok(Vec::new()), logprob::read)
     }
 }
 
@@ -183,6 +96,8 @@ impl From<llm::Summary> for Summary {
 pub struct Generation {
     raw: llm::Generation,
     state: State,
+    /// Told, and not asked for yet.
+    tokens: Vec<DrawnToken>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -193,8 +108,8 @@ enum State {
 }
 
 impl Generation {
-    const fn new(raw: llm::Generation) -> Self {
-        Self { raw, state: State::Running }
+    pub(crate) const fn new(raw: llm::Generation) -> Self {
+        Self { raw, state: State::Running, tokens: Vec::new() }
     }
 
     /// What it came to, once its end was read.
@@ -204,6 +119,13 @@ impl Generation {
             State::Ended(summary) => Some(summary),
             State::Running | State::Failed => None,
         }
+    }
+
+    /// The tokens with their log-probabilities that were drawn for the pieces read so far, less those that this gave
+    /// already. Where [`Call::logprobs`](crate::Call::logprobs) asked for them; the token that ended the output comes with
+    /// the end.
+    pub fn take_tokens(&mut self) -> Vec<DrawnToken> {
+        std::mem::take(&mut self.tokens)
     }
 
     /// Reads on to its end, without the text that may still come.
@@ -239,20 +161,18 @@ impl Iterator for Generation {
 
     /// The next piece; waits for it.
     fn next(&mut self) -> Option<Self::Item> {
-        if !matches!(self.state, State::Running) {
-            return None;
-        }
-        match self.raw.next() {
-            Ok(llm::Delta::Text(text)) => Some(Ok(text)),
-            Ok(llm::Delta::End(summary)) => {
-                self.state = State::Ended(summary.into());
-                None
-            }
-            Err(error) => {
-                self.state = State::Failed;
-                Some(Err(error.into()))
+        while matches!(self.state, State::Running) {
+            match self.raw.next() {
+                Ok(llm::Delta::Text(text)) => return Some(Ok(text)),
+                Ok(llm::Delta::Token(token)) => self.tokens.push(token),
+                Ok(llm::Delta::End(summary)) => self.state = State::Ended(summary.into()),
+                Err(error) => {
+                    self.state = State::Failed;
+                    return Some(Err(error.into()));
+                }
             }
         }
+        None
     }
 }
 

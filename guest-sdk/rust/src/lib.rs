@@ -28,7 +28,8 @@
 //! | to | use |
 //! | --- | --- |
 //! | read the task | [`Task`], [`Value`] |
-//! | use a model | [`Model`], [`Message`], [`Generation`] |
+//! | use a model | [`Model`], [`Message`], [`Call`], [`Generation`] |
+//! | know how likely a token was | [`Call::logprobs`], [`logprob`] |
 //! | show something | [`emit_text`], [`progress`](fn@progress), [`artifact`] |
 //! | know what is left, divide it | [`budget`] |
 //! | see, narrow and give up rights | [`capability`] |
@@ -44,6 +45,7 @@
 //! to be tested there free of calls.
 
 mod bindings;
+mod call;
 mod entry;
 mod error;
 mod generate;
@@ -60,6 +62,7 @@ pub mod capability;
 pub mod checkpoint;
 pub mod children;
 pub mod log;
+pub mod logprob;
 pub mod mailbox;
 pub mod process;
 pub mod random;
@@ -69,11 +72,12 @@ pub mod value;
 pub mod wait;
 
 pub use budget::Tokens;
+pub use call::{Call, ChatPrompt, TextPrompt};
 pub use error::{
     AlarmError, AttenuationError, BudgetError, CallError, CheckpointError, Denial, EmitError, LlmError, ReceiveError,
     SendError, Shortfall, SpawnError, ValueError, WaitError,
 };
-pub use generate::{Call, ChatPrompt, Completion, FinishReason, Generation, Summary, TextPrompt, Usage};
+pub use generate::{Completion, FinishReason, Generation, Summary, Usage};
 pub use model::{Message, Model, ModelInfo, Prompt};
 pub use outcome::{Failure, Outcome, Stop};
 pub use remit_sdk_macros::agent;

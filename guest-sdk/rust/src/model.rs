@@ -3,8 +3,8 @@
 use crate::{
     Content, LlmError, Value,
     bindings::remit::kernel::llm,
+    call::{Call, ChatPrompt, TextPrompt},
     capability::Grant,
-    generate::{Call, ChatPrompt, TextPrompt},
     task::Role,
 };
 

@@ -168,6 +168,7 @@ mod tests {
         check(LlmError::Unavailable("it is loading".into()).into(), "it is loading", true);
         check(EmitError::Closed.into(), "nobody listens", true);
         check(ValueError::NotText { offset: 3 }.into(), "byte 3", false);
+        check(ValueError::NotLogprobs { offset: 4 }.into(), "byte 4", false);
         check(CheckpointError::TooLarge { limit: 5 }.into(), "5 bytes", false);
     }
 

@@ -25,6 +25,7 @@ mod priority;
 mod process;
 mod reply;
 mod request;
+mod sampling;
 mod scope;
 mod task;
 
@@ -53,8 +54,9 @@ pub use reply::{
 };
 pub use request::{
     Attenuate, BudgetRequest, CapabilityRequest, CheckpointRequest, Class, ClockRequest, Content, FuelRequest,
-    Generate, GuestEvent, LlmRequest, Message, Prompt, RandomRequest, Request, Role, Sampling, TaskRequest,
-    TraceRequest, ValueRequest, WaitRequest,
+    Generate, GuestEvent, LlmRequest, Message, Prompt, RandomRequest, Request, Role, TaskRequest, TraceRequest,
+    ValueRequest, WaitRequest,
 };
+pub use sampling::{DrawnToken, Params, Penalties, Sampling, ScoredToken};
 pub use scope::{EntryFault, Scope, ScopeError, is_name};
 pub use task::{Exit, Failure, Input, Outcome, Start, Status};

@@ -42,6 +42,30 @@ pub const STOP_STRINGS_MAX: usize = 16;
 /// One stop string: as much text as is held back while it may still come.
 pub const STOP_STRING_BYTES_MAX: usize = 256;
 
+/// Stop tokens of one generation: each token is compared with all of them.
+pub const STOP_TOKENS_MAX: usize = 64;
+
+/// Tokens with a bias, of one generation: each is added at every token. As many as a few hundred words have spellings.
+pub const LOGIT_BIAS_MAX: usize = KIB as usize;
+
+/// The largest bias, up or down: e^100 is beyond what any model holds between two tokens. OpenAI's API has the same.
+pub const BIAS_MAX: f32 = 100.0;
+
+/// Tokens that penalties look back: they are counted again at every token, some 0.1 ms for so many.
+pub const PENALTY_WINDOW_MAX: u32 = 8 * KIB as u32;
+
+/// The largest temperature: at 100 every token that a model holds at all possible is about as likely as any other.
+pub const TEMPERATURE_MAX: f32 = 100.0;
+
+/// Repetition penalty, at least and at most: papers and tools use 1 to 2; beyond 10 either way nothing changes any more.
+pub const REPETITION_PENALTY: std::ops::RangeInclusive<f32> = 0.1..=10.0;
+
+/// Frequency and presence penalty: as in OpenAI's API.
+pub const COUNT_PENALTY: std::ops::RangeInclusive<f32> = -2.0..=2.0;
+
+/// The likeliest tokens beside each drawn one: as many as OpenAI's API tells, some 300 bytes a token of output.
+pub const LOGPROBS_MAX: u8 = 20;
+
 /// One label, media type, artifact's name or progress note: names, not documents.
 pub const NAME_BYTES_MAX: usize = 256;
 

@@ -2,8 +2,8 @@
 
 use crate::{
     Access, AccountId, AlarmError, AlarmReply, BudgetError, CapabilityError, CheckpointError, ChildrenError,
-    ChildrenReply, EmitError, Fault, GenerationId, GrantId, GrantKind, GrantLimits, Label, LlmError, MailboxError,
-    MailboxReply, ModelId, ProcessReply, Shortfall, TimerId, Tokens, Usage, ValueError, ValueId,
+    ChildrenReply, DrawnToken, EmitError, Fault, GenerationId, GrantId, GrantKind, GrantLimits, Label, LlmError,
+    MailboxError, MailboxReply, ModelId, ProcessReply, Shortfall, TimerId, Tokens, Usage, ValueError, ValueId,
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -170,10 +170,12 @@ pub struct Summary {
 }
 
 /// A piece of a stream.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Delta {
     /// More text: whole characters, never empty.
     Text(Box<str>),
+    /// A token was drawn, where log-probabilities were asked for: before the text that its bytes are in.
+    Token(Box<DrawnToken>),
     /// The end.
     End(Summary),
 }
@@ -183,12 +185,15 @@ pub enum Delta {
 pub struct Completion {
     /// What the model wrote.
     pub content: ValueId,
+    /// Its tokens with their log-probabilities, as [`DrawnToken::append_to`] writes them, where they were asked for and the
+    /// engine knows them. They tell the text; so they are a value with its label, and no part of the reply.
+    pub logprobs: Option<ValueId>,
     /// What it came to.
     pub summary: Summary,
 }
 
 /// Answers of `llm`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum LlmReply {
     /// An open model.
     Opened(ModelId),

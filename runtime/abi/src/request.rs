@@ -2,7 +2,7 @@
 
 use crate::{
     Access, AccountId, AlarmRequest, ChildrenRequest, GenerationId, GrantId, Integrity, LogLevel, MailboxRequest,
-    ModelId, ProcessRequest, Rate, TimerId, Tokens, ValueId, WaitId,
+    ModelId, Params, ProcessRequest, Rate, TimerId, Tokens, ValueId, WaitId,
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -302,21 +302,6 @@ pub enum Prompt {
     Text(Content),
 }
 
-/// How tokens are drawn.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Sampling {
-    /// At most so many tokens of output.
-    pub max_tokens: u32,
-    /// Divides the logits; 0 always takes the likeliest token.
-    pub temperature: f32,
-    /// Draws among the likeliest tokens that together have this probability (Holtzman et al. 2020); 1 is all.
-    pub top_p: f32,
-    /// Of the generator that draws. The same seed, prompt and model give the same text.
-    pub seed: u64,
-    /// Ends the output where one of these appears; the text of the stop string is not part of it.
-    pub stop: Vec<Box<str>>,
-}
-
 /// A generation to do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Generate {
@@ -325,7 +310,7 @@ pub struct Generate {
     /// From what.
     pub prompt: Prompt,
     /// How.
-    pub sampling: Sampling,
+    pub params: Params,
 }
 
 /// Requests of `llm`.

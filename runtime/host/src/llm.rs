@@ -9,8 +9,8 @@ use crate::{
     task::role_from_wit,
 };
 use remit_abi::{
-    Completion, Delta, FinishReason, Generate, LlmError, LlmReply, LlmRequest, Message, ModelInfo, Prompt, Reply,
-    Request, Sampling, Summary, WaitId,
+    Completion, Delta, FinishReason, Generate, LlmError, LlmReply, LlmRequest, Message, ModelInfo, Params, Penalties,
+    Prompt, Reply, Request, Sampling, ScoredToken, Summary, WaitId,
 };
 use wasmtime::{Result, component::Resource};
 
@@ -35,21 +35,15 @@ impl Guest {
 
     fn generate(&self, handle: &Resource<ModelRow>, prompt: Prompt, params: llm::Params) -> Result<Box<Generate>> {
         let ModelRow(model) = self.row(handle)?;
-        let sampling = Sampling {
-            max_tokens: params.max_tokens,
-            temperature: params.temperature,
-            top_p: params.top_p,
-            seed: params.seed,
-            stop: params.stop.into_iter().map(Into::into).collect(),
-        };
-        Ok(Box::new(Generate { model, prompt, sampling }))
+        Ok(Box::new(Generate { model, prompt, params: params_from_wit(params) }))
     }
 
     async fn complete_all(&mut self, generate: Box<Generate>) -> Told<llm::Completion> {
         match self.call_llm_waiting(LlmRequest::Chat(generate)).await? {
-            Ok(LlmReply::Completed(Completion { content, summary })) => {
+            Ok(LlmReply::Completed(Completion { content, logprobs, summary })) => {
                 let content = self.push(ValueRow(content))?;
-                Ok(Ok(llm::Completion { content, summary: summary_to_wit(summary) }))
+                let logprobs = logprobs.map(|logprobs| self.push(ValueRow(logprobs))).transpose()?;
+                Ok(Ok(llm::Completion { content, logprobs, summary: summary_to_wit(summary) }))
             }
             Ok(_) => Err(mismatch("model.chat")),
             Err(error) => Ok(Err(error)),
@@ -146,8 +140,7 @@ impl llm::HostGeneration for Guest {
     async fn next(&mut self, handle: Resource<GenerationRow>) -> Told<llm::Delta> {
         let GenerationRow(generation) = self.row(&handle)?;
         match self.call_llm_waiting(LlmRequest::Next { generation }).await? {
-            Ok(LlmReply::Next(Delta::Text(text))) => Ok(Ok(llm::Delta::Text(text.into()))),
-            Ok(LlmReply::Next(Delta::End(summary))) => Ok(Ok(llm::Delta::End(summary_to_wit(summary)))),
+            Ok(LlmReply::Next(delta)) => Ok(Ok(delta_to_wit(delta))),
             Ok(_) => Err(mismatch("generation.next")),
             Err(error) => Ok(Err(error)),
         }
@@ -197,6 +190,46 @@ fn info_to_wit(info: ModelInfo) -> llm::ModelInfo {
         context_length: info.context_length,
         digest: info.digest.into(),
     }
+}
+
+fn params_from_wit(params: llm::Params) -> Params {
+    let llm::Params { max_tokens, sampling, penalties, logit_bias, stop, stop_tokens, logprobs } = params;
+    Params {
+        max_tokens,
+        sampling: Sampling {
+            temperature: sampling.temperature,
+            top_k: sampling.top_k,
+            typical_p: sampling.typical_p,
+            top_p: sampling.top_p,
+            min_p: sampling.min_p,
+            seed: sampling.seed,
+        },
+        penalties: Penalties {
+            repetition: penalties.repetition,
+            frequency: penalties.frequency,
+            presence: penalties.presence,
+            window: penalties.window,
+        },
+        logit_bias,
+        stop: stop.into_iter().map(Into::into).collect(),
+        stop_tokens,
+        logprobs,
+    }
+}
+
+fn delta_to_wit(delta: Delta) -> llm::Delta {
+    match delta {
+        Delta::Text(text) => llm::Delta::Text(text.into()),
+        Delta::Token(drawn) => llm::Delta::Token(llm::DrawnToken {
+            token: scored_to_wit(drawn.token),
+            likeliest: drawn.likeliest.into_iter().map(scored_to_wit).collect(),
+        }),
+        Delta::End(summary) => llm::Delta::End(summary_to_wit(summary)),
+    }
+}
+
+fn scored_to_wit(token: ScoredToken) -> llm::ScoredToken {
+    llm::ScoredToken { id: token.id, logprob: token.logprob, bytes: token.bytes.into() }
 }
 
 fn summary_to_wit(summary: Summary) -> llm::Summary {

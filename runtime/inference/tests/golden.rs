@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use burn::tensor::Device;
-use remit_abi::{Role, TenantId};
+use remit_abi::{Params, Penalties, Role, Sampling, TenantId};
 use remit_inference::{
     Limits, LocalEngine, ModelFile,
     gguf::Gguf,
@@ -11,7 +11,7 @@ use remit_inference::{
     sampler::argmax,
     tokenizer::Tokenizer,
 };
-use remit_kernel::ports::{ChatMessage, Engine, EngineEvent, EngineFinish, GenerationJob, PromptText};
+use remit_kernel::ports::{ChatMessage, Engine, EngineEvent, EngineFinish, EngineStream, GenerationJob, PromptText};
 use serde_json::Value;
 use std::{path::PathBuf, sync::Arc};
 
@@ -96,16 +96,8 @@ fn greedy_text_is_the_references() {
         .map(|golden| {
             let prompt = engine.tokenize("smollm2", &prompt_of(golden)).unwrap();
             assert_eq!(*prompt, *ids(&golden["prompt_ids"]), "{}", golden["name"]);
-            let job = GenerationJob {
-                tenant: TenantId(1),
-                model: "smollm2".into(),
-                prompt,
-                max_tokens: 48,
-                temperature: 0.0,
-                top_p: 1.0,
-                seed: 0,
-                stop: Vec::new(),
-            };
+            let job =
+                GenerationJob { tenant: TenantId(1), model: "smollm2".into(), prompt, params: Params::greedy(48) };
             (golden, engine.generate(job).unwrap())
         })
         .collect();
@@ -114,6 +106,7 @@ fn greedy_text_is_the_references() {
         let finish = loop {
             match stream.events.blocking_recv().unwrap() {
                 EngineEvent::Text(more) => text += &more,
+                EngineEvent::Token(token) => panic!("nobody asked for {token:?}"),
                 EngineEvent::End(finish) => break finish,
                 EngineEvent::Failed(error) => panic!("{error}"),
             }
@@ -175,16 +168,8 @@ fn a_reused_prefix_gives_the_same_text() {
     let golden = &goldens("smollm2-135m-instruct.json")["prompts"][7];
     let run = |engine: &LocalEngine, tenant| {
         let prompt: Arc<[u32]> = ids(&golden["prompt_ids"]).into();
-        let job = GenerationJob {
-            tenant: TenantId(tenant),
-            model: "smollm2".into(),
-            prompt,
-            max_tokens: 24,
-            temperature: 0.0,
-            top_p: 1.0,
-            seed: 0,
-            stop: Vec::new(),
-        };
+        let job =
+            GenerationJob { tenant: TenantId(tenant), model: "smollm2".into(), prompt, params: Params::greedy(24) };
         let mut stream = engine.generate(job).unwrap();
         let mut text = String::new();
         while let Some(event) = stream.events.blocking_recv() {
@@ -203,4 +188,43 @@ fn a_reused_prefix_gives_the_same_text() {
     let (other, usage) = run(&engine, 2);
     assert_eq!((usage.input, usage.cached), (315, 0));
     assert_eq!(other, first);
+}
+
+/// All events of these prompts, together or one after the other. Each has a seed, and a tenant of its own.
+fn sampled(engine: &LocalEngine, prompts: &[Arc<[u32]>], tenant: u32, together: bool) -> Vec<Vec<EngineEvent>> {
+    let start = |(index, prompt): (usize, &Arc<[u32]>)| {
+        let sampling =
+            Sampling { temperature: 1.0, top_k: 200, top_p: 0.95, seed: index as u64, ..Sampling::default() };
+        let penalties = Penalties { repetition: 1.1, ..Penalties::default() };
+        let params = Params { sampling, penalties, logprobs: Some(2), ..Params::greedy(12) };
+        let (tenant, prompt) = (TenantId(tenant + index as u32), prompt.clone());
+        engine.generate(GenerationJob { tenant, model: "smollm2".into(), prompt, params }).unwrap()
+    };
+    let read = |mut stream: EngineStream| std::iter::from_fn(move || stream.events.blocking_recv()).collect();
+    let starts = prompts.iter().enumerate();
+    if together {
+        let streams: Vec<_> = starts.map(start).collect();
+        streams.into_iter().map(read).collect()
+    } else {
+        starts.map(|each| read(start(each))).collect()
+    }
+}
+
+/// The same text and the same log-probabilities, to the bit: alone, beside others, and where the prompt is at hand.
+#[test]
+fn a_seeds_text_does_not_depend_on_what_is_computed_beside_it() {
+    let engine = load();
+    let goldens = goldens("smollm2-135m-instruct.json");
+    let prompt = |index: usize| ids(&goldens["prompts"][index]["prompt_ids"]);
+    // Short ones, some that are cut up, and one beyond what a matrix product adds up in one go.
+    let mut prompts: Vec<Arc<[u32]>> = [0, 2, 6, 8].map(|index| prompt(index).into()).into();
+    prompts.push(prompt(7).repeat(2).into());
+    let alone = sampled(&engine, &prompts, 0, false);
+    assert_ne!(alone[0], alone[1]);
+    let check = |events: Vec<Vec<EngineEvent>>, how: &str| {
+        let same: Vec<bool> = events.iter().zip(&alone).map(|(events, alone)| events == alone).collect();
+        assert_eq!(same, vec![true; prompts.len()], "{how}");
+    };
+    check(sampled(&engine, &prompts, 100, true), "beside each other");
+    check(sampled(&engine, &prompts, 100, true), "with prompts at hand");
 }

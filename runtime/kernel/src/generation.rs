@@ -28,6 +28,15 @@ pub(crate) struct Generation {
     cut_by_budget: bool,
 }
 
+/// A whole generation.
+#[derive(Debug)]
+pub(crate) struct Collected {
+    pub(crate) text: String,
+    /// As [`DrawnToken::append_to`](remit_abi::DrawnToken::append_to) writes them; empty where the engine told none.
+    pub(crate) logprobs: Vec<u8>,
+    pub(crate) summary: Summary,
+}
+
 #[derive(Debug)]
 struct Stream {
     events: mpsc::Receiver<EngineEvent>,
@@ -70,6 +79,7 @@ impl Generation {
         }
         match stream.take().await {
             EngineEvent::Text(text) => Ok(Delta::Text(text.into())),
+            EngineEvent::Token(token) => Ok(Delta::Token(token)),
             EngineEvent::End(finish) => {
                 let summary = self.summary(finish);
                 stream.ended = Some(Ok(summary));
@@ -85,12 +95,14 @@ impl Generation {
     }
 
     /// All that is still to come.
-    pub(crate) async fn collect(&self) -> Result<(String, Summary), LlmError> {
+    pub(crate) async fn collect(&self) -> Result<Collected, LlmError> {
         let mut text = String::new();
+        let mut logprobs = Vec::new();
         loop {
             match self.next().await? {
                 Delta::Text(piece) => text.push_str(&piece),
-                Delta::End(summary) => return Ok((text, summary)),
+                Delta::Token(token) => token.append_to(&mut logprobs),
+                Delta::End(summary) => return Ok(Collected { text, logprobs, summary }),
             }
         }
     }

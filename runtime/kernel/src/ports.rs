@@ -5,7 +5,8 @@
 
 use bytes::Bytes;
 use remit_abi::{
-    Door, Exit, Fault, GrantKind, Label, Pid, Priority, Reply, Request, Role, Start, TenantId, Tokens, Usage,
+    Door, DrawnToken, Exit, Fault, GrantKind, Label, Params, Pid, Priority, Reply, Request, Role, Start, TenantId,
+    Tokens, Usage,
 };
 use std::{
     future::Future,
@@ -82,6 +83,8 @@ pub struct ModelCard {
     pub family: Arc<str>,
     /// Prompt and output together, in tokens.
     pub context_length: u32,
+    /// How many tokens its vocabulary has: ids are below it.
+    pub vocabulary: u32,
     /// SHA-256 of the weights' file, in hexadecimal.
     pub digest: Arc<str>,
 }
@@ -95,22 +98,14 @@ pub struct GenerationJob {
     pub model: Arc<str>,
     /// From what, as [`Engine::tokenize`] gave it. Never empty, and shorter than the context.
     pub prompt: Arc<[u32]>,
-    /// At most so many tokens of output; at least 1.
-    pub max_tokens: u32,
-    /// Divides the logits; 0 is greedy.
-    pub temperature: f32,
-    /// Nucleus; 1 is all.
-    pub top_p: f32,
-    /// Of the drawing generator.
-    pub seed: u64,
-    /// Ends the output where one of these appears.
-    pub stop: Vec<Box<str>>,
+    /// How, as [`Params`] says; in the ranges that the kernel checks, `max_tokens` at least 1.
+    pub params: Params,
 }
 
 /// Why an engine stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EngineFinish {
-    /// An end token, or a stop string.
+    /// An end token, a stop token, or a stop string.
     Stop,
     /// `max_tokens`, or the end of the context.
     Length,
@@ -119,10 +114,13 @@ pub enum EngineFinish {
 }
 
 /// A piece of an engine's output.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum EngineEvent {
     /// More text: whole characters, never empty.
     Text(String),
+    /// A token was drawn, before the text that its bytes are in: one for each that the meter counts as output, where
+    /// [`Params::logprobs`] asks for them. An engine that does not know probabilities sends none.
+    Token(Box<DrawnToken>),
     /// The last event of a generation that went well.
     End(EngineFinish),
     /// The last event of one that did not.

@@ -45,7 +45,8 @@ struct NoModel;
 
 impl Engine for NoModel {
     fn card(&self, model: &str) -> Result<ModelCard, EngineError> {
-        Ok(ModelCard { name: model.into(), family: "none".into(), context_length: 1, digest: "none".into() })
+        let (family, digest) = ("none".into(), "none".into());
+        Ok(ModelCard { name: model.into(), family, context_length: 1, vocabulary: 1, digest })
     }
 
     fn tokenize(&self, _: &str, _: &PromptText) -> Result<Arc<[u32]>, EngineError> {

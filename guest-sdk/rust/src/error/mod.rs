@@ -141,6 +141,11 @@ pub enum ValueError {
         /// Where the first byte stands that is not.
         offset: u64,
     },
+    /// It was read as log-probabilities, and it holds something else.
+    NotLogprobs {
+        /// Where the first entry begins that is none.
+        offset: u64,
+    },
 }
 
 impl fmt::Display for ValueError {
@@ -156,6 +161,12 @@ impl fmt::Display for ValueError {
             }
             Self::NotText { offset } => {
                 write!(f, "the input is not UTF-8 text (byte {offset} is the first that is not): convert it first")
+            }
+            Self::NotLogprobs { offset } => {
+                write!(
+                    f,
+                    "the value holds no log-probabilities (byte {offset} begins something else): read it as bytes"
+                )
             }
         }
     }

@@ -7,9 +7,9 @@ use crate::{
 };
 use bytes::Bytes;
 use remit_abi::{
-    Content, EmitError, Failure, Fault, GenerationId, GrantId, GuestEvent, Input, LlmReply, LlmRequest, ModelId,
-    Outcome, Reply, Request, Role, Start, Status, TaskRequest, ValueError, ValueId, ValueReply, ValueRequest,
-    limits::Limits,
+    Content, Delta, DrawnToken, EmitError, Failure, Fault, GenerationId, GrantId, GuestEvent, Input, LlmReply,
+    LlmRequest, ModelId, Outcome, Params, Penalties, Reply, Request, Role, Sampling, ScoredToken, Start, Status,
+    TaskRequest, ValueError, ValueId, ValueReply, ValueRequest, limits::Limits,
 };
 use std::sync::Arc;
 
@@ -151,11 +151,49 @@ fn a_panic_behind_the_door_ends_the_guest_and_not_the_host() {
 const STREAM_IMPORTS: &str = r#"
   (import "remit:kernel/capability@0.1.0" "take" (func $take (param i32 i32 i32)))
   (import "remit:kernel/llm@0.1.0" "[static]model.open" (func $open (param i32 i32)))
-  (import "remit:kernel/llm@0.1.0" "[method]model.chat-stream" (func $chat (param i32 i32 i32 i32 f32 f32 i64 i32 i32 i32)))
+  (import "remit:kernel/llm@0.1.0" "[method]model.chat-stream" (func $chat (param i32 i32)))
+  (import "remit:kernel/llm@0.1.0" "[method]generation.next" (func $next (param i32 i32)))
   (import "remit:kernel/llm@0.1.0" "[method]generation.subscribe" (func $subscribe (param i32) (result i32)))
   (import "remit:kernel/llm@0.1.0" "[resource-drop]generation" (func $drop_generation (param i32)))
   (import "wasi:io/poll@0.2.12" "[resource-drop]pollable" (func $drop_pollable (param i32)))
 "#;
+
+/// Stores the arguments of `chat-stream` at 4096, the model's handle and an empty conversation first: more than 16 numbers
+/// are passed in memory.
+const STORE_PARAMS: &str = "
+  (i32.store (i32.const 4096) (i32.load (i32.const 2088)))
+  (i32.store (i32.const 4112) (i32.const 5))                                       ;; max-tokens
+  (f32.store (i32.const 4120) (f32.const 0.5))                                     ;; temperature
+  (i32.store (i32.const 4124) (i32.const 40))                                      ;; top-k
+  (f32.store (i32.const 4128) (f32.const 0.75))                                    ;; typical-p
+  (f32.store (i32.const 4132) (f32.const 0.25))                                    ;; top-p
+  (f32.store (i32.const 4136) (f32.const 0.125))                                   ;; min-p
+  (i64.store (i32.const 4144) (i64.const 9))                                       ;; seed
+  (f32.store (i32.const 4152) (f32.const 1.5))                                     ;; repetition
+  (f32.store (i32.const 4156) (f32.const -0.5))                                    ;; frequency
+  (f32.store (i32.const 4160) (f32.const 2))                                       ;; presence
+  (i32.store (i32.const 4164) (i32.const 64))                                      ;; window
+  (i32.store (i32.const 4168) (i32.const 4300)) (i32.store (i32.const 4172) (i32.const 1))  ;; logit-bias
+  (i32.store (i32.const 4176) (i32.const 4320)) (i32.store (i32.const 4180) (i32.const 1))  ;; stop
+  (i32.store (i32.const 4184) (i32.const 4340)) (i32.store (i32.const 4188) (i32.const 2))  ;; stop-tokens
+  (i32.store8 (i32.const 4192) (i32.const 1)) (i32.store8 (i32.const 4193) (i32.const 3))   ;; logprobs
+  (i32.store (i32.const 4300) (i32.const 7)) (f32.store (i32.const 4304) (f32.const -1.5))
+  (i32.store (i32.const 4320) (i32.const 4360)) (i32.store (i32.const 4324) (i32.const 2))
+  (i32.store16 (i32.const 4360) (i32.const 0x6261))
+  (i32.store (i32.const 4340) (i32.const 8)) (i32.store (i32.const 4344) (i32.const 11))";
+
+/// What [`STORE_PARAMS`] says.
+fn said() -> Params {
+    Params {
+        max_tokens: 5,
+        sampling: Sampling { temperature: 0.5, top_k: 40, typical_p: 0.75, top_p: 0.25, min_p: 0.125, seed: 9 },
+        penalties: Penalties { repetition: 1.5, frequency: -0.5, presence: 2.0, window: 64 },
+        logit_bias: vec![(7, -1.5)],
+        stop: vec!["ab".into()],
+        stop_tokens: vec![8, 11],
+        logprobs: Some(3),
+    }
+}
 
 /// Opens a model, starts a stream, subscribes to it; then `ending`.
 fn stream(ending: &str) -> Vec<u8> {
@@ -164,8 +202,8 @@ fn stream(ending: &str) -> Vec<u8> {
         &format!(
             "(call $take (i32.const 0) (i32.const 1) (i32.const 2048))
              (call $open (i32.load (i32.const 2056)) (i32.const 2080))
-             (call $chat (i32.load (i32.const 2088)) (i32.const 0) (i32.const 0) (i32.const 5) (f32.const 0) (f32.const 1)
-               (i64.const 9) (i32.const 0) (i32.const 0) (i32.const 2128))
+             {STORE_PARAMS}
+             (call $chat (i32.const 4096) (i32.const 2128))
              (local.set $handle (i32.load (i32.const 2136)))
              (local.set $i (call $subscribe (local.get $handle)))
              {ending}"
@@ -182,12 +220,37 @@ fn streaming_door() -> Arc<ScriptedDoor> {
             Some(Reply::Llm(Ok(LlmReply::Opened(ModelId { index: 2, generation: 1 }))))
         }
         Request::Llm(LlmRequest::Start(generate)) => {
-            assert_eq!((generate.sampling.max_tokens, generate.sampling.seed), (5, 9));
+            assert_eq!(generate.params, said());
             Some(Reply::Llm(Ok(LlmReply::Started(GenerationId { index: 3, generation: 1 }))))
+        }
+        Request::Llm(LlmRequest::Next { .. }) => {
+            let token = |id, logprob| ScoredToken { id, logprob, bytes: [b'h', b'i'].into() };
+            let drawn = DrawnToken { token: token(7, -0.5), likeliest: [token(8, f32::NEG_INFINITY)].into() };
+            Some(Reply::Llm(Ok(LlmReply::Next(Delta::Token(Box::new(drawn))))))
         }
         Request::Llm(LlmRequest::DropGeneration { .. }) => Some(Reply::Llm(Ok(LlmReply::Done))),
         _ => None,
     }))
+}
+
+#[test]
+fn a_token_reaches_the_guest_with_how_likely_it_was() {
+    let guest = stream(
+        "(call $next (local.get $handle) (i32.const 2200))
+         ;; ok, the case token, its id and its log-probability
+         (if (i32.load8_u (i32.const 2200)) (then unreachable))
+         (if (i32.ne (i32.load8_u (i32.const 2208)) (i32.const 1)) (then unreachable))
+         (if (i32.ne (i32.load (i32.const 2216)) (i32.const 7)) (then unreachable))
+         (if (f32.ne (f32.load (i32.const 2220)) (f32.const -0.5)) (then unreachable))
+         (if (i32.ne (i32.load16_u (i32.load (i32.const 2224))) (i32.const 0x6968)) (then unreachable))
+         ;; one more beside it, of no probability
+         (if (i32.ne (i32.load (i32.const 2236)) (i32.const 1)) (then unreachable))
+         (if (i32.ne (i32.load (i32.load (i32.const 2232))) (i32.const 8)) (then unreachable))
+         (if (f32.ne (f32.load offset=4 (i32.load (i32.const 2232))) (f32.const -inf)) (then unreachable))
+         (call $drop_pollable (local.get $i)) (call $drop_generation (local.get $handle))",
+    );
+    let exit = run(&guest, &streaming_door());
+    assert_eq!(exit.end, outcome(Status::Complete, None));
 }
 
 #[test]

@@ -13,6 +13,9 @@
 //! - One thread owns the device and the weights. It never waits for a reader: a stream's channel holds a whole
 //!   generation.
 //! - A generation whose reader is gone, or that is cancelled, ends before its next token.
+//! - The same seed, prompt and parameters give the same text, to the bit of each log-probability, whatever is computed
+//!   beside it: few rows are added up in a fixed order, and a prompt is cut up by itself (see `schedule`). Where only a part
+//!   of the prompt is at hand, that part may have been computed in other pieces, and logits differ by rounding.
 //! - Whatever is computed is counted in the meter before its text is sent.
 //! - A panic while computing ends the engine, not the process: every generation, running or to come, is told.
 //!
@@ -59,9 +62,10 @@ pub struct Limits {
     /// Tokens whose keys and values there is room for, active and retained together. 32,768: 1.5 GB for SmolLM2-135M.
     /// One sequence alone may have more, so that a whole context always fits.
     pub kv_tokens_max: usize,
-    /// Prompt tokens of a step while nobody decodes. 128: enough rows for matrix products at full speed.
+    /// Prompt tokens of a step while nobody decodes, in whole pieces. 128: enough rows for matrix products at full speed.
     pub chunk_tokens: usize,
-    /// Prompt tokens of a step while others decode. 32: those wait some tenths of a second at most.
+    /// Prompt tokens of a step while others decode, and of a piece into which each prompt is cut. 32: those wait some tenths
+    /// of a second at most.
     pub chunk_tokens_shared: usize,
     /// Threads that compute.
     pub threads: usize,
@@ -154,6 +158,7 @@ fn open(model: &ModelFile) -> Result<(Served, Gguf), LoadError> {
         name: model.name.clone(),
         family: "llama".into(),
         context_length: u32::try_from(config.context).unwrap_or(u32::MAX),
+        vocabulary: u32::try_from(tokenizer.size()).unwrap_or(u32::MAX),
         digest: model.digest.clone(),
     };
     Ok((Served { card, tokenizer: Arc::new(tokenizer), template }, file))
@@ -282,7 +287,7 @@ impl Engine for LocalEngine {
             return Err(EngineError::Busy { waiting: self.queue_max });
         }
         let meter = Arc::new(Meter::default());
-        let limit = job.max_tokens.clamp(1, capacity - tokens);
+        let limit = job.params.max_tokens.clamp(1, capacity - tokens);
         let (sequence, events) = Sequence::new(job, model, limit, served.tokenizer.clone(), meter.clone());
         let sent = self.sequences.as_ref().is_some_and(|sequences| sequences.send(sequence).is_ok());
         if !sent {

@@ -4,6 +4,10 @@
 //! One round has, for each model, the next token of each sequence that has one token to compute, together as rows of
 //! one step, and then one chunk of one longer prompt. So each stream moves in every round, and waits for one chunk at
 //! most. Longer prompts take turns.
+//!
+//! Sums of f32 depend on their order, and the model has one way to compute few rows and another for many. So that the same
+//! prompt gives the same bits whatever is computed beside it, where a prompt is cut depends on the prompt alone (see
+//! [`chunk`]); load decides only how many of the pieces are computed at once.
 
 use super::Limits;
 use crate::model::linear;
@@ -31,6 +35,8 @@ pub(super) struct Status {
     pub(super) id: u64,
     /// Index of its model.
     pub(super) model: usize,
+    /// Tokens that were computed, or found at hand.
+    pub(super) done: usize,
     /// Tokens to compute before the next one can be drawn; at least 1.
     pub(super) pending: usize,
 }
@@ -54,13 +60,38 @@ pub(super) fn plan(sequences: &[Status], last: u64, limits: &Limits) -> Vec<Step
             None => steps.push(Step { model: status.model, spans: vec![(place, 1)] }),
         }
     }
-    let chunk = if steps.is_empty() { limits.chunk_tokens } else { limits.chunk_tokens_shared };
+    let most = if steps.is_empty() { limits.chunk_tokens } else { limits.chunk_tokens_shared };
     let long = sequences.iter().enumerate().filter(|(_, status)| status.pending > 1);
     // The next id behind the last one; where there is none, the first.
     if let Some((place, status)) = long.min_by_key(|(_, status)| (status.id <= last, status.id)) {
-        steps.push(Step { model: status.model, spans: vec![(place, status.pending.min(chunk.max(1)))] });
+        let tokens = chunk(status.done, status.pending, most, limits.chunk_tokens_shared);
+        steps.push(Step { model: status.model, spans: vec![(place, tokens)] });
     }
     steps
+}
+
+/// Positions up to which several pieces may be computed at once. `burn`'s matrix product (the crate `gemm`) adds up to 512
+/// products in one go and cuts longer sums by their length, so that the attention over more positions than these would
+/// depend on how many pieces are computed together.
+const TOGETHER_MAX: usize = 512;
+
+/// How many of `pending` tokens behind the first `done` the next chunk has: at most `most`, or one piece.
+///
+/// A prompt's pieces end at the multiples of `piece` tokens, and before its last token: that one is computed as one of a
+/// decode step, as it is where all before it is found at hand. Up to [`linear::ROWS_MAX`] tokens are all computed as such.
+fn chunk(done: usize, pending: usize, most: usize, piece: usize) -> usize {
+    if pending <= linear::ROWS_MAX {
+        return pending;
+    }
+    let piece = piece.max(1);
+    let end = done + pending - 1;
+    let last_cut = end - end % piece;
+    if last_cut <= done {
+        return pending - 1;
+    }
+    let first_cut = done - done % piece + piece;
+    let reached = (done + most).min(TOGETHER_MAX);
+    (reached - reached % piece).clamp(first_cut, last_cut) - done
 }
 
 #[cfg(test)]
@@ -69,7 +100,8 @@ mod tests {
 
     /// `sequences` are (id, model, pending); `expect` are (model, [(place, tokens)]).
     fn check(sequences: &[(u64, usize, usize)], last: u64, expect: &[(usize, &[(usize, usize)])]) {
-        let statuses: Vec<_> = sequences.iter().map(|&(id, model, pending)| Status { id, model, pending }).collect();
+        let status = |&(id, model, pending)| Status { id, model, done: 0, pending };
+        let statuses: Vec<_> = sequences.iter().map(status).collect();
         let limits = Limits { chunk_tokens: 128, chunk_tokens_shared: 32, ..Limits::default() };
         let got = plan(&statuses, last, &limits);
         let got: Vec<_> = got.iter().map(|step| (step.model, step.spans.as_slice())).collect();
@@ -80,7 +112,7 @@ mod tests {
     fn rounds() {
         check(&[], 0, &[]);
         check(&[(1, 0, 300)], 0, &[(0, &[(0, 128)])]);
-        check(&[(1, 0, 50)], 0, &[(0, &[(0, 50)])]);
+        check(&[(1, 0, 50)], 0, &[(0, &[(0, 32)])]);
         check(&[(1, 0, 1), (2, 0, 300), (3, 0, 1)], 0, &[(0, &[(0, 1), (2, 1)]), (0, &[(1, 32)])]);
         check(&[(1, 0, 1), (2, 1, 1), (3, 0, 1)], 0, &[(0, &[(0, 1), (2, 1)]), (1, &[(1, 1)])]);
     }
@@ -90,6 +122,47 @@ mod tests {
         let three = [(4, 0, 300), (6, 0, 300), (9, 0, 300)];
         for (last, place) in [(0, 0), (4, 1), (5, 1), (6, 2), (9, 0), (20, 0)] {
             check(&three, last, &[(0, &[(place, 128)])]);
+        }
+    }
+
+    /// Where a prompt of `length` is cut, of which `done` tokens are at hand.
+    fn cuts(done: usize, length: usize, mut most: impl FnMut() -> usize) -> Vec<usize> {
+        let mut cuts = vec![done];
+        let mut at = done;
+        while at < length {
+            at += chunk(at, length - at, most(), 32);
+            cuts.push(at);
+        }
+        cuts
+    }
+
+    #[test]
+    fn a_prompt_is_cut_at_multiples_and_before_its_last_token() {
+        let check = |done, length, expect: &[usize]| assert_eq!(cuts(done, length, || 32), expect);
+        check(0, 1, &[0, 1]);
+        check(0, 8, &[0, 8]);
+        check(0, 9, &[0, 8, 9]);
+        check(0, 32, &[0, 31, 32]);
+        check(0, 33, &[0, 32, 33]);
+        check(0, 40, &[0, 32, 40]);
+        check(0, 100, &[0, 32, 64, 96, 100]);
+        check(50, 100, &[50, 64, 96, 100]);
+        check(99, 100, &[99, 100]);
+        assert_eq!(cuts(0, 300, || 128), [0, 128, 256, 288, 299, 300]);
+        assert_eq!(cuts(40, 300, || 100), [40, 128, 224, 288, 299, 300]);
+        assert_eq!(cuts(380, 600, || 128), [380, 480, 512, 544, 576, 599, 600]);
+    }
+
+    proptest::proptest! {
+        /// Whatever the load, the same pieces, some of them together.
+        #[test]
+        fn a_prompts_pieces_do_not_depend_on_load(done in 0..200usize, more in 1..400usize, load: u64) {
+            let pieces = cuts(done, done + more, || 1);
+            let mut random = crate::sampler::SplitMix64::new(load);
+            let some = cuts(done, done + more, || [32, 128][(random.next_u64() % 2) as usize]);
+            proptest::prop_assert!(some.iter().all(|cut| pieces.contains(cut)), "{:?} of {:?}", some, pieces);
+            // Few rows are computed alike wherever they are cut; of the others no piece ends elsewhere.
+            proptest::prop_assert_eq!(&some[some.len() - 2..], &pieces[pieces.len() - 2..]);
         }
     }
 

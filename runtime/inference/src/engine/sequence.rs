@@ -1,15 +1,16 @@
 //! One generation: from drawn tokens to events.
 
 use crate::{
-    sampler::Sampler,
+    sampler::{Distribution, Sampler, Scratch},
     stop::{Matched, StopMatcher},
     tokenizer::{Tokenizer, Utf8Stream},
 };
+use remit_abi::{DrawnToken, ScoredToken};
 use remit_kernel::ports::{EngineError, EngineEvent, EngineFinish, GenerationJob, Meter};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
-/// Events of a generation beyond one for each token: the text that was held back, and the end.
+/// Events of a generation beyond those of each token: the text that was held back, and the end.
 const EVENTS_EXTRA: usize = 3;
 
 pub(super) struct Sequence {
@@ -38,16 +39,17 @@ impl Sequence {
         tokenizer: Arc<Tokenizer>,
         meter: Arc<Meter>,
     ) -> (Self, mpsc::Receiver<EngineEvent>) {
-        let (events, receiver) = mpsc::channel(limit as usize + EVENTS_EXTRA);
+        let events_each = 1 + usize::from(job.params.logprobs.is_some());
+        let (events, receiver) = mpsc::channel(limit as usize * events_each + EVENTS_EXTRA);
         let sequence = Self {
             model,
             limit,
             generated: 0,
             tokens: job.prompt.to_vec(),
             tokenizer,
-            sampler: Sampler::new(job.temperature, job.top_p, job.seed),
+            sampler: Sampler::new(&job.params),
             characters: Utf8Stream::default(),
-            stop: StopMatcher::new(&job.stop),
+            stop: StopMatcher::new(&job.params.stop),
             meter,
             events,
             ended: false,
@@ -95,12 +97,15 @@ impl Sequence {
     }
 
     /// Draws the next token and sends its text. Answers whether, and how, the generation is at its end.
-    pub(super) fn advance(&mut self, logits: &[f32]) -> Option<EngineFinish> {
-        let token = self.sampler.sample(logits);
+    pub(super) fn advance(&mut self, logits: &[f32], scratch: &mut Scratch) -> Option<EngineFinish> {
+        let token = self.sampler.sample(logits, &self.tokens, u64::from(self.generated), scratch);
         self.tokens.push(token);
         self.generated += 1;
         self.meter.add_output(1);
-        if self.tokenizer.is_end(token) {
+        if let Some(likeliest) = self.job.params.logprobs {
+            self.send(EngineEvent::Token(Box::new(self.scored(logits, token, likeliest))));
+        }
+        if self.tokenizer.is_end(token) || self.job.params.stop_tokens.contains(&token) {
             return Some(EngineFinish::Stop);
         }
         let text = self.characters.push(self.tokenizer.bytes(token));
@@ -108,6 +113,14 @@ impl Sequence {
             return Some(EngineFinish::Stop);
         }
         (self.generated == self.limit).then_some(EngineFinish::Length)
+    }
+
+    /// A token and the likeliest ones, as the model's logits have them.
+    fn scored(&self, logits: &[f32], token: u32, likeliest: u8) -> DrawnToken {
+        let distribution = Distribution::new(logits);
+        let score = |id| ScoredToken { id, logprob: distribution.logprob(id), bytes: self.tokenizer.bytes(id).into() };
+        let likeliest = distribution.likeliest(usize::from(likeliest));
+        DrawnToken { token: score(token), likeliest: likeliest.into_iter().map(score).collect() }
     }
 
     /// Gives text out, as far as it cannot be a stop string; answers whether one was complete.

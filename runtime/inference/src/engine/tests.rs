@@ -3,10 +3,12 @@
 
 use super::*;
 use crate::gguf::sample::{self, END, Writer};
-use remit_abi::{Role, TenantId, Usage};
+use remit_abi::{Params, Role, Sampling, TenantId, Usage};
 use remit_kernel::ports::{ChatMessage, EngineEvent, EngineFinish};
 use std::sync::Mutex;
 use worker::Work;
+
+mod sampling;
 
 /// The token after these.
 type Script = fn(&[u32]) -> u32;
@@ -67,8 +69,9 @@ const CONTEXT: u32 = 100_000;
 
 fn fixture(script: Script, limits: Limits) -> Fixture {
     let file = Gguf::from_bytes(sample::with_tokenizer(Writer::new()).finish()).unwrap();
-    let card = ModelCard { name: "m".into(), family: "f".into(), context_length: CONTEXT, digest: "0".into() };
     let tokenizer = Arc::new(Tokenizer::from_gguf(&file).unwrap());
+    let (family, vocabulary) = ("f".into(), tokenizer.size() as u32);
+    let card = ModelCard { name: "m".into(), family, context_length: CONTEXT, vocabulary, digest: "0".into() };
     let template = Some(ChatTemplate::new(sample::TEMPLATE, None, None).unwrap());
     let (gate, steps) = (Arc::default(), Arc::default());
     let compute = Scripted { script, gate: Arc::clone(&gate), steps: Arc::clone(&steps) };
@@ -92,11 +95,7 @@ fn job(prompt: &str, max_tokens: u32) -> GenerationJob {
         tenant: TenantId(1),
         model: "m".into(),
         prompt: prompt.bytes().map(u32::from).collect(),
-        max_tokens,
-        temperature: 0.0,
-        top_p: 1.0,
-        seed: 0,
-        stop: Vec::new(),
+        params: Params::greedy(max_tokens),
     }
 }
 
@@ -119,6 +118,7 @@ fn read(mut stream: EngineStream) -> (String, Result<EngineFinish, EngineError>,
                 assert!(!more.is_empty());
                 text += &more;
             }
+            EngineEvent::Token(token) => panic!("nobody asked for {token:?}"),
             EngineEvent::End(finish) => return (text, Ok(finish), stream.meter.usage()),
             EngineEvent::Failed(error) => return (text, Err(error), stream.meter.usage()),
         }
@@ -152,7 +152,10 @@ fn an_end_token_ends_a_generation() {
 
 #[test]
 fn a_stop_string_ends_a_generation() {
-    let with = |stop: &[&str]| GenerationJob { stop: stop.iter().map(|stop| (*stop).into()).collect(), ..job("a", 8) };
+    let with = |stop: &[&str]| {
+        let stop = stop.iter().map(|stop| (*stop).into()).collect();
+        GenerationJob { params: Params { stop, ..Params::greedy(8) }, ..job("a", 8) }
+    };
     check(alphabet, with(&["def"]), ("bc", EngineFinish::Stop, 5));
     check(alphabet, with(&["e", "def"]), ("bcd", EngineFinish::Stop, 4));
     check(alphabet, with(&["hijkl"]), ("bcdefghi", EngineFinish::Length, 8));
@@ -169,7 +172,9 @@ fn characters_are_sent_whole() {
 fn a_seed_is_a_text() {
     let fixture = fixture(letters, Limits::default());
     let draw = |seed| {
-        let job = GenerationJob { temperature: 1.0, seed, tenant: TenantId(seed as u32), ..job("abc", 60) };
+        let sampling = Sampling { temperature: 1.0, seed, ..Sampling::default() };
+        let params = Params { sampling, ..Params::greedy(60) };
+        let job = GenerationJob { params, tenant: TenantId(seed as u32), ..job("abc", 60) };
         read(fixture.engine.generate(job).unwrap()).0
     };
     assert_eq!(draw(1), draw(1));

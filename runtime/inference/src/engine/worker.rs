@@ -9,7 +9,10 @@ use super::{
     schedule::{self, Load, Status, Step},
     sequence::Sequence,
 };
-use crate::model::{Decoder, KvCache, Span};
+use crate::{
+    model::{Decoder, KvCache, Span},
+    sampler::Scratch,
+};
 use remit_kernel::ports::EngineFinish;
 use std::{
     any::Any,
@@ -92,6 +95,7 @@ pub(super) struct Worker<C: Compute> {
     next_id: u64,
     /// The sequence that had the last chunk.
     last_chunk: u64,
+    scratch: Scratch,
 }
 
 /// What a panic said.
@@ -111,6 +115,7 @@ impl<C: Compute> Worker<C> {
             retained: PrefixStore::new(),
             next_id: 1,
             last_chunk: 0,
+            scratch: Scratch::default(),
         }
     }
 
@@ -153,10 +158,10 @@ impl<C: Compute> Worker<C> {
     }
 
     fn statuses(&self) -> Vec<Status> {
-        let status = |active: &Active<C::Cache>| Status {
-            id: active.id,
-            model: active.sequence.model(),
-            pending: active.sequence.tokens().len() - C::length(&active.cache),
+        let status = |active: &Active<C::Cache>| {
+            let done = C::length(&active.cache);
+            let pending = active.sequence.tokens().len() - done;
+            Status { id: active.id, model: active.sequence.model(), done, pending }
         };
         self.active.iter().map(status).collect()
     }
@@ -235,7 +240,7 @@ impl<C: Compute> Worker<C> {
         let vocabulary = logits.len() / drawing.len().max(1);
         for (place, logits) in drawing.into_iter().zip(logits.chunks_exact(vocabulary.max(1))) {
             let active = &mut self.active[place];
-            active.finish = active.sequence.advance(logits);
+            active.finish = active.sequence.advance(logits, &mut self.scratch);
         }
     }
 

@@ -4,18 +4,19 @@
 //! pay: then the account, not the caller, sets its length, and its end says so. Some fuel is left in the account, so that
 //! the agent can still say a last word.
 
-use super::{Context, Right};
+use super::{Context, Right, params::validate_params};
 use crate::{
     bill::{Quote, Reservation},
     control::ControlBlock,
-    generation::{Generation, unavailable},
+    generation::{Collected, Generation, unavailable},
     kernel::Shared,
     ports::{ChatMessage, EngineStream, GenerationJob, ModelCard, PromptText},
     process::{OpenModel, Process, TEXT, Value},
 };
+use bytes::Bytes;
 use remit_abi::{
-    Access, Completion, Content, Fuel, GenerationId, GrantId, GrantKind, Label, LlmError, LlmReply, LlmRequest,
-    Message, ModelId, ModelInfo, Prompt, Sampling, Summary, TenantId, Usage, ValueError, limits,
+    Access, Completion, Content, DrawnToken, Fuel, GenerationId, GrantId, GrantKind, Label, LlmError, LlmReply,
+    LlmRequest, Message, ModelId, ModelInfo, Params, Prompt, TenantId, Usage, ValueError, limits,
 };
 use std::sync::Arc;
 
@@ -25,19 +26,21 @@ pub(super) fn validate(process: &Process, request: &LlmRequest) -> Result<(), Ll
             Err(LlmError::TooMany { limit: process.limits.objects_max })
         }
         LlmRequest::CountTokens { prompt, .. } => validate_prompt(process, prompt),
-        LlmRequest::Chat(generate) => {
-            validate_prompt(process, &generate.prompt)?;
-            validate_sampling(&generate.sampling)
-        }
+        LlmRequest::Chat(generate) => validate_generate(process, generate),
         LlmRequest::Start(generate) => {
             if process.generations.len() as u64 >= process.limits.generations_max {
                 return Err(LlmError::TooMany { limit: process.limits.generations_max });
             }
-            validate_prompt(process, &generate.prompt)?;
-            validate_sampling(&generate.sampling)
+            validate_generate(process, generate)
         }
         _ => Ok(()),
     }
+}
+
+fn validate_generate(process: &Process, generate: &remit_abi::Generate) -> Result<(), LlmError> {
+    validate_prompt(process, &generate.prompt)?;
+    let open = process.models.get(generate.model).ok_or(LlmError::Dead)?;
+    validate_params(&generate.params, open.card.vocabulary)
 }
 
 fn validate_prompt(process: &Process, prompt: &Prompt) -> Result<(), LlmError> {
@@ -62,26 +65,6 @@ fn validate_prompt(process: &Process, prompt: &Prompt) -> Result<(), LlmError> {
     }
 }
 
-fn validate_sampling(sampling: &Sampling) -> Result<(), LlmError> {
-    let invalid = |sentence: &str| Err(LlmError::Invalid(sentence.into()));
-    if sampling.max_tokens == 0 {
-        return invalid("max-tokens is 0, and a generation has at least one token");
-    }
-    if !(0.0..=100.0).contains(&sampling.temperature) {
-        return invalid("temperature must be between 0 and 100");
-    }
-    if !(sampling.top_p > 0.0 && sampling.top_p <= 1.0) {
-        return invalid("top-p must be above 0 and at most 1");
-    }
-    if sampling.stop.len() > limits::STOP_STRINGS_MAX {
-        return invalid("there are more than 16 stop strings");
-    }
-    if sampling.stop.iter().any(|stop| stop.is_empty() || stop.len() > limits::STOP_STRING_BYTES_MAX) {
-        return invalid("a stop string must have between 1 and 256 bytes");
-    }
-    Ok(())
-}
-
 pub(super) fn right(process: &Process, request: &LlmRequest) -> Right {
     let kind = GrantKind::Model;
     let look = |model: ModelId| match process.models.get(model) {
@@ -93,7 +76,7 @@ pub(super) fn right(process: &Process, request: &LlmRequest) -> Right {
         LlmRequest::CountTokens { model, .. } => look(*model),
         LlmRequest::Chat(generate) | LlmRequest::Start(generate) => match process.models.get(generate.model) {
             Some(open) => {
-                let (tokens, label) = (generate.sampling.max_tokens, prompt_label(process, &generate.prompt));
+                let (tokens, label) = (generate.params.max_tokens, prompt_label(process, &generate.prompt));
                 Right::Use { grant: open.grant, kind, access: Access::ReadWrite, tokens, label }
             }
             None => Right::None,
@@ -226,7 +209,7 @@ pub(crate) struct Generate {
     grant: GrantId,
     card: Arc<ModelCard>,
     prompt: Resolved,
-    sampling: Sampling,
+    params: Params,
     delivery: Delivery,
     /// The prompt's tokens, once they are known.
     tokens: Arc<[u32]>,
@@ -240,8 +223,8 @@ impl Generate {
     ) -> Result<Self, LlmError> {
         let OpenModel { grant, card } = process.models.get(generate.model).ok_or(LlmError::Dead)?.clone();
         let prompt = resolve(process, &generate.prompt)?;
-        let (tenant, sampling) = (process.pid.tenant, generate.sampling.clone());
-        Ok(Self { tenant, grant, card, prompt, sampling, delivery, tokens: [].into() })
+        let (tenant, params) = (process.pid.tenant, generate.params.clone());
+        Ok(Self { tenant, grant, card, prompt, params, delivery, tokens: [].into() })
     }
 
     /// Tokenises, so that the price is exact, and shortens the generation to what fits the context.
@@ -254,12 +237,12 @@ impl Generate {
         }
         let room = capacity.checked_sub(used).filter(|room| *room > 0);
         let room = room.ok_or(LlmError::TooLong { tokens: used, capacity })?;
-        self.sampling.max_tokens = self.sampling.max_tokens.min(room);
+        self.params.max_tokens = self.params.max_tokens.min(room);
         let prices = shared.prices.model(&self.card.name);
         let prompt = prices.of_prompt_at_most(used);
         let output = |tokens| prompt.saturating_add(prices.of(Usage { output: tokens, ..Usage::default() }));
         let spare = shared.prices.fuel(limits::FUEL_SLICE).saturating_mul(limits::WIND_DOWN_SLICES);
-        Ok(Quote { least: output(1), most: output(self.sampling.max_tokens), spare })
+        Ok(Quote { least: output(1), most: output(self.params.max_tokens), spare })
     }
 
     pub(super) async fn act(
@@ -277,8 +260,8 @@ impl Generate {
                 Ok(LlmReply::Started(block.process.lock().generations.insert(generation)))
             }
             Delivery::Whole => {
-                let (text, summary) = generation.collect().await?;
-                keep(&mut block.process.lock(), text, summary, label).map(LlmReply::Completed)
+                let collected = generation.collect().await?;
+                keep(&mut block.process.lock(), collected, label).map(LlmReply::Completed)
             }
         }
     }
@@ -287,18 +270,10 @@ impl Generate {
         let prices = shared.prices.model(&self.card.name);
         let for_output = reserved.amount().saturating_sub(prices.of_prompt_at_most(self.prompt_tokens()));
         let payable = prices.output_tokens_for(for_output);
-        let job = GenerationJob {
-            tenant: self.tenant,
-            model: self.card.name.clone(),
-            prompt: self.tokens,
-            max_tokens: self.sampling.max_tokens.min(payable),
-            temperature: self.sampling.temperature,
-            top_p: self.sampling.top_p,
-            seed: self.sampling.seed,
-            stop: self.sampling.stop,
-        };
+        let cut_by_budget = payable < self.params.max_tokens;
+        let params = Params { max_tokens: self.params.max_tokens.min(payable), ..self.params };
+        let job = GenerationJob { tenant: self.tenant, model: self.card.name.clone(), prompt: self.tokens, params };
         let stream: EngineStream = shared.ports.engine.generate(job).map_err(|error| unavailable(&error))?;
-        let cut_by_budget = payable < self.sampling.max_tokens;
         Ok(Generation::new(stream, reserved, prices, self.prompt.label, self.grant, cut_by_budget))
     }
 
@@ -307,14 +282,30 @@ impl Generate {
     }
 }
 
-/// Makes a value of what a model wrote. It was paid for, so a table without room for it is the guest's mistake to mend.
-fn keep(process: &mut Process, text: String, summary: Summary, label: Label) -> Result<Completion, LlmError> {
-    let value = Value { bytes: text.into(), media_type: TEXT.into(), label };
-    let content = process.values.insert(value, &process.limits).map_err(|error| match error {
-        ValueError::TooMany { limit } => LlmError::TooMany { limit },
-        error => LlmError::Invalid(error.to_string().into()),
-    })?;
-    Ok(Completion { content, summary })
+/// Makes values of what a model wrote, and of its log-probabilities where there are any. It was paid for, so a table
+/// without room for it is the guest's mistake to mend.
+///
+/// The log-probabilities have the label of the text: each names its token, so that whoever reads them has read it.
+fn keep(process: &mut Process, collected: Collected, label: Label) -> Result<Completion, LlmError> {
+    let Collected { text, logprobs, summary } = collected;
+    let mut insert = |bytes: Bytes, media_type: &str| {
+        let value = Value { bytes, media_type: media_type.into(), label };
+        process.values.insert(value, &process.limits).map_err(|error| match error {
+            ValueError::TooMany { limit } => LlmError::TooMany { limit },
+            error => LlmError::Invalid(error.to_string().into()),
+        })
+    };
+    let content = insert(text.into(), TEXT)?;
+    if logprobs.is_empty() {
+        return Ok(Completion { content, logprobs: None, summary });
+    }
+    match insert(logprobs.into(), DrawnToken::MEDIA_TYPE) {
+        Ok(logprobs) => Ok(Completion { content, logprobs: Some(logprobs), summary }),
+        Err(error) => {
+            process.values.remove(content);
+            Err(error)
+        }
+    }
 }
 
 /// Reading the next piece of a stream, which raises the process's label.
@@ -332,32 +323,5 @@ impl Next {
         let mut process = block.process.lock();
         process.label = process.label.join(self.generation.label);
         Ok(LlmReply::Next(delta))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn sampling() -> Sampling {
-        Sampling { max_tokens: 1, temperature: 0.0, top_p: 1.0, seed: 0, stop: Vec::new() }
-    }
-
-    #[test]
-    fn parameters_out_of_range_are_named() {
-        let check = |sampling: Sampling, word: &str| match validate_sampling(&sampling) {
-            Err(LlmError::Invalid(sentence)) => assert!(sentence.contains(word), "{sentence}"),
-            other => panic!("{word}: {other:?}"),
-        };
-        assert_eq!(validate_sampling(&sampling()), Ok(()));
-        check(Sampling { max_tokens: 0, ..sampling() }, "max-tokens");
-        for temperature in [-0.1, f32::NAN, f32::INFINITY] {
-            check(Sampling { temperature, ..sampling() }, "temperature");
-        }
-        for top_p in [0.0, 1.1, f32::NAN] {
-            check(Sampling { top_p, ..sampling() }, "top-p");
-        }
-        check(Sampling { stop: vec!["".into()], ..sampling() }, "stop string");
-        check(Sampling { stop: vec!["x".into(); 17], ..sampling() }, "stop strings");
     }
 }

@@ -12,6 +12,7 @@ mod clock;
 mod fuel;
 mod llm;
 mod mailbox;
+mod params;
 mod passing;
 mod process;
 mod random;

@@ -3,9 +3,9 @@
 use futures::{FutureExt, task::AtomicWaker};
 use parking_lot::Mutex;
 use remit_abi::{
-    Access, AccountId, Content, Door, Event, Exit, Fault, Fuel, Generate, GrantKind, GrantLimits, GrantSpec, Label,
-    Message, ModelId, Outcome, Pid, Priority, Prompt, Reply, Request, Role, Sampling, Scope, Start, Status, TenantId,
-    Tokens, limits::Limits,
+    Access, AccountId, Content, Door, DrawnToken, Event, Exit, Fault, Fuel, Generate, GrantKind, GrantLimits,
+    GrantSpec, Label, Message, ModelId, Outcome, Params, Pid, Priority, Prompt, Reply, Request, Role, Scope,
+    ScoredToken, Start, Status, TenantId, Tokens, limits::Limits,
 };
 use remit_authority::PriceList;
 use remit_kernel::{
@@ -130,6 +130,12 @@ pub(crate) enum Play {
     Stalls(&'static [&'static str]),
 }
 
+/// A word as a token, with so many others beside it.
+pub(crate) fn drawn(word: &str, likeliest: u8) -> DrawnToken {
+    let token = |id, logprob| ScoredToken { id, logprob, bytes: word.as_bytes().into() };
+    DrawnToken { token: token(7, -0.5), likeliest: (0..likeliest).map(|id| token(u32::from(id), -1.0)).collect() }
+}
+
 /// An engine whose tokens are letters of the prompt.
 #[derive(Default)]
 pub(crate) struct ScriptedEngine {
@@ -150,7 +156,14 @@ impl ScriptedEngine {
 impl Engine for ScriptedEngine {
     fn card(&self, model: &str) -> Result<ModelCard, EngineError> {
         match model {
-            "m" => Ok(ModelCard { name: "m".into(), family: "fake".into(), context_length: 100, digest: "d".into() }),
+            "m" => Ok(ModelCard {
+                name: "m".into(),
+                family: "fake".into(),
+                context_length: 100,
+                // Characters.
+                vocabulary: 0x11_0000,
+                digest: "d".into(),
+            }),
             _ => Err(EngineError::UnknownModel { name: model.into(), known: "m".into() }),
         }
     }
@@ -171,12 +184,15 @@ impl Engine for ScriptedEngine {
         let write = |words: &[&str]| {
             for word in words {
                 meter.add_output(1);
+                if let Some(likeliest) = job.params.logprobs {
+                    send(EngineEvent::Token(Box::new(drawn(word, likeliest))));
+                }
                 send(EngineEvent::Text((*word).to_owned()));
             }
         };
         match self.plays.lock().pop_front().unwrap_or(Play::Letters) {
             Play::Letters => {
-                (0..job.max_tokens).for_each(|_| write(&["a"]));
+                (0..job.params.max_tokens).for_each(|_| write(&["a"]));
                 send(EngineEvent::End(EngineFinish::Length));
             }
             Play::Words(words) => {
@@ -483,6 +499,5 @@ pub(crate) fn prompt(text: &str) -> Prompt {
 
 /// A greedy generation.
 pub(crate) fn generate(model: ModelId, prompt: Prompt, max_tokens: u32) -> Box<Generate> {
-    let sampling = Sampling { max_tokens, temperature: 0.0, top_p: 1.0, seed: 0, stop: Vec::new() };
-    Box::new(Generate { model, prompt, sampling })
+    Box::new(Generate { model, prompt, params: Params::greedy(max_tokens) })
 }

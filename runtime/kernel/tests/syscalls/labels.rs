@@ -67,6 +67,30 @@ async fn a_models_answer_carries_what_went_into_its_prompt() {
 }
 
 #[tokio::test]
+async fn reading_log_probabilities_is_reading_the_answer() {
+    let node = TestNode::new();
+    node.run(given(), |guest| async move {
+        let model = guest.open_model().await;
+        let document = guest.start.conversation[0].content;
+        let carried = Prompt::Chat(vec![Message { role: Role::User, content: Content::Value(document) }]);
+        let mut generate = generate(model, carried, 3);
+        generate.params.logprobs = Some(1);
+        let Ok(LlmReply::Completed(completion)) = guest.llm(LlmRequest::Chat(generate)).await else {
+            panic!("the account can pay it");
+        };
+        let logprobs = completion.logprobs.expect("they were asked for");
+        assert_eq!(guest.label_of(logprobs).await, Label::UNTRUSTED);
+        let before = guest.make_value(b"x").await;
+        guest.call(Request::Value(ValueRequest::Read { value: logprobs, offset: 0, length: 1 })).await;
+        let after = guest.make_value(b"x").await;
+        assert_eq!(guest.label_of(before).await, Label::TRUSTED);
+        assert_eq!(guest.label_of(after).await, Label::UNTRUSTED);
+        done()
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_stream_taints_with_its_first_piece() {
     let node = TestNode::new();
     node.run(given(), |guest| async move {
