@@ -15,7 +15,10 @@ mod wants;
 
 pub use check::{Import, Report, check};
 pub use home::{HOME_VARIABLE, Home, HomeLock, LockError, NoHome};
-pub use node::{Agent, GrantChoice, GrantingError, Node, NodeConfig, NodeError, Running, StartError, Task, TaskMessage, open_package};
+pub use node::{
+    Agent, GrantChoice, GrantingError, Node, NodeConfig, NodeError, Running, StartError, Task, TaskMessage,
+    open_package,
+};
 pub use remit_authority::{Explanation, GrantError, PriceError, PriceList, Refusal};
 pub use remit_host::{CompileLimits, CompilerCommand, compile::child_main as compile_child};
 pub use remit_kernel::{

@@ -11,12 +11,14 @@ use crate::{
 };
 use bytes::Bytes;
 use remit_abi::{
-    AccountId, GrantId, GrantKind, GrantSpec, Integrity, Label, Pid, Priority, Role, ScopeError, TagSet, TenantId, Tokens,
+    AccountId, GrantId, GrantKind, GrantSpec, Integrity, Label, Pid, Priority, Role, ScopeError, TagSet, TenantId,
+    Tokens,
 };
 use remit_authority::PriceList;
 use remit_host::{CompileLimits, CompilerCommand, Host, HostConfig, HostError, LoadError};
 use remit_kernel::{
-    EphemeralJournal, Finished, GiveError, GivenMessage, Kernel, Listener, Ports, RestartPolicy, Spawn, SpawnError, Spawned,
+    EphemeralJournal, Finished, GiveError, GivenMessage, Kernel, Listener, Ports, RestartPolicy, Spawn, SpawnError,
+    Spawned,
     ports::{Engine, PortFuture, Program},
 };
 use remit_package::{ManifestError, Package, PackageError};
