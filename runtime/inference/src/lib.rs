@@ -18,10 +18,12 @@
 pub mod engine;
 mod error;
 pub mod gguf;
+mod mapped;
 pub mod model;
 pub mod sampler;
 pub mod stop;
 pub mod template;
+mod to_f32;
 pub mod tokenizer;
 
 pub use engine::{Limits, LocalEngine, ModelFile};
