@@ -20,6 +20,7 @@ mod error;
 pub mod gguf;
 mod mapped;
 pub mod model;
+pub mod safetensors;
 pub mod sampler;
 pub mod stop;
 pub mod template;
