@@ -1,0 +1,312 @@
+//! Every family against `transformers` on tiny random models (see `tests/goldens/families.py`), from both formats; and
+//! metadata that contradict each other.
+
+use super::*;
+use crate::{
+    gguf::sample::Writer,
+    model::{Decoder, KvCache, Span},
+    sampler::SplitMix64,
+};
+use burn::tensor::Device;
+use std::{collections::HashMap, path::PathBuf};
+
+mod hostile;
+
+/// Largest difference of a logit, over the largest logit of its position. The reference computes in f32 too, with other
+/// orders of addition, and its rotary angles are f32.
+const TOLERANCE: f32 = 1e-5;
+
+/// A model in memory, in place of a safetensors file.
+struct Named(HashMap<String, (Vec<usize>, Vec<f32>)>);
+
+impl Tensors for Named {
+    fn names(&self) -> Box<dyn Iterator<Item = &str> + '_> {
+        Box::new(self.0.keys().map(String::as_str))
+    }
+
+    fn shape(&self, name: &str) -> Result<Vec<usize>, ModelError> {
+        self.shape_if(name)?.ok_or_else(|| ModelError::metadata(format!("no tensor {name}")))
+    }
+
+    fn shape_if(&self, name: &str) -> Result<Option<Vec<usize>>, ModelError> {
+        Ok(self.0.get(name).map(|(shape, _)| shape.clone()))
+    }
+
+    fn read(&self, name: &str, out: &mut Vec<f32>) -> Result<(), ModelError> {
+        out.extend_from_slice(&self.0[name].1);
+        Ok(())
+    }
+}
+
+fn golden(family: &str) -> Value {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/goldens/families/{family}.json"));
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+fn floats(value: &Value) -> Vec<f32> {
+    value.as_array().unwrap().iter().map(|number| number.as_f64().unwrap() as f32).collect()
+}
+
+fn sizes(value: &Value) -> Vec<usize> {
+    value.as_array().unwrap().iter().map(|size| size.as_u64().unwrap() as usize).collect()
+}
+
+/// The numbers of a tensor: those listed, or as many as its shape has from the generator that its name seeds.
+fn tensor(entry: &Value) -> (&str, Vec<usize>, Vec<f32>) {
+    let (name, shape) = (entry[0].as_str().unwrap(), sizes(&entry[1]));
+    if entry[2].is_array() {
+        return (name, shape, floats(&entry[2]));
+    }
+    let fnv1a = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+    let mut random = SplitMix64::new(name.bytes().fold(0xcbf2_9ce4_8422_2325, fnv1a));
+    let (scale, offset) = (entry[2].as_f64().unwrap(), entry[3].as_f64().unwrap());
+    let count = shape.iter().product::<usize>();
+    (name, shape, (0..count).map(|_| (offset + scale * (random.next_unit() * 2.0 - 1.0)) as f32).collect())
+}
+
+fn entry(writer: Writer, key: &str, value: &Value) -> Writer {
+    match value {
+        Value::String(text) => writer.str(key, text),
+        Value::Bool(value) => writer.bool(key, *value),
+        Value::Number(number) if number.is_f64() => writer.f32(key, number.as_f64().unwrap() as f32),
+        Value::Number(number) => writer.u32(key, number.as_u64().unwrap() as u32),
+        _ => panic!("{key} is {value}"),
+    }
+}
+
+fn metadata(case: &Value) -> &Map<String, Value> {
+    case["gguf"]["metadata"].as_object().unwrap()
+}
+
+/// The case's GGUF file with these metadata.
+fn gguf_with(case: &Value, metadata: &Map<String, Value>) -> Gguf {
+    let writer = metadata.iter().fold(Writer::new(), |writer, (key, value)| entry(writer, key, value));
+    let tensors = case["gguf"]["tensors"].as_array().unwrap().iter().map(tensor);
+    let writer = tensors.fold(writer, |writer, (name, shape, numbers)| {
+        let dimensions: Vec<u64> = shape.iter().rev().map(|size| *size as u64).collect();
+        writer.tensor(
+            name,
+            &dimensions,
+            0,
+            &numbers.iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<u8>>(),
+        )
+    });
+    Gguf::from_bytes(writer.finish()).unwrap()
+}
+
+fn named(case: &Value) -> Named {
+    let tensors = case["json"]["tensors"].as_array().unwrap().iter().map(tensor);
+    Named(tensors.map(|(name, shape, numbers)| (name.to_owned(), (shape, numbers))).collect())
+}
+
+fn config(case: &Value) -> &Map<String, Value> {
+    case["json"]["config"].as_object().unwrap()
+}
+
+/// The case's decoders, each with the logits that it should give.
+fn decoders(case: &Value) -> Vec<(&'static str, Decoder, Vec<Vec<f32>>)> {
+    let device = Device::flex();
+    let expected = |format: &str| case[format]["logits"].as_array().unwrap().iter().map(floats).collect();
+    let json = Decoder::from_json(config(case), &named(case), &device).unwrap();
+    let mut decoders = vec![("json", json, expected("json"))];
+    if case["gguf"].is_object() {
+        let gguf = Decoder::load(&gguf_with(case, metadata(case)), &device).unwrap();
+        decoders.push(("gguf", gguf, expected("gguf")));
+    }
+    decoders
+}
+
+fn distance(found: &[f32], expected: &[f32]) -> f32 {
+    assert_eq!(found.len(), expected.len());
+    let largest = expected.iter().fold(0.0f32, |most, value| most.max(value.abs()));
+    let difference = found.iter().zip(expected).map(|(a, b)| (a - b).abs());
+    // Not max: it would pass over what is no number.
+    difference.fold(0.0f32, |most, each| if each <= most { most } else { each }) / largest
+}
+
+/// The logits behind each chunk that ends at one of the positions, where the sequence is cut into these chunks and `beside`
+/// others like it are computed in the same steps.
+fn chunked(decoder: &Decoder, tokens: &[u32], positions: &[usize], chunks: &[usize], beside: usize) -> Vec<Vec<f32>> {
+    let mut cache = KvCache::new(decoder.architecture(), tokens.len());
+    let mut others: Vec<KvCache> = (0..beside).map(|_| KvCache::new(decoder.architecture(), tokens.len())).collect();
+    let reversed: Vec<u32> = tokens.iter().rev().copied().collect();
+    let mut found = Vec::new();
+    for chunk in chunks.iter().copied().cycle() {
+        let begin = cache.length();
+        let end = tokens.len().min(begin + chunk);
+        let mut spans: Vec<Span<'_>> =
+            others.iter_mut().map(|cache| Span { tokens: &reversed[begin..end], cache, wants_logits: false }).collect();
+        let wants_logits = positions.contains(&(end - 1));
+        spans.insert(beside / 2, Span { tokens: &tokens[begin..end], cache: &mut cache, wants_logits });
+        let logits = decoder.forward(&mut spans);
+        if wants_logits {
+            found.push(logits);
+        }
+        if end == tokens.len() {
+            break;
+        }
+    }
+    found
+}
+
+/// Whole, in pieces, token by token and beside others, a family gives the reference's logits, from either format.
+fn check(family: &str) {
+    let golden = golden(family);
+    for case in golden["cases"].as_array().unwrap() {
+        let tokens: Vec<u32> = sizes(&case["tokens"]).into_iter().map(|token| token as u32).collect();
+        let positions = sizes(&case["positions"]);
+        let mut worst = 0.0f32;
+        for (format, decoder, expected) in decoders(case) {
+            let mut compare = |what: &str, chunks: &[usize], beside: usize| {
+                let found = chunked(&decoder, &tokens, &positions, chunks, beside);
+                assert!(!found.is_empty());
+                let ends = positions.iter().zip(&expected).filter(|(position, _)| {
+                    let cut: usize = chunks.iter().sum();
+                    let inside = (*position + 1) % cut;
+                    let sums = chunks.iter().scan(0, |sum, chunk| {
+                        *sum += chunk;
+                        Some(*sum % cut)
+                    });
+                    **position == tokens.len() - 1 || sums.collect::<Vec<_>>().contains(&inside)
+                });
+                let ends: Vec<_> = ends.collect();
+                assert_eq!(ends.len(), found.len(), "{what}");
+                for (found, (position, expected)) in found.iter().zip(ends) {
+                    let distance = distance(found, expected);
+                    worst = worst.max(distance);
+                    let name = &case["name"];
+                    assert!(distance <= TOLERANCE, "{family}, {name}, {format}, {what}, at {position}: {distance:.1e}");
+                }
+            };
+            compare("whole", &[tokens.len()], 0);
+            compare("halves", &[20], 0);
+            compare("pieces", &[8, 13, 9, 10], 0);
+            compare("token by token", &[1], 0);
+            compare("two side by side", &[3, 5, 13, 9, 10], 1);
+            compare("five side by side, token by token", &[1], 4);
+        }
+        println!("{family}, {}: {worst:.1e}", case["name"]);
+    }
+}
+
+#[test]
+fn llama_is_the_references() {
+    check("llama");
+}
+
+#[test]
+fn mistral_is_the_references() {
+    check("mistral");
+}
+
+#[test]
+fn qwen2_is_the_references() {
+    check("qwen2");
+}
+
+#[test]
+fn qwen3_is_the_references() {
+    check("qwen3");
+}
+
+#[test]
+fn qwen3_with_experts_is_the_references() {
+    check("qwen3_moe");
+}
+
+#[test]
+fn gemma2_is_the_references() {
+    check("gemma2");
+}
+
+#[test]
+fn gemma3_is_the_references() {
+    check("gemma3");
+}
+
+#[test]
+fn phi3_is_the_references() {
+    check("phi3");
+}
+
+/// Every family's first case that there is a GGUF file of.
+fn each_family() -> Vec<(&'static str, Value)> {
+    ["llama", "mistral", "qwen2", "qwen3", "qwen3_moe", "gemma2", "gemma3", "phi3"]
+        .map(|family| (family, golden(family)["cases"][0].take()))
+        .to_vec()
+}
+
+#[test]
+fn neighbours_change_no_bit_in_any_family() {
+    for (family, case) in each_family() {
+        let decoder = Decoder::load(&gguf_with(&case, metadata(&case)), &Device::flex()).unwrap();
+        let tokens: Vec<u32> = sizes(&case["tokens"]).into_iter().map(|token| token as u32).collect();
+        let positions: Vec<usize> = (0..tokens.len()).collect();
+        let alone = chunked(&decoder, &tokens, &positions, &[1], 0);
+        assert_eq!(chunked(&decoder, &tokens, &positions, &[1], 7), alone, "{family}");
+        // Eight rows of one sequence.
+        assert_eq!(
+            chunked(&decoder, &tokens, &[7, 15, 39], &[8], 0),
+            [7, 15, 39].map(|at: usize| alone[at].clone()),
+            "{family}"
+        );
+    }
+}
+
+#[test]
+fn a_long_texts_state_is_no_short_ones() {
+    let case = &golden("phi3")["cases"][1];
+    let decoder = Decoder::load(&gguf_with(case, metadata(case)), &Device::flex()).unwrap();
+    let architecture = decoder.architecture();
+    // The original context is 24.
+    let mut cache = KvCache::new(architecture, 24);
+    let _ = decoder.forward(&mut [Span { tokens: &[1, 2, 3], cache: &mut cache, wants_logits: false }]);
+    assert_eq!(cache.prefix(architecture, 2, 20).length(), 2);
+    assert_eq!(cache.prefix(architecture, 2, 25).length(), 0);
+}
+
+#[test]
+fn a_card_names_the_family() {
+    for (family, case) in each_family() {
+        let architecture = Architecture::from_gguf(&gguf_with(&case, metadata(&case))).unwrap();
+        // Mistral is called llama in GGUF.
+        let expected = match family {
+            "mistral" => "llama",
+            "qwen3_moe" => "qwen3-moe",
+            other => other,
+        };
+        assert_eq!(architecture.family, expected);
+    }
+    let case = &golden("mistral")["cases"][0];
+    assert_eq!(read_json(config(case), &named(case)).unwrap().0.family, "mistral");
+}
+
+/// Before `transformers` 5 a `config.json` had `rope_theta` and `rope_scaling`.
+#[test]
+fn older_configurations_say_the_same() {
+    for (family, index) in
+        [("llama", 0), ("llama", 1), ("llama", 2), ("qwen2", 1), ("phi3", 1), ("phi3", 3), ("gemma3", 0)]
+    {
+        let golden = golden(family);
+        let case = &golden["cases"][index];
+        let mut older = config(case).clone();
+        let mut parameters = older.remove("rope_parameters").unwrap();
+        if let Some(local) = parameters.get("sliding_attention") {
+            older.insert("rope_local_base_freq".to_owned(), local["rope_theta"].clone());
+            parameters = parameters["full_attention"].take();
+        }
+        let parameters = parameters.as_object_mut().unwrap();
+        older.insert("rope_theta".to_owned(), parameters.remove("rope_theta").unwrap());
+        if let Some(share) = parameters.remove("partial_rotary_factor") {
+            older.insert("partial_rotary_factor".to_owned(), share);
+        }
+        let kind = parameters.remove("rope_type").unwrap();
+        if kind != "default" {
+            parameters.insert("type".to_owned(), kind);
+            older.insert("rope_scaling".to_owned(), Value::Object(parameters.clone()));
+        }
+        older.remove("layer_types");
+        let tensors = named(case);
+        assert_eq!(read_json(&older, &tensors).unwrap().0, read_json(config(case), &tensors).unwrap().0, "{family}");
+    }
+}
