@@ -122,7 +122,7 @@ impl Loader<'_> {
             Feed::Dense { inner } => {
                 let gate_up = self.linear(Slot::GateUp, layer, width)?;
                 let down = self.linear(Slot::Down, layer, inner)?;
-                return Ok(FeedForward::Dense(Dense { gate_up, down, inner, activation }));
+                return Ok(FeedForward::Dense(Box::new(Dense { gate_up, down, inner, activation })));
             }
         };
         let each = |slot| self.placement.numbers(slot, layer);
@@ -137,7 +137,7 @@ impl Loader<'_> {
         });
         let experts = experts.collect();
         let router = self.linear(Slot::Router, layer, width)?;
-        Ok(FeedForward::Experts(Experts { router, experts, used, normalise }))
+        Ok(FeedForward::Experts(Box::new(Experts { router, experts, used, normalise })))
     }
 }
 

@@ -37,8 +37,8 @@ pub(super) struct Experts {
 /// A block's.
 #[derive(Debug)]
 pub(super) enum FeedForward {
-    Dense(Dense),
-    Experts(Experts),
+    Dense(Box<Dense>),
+    Experts(Box<Experts>),
 }
 
 impl FeedForward {

@@ -298,4 +298,5 @@ def main():
         print(path, size)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -310,3 +310,42 @@ fn older_configurations_say_the_same() {
         assert_eq!(read_json(&older, &tensors).unwrap().0, read_json(config(case), &tensors).unwrap().0, "{family}");
     }
 }
+
+/// The logits of a case with some of its metadata changed, far from the reference's.
+fn check_shows(family: &str, index: usize, key: &str, value: Value) {
+    let golden = golden(family);
+    let case = &golden["cases"][index];
+    let mut changed = metadata(case).clone();
+    assert_ne!(changed.insert(key.to_owned(), value.clone()), Some(value), "{key}");
+    let decoder = Decoder::load(&gguf_with(case, &changed), &Device::flex()).unwrap();
+    let tokens: Vec<u32> = sizes(&case["tokens"]).into_iter().map(|token| token as u32).collect();
+    let found = chunked(&decoder, &tokens, &[tokens.len() - 1], &[tokens.len()], 0);
+    let expected = floats(case["gguf"]["logits"].as_array().unwrap().last().unwrap());
+    let distance = distance(&found[0], &expected);
+    assert!(distance > 1000.0 * TOLERANCE, "{key}: {distance:.1e}");
+}
+
+/// A golden that would pass without the feature would prove nothing.
+#[test]
+fn each_feature_shows_in_the_logits() {
+    use serde_json::json;
+    check_shows("llama", 0, "llama.rope.freq_base", json!(500.0));
+    check_shows("llama", 2, "llama.rope.scaling.factor", json!(3.0));
+    check_shows("mistral", 0, "llama.attention.sliding_window", json!(9));
+    check_shows("qwen2", 1, "qwen2.rope.scaling.factor", json!(3.0));
+    check_shows("qwen2", 1, "qwen2.rope.scaling.attn_factor", json!(1.1));
+    check_shows("qwen2", 1, "qwen2.rope.scaling.original_context_length", json!(48));
+    check_shows("qwen3_moe", 0, "qwen3moe.expert_used_count", json!(2));
+    check_shows("qwen3_moe", 0, "qwen3moe.expert_weights_norm", json!(false));
+    check_shows("gemma2", 0, "gemma2.attention.sliding_window", json!(9));
+    check_shows("gemma2", 0, "gemma2.attn_logit_softcapping", json!(5.0));
+    check_shows("gemma2", 0, "gemma2.final_logit_softcapping", json!(5.0));
+    check_shows("gemma3", 0, "gemma3.attention.sliding_window_pattern", json!(5));
+    check_shows("gemma3", 0, "gemma3.rope.freq_base_swa", json!(500.0));
+    check_shows("gemma3", 0, "gemma3.rope.scaling.factor", json!(1.0));
+    check_shows("gemma3", 0, "gemma3.attention.sliding_window", json!(7));
+    check_shows("phi3", 0, "phi3.attention.sliding_window", json!(0));
+    check_shows("phi3", 1, "phi3.rope.scaling.attn_factor", json!(1.0));
+    check_shows("phi3", 1, "phi3.rope.scaling.original_context_length", json!(40));
+    check_shows("phi3", 2, "phi3.rope.scaling.original_context_length", json!(23));
+}
