@@ -244,9 +244,11 @@ impl Rows<'_> {
             }
         }
         let cached = |numbers: &[f32]| {
-            let heads = numbers.chunks_exact(capacity * width).flat_map(|head| &head[begin * width..end * width]);
-            let data = TensorData::new(heads.copied().collect::<Vec<f32>>(), [kv_heads, known, width]);
-            Tensor::<3>::from_data(data, device)
+            let mut heads = Vec::with_capacity(kv_heads * known * width);
+            for head in numbers.chunks_exact(capacity * width) {
+                heads.extend_from_slice(&head[begin * width..end * width]);
+            }
+            Tensor::<3>::from_data(TensorData::new(heads, [kv_heads, known, width]), device)
         };
         let queries = Tensor::<3>::from_data(TensorData::new(queries, [kv_heads, group * count, width]), device);
         let mut scores = queries.matmul(cached(&cache.keys).transpose()).into_data();
