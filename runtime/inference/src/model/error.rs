@@ -1,6 +1,7 @@
 //! Why a model cannot be computed.
 
-use crate::gguf::GgufError;
+use crate::{gguf::GgufError, safetensors::SafetensorsError};
+use std::path::PathBuf;
 use thiserror::Error;
 
 /// Why a model cannot be computed.
@@ -9,6 +10,17 @@ pub enum ModelError {
     /// Metadata or a tensor of a GGUF file is missing, or of a type that cannot be read.
     #[error(transparent)]
     File(#[from] GgufError),
+    /// A tensor of a safetensors file is missing, or of a type that cannot be read.
+    #[error(transparent)]
+    Safetensors(#[from] SafetensorsError),
+    /// A `config.json` that is none.
+    #[error("the configuration {} cannot be read: {why}; download the model again", path.display())]
+    Config {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
     /// A family that has no file in `families`.
     #[error("its architecture is {name}, and supported are {}; choose another model", supported.join(", "))]
     Architecture {

@@ -10,6 +10,8 @@
 //!
 //! Principles:
 //!
+//! - A GGUF file and a `config.json` with safetensors beside it become the same, by [`Decoder::load`] and
+//!   [`Decoder::from_json`].
 //! - Every size comes from the metadata and is checked against every tensor's shape before a number is read; a tensor
 //!   that the decoder would not use is refused, since leaving it out would give other numbers.
 //! - A feature is a field of [`Architecture`] that the decoder reads, never a branch on a family's name.
@@ -52,6 +54,11 @@ pub use error::ModelError;
 pub use tensors::Tensors;
 
 use crate::gguf::Gguf;
+use serde_json::{Map, Value};
+use std::{fs::File, io::Read, path::Path};
+
+/// Bytes of a `config.json`: the largest known ones have some 100,000, most of them lists of rotary divisors and of layers.
+pub const CONFIG_BYTES_MAX: u64 = 1 << 20;
 
 impl Architecture {
     /// Reads and checks what a GGUF file holds, its tensors' shapes too.
@@ -61,4 +68,28 @@ impl Architecture {
     pub fn from_gguf(file: &Gguf) -> Result<Self, ModelError> {
         families::read_gguf(file).map(|(architecture, _)| architecture)
     }
+
+    /// Reads and checks what a `config.json` says, and the shapes of the tensors beside it.
+    ///
+    /// # Errors
+    /// [`ModelError`], where they are no model that the decoder can compute.
+    pub fn from_json(config: &Map<String, Value>, tensors: &dyn Tensors) -> Result<Self, ModelError> {
+        families::read_json(config, tensors).map(|(architecture, _)| architecture)
+    }
+}
+
+/// Reads a `config.json`.
+///
+/// # Errors
+/// [`ModelError::Config`], where it cannot be opened, has more than [`CONFIG_BYTES_MAX`] bytes, or is no JSON object.
+pub fn read_config(path: &Path) -> Result<Map<String, Value>, ModelError> {
+    let failed = |why: String| ModelError::Config { path: path.to_owned(), why };
+    let mut text = String::new();
+    let file = File::open(path).map_err(|error| failed(error.to_string()))?;
+    let read = file.take(CONFIG_BYTES_MAX + 1).read_to_string(&mut text);
+    read.map_err(|error| failed(error.to_string()))?;
+    if text.len() as u64 > CONFIG_BYTES_MAX {
+        return Err(failed(format!("it has more than {CONFIG_BYTES_MAX} bytes")));
+    }
+    serde_json::from_str(&text).map_err(|error| failed(error.to_string()))
 }

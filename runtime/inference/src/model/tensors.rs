@@ -1,7 +1,10 @@
 //! Where weights come from, whatever the file's format.
 
 use super::ModelError;
-use crate::gguf::{Gguf, GgufError};
+use crate::{
+    gguf::{Gguf, GgufError},
+    safetensors::{Safetensors, SafetensorsError},
+};
 
 /// Named tensors of a model file.
 pub trait Tensors {
@@ -46,5 +49,27 @@ impl Tensors for Gguf {
             Err(GgufError::NoTensor { .. }) => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+impl Tensors for Safetensors {
+    fn names(&self) -> Box<dyn Iterator<Item = &str> + '_> {
+        Box::new(self.tensor_names())
+    }
+
+    fn shape(&self, name: &str) -> Result<Vec<usize>, ModelError> {
+        Ok(self.tensor(name)?.shape.clone())
+    }
+
+    fn shape_if(&self, name: &str) -> Result<Option<Vec<usize>>, ModelError> {
+        match self.tensor(name) {
+            Ok(info) => Ok(Some(info.shape.clone())),
+            Err(SafetensorsError::NoTensor { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn read(&self, name: &str, out: &mut Vec<f32>) -> Result<(), ModelError> {
+        Ok(self.read_f32(name, out)?)
     }
 }

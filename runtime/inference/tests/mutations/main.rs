@@ -1,9 +1,10 @@
 //! Model files that were changed at random: reading one never panics, and never takes memory beyond a multiple of the
-//! file. The targets in `fuzz/` search the same ground for as long as one likes; this is what CI has time for.
+//! file; nor does making a model of one. The targets in `fuzz/` search the same ground for as long as one likes; this is what CI has time for.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod allocation;
+mod model;
 
 use proptest::{collection::vec, prelude::*, sample::Index};
 use remit_inference::{gguf::Gguf, safetensors::Safetensors};

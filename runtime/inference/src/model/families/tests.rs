@@ -4,39 +4,21 @@
 use super::*;
 use crate::{
     gguf::sample::Writer,
-    model::{Decoder, KvCache, Span},
+    model::{Decoder, KvCache, Span, read_config},
+    safetensors::{
+        Safetensors,
+        sample::{Tensor, bytes, file},
+    },
     sampler::SplitMix64,
 };
 use burn::tensor::Device;
-use std::{collections::HashMap, path::PathBuf};
+use std::path::PathBuf;
 
 mod hostile;
 
 /// Largest difference of a logit, over the largest logit of its position. The reference computes in f32 too, with other
 /// orders of addition, and its rotary angles are f32.
 const TOLERANCE: f32 = 1e-5;
-
-/// A model in memory, in place of a safetensors file.
-struct Named(HashMap<String, (Vec<usize>, Vec<f32>)>);
-
-impl Tensors for Named {
-    fn names(&self) -> Box<dyn Iterator<Item = &str> + '_> {
-        Box::new(self.0.keys().map(String::as_str))
-    }
-
-    fn shape(&self, name: &str) -> Result<Vec<usize>, ModelError> {
-        self.shape_if(name)?.ok_or_else(|| ModelError::metadata(format!("no tensor {name}")))
-    }
-
-    fn shape_if(&self, name: &str) -> Result<Option<Vec<usize>>, ModelError> {
-        Ok(self.0.get(name).map(|(shape, _)| shape.clone()))
-    }
-
-    fn read(&self, name: &str, out: &mut Vec<f32>) -> Result<(), ModelError> {
-        out.extend_from_slice(&self.0[name].1);
-        Ok(())
-    }
-}
 
 fn golden(family: &str) -> Value {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/goldens/families/{family}.json"));
@@ -94,9 +76,16 @@ fn gguf_with(case: &Value, metadata: &Map<String, Value>) -> Gguf {
     Gguf::from_bytes(writer.finish()).unwrap()
 }
 
-fn named(case: &Value) -> Named {
+fn safetensors(case: &Value) -> Safetensors {
     let tensors = case["json"]["tensors"].as_array().unwrap().iter().map(tensor);
-    Named(tensors.map(|(name, shape, numbers)| (name.to_owned(), (shape, numbers))).collect())
+    let tensors: Vec<_> = tensors
+        .map(|(name, shape, numbers)| {
+            let shape: Vec<u64> = shape.into_iter().map(|size| size as u64).collect();
+            (name, shape, bytes(&numbers))
+        })
+        .collect();
+    let tensors = tensors.iter().map(|(name, shape, bytes)| Tensor { name, dtype: "F32", shape, bytes });
+    Safetensors::from_bytes(file(&tensors.collect::<Vec<_>>())).unwrap()
 }
 
 fn config(case: &Value) -> &Map<String, Value> {
@@ -107,7 +96,7 @@ fn config(case: &Value) -> &Map<String, Value> {
 fn decoders(case: &Value) -> Vec<(&'static str, Decoder, Vec<Vec<f32>>)> {
     let device = Device::flex();
     let expected = |format: &str| case[format]["logits"].as_array().unwrap().iter().map(floats).collect();
-    let json = Decoder::from_json(config(case), &named(case), &device).unwrap();
+    let json = Decoder::from_json(config(case), &safetensors(case), &device).unwrap();
     let mut decoders = vec![("json", json, expected("json"))];
     if case["gguf"].is_object() {
         let gguf = Decoder::load(&gguf_with(case, metadata(case)), &device).unwrap();
@@ -278,7 +267,7 @@ fn a_card_names_the_family() {
         assert_eq!(architecture.family, expected);
     }
     let case = &golden("mistral")["cases"][0];
-    assert_eq!(read_json(config(case), &named(case)).unwrap().0.family, "mistral");
+    assert_eq!(read_json(config(case), &safetensors(case)).unwrap().0.family, "mistral");
 }
 
 /// Before `transformers` 5 a `config.json` had `rope_theta` and `rope_scaling`.
@@ -306,7 +295,7 @@ fn older_configurations_say_the_same() {
             older.insert("rope_scaling".to_owned(), Value::Object(parameters.clone()));
         }
         older.remove("layer_types");
-        let tensors = named(case);
+        let tensors = safetensors(case);
         assert_eq!(read_json(&older, &tensors).unwrap().0, read_json(config(case), &tensors).unwrap().0, "{family}");
     }
 }
@@ -348,4 +337,21 @@ fn each_feature_shows_in_the_logits() {
     check_shows("phi3", 1, "phi3.rope.scaling.attn_factor", json!(1.0));
     check_shows("phi3", 1, "phi3.rope.scaling.original_context_length", json!(40));
     check_shows("phi3", 2, "phi3.rope.scaling.original_context_length", json!(23));
+}
+
+#[test]
+fn a_folder_is_a_model() {
+    let golden = golden("qwen3");
+    let case = &golden["cases"][0];
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.json");
+    let sentence = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        read_config(&path).unwrap_err().to_string()
+    };
+    assert!(sentence("[1]").contains("config.json cannot be read: invalid type"), "{}", sentence("[1]"));
+    assert!(sentence(&" ".repeat(1 << 21)).contains("it has more than 1048576 bytes"));
+    std::fs::write(&path, case["json"]["config"].to_string()).unwrap();
+    assert_eq!(read_config(&path).unwrap(), *config(case));
+    assert!(read_config(&folder.path().join("absent")).unwrap_err().to_string().contains("absent cannot be read"));
 }

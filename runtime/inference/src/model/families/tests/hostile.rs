@@ -21,7 +21,7 @@ fn check_json(name: &str, changes: &[(&str, Value)], expect: &str) {
     let case = family(name);
     let mut config = config(&case).clone();
     change(&mut config, changes);
-    let sentence = read_json(&config, &named(&case)).unwrap_err().to_string();
+    let sentence = read_json(&config, &safetensors(&case)).unwrap_err().to_string();
     assert!(sentence.contains(expect), "{name}: {sentence}");
 }
 
@@ -241,7 +241,7 @@ proptest! {
                     _ => drop(changed.insert(key, value.clone())),
                 }
             }
-            survive(Decoder::from_json(&changed, &named(&case), &Device::flex()));
+            survive(Decoder::from_json(&changed, &safetensors(&case), &Device::flex()));
         }
     }
 }
