@@ -13,7 +13,7 @@
 //! - What decides (schedule, sampler, stop) is pure and plain; what computes ([`model`]) knows no requests.
 //! - This crate opens no sockets, serves no protocol and knows no database; its device is `burn`'s.
 //!
-//! Limits: the llama family in f32 on the CPU. The [`model`] module says how fast that is and what bounds it.
+//! Limits: the families in the README's table, in f32 on the CPU. The [`model`] module says how fast that is and what bounds it.
 
 pub mod engine;
 mod error;
