@@ -1,4 +1,4 @@
-//! Language models: one decoder for all families, which are data.
+//! Language models: one decoder for all families, which are data; and an encoder for embeddings.
 //!
 //! | part | does | knows |
 //! | --- | --- | --- |
@@ -6,6 +6,7 @@
 //! | `families` | one small file for each family: names, hyperparameters, tensors; one table of them | no computing |
 //! | `metadata`, `tensors`, `placement` | read hyperparameters and weights of either format | no family |
 //! | `decoder`, `feed`, [`attention`], [`linear`], [`rope`] | compute | an [`Architecture`] only |
+//! | [`encoder`] | computes the embedding of a text: another architecture, from the same parts | its own sizes |
 //! | `cache` | a sequence's keys and values | sizes only |
 //!
 //! Principles:
@@ -36,9 +37,12 @@ pub mod architecture;
 pub mod attention;
 mod cache;
 mod decoder;
+pub mod encoder;
 mod error;
 mod families;
 mod feed;
+#[cfg(test)]
+mod golden;
 pub mod linear;
 mod metadata;
 mod placement;
@@ -50,6 +54,7 @@ mod tests;
 pub use architecture::Architecture;
 pub use cache::KvCache;
 pub use decoder::{Decoder, Span};
+pub use encoder::Encoder;
 pub use error::ModelError;
 pub use tensors::Tensors;
 

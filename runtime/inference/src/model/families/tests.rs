@@ -2,95 +2,18 @@
 //! metadata that contradict each other.
 
 use super::*;
-use crate::{
-    gguf::sample::Writer,
-    model::{Decoder, KvCache, Span, read_config},
-    safetensors::{
-        Safetensors,
-        sample::{Tensor, bytes, file},
-    },
-    sampler::SplitMix64,
+use crate::model::{
+    Decoder, KvCache, Span,
+    golden::{config, distance, entry, floats, gguf_with, golden, metadata, safetensors, sizes, tokens},
+    read_config,
 };
 use burn::tensor::Device;
-use std::path::PathBuf;
 
 mod hostile;
 
 /// Largest difference of a logit, over the largest logit of its position. The reference computes in f32 too, with other
 /// orders of addition, and its rotary angles are f32.
 const TOLERANCE: f32 = 1e-5;
-
-fn golden(family: &str) -> Value {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/goldens/families/{family}.json"));
-    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
-}
-
-fn floats(value: &Value) -> Vec<f32> {
-    value.as_array().unwrap().iter().map(|number| number.as_f64().unwrap() as f32).collect()
-}
-
-fn sizes(value: &Value) -> Vec<usize> {
-    value.as_array().unwrap().iter().map(|size| size.as_u64().unwrap() as usize).collect()
-}
-
-/// The numbers of a tensor: those listed, or as many as its shape has from the generator that its name seeds.
-fn tensor(entry: &Value) -> (&str, Vec<usize>, Vec<f32>) {
-    let (name, shape) = (entry[0].as_str().unwrap(), sizes(&entry[1]));
-    if entry[2].is_array() {
-        return (name, shape, floats(&entry[2]));
-    }
-    let fnv1a = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
-    let mut random = SplitMix64::new(name.bytes().fold(0xcbf2_9ce4_8422_2325, fnv1a));
-    let (scale, offset) = (entry[2].as_f64().unwrap(), entry[3].as_f64().unwrap());
-    let count = shape.iter().product::<usize>();
-    (name, shape, (0..count).map(|_| (offset + scale * (random.next_unit() * 2.0 - 1.0)) as f32).collect())
-}
-
-fn entry(writer: Writer, key: &str, value: &Value) -> Writer {
-    match value {
-        Value::String(text) => writer.str(key, text),
-        Value::Bool(value) => writer.bool(key, *value),
-        Value::Number(number) if number.is_f64() => writer.f32(key, number.as_f64().unwrap() as f32),
-        Value::Number(number) => writer.u32(key, number.as_u64().unwrap() as u32),
-        _ => panic!("{key} is {value}"),
-    }
-}
-
-fn metadata(case: &Value) -> &Map<String, Value> {
-    case["gguf"]["metadata"].as_object().unwrap()
-}
-
-/// The case's GGUF file with these metadata.
-fn gguf_with(case: &Value, metadata: &Map<String, Value>) -> Gguf {
-    let writer = metadata.iter().fold(Writer::new(), |writer, (key, value)| entry(writer, key, value));
-    let tensors = case["gguf"]["tensors"].as_array().unwrap().iter().map(tensor);
-    let writer = tensors.fold(writer, |writer, (name, shape, numbers)| {
-        let dimensions: Vec<u64> = shape.iter().rev().map(|size| *size as u64).collect();
-        writer.tensor(
-            name,
-            &dimensions,
-            0,
-            &numbers.iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<u8>>(),
-        )
-    });
-    Gguf::from_bytes(writer.finish()).unwrap()
-}
-
-fn safetensors(case: &Value) -> Safetensors {
-    let tensors = case["json"]["tensors"].as_array().unwrap().iter().map(tensor);
-    let tensors: Vec<_> = tensors
-        .map(|(name, shape, numbers)| {
-            let shape: Vec<u64> = shape.into_iter().map(|size| size as u64).collect();
-            (name, shape, bytes(&numbers))
-        })
-        .collect();
-    let tensors = tensors.iter().map(|(name, shape, bytes)| Tensor { name, dtype: "F32", shape, bytes });
-    Safetensors::from_bytes(file(&tensors.collect::<Vec<_>>())).unwrap()
-}
-
-fn config(case: &Value) -> &Map<String, Value> {
-    case["json"]["config"].as_object().unwrap()
-}
 
 /// The case's decoders, each with the logits that it should give.
 fn decoders(case: &Value) -> Vec<(&'static str, Decoder, Vec<Vec<f32>>)> {
@@ -103,14 +26,6 @@ fn decoders(case: &Value) -> Vec<(&'static str, Decoder, Vec<Vec<f32>>)> {
         decoders.push(("gguf", gguf, expected("gguf")));
     }
     decoders
-}
-
-fn distance(found: &[f32], expected: &[f32]) -> f32 {
-    assert_eq!(found.len(), expected.len());
-    let largest = expected.iter().fold(0.0f32, |most, value| most.max(value.abs()));
-    let difference = found.iter().zip(expected).map(|(a, b)| (a - b).abs());
-    // Not max: it would pass over what is no number.
-    difference.fold(0.0f32, |most, each| if each <= most { most } else { each }) / largest
 }
 
 /// The logits behind each chunk that ends at one of the positions, where the sequence is cut into these chunks and `beside`
@@ -142,7 +57,7 @@ fn chunked(decoder: &Decoder, tokens: &[u32], positions: &[usize], chunks: &[usi
 fn check(family: &str) {
     let golden = golden(family);
     for case in golden["cases"].as_array().unwrap() {
-        let tokens: Vec<u32> = sizes(&case["tokens"]).into_iter().map(|token| token as u32).collect();
+        let tokens = tokens(case);
         let positions = sizes(&case["positions"]);
         let mut worst = 0.0f32;
         for (format, decoder, expected) in decoders(case) {
@@ -229,7 +144,7 @@ fn each_family() -> Vec<(&'static str, Value)> {
 fn neighbours_change_no_bit_in_any_family() {
     for (family, case) in each_family() {
         let decoder = Decoder::load(&gguf_with(&case, metadata(&case)), &Device::flex()).unwrap();
-        let tokens: Vec<u32> = sizes(&case["tokens"]).into_iter().map(|token| token as u32).collect();
+        let tokens = tokens(&case);
         let positions: Vec<usize> = (0..tokens.len()).collect();
         let alone = chunked(&decoder, &tokens, &positions, &[1], 0);
         assert_eq!(chunked(&decoder, &tokens, &positions, &[1], 7), alone, "{family}");
@@ -307,7 +222,7 @@ fn check_shows(family: &str, index: usize, key: &str, value: Value) {
     let mut changed = metadata(case).clone();
     assert_ne!(changed.insert(key.to_owned(), value.clone()), Some(value), "{key}");
     let decoder = Decoder::load(&gguf_with(case, &changed), &Device::flex()).unwrap();
-    let tokens: Vec<u32> = sizes(&case["tokens"]).into_iter().map(|token| token as u32).collect();
+    let tokens = tokens(case);
     let found = chunked(&decoder, &tokens, &[tokens.len() - 1], &[tokens.len()], 0);
     let expected = floats(case["gguf"]["logits"].as_array().unwrap().last().unwrap());
     let distance = distance(&found[0], &expected);

@@ -1,6 +1,7 @@
 //! Metadata that contradict each other or the tensors: a sentence, never a panic.
 
 use super::*;
+use crate::gguf::sample::Writer;
 use proptest::prelude::*;
 use serde_json::json;
 
