@@ -2,6 +2,7 @@
 
 use super::{
     Architecture, KvCache, ModelError,
+    adapter::Adapted,
     architecture::Feed,
     attention::{Attention, HeadNorms, LayerAttention, cap},
     families,
@@ -205,6 +206,7 @@ impl Decoder {
     #[must_use]
     pub fn forward(&self, spans: &mut [Span<'_>]) -> Vec<f32> {
         let rotation = self.attention.rotation(spans);
+        let adapted = Adapted::new(spans.iter().map(|span| (span.tokens.len(), span.cache.adapter())));
         let tokens = spans.iter().flat_map(|span| span.tokens).map(|token| *token as usize);
         let mut hidden = self.embedding.rows(tokens, self.architecture.embedding_scale);
         let post = |norm: &Option<Norm>, branch: Tensor<2>| match norm {
@@ -212,10 +214,12 @@ impl Decoder {
             None => branch,
         };
         for (layer, block) in self.blocks.iter().enumerate() {
-            let projected = block.project.forward(block.attention_norm.forward(hidden.clone()));
+            let normal = block.attention_norm.forward(hidden.clone());
+            let projected = adapted.forward(&block.project, (layer, Slot::Projection), normal);
             let attended = self.attention.attend((layer, &block.attention), projected, &rotation, spans);
-            hidden = hidden + post(&block.post_attention_norm, block.attention_output.forward(attended));
-            let fed = block.feed.forward(block.feed_norm.forward(hidden.clone()));
+            let mixed = adapted.forward(&block.attention_output, (layer, Slot::AttentionOutput), attended);
+            hidden = hidden + post(&block.post_attention_norm, mixed);
+            let fed = block.feed.forward(layer, &adapted, block.feed_norm.forward(hidden.clone()));
             hidden = hidden + post(&block.post_feed_norm, fed);
         }
         for span in &mut *spans {

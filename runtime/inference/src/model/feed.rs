@@ -9,7 +9,7 @@
 //! comes from [`Linear`], whose rows do not depend on each other up to its limit. Of equally likely experts the one with
 //! the lower index comes first. Only the router's probabilities leave the device.
 
-use super::{architecture::Activation, attention::softmax, linear::Linear};
+use super::{adapter::Adapted, architecture::Activation, attention::softmax, linear::Linear, placement::Slot};
 use burn::tensor::{IndexingUpdateOp, Int, Tensor, TensorData, activation::silu};
 
 /// Gate and up, an activation, and down: Shazeer 2020, "GLU Variants Improve Transformer".
@@ -42,10 +42,13 @@ pub(super) enum FeedForward {
 }
 
 impl FeedForward {
-    /// `[rows, width]` to the same.
-    pub(super) fn forward(&self, input: Tensor<2>) -> Tensor<2> {
+    /// `[rows, width]` to the same, with the rows' adapters; experts have none.
+    pub(super) fn forward(&self, layer: usize, adapted: &Adapted, input: Tensor<2>) -> Tensor<2> {
         match self {
-            Self::Dense(dense) => dense.forward(input),
+            Self::Dense(dense) => {
+                let both = adapted.forward(&dense.gate_up, (layer, Slot::GateUp), input);
+                adapted.forward(&dense.down, (layer, Slot::Down), dense.gated(both))
+            }
             Self::Experts(experts) => experts.forward(&input),
         }
     }
@@ -63,14 +66,17 @@ impl FeedForward {
 
 impl Dense {
     fn forward(&self, input: Tensor<2>) -> Tensor<2> {
-        let both = self.gate_up.forward(input);
+        self.down.forward(self.gated(self.gate_up.forward(input)))
+    }
+
+    fn gated(&self, both: Tensor<2>) -> Tensor<2> {
         let gate = both.clone().narrow(1, 0, self.inner);
         let up = both.narrow(1, self.inner, self.inner);
         let gate = match self.activation {
             Activation::Silu => silu(gate),
             Activation::GeluTanh => gelu_tanh(gate),
         };
-        self.down.forward(gate * up)
+        gate * up
     }
 
     fn bytes(&self) -> usize {

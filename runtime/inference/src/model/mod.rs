@@ -7,7 +7,8 @@
 //! | `metadata`, `tensors`, `placement` | read hyperparameters and weights of either format | no family |
 //! | `decoder`, `feed`, [`attention`], [`linear`], [`rope`] | compute | an [`Architecture`] only |
 //! | [`encoder`] | computes the embedding of a text: another architecture, from the same parts | its own sizes |
-//! | `cache` | a sequence's keys and values | sizes only |
+//! | [`adapter`] | LoRA: small changes to weights, for one sequence | the decoder's slots |
+//! | `cache` | a sequence's keys and values, and its adapter | sizes only |
 //!
 //! Principles:
 //!
@@ -33,6 +34,7 @@
 //! them: a sequence decodes to the same bits alone and beside others, also through experts. A prefill chunk may round
 //! differently from single steps.
 
+pub mod adapter;
 pub mod architecture;
 pub mod attention;
 mod cache;
@@ -51,6 +53,7 @@ mod tensors;
 #[cfg(test)]
 mod tests;
 
+pub use adapter::Adapter;
 pub use architecture::Architecture;
 pub use cache::KvCache;
 pub use decoder::{Decoder, Span};

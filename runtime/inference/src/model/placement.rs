@@ -64,6 +64,14 @@ pub(super) struct Layout {
     pub(super) needless: &'static [&'static str],
 }
 
+impl Layout {
+    /// The name of a part, where the family has it.
+    pub(super) fn pattern(&self, part: Part) -> Option<&'static str> {
+        let mut names = self.own.iter().chain(self.names);
+        names.find(|(named, _)| *named == part).map(|(_, name)| *name)
+    }
+}
+
 /// What most families are called in GGUF.
 pub(super) const GGUF: Layout = Layout {
     own: &[],
@@ -130,7 +138,7 @@ pub(super) const JSON: Layout = Layout {
 };
 
 /// One of the decoder's weights: what it is made of, one part behind the other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Slot {
     Embedding,
     OutputNorm,
@@ -174,7 +182,8 @@ impl Placement<'_> {
     pub(super) fn pieces(&self, slot: Slot, layer: usize) -> Result<Vec<Piece>, ModelError> {
         let mut pieces = Vec::new();
         for part in self.parts(slot) {
-            let pattern = self.pattern(*part).ok_or_else(|| ModelError::variant(format!("{part:?} in such a file")))?;
+            let pattern =
+                self.layout.pattern(*part).ok_or_else(|| ModelError::variant(format!("{part:?} in such a file")))?;
             let name = pattern.replace("{layer}", &layer.to_string());
             let shape = self.shape(*part);
             match self.architecture.feed {
@@ -191,13 +200,8 @@ impl Placement<'_> {
         Ok(pieces)
     }
 
-    fn pattern(&self, part: Part) -> Option<&'static str> {
-        let mut names = self.layout.own.iter().chain(self.layout.names);
-        names.find(|(named, _)| *named == part).map(|(_, name)| *name)
-    }
-
     fn parts(&self, slot: Slot) -> &'static [Part] {
-        let fused = |part| self.pattern(part).is_some();
+        let fused = |part| self.layout.pattern(part).is_some();
         match slot {
             Slot::Embedding => &[Part::Embedding],
             Slot::OutputNorm => &[Part::OutputNorm],

@@ -10,7 +10,7 @@ import torch
 import transformers
 from safetensors.torch import save_file
 
-from families import HERE, numbers
+from families import numbers, write
 
 BLOCK = {
     "attention.self.query": "attn_q", "attention.self.key": "attn_k", "attention.self.value": "attn_v",
@@ -74,11 +74,8 @@ def main():
                       "json": {"config": saved, "tensors": lists["json"], "embedding": found},
                       "gguf": {"metadata": metadata, "tensors": lists["gguf"],
                                "embedding": embedding(config, states["gguf"], tokens)[1]}})
-    golden = {"made_with": f"encoder.py, transformers {transformers.__version__}, torch {torch.__version__}", "cases": cases}
-    text = json.dumps(golden, separators=(",", ":")).replace('{"name"', '\n{"name"')
-    for part in ('"tokens"', '"gguf"', '"json"', '"tensors"', '"embedding"'):
-        text = text.replace("," + part, ",\n" + part)
-    (HERE / "bert.json").write_text(text + "\n")
+    made = f"encoder.py, transformers {transformers.__version__}, torch {torch.__version__}"
+    write("bert", {"made_with": made, "cases": cases})
 
 
 main()

@@ -283,19 +283,23 @@ def goldens():
     ]
 
 
+def write(name, golden):
+    """One line for each part, at most 100 KB."""
+    text = json.dumps(golden, separators=(",", ":")).replace('{"name"', '\n{"name"')
+    for part in ("tokens", "gguf", "json", "tensors", "logits", "embedding", "adapter"):
+        text = text.replace(f',"{part}"', f',\n"{part}"')
+    path = HERE / f"{name}.json"
+    path.write_text(text + "\n")
+    size = path.stat().st_size
+    assert size <= 100_000, f"{path} has {size} bytes"
+    print(path.name, size)
+
+
 def main():
     HERE.mkdir(exist_ok=True)
+    made = f"families.py, transformers {transformers.__version__}, torch {torch.__version__}"
     for name, cases in goldens():
-        golden = {"made_with": f"families.py, transformers {transformers.__version__}, torch {torch.__version__}",
-                  "cases": cases}
-        lines = json.dumps(golden, separators=(",", ":")).replace('{"name"', '\n{"name"')
-        for part in ('"tokens"', '"gguf"', '"json"', '"tensors"', '"logits"'):
-            lines = lines.replace("," + part, ",\n" + part)
-        path = HERE / f"{name}.json"
-        path.write_text(lines + "\n")
-        size = path.stat().st_size
-        assert size <= 100_000, f"{path} has {size} bytes"
-        print(path, size)
+        write(name, {"made_with": made, "cases": cases})
 
 
 if __name__ == "__main__":

@@ -116,6 +116,12 @@ pub(super) fn read_json(
     read(family, family.json_layout, &source)
 }
 
+/// Where the tensors of this architecture's family are in safetensors.
+pub(super) fn json_layout(architecture: &Architecture) -> Layout {
+    let family = FAMILIES.into_iter().find(|family| family.name == architecture.family);
+    family.map_or(placement::JSON, |family| family.json_layout)
+}
+
 fn unknown(name: &str, supported: Vec<&'static str>) -> ModelError {
     ModelError::Architecture { name: name.chars().take(40).collect(), supported }
 }
