@@ -126,6 +126,7 @@ impl Loader<'_> {
                 return Ok(FeedForward::Dense(Box::new(Dense { gate_up, down, inner, activation })));
             }
         };
+        // A layer's experts are held twice while it is read: gate and up of each come to lie behind each other.
         let each = |slot| self.placement.numbers(slot, layer);
         let (gates, ups, downs) = (each(Slot::ExpertGates)?, each(Slot::ExpertUps)?, each(Slot::ExpertDowns)?);
         let size = width * inner;

@@ -143,7 +143,7 @@ impl Encoder {
         let words = self.embedding.rows(tokens.iter().map(|token| *token as usize), 1.0);
         let mut hidden = self.norm.forward(words + self.positions.rows(0..tokens.len(), 1.0));
         for block in &self.blocks {
-            let attended = self.attend(block.project.forward(hidden.clone()));
+            let attended = self.attend(&block.project.forward(hidden.clone()));
             hidden = block.attention_norm.forward(hidden + block.attention_output.forward(attended));
             let fed = block.down.forward(gelu(block.up.forward(hidden.clone())));
             hidden = block.feed_norm.forward(hidden + fed);
@@ -157,7 +157,7 @@ impl Encoder {
     }
 
     /// Every position to every other.
-    fn attend(&self, projected: Tensor<2>) -> Tensor<2> {
+    fn attend(&self, projected: &Tensor<2>) -> Tensor<2> {
         let [rows, _] = projected.dims();
         let EncoderArchitecture { width, heads, .. } = self.architecture;
         let head_width = width / heads;
