@@ -13,15 +13,18 @@
 //! - What decides (schedule, sampler, stop) is pure and plain; what computes ([`model`]) knows no requests.
 //! - This crate opens no sockets, serves no protocol and knows no database; its device is `burn`'s.
 //!
-//! Limits: the llama family in f32 on the CPU. The [`model`] module says how fast that is and what bounds it.
+//! Limits: the families in the README's table, in f32 on the CPU. The [`model`] module says how fast that is and what bounds it.
 
 pub mod engine;
 mod error;
 pub mod gguf;
+mod mapped;
 pub mod model;
+pub mod safetensors;
 pub mod sampler;
 pub mod stop;
 pub mod template;
+mod to_f32;
 pub mod tokenizer;
 
 pub use engine::{Limits, LocalEngine, ModelFile};

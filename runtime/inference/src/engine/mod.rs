@@ -28,7 +28,7 @@ mod worker;
 use crate::{
     LoadError,
     gguf::{Gguf, optional},
-    model::Decoder,
+    model::{Architecture, Decoder},
     template::{ChatTemplate, TemplateError},
     tokenizer::Tokenizer,
 };
@@ -145,15 +145,16 @@ fn open(model: &ModelFile) -> Result<(Served, Gguf), LoadError> {
     let source = source.map_err(|source| LoadError::File { name: name(), source })?;
     let compile = |source| ChatTemplate::new(source, tokenizer.begin_text(), tokenizer.end_text());
     let template = source.map(compile).transpose().map_err(|source| LoadError::Template { name: name(), source })?;
-    let config = crate::model::Config::from_gguf(&file);
-    let config = config.map_err(|source| LoadError::Model { name: name(), source })?;
-    if config.vocabulary != tokenizer.size() {
-        return Err(LoadError::Vocabulary { name: name(), tokens: tokenizer.size(), rows: config.vocabulary });
+    let architecture = Architecture::from_gguf(&file);
+    let architecture = architecture.map_err(|source| LoadError::Model { name: name(), source })?;
+    let rows = architecture.vocabulary;
+    if rows != tokenizer.size() {
+        return Err(LoadError::Vocabulary { name: name(), tokens: tokenizer.size(), rows });
     }
     let card = ModelCard {
         name: model.name.clone(),
-        family: "llama".into(),
-        context_length: u32::try_from(config.context).unwrap_or(u32::MAX),
+        family: architecture.family.into(),
+        context_length: u32::try_from(architecture.context).unwrap_or(u32::MAX),
         digest: model.digest.clone(),
     };
     Ok((Served { card, tokenizer: Arc::new(tokenizer), template }, file))
