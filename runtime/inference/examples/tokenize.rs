@@ -10,7 +10,8 @@ use std::path::PathBuf;
 
 fn main() -> Result<()> {
     let mut paths = std::env::args_os().skip(1).map(PathBuf::from);
-    let (model, lines) = (paths.next().context("no model is named")?, paths.next().context("no file of lines is named")?);
+    let (model, lines) =
+        (paths.next().context("no model is named")?, paths.next().context("no file of lines is named")?);
     let tokenizer =
         if model.is_dir() { Tokenizer::from_folder(&model)? } else { Tokenizer::from_gguf(&Gguf::open(&model)?)? };
     for line in std::fs::read_to_string(lines)?.split('\n') {

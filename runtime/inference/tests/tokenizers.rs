@@ -88,7 +88,9 @@ fn folders_have_the_references_ids() {
 #[test]
 fn smollm2_has_the_references_ids() {
     let Some(path) = std::env::var_os("REMIT_TEST_MODEL") else {
-        panic!("REMIT_TEST_MODEL does not name SmolLM2's GGUF file; run `cargo xtask test`, which fetches it and sets it");
+        panic!(
+            "REMIT_TEST_MODEL does not name SmolLM2's GGUF file; run `cargo xtask test`, which fetches it and sets it"
+        );
     };
     check("smollm2", &from_gguf(path.as_ref()));
 }

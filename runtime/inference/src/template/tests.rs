@@ -26,10 +26,7 @@ fn renders_as_transformers_does() {
     check("  {% if add_generation_prompt %}\nyes\n  {% endif %}\n", "yes\n");
     check("{{ messages | length }}{{ messages[0].role == 'system' }}", "2True");
     check("{{ messages[1] | tojson }}", r#"{"role": "user", "content": " Hi. "}"#);
-    check(
-        "{% set ns = namespace(n=0) %}{% for m in messages %}{% set ns.n = ns.n + 1 %}{% endfor %}{{ ns.n }}",
-        "2",
-    );
+    check("{% set ns = namespace(n=0) %}{% for m in messages %}{% set ns.n = ns.n + 1 %}{% endfor %}{{ ns.n }}", "2");
 }
 
 #[test]
@@ -98,10 +95,53 @@ fn the_families_templates_render_as_the_reference_does() {
 fn part() -> impl Strategy<Value = String> {
     prop_oneof![
         prop::sample::select(vec![
-            "{{", "}}", "{%", "%}", "{#", "#}", "-%}", "{%-", " for m in messages ", " endfor ", " if ", " else ", " endif ", " set x = ",
-            "messages", "[0]", "[-1:]", ".content", ".role", "'a'", "\"", "|", "trim", "tojson", "length", "join", "(", ")", "~", "+", "*",
-            "9999999", "-1", "namespace()", "range(9)", "m", "x", "{% macro f() %}", "f()", "{% endmacro %}", "is defined", "loop.index0", ".split(x)",
-            ".strip()", "\n", " ", "é",
+            "{{",
+            "}}",
+            "{%",
+            "%}",
+            "{#",
+            "#}",
+            "-%}",
+            "{%-",
+            " for m in messages ",
+            " endfor ",
+            " if ",
+            " else ",
+            " endif ",
+            " set x = ",
+            "messages",
+            "[0]",
+            "[-1:]",
+            ".content",
+            ".role",
+            "'a'",
+            "\"",
+            "|",
+            "trim",
+            "tojson",
+            "length",
+            "join",
+            "(",
+            ")",
+            "~",
+            "+",
+            "*",
+            "9999999",
+            "-1",
+            "namespace()",
+            "range(9)",
+            "m",
+            "x",
+            "{% macro f() %}",
+            "f()",
+            "{% endmacro %}",
+            "is defined",
+            "loop.index0",
+            ".split(x)",
+            ".strip()",
+            "\n",
+            " ",
+            "é",
         ])
         .prop_map(ToOwned::to_owned),
         ".{0,4}",

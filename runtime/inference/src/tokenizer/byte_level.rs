@@ -57,8 +57,7 @@ impl ByteLevel {
         listing: &Listing<'_>,
         splitter: Splitter,
     ) -> Result<(Self, TokenBytes), TokenizerError> {
-        let mut model =
-            Self { splitter, byte_tokens: [None; 256], merges: HashMap::new(), words: HashMap::new() };
+        let mut model = Self { splitter, byte_tokens: [None; 256], merges: HashMap::new(), words: HashMap::new() };
         let bytes = model.add_tokens(listing);
         model.add_merges(&listing.texts, &file.get_strings("tokenizer.ggml.merges")?)?;
         Ok((model, bytes))

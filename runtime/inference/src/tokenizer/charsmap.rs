@@ -45,7 +45,9 @@ impl Charsmap {
         let mut index = base(*self.units.first()?);
         for (position, byte) in text.iter().enumerate() {
             index ^= usize::from(*byte);
-            let Some(unit) = self.units.get(index).copied().filter(|unit| label(*unit) == u32::from(*byte)) else { break };
+            let Some(unit) = self.units.get(index).copied().filter(|unit| label(*unit) == u32::from(*byte)) else {
+                break;
+            };
             index ^= base(unit);
             if unit >> 8 & 1 == 1 {
                 let Some(leaf) = self.units.get(index) else { break };

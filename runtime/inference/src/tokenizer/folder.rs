@@ -137,7 +137,8 @@ fn apply(special: &mut Special, settings: &TokenizerSettings, generation: &Gener
 /// The settings in a file; the defaults where there is none.
 fn settings<T: DeserializeOwned + Default>(path: &Path) -> Result<T, TokenizerError> {
     let Some(bytes) = found(read(path, SETTINGS_BYTES_MAX))? else { return Ok(T::default()) };
-    serde_json::from_slice(&bytes).map_err(|error| TokenizerError::Json { path: path.to_owned(), why: error.to_string() })
+    serde_json::from_slice(&bytes)
+        .map_err(|error| TokenizerError::Json { path: path.to_owned(), why: error.to_string() })
 }
 
 fn read(path: &Path, limit: u64) -> Result<Vec<u8>, TokenizerError> {

@@ -26,8 +26,8 @@
 //! - Markers are removed from plain text after control tokens were found, so nothing comes together by their removal.
 //! - No randomness: a conversation has the same tokens every time, and a marker inside a text harms nobody.
 //! - No model knows the control tokens: none of their ids comes out of plain text, whatever the text.
-//! - A token that a file lists as user-defined is a control token here, unless it is blanks or an HTML element
-//!   ([`vocabulary::is_text_piece`]): `<tool_call>` steers a model as `<|im_end|>` does.
+//! - A token that a file lists as user-defined is a control token here, unless it is one character, blanks or an HTML
+//!   element ([`vocabulary::is_text_piece`]): `<tool_call>` steers a model as `<|im_end|>` does.
 //!
 //! Limits: a template that builds the name of a control token around a whole content (`'<|' ~ content ~ '|>'`) means
 //! to, and gets it. One that measures or cuts contents by length counts the markers; one that looks for a control token

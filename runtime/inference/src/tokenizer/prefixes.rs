@@ -53,7 +53,8 @@ mod tests {
     use super::*;
 
     fn check(text: &str, expect: &[(usize, u32)]) {
-        let prefixes = Prefixes::new([("b", 0), ("ab", 1), ("a", 2), ("abc", 3), ("", 4), ("ab", 5), ("é", 6)].into_iter());
+        let prefixes =
+            Prefixes::new([("b", 0), ("ab", 1), ("a", 2), ("abc", 3), ("", 4), ("ab", 5), ("é", 6)].into_iter());
         let mut found = Vec::new();
         prefixes.each(text.as_bytes(), |length, id| found.push((length, id)));
         assert_eq!(found, expect, "{text}");

@@ -22,9 +22,6 @@ pub(super) struct Unigram {
     unknown: Unknown,
     pieces: Prefixes,
     scores: Vec<f32>,
-    /// Of each token: whether it is user-defined, and wins over its parts.
-    favoured: Vec<bool>,
-    highest: f32,
     unknown_score: f32,
 }
 
@@ -40,7 +37,7 @@ struct Way {
 
 impl Unigram {
     pub(super) fn from_gguf(file: &Gguf, listing: &Listing<'_>) -> Result<(Self, TokenBytes), TokenizerError> {
-        let scores = listing.scores(file)?;
+        let mut scores = listing.scores(file)?;
         let normalizer = Normalizer::from_gguf(file, listing, true)?;
         let unknown = Unknown::from_gguf(file, listing)?;
         let mut bytes = TokenBytes::default();
@@ -48,16 +45,18 @@ impl Unigram {
             bytes.push(piece_bytes(text, kind));
         }
         let normal = listing.kinds.iter().zip(&scores).filter(|(kind, _)| **kind == TokenKind::Normal);
-        let (lowest, highest) = normal.fold((f32::MAX, f32::MIN), |(low, high), (_, score)| (low.min(*score), high.max(*score)));
+        let lowest = normal.fold(f32::MAX, |lowest, (_, score)| lowest.min(*score));
         let favours = |text: &str, kind| kind == TokenKind::UserDefined && is_text_piece(text);
+        // Scores are logarithms of probabilities, so that a piece with zero wins over its parts.
+        for (id, _, _) in listing.iter().filter(|(_, text, kind)| favours(text, *kind)) {
+            scores[id as usize] = 0.0;
+        }
         let found_in_text = listing.iter().filter(|(_, text, kind)| *kind == TokenKind::Normal || favours(text, *kind));
         let model = Self {
             normalizer,
             unknown,
             pieces: Prefixes::new(found_in_text.map(|(id, text, _)| (text, id))),
-            favoured: listing.iter().map(|(_, text, kind)| favours(text, kind)).collect(),
             scores,
-            highest,
             unknown_score: lowest - UNKNOWN_PENALTY,
         };
         Ok((model, bytes))
@@ -102,17 +101,12 @@ impl Unigram {
             };
             self.pieces.each(&text.as_bytes()[begin..], |length, token| {
                 single |= length == character.len_utf8();
-                offer(length, self.score(token, length), Some(token));
+                offer(length, self.scores[token as usize], Some(token));
             });
             if !single {
                 offer(character.len_utf8(), self.unknown_score, None);
             }
         }
         ways
-    }
-
-    fn score(&self, token: u32, length: usize) -> f32 {
-        let index = token as usize;
-        if self.favoured[index] { length as f32 * self.highest - 0.1 } else { self.scores[index] }
     }
 }

@@ -82,13 +82,14 @@ impl TokenKind {
     }
 }
 
-/// Whether a user-defined token is a piece of text, which SentencePiece finds in any text: blanks and HTML elements.
-/// Every other one might steer a model, and is a control token here.
+/// Whether a user-defined token is a piece of text, which SentencePiece finds in any text: one character, blanks, an HTML
+/// element. Every other one might steer a model, and is a control token here.
 pub(super) fn is_text_piece(text: &str) -> bool {
     let blank = |character: char| character == '▁' || character.is_whitespace();
     let element = text.strip_prefix('<').and_then(|rest| rest.strip_suffix('>'));
     let element = element.map(|name| name.strip_prefix('/').unwrap_or(name));
-    text.chars().all(blank) || element.is_some_and(|name| ELEMENTS.contains(&name))
+    let single = text.chars().nth(1).is_none();
+    single || text.chars().all(blank) || element.is_some_and(|name| ELEMENTS.contains(&name))
 }
 
 /// The token list of a file, as it stands there.
@@ -120,7 +121,9 @@ impl<'a> Listing<'a> {
         let scores = file.get_f32s("tokenizer.ggml.scores")?;
         if scores.len() != self.texts.len() || scores.iter().any(|score| !score.is_finite()) {
             let (tokens, scores) = (self.texts.len(), scores.len());
-            return Err(TokenizerError::Damaged(format!("there are {tokens} tokens and {scores} scores, or a score is no number")));
+            return Err(TokenizerError::Damaged(format!(
+                "there are {tokens} tokens and {scores} scores, or a score is no number"
+            )));
         }
         Ok(scores)
     }
@@ -229,7 +232,8 @@ impl Special {
         }
         if general_is_phi3(file)? {
             let exempt = |text: &str| matches!(text, "<s>" | "<unk>" | "<|endoftext|>");
-            special.trims = special.control.iter().filter(|(_, text)| !exempt(text)).map(|(id, _)| (*id, Trim::BEHIND)).collect();
+            special.trims =
+                special.control.iter().filter(|(_, text)| !exempt(text)).map(|(id, _)| (*id, Trim::BEHIND)).collect();
         }
         special.complete_ends();
         Ok(special)

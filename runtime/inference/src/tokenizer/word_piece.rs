@@ -75,7 +75,11 @@ impl WordPiece {
             let mut rest = word;
             while let Some(first) = rest.chars().next() {
                 // Punctuation is a word of its own, character by character.
-                let end = if is_punctuation(first) { first.len_utf8() } else { rest.find(is_punctuation).unwrap_or(rest.len()) };
+                let end = if is_punctuation(first) {
+                    first.len_utf8()
+                } else {
+                    rest.find(is_punctuation).unwrap_or(rest.len())
+                };
                 self.encode_word(&rest[..end], out);
                 rest = &rest[end..];
             }

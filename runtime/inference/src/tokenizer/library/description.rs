@@ -87,7 +87,9 @@ fn check_growth(part: &Value) -> Result<(), String> {
         let removed = part["pattern"]["String"].as_str().map_or(1, str::len).max(1);
         growth = growth.saturating_mul(added.div_ceil(removed).max(1));
         if count > PARTS_MAX || growth > GROWTH_MAX {
-            return Err(format!("its rules make a text more than {GROWTH_MAX} times longer, or have more than {PARTS_MAX} parts"));
+            return Err(format!(
+                "its rules make a text more than {GROWTH_MAX} times longer, or have more than {PARTS_MAX} parts"
+            ));
         }
         if let Some(text) = part["precompiled_charsmap"].as_str() {
             check_charsmap(text)?;
@@ -234,7 +236,9 @@ fn all_bytes(size: usize, texts: &HashMap<u32, String>, special: &Special, writi
         all.push(match (text, writing) {
             (None, _) => Vec::new(),
             (Some(text), Writing::ByteLevel) => token_bytes(&byte_of_character, text),
-            (Some(text), Writing::Pieces) => byte_of(text).map_or_else(|| text.replace(SPACE, " ").into_bytes(), |byte| vec![byte]),
+            (Some(text), Writing::Pieces) => {
+                byte_of(text).map_or_else(|| text.replace(SPACE, " ").into_bytes(), |byte| vec![byte])
+            }
             (Some(text), Writing::WordPiece) => match text.strip_prefix("##") {
                 Some(rest) => rest.as_bytes().to_vec(),
                 None => [" ", text].concat().into_bytes(),
@@ -291,7 +295,11 @@ fn keep(root: &mut Map<String, Value>, token: &Added) -> Result<(), String> {
         }
         Some(Value::Array(tokens)) => {
             while tokens.len() <= token.id as usize {
-                let name = if tokens.len() == token.id as usize { token.text.clone() } else { format!("{}{}", super::MARK, tokens.len()) };
+                let name = if tokens.len() == token.id as usize {
+                    token.text.clone()
+                } else {
+                    format!("{}{}", super::MARK, tokens.len())
+                };
                 tokens.push(serde_json::json!([name, 0.0]));
             }
         }

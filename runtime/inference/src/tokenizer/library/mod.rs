@@ -42,7 +42,8 @@ impl Library {
     /// Builds it from the bytes of a `tokenizer.json`. An error is half a sentence that says what is wrong.
     pub(super) fn new(json: &[u8]) -> Result<(Self, TokenBytes, Special), String> {
         let description = description::read(json)?;
-        let built = guarded(|| serde_json::from_value::<Tokenizer>(description.json).map_err(|error| error.to_string()));
+        let built =
+            guarded(|| serde_json::from_value::<Tokenizer>(description.json).map_err(|error| error.to_string()));
         let mut tokenizer = built.unwrap_or_else(|| Err("it describes an impossible tokenizer".to_owned()))?;
         let marked = guarded(|| tokenizer.add_special_tokens([AddedToken::from(MARK, true)]));
         if !matches!(marked, Some(Ok(1))) {

@@ -12,7 +12,6 @@ fn check_time(name: &str, tokenizer: &Tokenizer, text: &str, lossless: bool) {
     let start = Instant::now();
     let tokens = tokenizer.encode(text);
     let sample: String = text.chars().take(4).collect();
-    eprintln!("TIME {name} {sample:?} {:?}", start.elapsed());
     assert!(start.elapsed() < TIME_MAX, "{name}: {sample:?} took {:?}", start.elapsed());
     assert!(!lossless || tokenizer.decode(&tokens) == text, "{name}: {sample:?}");
 }

@@ -91,8 +91,24 @@ fn unigram_takes_the_best_sum() {
 
 #[test]
 fn words_fall_into_the_longest_pieces_of_either_form() {
-    let plain = [("[UNK]", 0.0, 3), ("un", 0.0, 1), ("##believ", 0.0, 1), ("##able", 0.0, 1), ("!", 0.0, 1), ("##a", 0.0, 1), ("中", 0.0, 1)];
-    let marked = [("[UNK]", 0.0, 3), ("▁un", 0.0, 1), ("believ", 0.0, 1), ("able", 0.0, 1), ("▁!", 0.0, 1), ("a", 0.0, 1), ("▁中", 0.0, 1)];
+    let plain = [
+        ("[UNK]", 0.0, 3),
+        ("un", 0.0, 1),
+        ("##believ", 0.0, 1),
+        ("##able", 0.0, 1),
+        ("!", 0.0, 1),
+        ("##a", 0.0, 1),
+        ("中", 0.0, 1),
+    ];
+    let marked = [
+        ("[UNK]", 0.0, 3),
+        ("▁un", 0.0, 1),
+        ("believ", 0.0, 1),
+        ("able", 0.0, 1),
+        ("▁!", 0.0, 1),
+        ("a", 0.0, 1),
+        ("▁中", 0.0, 1),
+    ];
     for tokens in [plain, marked] {
         check(listed("bert", &tokens), "ÜNbelievable!un\u{0}a", &[1, 2, 3, 4, 1, 5]);
         check(listed("bert", &tokens), "un中un unx able", &[1, 6, 1, 0, 0]);
@@ -104,7 +120,8 @@ fn words_fall_into_the_longest_pieces_of_either_form() {
 
 #[test]
 fn phi3s_control_tokens_take_the_blanks_behind_them_along() {
-    let template = ChatTemplate::new("<s> {% for m in messages %}</s>\n {{ m.content }}{% endfor %}", None, None).unwrap();
+    let template =
+        ChatTemplate::new("<s> {% for m in messages %}</s>\n {{ m.content }}{% endfor %}", None, None).unwrap();
     let message = ChatMessage { role: Role::User, content: "a".to_owned() };
     let encode = |writer| built(writer).unwrap().encode_chat(&template, std::slice::from_ref(&message)).unwrap();
     assert_eq!(encode(pieces("llama").str("general.architecture", "phi3")), [1, 9, 2, 3, 4]);
@@ -116,7 +133,11 @@ fn refuses_what_it_cannot_build() {
     let base = || Writer::new().str("tokenizer.ggml.model", "gpt2");
     let tokens = |count: usize, kinds: usize| {
         let kinds = vec![1i32.to_le_bytes().to_vec(); kinds];
-        base().array("tokenizer.ggml.tokens", STRING, &vec![string("a"); count]).array("tokenizer.ggml.token_type", I32, &kinds)
+        base().array("tokenizer.ggml.tokens", STRING, &vec![string("a"); count]).array(
+            "tokenizer.ggml.token_type",
+            I32,
+            &kinds,
+        )
     };
     check_error(Writer::new(), "no metadata key tokenizer.ggml.model");
     check_error(
@@ -142,14 +163,20 @@ fn refuses_what_it_cannot_build() {
         .array("tokenizer.ggml.token_type", I32, &kinds);
     check_error(unscored, "no metadata key tokenizer.ggml.scores");
     check_error(listed("llama", &[("a", f32::NAN, 1)]), "a score is no number");
-    check_error(listed("llama", &[(&"a".repeat(1025), 0.0, 1)]), "the token aaaaaaaaaaaaaaaa… has more than 1024 bytes");
+    check_error(
+        listed("llama", &[(&"a".repeat(1025), 0.0, 1)]),
+        "the token aaaaaaaaaaaaaaaa… has more than 1024 bytes",
+    );
     let charsmap = |bytes: &[u8]| {
         let bytes: Vec<_> = bytes.iter().map(|byte| vec![*byte]).collect();
         pieces("t5").array("tokenizer.ggml.precompiled_charsmap", 0, &bytes)
     };
     check_error(charsmap(&[1, 2]), "precompiled_charsmap is too short");
     check_error(charsmap(&[8, 0, 0, 0, 1]), "precompiled_charsmap is cut off");
-    check_error(charsmap(&[&[0; 4][..], &[b'a'; 300]].concat()), "precompiled_charsmap has a replacement without an end");
+    check_error(
+        charsmap(&[&[0; 4][..], &[b'a'; 300]].concat()),
+        "precompiled_charsmap has a replacement without an end",
+    );
 }
 
 fn folder(files: &[(&str, &str)]) -> TempDir {
@@ -180,7 +207,10 @@ fn a_folders_settings_go_before_its_tokenizer() {
     assert_eq!(plain.encode_prompt("a <s> b"), [1, 0, 2]);
     assert_eq!((plain.begin_text(), plain.ends(), plain.padding()), (None, &[4][..], None));
     let set = tokenizer(&[
-        ("tokenizer_config.json", r#"{"bos_token": {"content": "<s>"}, "eos_token": "</s>", "pad_token": "</s>", "add_bos_token": true}"#),
+        (
+            "tokenizer_config.json",
+            r#"{"bos_token": {"content": "<s>"}, "eos_token": "</s>", "pad_token": "</s>", "add_bos_token": true}"#,
+        ),
         ("generation_config.json", generation),
     ]);
     assert_eq!(set.encode_prompt("a"), [3, 1]);
@@ -199,7 +229,8 @@ fn a_folders_template_is_a_string_one_of_a_list_or_a_file() {
     check(&[], None);
     check(&[("tokenizer_config.json", "{}")], None);
     check(&[("tokenizer_config.json", r#"{"chat_template": "one"}"#)], Some("one"));
-    let named = r#"{"chat_template": [{"name": "tool_use", "template": "two"}, {"name": "default", "template": "three"}]}"#;
+    let named =
+        r#"{"chat_template": [{"name": "tool_use", "template": "two"}, {"name": "default", "template": "three"}]}"#;
     check(&[("tokenizer_config.json", named)], Some("three"));
     check(&[("tokenizer_config.json", r#"{"chat_template": []}"#)], None);
     check(&[("tokenizer_config.json", named), ("chat_template.jinja", "four")], Some("four"));
@@ -216,7 +247,10 @@ fn refuses_folders_that_it_cannot_read() {
     check(&[("tokenizer.json", "{}")], "it has no model");
     check(&[("tokenizer.json", &WORDS[..WORDS.len() - 1])], "EOF while parsing");
     check(&[("tokenizer.json", &WORDS.replace("\"a\": 1", "\"a\": 4000000000"))], "a token has the id 4000000000");
-    check(&[("tokenizer.json", &WORDS.replace("\"unk_token\": \"?\"", "\"unk_token\": \"!\""))], "not in its vocabulary");
+    check(
+        &[("tokenizer.json", &WORDS.replace("\"unk_token\": \"?\"", "\"unk_token\": \"!\""))],
+        "not in its vocabulary",
+    );
     check(&[("tokenizer.json", WORDS), ("tokenizer_config.json", "{\"eos_token\": 1}")], "tokenizer_config.json: ");
     let doubling = r#"{"type": "Replace", "pattern": {"String": "a"}, "content": "aa"}"#;
     let normalizer = |parts: &[&str]| {

@@ -39,8 +39,7 @@ fn check_chat(template: &str, content: &str, expect: &[u32]) {
 #[test]
 fn control_tokens_come_from_the_template_alone() {
     let turn = |content: &str| {
-        [&[START][..], &bytes("user\n"), &tokenizer().encode(content), &[END, START], &bytes("assistant\n")]
-            .concat()
+        [&[START][..], &bytes("user\n"), &tokenizer().encode(content), &[END, START], &bytes("assistant\n")].concat()
     };
     check_chat(TEMPLATE, " hi ", &turn("hi"));
     check_chat(TEMPLATE, "\n<|end|> ", &turn("<|end|>"));
@@ -73,7 +72,8 @@ fn goldens() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/tokenizers")
 }
 
-const FILES: &[&str] = &["llama-bpe", "qwen2", "tekken", "deepseek-v3", "spm-llama", "spm-gemma", "unigram-t5", "unigram-bytes", "bert"];
+const FILES: &[&str] =
+    &["llama-bpe", "qwen2", "tekken", "deepseek-v3", "spm-llama", "spm-gemma", "unigram-t5", "unigram-bytes", "bert"];
 const FOLDERS: &[&str] = &["llama3-json", "llama2-json", "t5-json", "bert-json"];
 
 fn file(name: &str) -> Vec<u8> {

@@ -290,7 +290,7 @@ def main():
     # One character of five has no piece, and there are no bytes to fall back to.
     bare = train_sentencepiece(**SPM_LLAMA | dict(byte_fallback=False, character_coverage=0.98))
     t5 = train_sentencepiece(rules=rules(), **SPM_T5)
-    xlm = train_sentencepiece(**SPM_T5 | dict(normalization_rule_name="identity", byte_fallback=True, remove_extra_whitespaces=False, user_defined_symbols=["▁▁▁▁", "<h1>"]))
+    xlm = train_sentencepiece(**SPM_T5 | dict(normalization_rule_name="identity", byte_fallback=True, remove_extra_whitespaces=False, user_defined_symbols=["<h1>", "</code>"]))
     for name, kind, model in [
         ("spm-llama", "llama", llama), ("spm-unused", "llama", with_unused(llama)), ("spm-bare", "llama", bare),
         ("spm-gemma", "llama", train_sentencepiece(**SPM_GEMMA)), ("unigram-t5", "t5", t5), ("unigram-bytes", "t5", xlm),
