@@ -43,7 +43,7 @@ fn check(name: &str, tokenizer: &Tokenizer) {
         let ids = tokenizer.encode(line);
         if hash(&ids) != hashes[index * 8..][..8] {
             let sample = &golden["samples"][index / SAMPLE_EVERY];
-            let expect = (index % SAMPLE_EVERY == 0).then(|| format!(", not {sample}")).unwrap_or_default();
+            let expect = if index % SAMPLE_EVERY == 0 { format!(", not {sample}") } else { String::new() };
             wrong.push(format!("line {}: {line:?} is {ids:?}{expect}", index + 1));
         }
     }

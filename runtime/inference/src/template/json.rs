@@ -27,6 +27,7 @@ impl Formatter for Spaced {
 }
 
 /// `indent` is the number of spaces of one level; no other argument changes anything here.
+#[allow(clippy::needless_pass_by_value, reason = "the environment gives a filter its arguments by value")]
 pub(super) fn to_json(value: &Value, indent: Option<usize>, options: Kwargs) -> Result<String, Error> {
     let indent = indent.or(options.get("indent")?);
     let _: Option<bool> = options.get("ensure_ascii")?;

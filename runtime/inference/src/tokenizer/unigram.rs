@@ -4,6 +4,9 @@
 //! Sources: Kudo 2018, "Subword Regularization"; SentencePiece's `unigram_model.cc` (the best path is found from left to
 //! right, one best end at each byte; a character without a piece costs ten below the lowest score; sums are kept in
 //! f32).
+//!
+//! Limit: where several ways to cut a run of one character have sums that differ by rounding alone, versions of
+//! SentencePiece choose differently, and so may this.
 
 use super::{
     TokenizerError,

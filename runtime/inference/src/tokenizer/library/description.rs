@@ -66,7 +66,7 @@ pub(super) fn read(json: &[u8]) -> Result<Description, String> {
     for token in added.iter().filter(|token| !token.is_control) {
         keep(root, token)?;
     }
-    let metaspace = |part: &str| root.get(part).is_some_and(|part| prefixes(part));
+    let metaspace = |part: &str| root.get(part).is_some_and(prefixes);
     let prefixes_space = writing == Writing::WordPiece || metaspace("normalizer") || metaspace("pre_tokenizer");
     for unasked in ["post_processor", "decoder", "truncation", "padding"] {
         root.insert(unasked.to_owned(), Value::Null);

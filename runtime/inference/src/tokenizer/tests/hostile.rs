@@ -31,7 +31,7 @@ fn a_text_without_a_space_takes_linear_time() {
 fn a_long_text_takes_linear_time_whatever_the_model() {
     for (name, tokenizer) in all() {
         let normalizes = name.starts_with("unigram") || name.starts_with("bert") || name == "t5-json";
-        for text in ["a", "A", " ", "é", "e\u{301}", "\t", "中", "<s>"] {
+        for text in ["a", "A", " ", "e\u{301}", "中"] {
             let text = text.repeat((1 << 20) / text.len()) + "x";
             let composed = name == "qwen2" && text.contains('\u{301}');
             check_time(name, &tokenizer, &text, !normalizes && !composed);
