@@ -1,4 +1,4 @@
-//! Inference inside the host: a GGUF file goes in, streamed text comes out, through the port
+//! Inference inside the host: a model's files go in, streamed text comes out, through the port
 //! [`Engine`](remit_kernel::ports::Engine).
 //!
 //! Path of a token: [`template`] renders the conversation, [`tokenizer`] makes tokens of it (both on the caller's
@@ -17,6 +17,7 @@
 
 pub mod engine;
 mod error;
+mod files;
 pub mod gguf;
 mod mapped;
 pub mod model;

@@ -96,7 +96,8 @@ impl Sequence {
 
     /// Draws the next token and sends its text. Answers whether, and how, the generation is at its end.
     pub(super) fn advance(&mut self, logits: &[f32]) -> Option<EngineFinish> {
-        let token = self.sampler.sample(logits);
+        // Rows beyond the vocabulary are padding.
+        let token = self.sampler.sample(&logits[..logits.len().min(self.tokenizer.size())]);
         self.tokens.push(token);
         self.generated += 1;
         self.meter.add_output(1);
