@@ -10,11 +10,17 @@ use std::{
     path::Path,
 };
 use wasm_encoder::{
-    CodeSection, Component, Function, FunctionSection, InstructionSink, Module, ModuleSection, TypeSection, ValType,
+    Alias, CanonicalFunctionSection, CodeSection, Component, ComponentAliasSection, ComponentExportKind,
+    ComponentExportSection, ComponentTypeSection, ComponentValType, ExportKind, ExportSection, Function,
+    FunctionSection, InstanceSection, InstructionSink, Module, ModuleArg, ModuleSection, PrimitiveValType, TypeSection,
+    ValType,
 };
 
 /// Of the large one.
 const LARGE_BYTES: u64 = 200_000_000;
+
+/// What an agent exports.
+const RUN: &str = "run";
 
 /// Functions of the slow one. All of them together stay below the limit on a component's size.
 const FUNCTIONS: u32 = 24;
@@ -53,12 +59,31 @@ pub(crate) fn slow(folder: &Path) -> Package {
         functions.function(0);
         code.function(&long);
     }
+    let mut exports = ExportSection::new();
+    exports.export(RUN, ExportKind::Func, 1);
     let mut module = Module::new();
-    module.section(&types).section(&functions).section(&code);
-    let mut component = Component::new();
-    component.section(&ModuleSection(&module));
-    fs::write(&path, component.finish()).expect("the folder is writable");
+    module.section(&types).section(&functions).section(&exports).section(&code);
+    fs::write(&path, lifted(&module)).expect("the folder is writable");
     Package::open(&path).expect("a component alone is a package")
+}
+
+/// A component that exports `run` as this module does: enough to be taken for an agent until it is linked.
+fn lifted(module: &Module) -> Vec<u8> {
+    let mut instances = InstanceSection::new();
+    instances.instantiate(0, std::iter::empty::<(&str, ModuleArg)>());
+    let mut aliases = ComponentAliasSection::new();
+    aliases.alias(Alias::CoreInstanceExport { instance: 0, kind: ExportKind::Func, name: RUN });
+    let mut types = ComponentTypeSection::new();
+    let number = ComponentValType::Primitive(PrimitiveValType::S32);
+    types.function().params([("n", number)]).result(Some(number));
+    let mut functions = CanonicalFunctionSection::new();
+    functions.lift(0, 0, []);
+    let mut exports = ComponentExportSection::new();
+    exports.export(RUN, ComponentExportKind::Func, 0, None);
+    let mut component = Component::new();
+    component.section(&ModuleSection(module)).section(&instances).section(&aliases);
+    component.section(&types).section(&functions).section(&exports);
+    component.finish()
 }
 
 fn write_calls(code: &mut InstructionSink<'_>) {

@@ -10,8 +10,7 @@ const GRANT: &str = "chat";
 /// A few paragraphs.
 const ANSWER_TOKENS_MAX: u32 = 256;
 
-const SYSTEM: &str = "You do one part of a larger task. Do what is asked, with the text that you are given and nothing \
-                      else, in a few sentences.";
+const SYSTEM: &str = "You are a helpful assistant. Answer in a few sentences.";
 
 #[remit::agent]
 fn run(task: Task) -> Result<Outcome, Failure> {

@@ -6,55 +6,56 @@ use std::marker::PhantomData;
 /// Objects of one kind under ids of their own type. A stale or invented id finds nothing.
 #[derive(Debug)]
 pub struct Arena<Id, T> {
-    slots: SlotMap<DefaultKey, T>,
+    /// Made with the first object: an empty map takes memory, and most tables of most processes stay empty.
+    slots: Option<SlotMap<DefaultKey, T>>,
     id: PhantomData<fn() -> Id>,
 }
 
 impl<Id, T> Default for Arena<Id, T> {
     fn default() -> Self {
-        Self { slots: SlotMap::new(), id: PhantomData }
+        Self { slots: None, id: PhantomData }
     }
 }
 
 impl<Id: From<(u32, u32)> + Into<(u32, u32)> + Copy, T> Arena<Id, T> {
     /// Puts an object in; its id has never named another one.
     pub fn insert(&mut self, object: T) -> Id {
-        Self::id(self.slots.insert(object))
+        Self::id(self.slots.get_or_insert_default().insert(object))
     }
 
     /// As [`Arena::insert`], for an object that has to know its own id.
     pub fn insert_with(&mut self, make: impl FnOnce(Id) -> T) -> Id {
-        Self::id(self.slots.insert_with_key(|key| make(Self::id(key))))
+        Self::id(self.slots.get_or_insert_default().insert_with_key(|key| make(Self::id(key))))
     }
 
     /// The object, where it lives.
     pub fn get(&self, id: Id) -> Option<&T> {
-        self.slots.get(Self::key(id)?)
+        self.slots.as_ref()?.get(Self::key(id)?)
     }
 
     /// The object, where it lives.
     pub fn get_mut(&mut self, id: Id) -> Option<&mut T> {
-        self.slots.get_mut(Self::key(id)?)
+        self.slots.as_mut()?.get_mut(Self::key(id)?)
     }
 
     /// Takes the object out; its id is stale from here on.
     pub fn remove(&mut self, id: Id) -> Option<T> {
-        self.slots.remove(Self::key(id)?)
+        self.slots.as_mut()?.remove(Self::key(id)?)
     }
 
     /// How many live here.
     pub fn len(&self) -> usize {
-        self.slots.len()
+        self.slots.as_ref().map_or(0, SlotMap::len)
     }
 
     /// Whether none does.
     pub fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+        self.len() == 0
     }
 
     /// All of them, in no stated order.
     pub fn iter(&self) -> impl Iterator<Item = (Id, &T)> {
-        self.slots.iter().map(|(key, object)| (Self::id(key), object))
+        self.slots.iter().flatten().map(|(key, object)| (Self::id(key), object))
     }
 
     fn id(key: DefaultKey) -> Id {

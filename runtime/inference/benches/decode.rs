@@ -43,7 +43,7 @@ fn prompt(length: usize) -> Vec<u32> {
 }
 
 fn prefill(decoder: &Decoder, tokens: &[u32]) -> (KvCache, Vec<f32>) {
-    let mut cache = KvCache::new(decoder.config(), tokens.len() + DECODE_TOKENS);
+    let mut cache = KvCache::new(decoder.architecture(), tokens.len() + DECODE_TOKENS);
     let mut logits = Vec::new();
     for chunk in tokens.chunks(PREFILL_CHUNK) {
         logits = decoder.forward(&mut [Span { tokens: chunk, cache: &mut cache, wants_logits: true }]);
@@ -64,7 +64,8 @@ fn prefill_tps(decoder: &Decoder) -> f64 {
 fn decode_tps(decoder: &Decoder, streams: usize) -> f64 {
     let (cache, logits) = prefill(decoder, &prompt(32));
     median(DECODE_REPETITIONS, || {
-        let mut caches: Vec<_> = (0..streams).map(|_| cache.prefix(decoder.config(), 32, 32 + DECODE_TOKENS)).collect();
+        let mut caches: Vec<_> =
+            (0..streams).map(|_| cache.prefix(decoder.architecture(), 32, 32 + DECODE_TOKENS)).collect();
         let mut next = vec![[argmax(&logits)]; streams];
         let begin = Instant::now();
         for _ in 0..DECODE_TOKENS {

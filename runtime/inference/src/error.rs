@@ -1,19 +1,11 @@
 //! Why a model could not be loaded.
 
-use crate::{gguf::GgufError, model::ModelError, template::TemplateError, tokenizer::TokenizerError};
+use crate::{model::ModelError, template::TemplateError, tokenizer::TokenizerError};
 use thiserror::Error;
 
 /// Why an engine did not start. Each names the model as the registry does.
 #[derive(Debug, Error)]
 pub enum LoadError {
-    /// The file is not a GGUF file that can be read.
-    #[error("model {name}: {source}")]
-    File {
-        /// The registry's name.
-        name: String,
-        /// What is wrong.
-        source: GgufError,
-    },
     /// Its tokenizer cannot be built.
     #[error("model {name}: {source}")]
     Tokenizer {
@@ -30,7 +22,7 @@ pub enum LoadError {
         /// What is wrong.
         source: TemplateError,
     },
-    /// Its weights are not of a family that is served, or do not fit together.
+    /// Its files cannot be read, are not of a family that is served, or do not fit together.
     #[error("model {name}: {source}")]
     Model {
         /// The registry's name.
@@ -44,7 +36,7 @@ pub enum LoadError {
         /// That name.
         name: String,
     },
-    /// The file's vocabulary and its weights disagree.
+    /// The tokenizer has tokens for which there are no weights.
     #[error(
         "model {name}: its tokenizer has {tokens} tokens and its weights {rows}; the file is damaged, download it again"
     )]

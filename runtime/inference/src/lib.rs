@@ -1,4 +1,4 @@
-//! Inference inside the host: a GGUF file goes in, streamed text comes out, through the port
+//! Inference inside the host: a model's files go in, streamed text comes out, through the port
 //! [`Engine`](remit_kernel::ports::Engine).
 //!
 //! Path of a token: [`template`] renders the conversation, [`tokenizer`] makes tokens of it (both on the caller's
@@ -13,15 +13,19 @@
 //! - What decides (schedule, sampler, stop) is pure and plain; what computes ([`model`]) knows no requests.
 //! - This crate opens no sockets, serves no protocol and knows no database; its device is `burn`'s.
 //!
-//! Limits: the llama family in f32 on the CPU. The [`model`] module says how fast that is and what bounds it.
+//! Limits: the families in the README's table, in f32 on the CPU. The [`model`] module says how fast that is and what bounds it.
 
 pub mod engine;
 mod error;
+mod files;
 pub mod gguf;
+mod mapped;
 pub mod model;
+pub mod safetensors;
 pub mod sampler;
 pub mod stop;
 pub mod template;
+mod to_f32;
 pub mod tokenizer;
 
 pub use engine::{Limits, LocalEngine, ModelFile};

@@ -131,7 +131,7 @@ fn logits_and_ids_are_the_references() {
         let (prompt, output) = (ids(&golden["prompt_ids"]), ids(&golden["output_ids"]));
         let tokens = [prompt.as_slice(), &output].concat();
         let entries: Vec<_> = golden["logits"].as_array().unwrap().iter().collect();
-        let mut cache = KvCache::new(decoder.config(), tokens.len());
+        let mut cache = KvCache::new(decoder.architecture(), tokens.len());
         let mut chosen = Vec::new();
         let checked = |position: usize| entries.iter().find(|entry| entry["position"] == position);
         while cache.length() < tokens.len() {

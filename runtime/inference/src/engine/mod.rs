@@ -15,7 +15,8 @@
 //! - A generation whose reader is gone, or that is cancelled, ends before its next token.
 //! - The same seed, prompt and parameters give the same text, to the bit of each log-probability, whatever is computed
 //!   beside it: few rows are added up in a fixed order, and a prompt is cut up by itself (see `schedule`). Where only a part
-//!   of the prompt is at hand, that part may have been computed in other pieces, and logits differ by rounding.
+//!   of the prompt is at hand, that part may have been computed in other pieces, and logits differ by rounding. So they do
+//!   where a model has experts: how many rows one expert has depends on how many pieces are computed together.
 //! - Whatever is computed is counted in the meter before its text is sent.
 //! - A panic while computing ends the engine, not the process: every generation, running or to come, is told.
 //!
@@ -30,8 +31,7 @@ mod worker;
 
 use crate::{
     LoadError,
-    gguf::{Gguf, optional},
-    model::Decoder,
+    files::ModelFiles,
     template::{ChatTemplate, TemplateError},
     tokenizer::Tokenizer,
 };
@@ -91,9 +91,9 @@ impl Default for Limits {
 pub struct ModelFile {
     /// As the registry calls it, and as jobs will.
     pub name: Arc<str>,
-    /// The GGUF file.
+    /// The GGUF file, or the folder with safetensors and what belongs to them.
     pub path: PathBuf,
-    /// SHA-256 of the file, in hexadecimal, as the registry knows it.
+    /// SHA-256, in hexadecimal, as the registry knows it.
     pub digest: Arc<str>,
 }
 
@@ -141,27 +141,27 @@ impl std::fmt::Debug for LocalEngine {
     }
 }
 
-fn open(model: &ModelFile) -> Result<(Served, Gguf), LoadError> {
+fn open(model: &ModelFile) -> Result<(Served, ModelFiles), LoadError> {
     let name = || model.name.to_string();
-    let file = Gguf::open(&model.path).map_err(|source| LoadError::File { name: name(), source })?;
-    let tokenizer = Tokenizer::from_gguf(&file).map_err(|source| LoadError::Tokenizer { name: name(), source })?;
-    let source = optional(file.get_str("tokenizer.chat_template"));
-    let source = source.map_err(|source| LoadError::File { name: name(), source })?;
-    let compile = |source| ChatTemplate::new(source, tokenizer.begin_text(), tokenizer.end_text());
-    let template = source.map(compile).transpose().map_err(|source| LoadError::Template { name: name(), source })?;
-    let config = crate::model::Config::from_gguf(&file);
-    let config = config.map_err(|source| LoadError::Model { name: name(), source })?;
-    if config.vocabulary != tokenizer.size() {
-        return Err(LoadError::Vocabulary { name: name(), tokens: tokenizer.size(), rows: config.vocabulary });
+    let files = ModelFiles::open(&model.name, &model.path)?;
+    let tokenizer = files.tokenizer()?;
+    let compile = |source: String| ChatTemplate::new(&source, tokenizer.begin_text(), tokenizer.end_text());
+    let template = files.chat_template()?.map(compile).transpose();
+    let template = template.map_err(|source| LoadError::Template { name: name(), source })?;
+    let architecture = files.architecture()?;
+    // Some models round the rows of their vocabulary up; what has no token is never drawn.
+    let rows = architecture.vocabulary;
+    if rows < tokenizer.size() {
+        return Err(LoadError::Vocabulary { name: name(), tokens: tokenizer.size(), rows });
     }
     let card = ModelCard {
         name: model.name.clone(),
-        family: "llama".into(),
-        context_length: u32::try_from(config.context).unwrap_or(u32::MAX),
+        family: architecture.family.into(),
+        context_length: u32::try_from(architecture.context).unwrap_or(u32::MAX),
         vocabulary: u32::try_from(tokenizer.size()).unwrap_or(u32::MAX),
         digest: model.digest.clone(),
     };
-    Ok((Served { card, tokenizer: Arc::new(tokenizer), template }, file))
+    Ok((Served { card, tokenizer: Arc::new(tokenizer), template }, files))
 }
 
 impl LocalEngine {
@@ -190,8 +190,7 @@ impl LocalEngine {
             let mut times = Vec::new();
             for (name, file, opened) in files {
                 let begin = Instant::now();
-                let decoder = Decoder::load(&file, &Device::flex());
-                decoders.push(decoder.map_err(|source| LoadError::Model { name: name.to_string(), source })?);
+                decoders.push(file.decoder(&Device::flex())?);
                 let time = opened + begin.elapsed();
                 tracing::info!(model = &*name, seconds = time.as_secs_f64(), "model loaded");
                 times.push(time);

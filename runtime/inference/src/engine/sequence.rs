@@ -98,6 +98,8 @@ impl Sequence {
 
     /// Draws the next token and sends its text. Answers whether, and how, the generation is at its end.
     pub(super) fn advance(&mut self, logits: &[f32], scratch: &mut Scratch) -> Option<EngineFinish> {
+        // Rows beyond the vocabulary are padding.
+        let logits = &logits[..logits.len().min(self.tokenizer.size())];
         let token = self.sampler.sample(logits, &self.tokens, u64::from(self.generated), scratch);
         self.tokens.push(token);
         self.generated += 1;

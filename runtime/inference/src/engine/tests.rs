@@ -2,7 +2,10 @@
 //! the whole of it over a tiny file.
 
 use super::*;
-use crate::gguf::sample::{self, END, Writer};
+use crate::gguf::{
+    Gguf,
+    sample::{self, END, Writer},
+};
 use remit_abi::{Params, Role, Sampling, TenantId, Usage};
 use remit_kernel::ports::{ChatMessage, EngineEvent, EngineFinish};
 use std::sync::Mutex;

@@ -56,11 +56,11 @@ impl Compute for Models {
     type Cache = KvCache;
 
     fn cache(&self, model: usize, room: usize) -> KvCache {
-        KvCache::new(self.decoders[model].config(), room)
+        KvCache::new(self.decoders[model].architecture(), room)
     }
 
     fn prefix(&self, model: usize, of: &KvCache, tokens: usize, room: usize) -> KvCache {
-        of.prefix(self.decoders[model].config(), tokens, room)
+        of.prefix(self.decoders[model].architecture(), tokens, room)
     }
 
     fn length(cache: &KvCache) -> usize {
@@ -198,8 +198,10 @@ impl<C: Compute> Worker<C> {
             let model = sequence.model();
             let cache = match self.retained.find(sequence.key(), sequence.tokens()) {
                 Some((state, tokens)) => {
-                    sequence.count_cached(tokens);
-                    self.compute.prefix(model, state, tokens, room)
+                    // Not all of them where the model cannot go on from that state.
+                    let cache = self.compute.prefix(model, state, tokens, room);
+                    sequence.count_cached(C::length(&cache));
+                    cache
                 }
                 None => self.compute.cache(model, room),
             };

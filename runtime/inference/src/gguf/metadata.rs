@@ -239,6 +239,35 @@ impl Gguf {
             .collect()
     }
 
+    /// An array of floating-point numbers of any width.
+    ///
+    /// # Errors
+    /// See above.
+    pub fn get_f32s(&self, key: &str) -> Result<Vec<f32>, GgufError> {
+        let wanted = "an Array of floating-point numbers";
+        let (mut cursor, element, count) = self.array(key, wanted)?;
+        let wrong = || GgufError::WrongType { key: key.to_owned(), found: format!("an Array of {element:?}"), wanted };
+        (0..count)
+            .map(|_| match read_number(&mut cursor, element)? {
+                Some(Number::Float(value)) => Ok(value as f32),
+                Some(Number::Unsigned(_) | Number::Signed(_)) | None => Err(wrong()),
+            })
+            .collect()
+    }
+
+    /// An array of bytes, signed or not.
+    ///
+    /// # Errors
+    /// See above.
+    pub fn get_bytes(&self, key: &str) -> Result<&[u8], GgufError> {
+        let wanted = "an Array of bytes";
+        let (mut cursor, element, count) = self.array(key, wanted)?;
+        if !matches!(element, V::U8 | V::I8) {
+            return Err(self.entry(key)?.wrong(key, wanted));
+        }
+        cursor.take(count, "a metadata array")
+    }
+
     fn array(&self, key: &str, wanted: &'static str) -> Result<(Cursor<'_>, ValueType, u64), GgufError> {
         let entry = self.entry(key)?;
         if entry.kind != V::Array {

@@ -34,9 +34,10 @@ pub use error::GgufError;
 pub use metadata::{ValueType, optional};
 pub use types::TensorType;
 
+use crate::mapped::{self, FileBytes, MapError};
 use cursor::Cursor;
 use metadata::Entry;
-use std::{collections::HashMap, fs::File, path::Path};
+use std::{collections::HashMap, path::Path};
 
 /// Entries of the metadata, and tensors, each: the largest known files have some thousands.
 pub const ENTRIES_MAX: u64 = 65_536;
@@ -74,7 +75,7 @@ impl TensorInfo {
 
 /// A GGUF file whose structure was checked.
 pub struct Gguf {
-    bytes: Box<dyn AsRef<[u8]> + Send + Sync>,
+    bytes: FileBytes,
     entries: HashMap<Box<str>, Entry>,
     tensors: HashMap<Box<str>, TensorInfo>,
 }
@@ -91,18 +92,11 @@ impl Gguf {
     /// # Errors
     /// [`GgufError`], where it cannot be opened or is not what it should be.
     pub fn open(path: &Path) -> Result<Self, GgufError> {
-        let failed = |source| GgufError::Open { path: path.to_owned(), source };
-        let file = File::open(path).map_err(failed)?;
-        if !file.metadata().map_err(failed)?.is_file() {
-            return Err(GgufError::NotAFile { path: path.to_owned() });
-        }
-        #[allow(unsafe_code, reason = "reading a model of gigabytes into memory first would double its memory")]
-        // SAFETY: the map is only read. The model registry writes a file once, under another name, and renames it:
-        // nobody changes it in place. Should somebody do so nevertheless, the bytes are still only read as plain
-        // integers, through checks that use each number once; a file cut short meanwhile ends the process with SIGBUS.
-        // The map lives only while a model loads.
-        let map = unsafe { memmap2::Mmap::map(&file) }.map_err(failed)?;
-        Self::parse(Box::new(map))
+        let bytes = mapped::map(path).map_err(|error| match error {
+            MapError::Open(source) => GgufError::Open { path: path.to_owned(), source },
+            MapError::NotAFile => GgufError::NotAFile { path: path.to_owned() },
+        })?;
+        Self::parse(bytes)
     }
 
     /// Checks a file that is in memory.
@@ -113,7 +107,7 @@ impl Gguf {
         Self::parse(Box::new(bytes))
     }
 
-    fn parse(source: Box<dyn AsRef<[u8]> + Send + Sync>) -> Result<Self, GgufError> {
+    fn parse(source: FileBytes) -> Result<Self, GgufError> {
         let bytes = (*source).as_ref();
         let mut cursor = Cursor::new(bytes);
         let (tensor_count, entry_count) = header(&mut cursor)?;
@@ -147,12 +141,7 @@ impl Gguf {
     pub fn dequantize(&self, name: &str, out: &mut Vec<f32>) -> Result<(), GgufError> {
         let info = self.tensor(name)?;
         let blocks = &self.bytes()[info.start..info.start + info.bytes];
-        let begin = out.len();
-        dequantize::append(name, info, blocks, out)?;
-        match out[begin..].iter().position(|value| !value.is_finite()) {
-            Some(index) => Err(GgufError::NotFinite { name: name.to_owned(), index }),
-            None => Ok(()),
-        }
+        dequantize::append(name, info, blocks, out)
     }
 }
 

@@ -11,6 +11,7 @@ pub(crate) struct Writer {
 
 pub(crate) const U32: u32 = 4;
 pub(crate) const I32: u32 = 5;
+pub(crate) const F32: u32 = 6;
 pub(crate) const STRING: u32 = 8;
 pub(crate) const ARRAY: u32 = 9;
 

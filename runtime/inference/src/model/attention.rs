@@ -1,14 +1,21 @@
-//! Attention of new positions to all before them, over a cache of keys and values in plain memory.
+//! Attention of new positions to those before them: the seam between `burn` and plain memory for keys and values.
 //!
-//! The cache of a sequence is allocated once, for as many tokens as it can come to, and written in place: with tensors,
-//! each new token would copy it. Zeroed memory that was not touched takes no room yet.
+//! Tensors go in and come out; between, each row's heads are normalised where the model does so, turned, and written to
+//! the sequence's [`KvCache`](super::KvCache), and its queries attend to what the layer's window leaves in sight. Few new rows are
+//! computed here; from [`BLOCK_ROWS_MIN`] on, scores and mixtures are `burn` matrix products over all query heads that
+//! share a key head.
 //!
-//! Layout of a layer's keys, and of its values: `[kv head][position][head width]`, so that what one head reads lies
-//! together. Few new rows are computed here; from [`BLOCK_ROWS_MIN`] on, scores and mixtures are `burn` matrix products
-//! over all query heads that share a key head.
+//! A model that turns long texts differently does so from a sequence's first token: by the room of its cache, not by its
+//! length so far, since keys that are written are not turned again.
+//!
+//! Sources: Vaswani et al. 2017, "Attention Is All You Need"; Ainslie et al. 2023, "GQA"; Beltagy et al. 2020,
+//! "Longformer" (windows); Henry et al. 2020, "Query-Key Normalization"; Bello et al. 2016, "Neural Combinatorial
+//! Optimization" (capped scores).
 
 use super::{
-    Config,
+    Architecture, Span,
+    architecture::{Layer, Pairs},
+    cache::LayerCache,
     linear::{as_numbers, dot},
 };
 use burn::tensor::{Device, Tensor, TensorData};
@@ -19,165 +26,202 @@ pub const BLOCK_ROWS_MIN: usize = 16;
 /// Scores from which on handing heads to threads is worth its cost.
 const PARALLEL_SCORES_MIN: usize = 512;
 
-/// Keys and values of one sequence.
+/// What the attention of all layers has in common.
 #[derive(Debug)]
-pub struct KvCache {
-    layers: Vec<LayerCache>,
-    capacity: usize,
-    length: usize,
+pub(super) struct Attention {
+    heads: usize,
+    kv_heads: usize,
+    head_width: usize,
+    scale: f32,
+    softcap: Option<f32>,
+    epsilon: f32,
+    pairs: Pairs,
+    ropes: Vec<RopeSteps>,
+    device: Device,
 }
 
-#[derive(Clone, Debug)]
-struct LayerCache {
-    keys: Vec<f32>,
-    values: Vec<f32>,
+/// Angles from one position to the next.
+#[derive(Debug)]
+struct RopeSteps {
+    short: Vec<f64>,
+    /// For sequences with more room than this.
+    long: Option<(usize, Vec<f64>)>,
+    magnitude: f64,
 }
 
-impl KvCache {
-    /// An empty cache for up to `capacity` tokens.
-    #[must_use]
-    pub fn new(config: &Config, capacity: usize) -> Self {
-        let size = config.kv_heads * config.head_width * capacity;
-        // Not cloned: a clone would touch the memory.
-        let layers = (0..config.layers).map(|_| LayerCache { keys: vec![0.0; size], values: vec![0.0; size] });
-        Self { layers: layers.collect(), capacity, length: 0 }
-    }
+/// What a layer's attention has of its own.
+#[derive(Debug)]
+pub(super) struct LayerAttention {
+    pub(super) layer: Layer,
+    pub(super) norms: Option<HeadNorms>,
+}
 
-    /// How many tokens it holds.
-    #[must_use]
-    pub fn length(&self) -> usize {
-        self.length
-    }
+/// Weights of the norms of each query and key head.
+#[derive(Debug)]
+pub(super) struct HeadNorms {
+    pub(super) query: Vec<f32>,
+    pub(super) key: Vec<f32>,
+}
 
-    /// How many tokens it can hold.
-    #[must_use]
-    pub fn capacity(&self) -> usize {
-        self.capacity
-    }
+/// Sine and cosine of each pair at each new position, for each rotary embedding: `[row][pair]`.
+pub(super) struct Rotation(Vec<Vec<(f32, f32)>>);
 
-    /// A cache of its own for up to `capacity` tokens, that begins with the first `tokens` of this one.
-    #[must_use]
-    pub fn prefix(&self, config: &Config, tokens: usize, capacity: usize) -> Self {
-        let tokens = tokens.min(self.length).min(capacity);
-        let mut copy = Self::new(config, capacity);
-        copy.length = tokens;
-        let (from, to, used) =
-            (self.capacity * config.head_width, capacity * config.head_width, tokens * config.head_width);
-        if used == 0 {
-            return copy;
+impl Attention {
+    pub(super) fn new(architecture: &Architecture, device: &Device) -> Self {
+        let width = architecture.rope_width;
+        let ropes = architecture.ropes.iter().map(|rope| RopeSteps {
+            short: rope.steps(width, false),
+            long: rope.long_from().map(|tokens| (tokens, rope.steps(width, true))),
+            magnitude: rope.magnitude(),
+        });
+        Self {
+            heads: architecture.heads,
+            kv_heads: architecture.kv_heads,
+            head_width: architecture.head_width,
+            scale: architecture.attention_scale,
+            softcap: architecture.attention_softcap,
+            epsilon: architecture.epsilon,
+            pairs: architecture.rope_pairs,
+            ropes: ropes.collect(),
+            device: device.clone(),
         }
-        for (source, target) in self.layers.iter().zip(&mut copy.layers) {
-            for (source, target) in [(&source.keys, &mut target.keys), (&source.values, &mut target.values)] {
-                for (source, target) in source.chunks_exact(from).zip(target.chunks_exact_mut(to)) {
-                    target[..used].copy_from_slice(&source[..used]);
-                }
+    }
+
+    /// For the new positions of all spans.
+    pub(super) fn rotation(&self, spans: &[Span<'_>]) -> Rotation {
+        let of = |rope: &RopeSteps| {
+            let mut turns = Vec::new();
+            for span in spans {
+                let steps = match &rope.long {
+                    Some((tokens, long)) if span.cache.capacity() > *tokens => long,
+                    _ => &rope.short,
+                };
+                let begin = span.cache.length();
+                let angles = (begin..begin + span.tokens.len())
+                    .flat_map(|position| steps.iter().map(move |step| position as f64 * step));
+                turns.extend(angles.map(|angle| {
+                    let (sin, cos) = angle.sin_cos();
+                    ((sin * rope.magnitude) as f32, (cos * rope.magnitude) as f32)
+                }));
             }
+            turns
+        };
+        Rotation(self.ropes.iter().map(of).collect())
+    }
+
+    /// For each row its query, key and value heads, to all query heads' mixtures.
+    pub(super) fn attend(
+        &self,
+        (index, layer): (usize, &LayerAttention),
+        projected: Tensor<2>,
+        rotation: &Rotation,
+        spans: &mut [Span<'_>],
+    ) -> Tensor<2> {
+        let [rows, stride] = projected.dims();
+        let query = self.heads * self.head_width;
+        let mut projected = projected.into_data();
+        let mut attended = vec![0.0; rows * query];
+        let Ok(mut rest) = projected.as_mut_slice::<f32>() else { unreachable!("every tensor of the decoder is f32") };
+        let mut out = attended.as_mut_slice();
+        let pairs = self.ropes[layer.layer.rope].short.len();
+        let mut turns = rotation.0[layer.layer.rope].as_slice();
+        for span in spans {
+            let count = span.tokens.len();
+            let (here, after) = rest.split_at_mut(count * stride);
+            let (here_out, after_out) = out.split_at_mut(count * query);
+            let (here_turns, after_turns) = turns.split_at(count * pairs);
+            let position = span.cache.length();
+            let capacity = span.cache.capacity();
+            let rows = Rows { attention: self, layer, position, capacity, projected: here, out: here_out };
+            rows.attend(here_turns, &mut span.cache.layers[index]);
+            (rest, out, turns) = (after, after_out, after_turns);
         }
-        copy
-    }
-
-    /// Makes what was written for the next `tokens` count.
-    pub(super) fn advance(&mut self, tokens: usize) {
-        self.length += tokens;
-    }
-}
-
-/// Sine and cosine of each pair at each new position: `[row][pair]`.
-pub(super) struct Rotation(Vec<(f32, f32)>);
-
-impl Rotation {
-    pub(super) fn new(config: &Config, positions: impl Iterator<Item = usize>) -> Self {
-        let pairs = config.rope_width / 2;
-        let step = |pair: usize| config.rope_base.powf(-2.0 * pair as f64 / config.rope_width as f64);
-        let steps: Vec<f64> = (0..pairs).map(step).collect();
-        let angles = positions.flat_map(|position| steps.iter().map(move |step| position as f64 * step));
-        Self(angles.map(|angle| (angle.sin() as f32, angle.cos() as f32)).collect())
-    }
-
-    /// The part for some of the rows.
-    fn row(&self, config: &Config, row: usize) -> &[(f32, f32)] {
-        let pairs = config.rope_width / 2;
-        &self.0[row * pairs..][..pairs]
-    }
-}
-
-fn rotate(head: &mut [f32], rotation: &[(f32, f32)]) {
-    for (pair, (sin, cos)) in head.as_chunks_mut::<2>().0.iter_mut().zip(rotation) {
-        let [a, b] = *pair;
-        *pair = [a * cos - b * sin, a * sin + b * cos];
+        Tensor::from_data(TensorData::new(attended, [rows, query]), &self.device)
     }
 }
 
 /// The new rows of one sequence in a layer.
-pub(super) struct Rows<'a> {
-    pub(super) config: &'a Config,
-    pub(super) layer: usize,
+struct Rows<'a> {
+    attention: &'a Attention,
+    layer: &'a LayerAttention,
+    /// Of the first of them.
+    position: usize,
+    capacity: usize,
     /// For each row: query heads, key heads, value heads. Rotated in place.
-    pub(super) projected: &'a mut [f32],
-    pub(super) rotation: &'a Rotation,
-    /// Of these rows in the rotation.
-    pub(super) first_row: usize,
+    projected: &'a mut [f32],
     /// For each row: all query heads.
-    pub(super) out: &'a mut [f32],
+    out: &'a mut [f32],
 }
 
 impl Rows<'_> {
     /// Rotates, writes keys and values behind those of the cache, and attends.
-    pub(super) fn attend(mut self, cache: &mut KvCache, device: &Device) {
-        let (position, capacity) = (cache.length, cache.capacity);
-        let layer = &mut cache.layers[self.layer];
-        let count = self.write(layer, position, capacity);
+    fn attend(mut self, turns: &[(f32, f32)], cache: &mut LayerCache) {
+        let count = self.write(turns, cache);
         if count < BLOCK_ROWS_MIN {
-            self.attend_by_row(layer, position, capacity);
+            self.attend_by_row(cache);
         } else {
-            self.attend_by_block(layer, position, capacity, device);
+            self.attend_by_block(count, cache);
         }
     }
 
-    fn write(&mut self, layer: &mut LayerCache, position: usize, capacity: usize) -> usize {
-        let config = self.config;
-        let (width, query) = (config.head_width, config.heads * config.head_width);
-        let key = config.kv_heads * width;
-        let scale = 1.0 / (width as f32).sqrt();
-        let rows = self.projected.chunks_exact_mut(query + 2 * key);
+    fn stride(&self) -> usize {
+        (self.attention.heads + 2 * self.attention.kv_heads) * self.attention.head_width
+    }
+
+    /// The first position in sight of one.
+    fn begin(&self, position: usize) -> usize {
+        self.layer.layer.window.map_or(0, |window| (position + 1).saturating_sub(window))
+    }
+
+    fn write(&mut self, turns: &[(f32, f32)], cache: &mut LayerCache) -> usize {
+        let stride = self.stride();
+        let Attention { heads, kv_heads, head_width: width, scale, epsilon, pairs, .. } = *self.attention;
+        let rows = self.projected.chunks_exact_mut(stride);
         let count = rows.len();
+        let turns_of_row = turns.len() / count.max(1);
         for (row, projected) in rows.enumerate() {
-            let rotation = self.rotation.row(config, self.first_row + row);
-            let (queries, rest) = projected.split_at_mut(query);
-            let (keys, values) = rest.split_at_mut(key);
+            let turns = &turns[row * turns_of_row..][..turns_of_row];
+            let (queries, rest) = projected.split_at_mut(heads * width);
+            let (keys, values) = rest.split_at_mut(kv_heads * width);
+            if let Some(norms) = &self.layer.norms {
+                queries.chunks_exact_mut(width).for_each(|head| normalize(head, &norms.query, epsilon));
+                keys.chunks_exact_mut(width).for_each(|head| normalize(head, &norms.key, epsilon));
+            }
             for head in queries.chunks_exact_mut(width) {
-                rotate(head, rotation);
+                rotate(head, turns, pairs);
                 head.iter_mut().for_each(|value| *value *= scale);
             }
             for (index, (key, value)) in keys.chunks_exact_mut(width).zip(values.chunks_exact(width)).enumerate() {
-                rotate(key, rotation);
-                let place = (index * capacity + position + row) * width;
-                layer.keys[place..place + width].copy_from_slice(key);
-                layer.values[place..place + width].copy_from_slice(value);
+                rotate(key, turns, pairs);
+                let place = (index * self.capacity + self.position + row) * width;
+                cache.keys[place..place + width].copy_from_slice(key);
+                cache.values[place..place + width].copy_from_slice(value);
             }
         }
         count
     }
 
-    fn attend_by_row(&mut self, layer: &LayerCache, position: usize, capacity: usize) {
-        let config = self.config;
-        let (width, query) = (config.head_width, config.heads * config.head_width);
-        let stride = query + 2 * config.kv_heads * width;
-        let group = config.heads / config.kv_heads * width;
-        let rows = self.projected.chunks_exact(stride).zip(self.out.chunks_exact_mut(query));
-        for (row, (projected, out)) in rows.enumerate() {
-            let known = position + row + 1;
+    fn attend_by_row(&mut self, cache: &LayerCache) {
+        let stride = self.stride();
+        let Attention { heads, kv_heads, head_width: width, softcap, .. } = *self.attention;
+        let query = heads * width;
+        let group = heads / kv_heads * width;
+        for row in 0..self.projected.len() / stride {
+            let end = self.position + row + 1;
+            let begin = self.begin(end - 1);
+            let capacity = self.capacity;
             let each = |(kv_head, (queries, out)): (usize, (&[f32], &mut [f32]))| {
-                let begin = kv_head * capacity * width;
-                let keys = &layer.keys[begin..begin + known * width];
-                let values = &layer.values[begin..begin + known * width];
-                let mut scores = vec![0.0; known];
+                let from = kv_head * capacity * width;
+                let seen = from + begin * width..from + end * width;
+                let (keys, values) = (&cache.keys[seen.clone()], &cache.values[seen]);
+                let mut scores = vec![0.0; end - begin];
                 for (query, out) in queries.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
-                    attend_head(query, keys, values, &mut scores, out);
+                    attend_head(query, keys, values, softcap, &mut scores, out);
                 }
             };
-            let queries = &projected[..query];
-            if known * config.heads < PARALLEL_SCORES_MIN {
+            let queries = &self.projected[row * stride..][..query];
+            let out = &mut self.out[row * query..][..query];
+            if (end - begin) * heads < PARALLEL_SCORES_MIN {
                 queries.chunks_exact(group).zip(out.chunks_exact_mut(group)).enumerate().for_each(each);
             } else {
                 queries.par_chunks_exact(group).zip(out.par_chunks_exact_mut(group)).enumerate().for_each(each);
@@ -185,34 +229,41 @@ impl Rows<'_> {
         }
     }
 
-    fn attend_by_block(&mut self, layer: &LayerCache, position: usize, capacity: usize, device: &Device) {
-        let config = self.config;
-        let (width, query, kv_heads) = (config.head_width, config.heads * config.head_width, config.kv_heads);
-        let stride = query + 2 * kv_heads * width;
-        let group = config.heads / kv_heads;
-        let count = self.projected.len() / stride;
-        let known = position + count;
+    fn attend_by_block(&mut self, count: usize, cache: &LayerCache) {
+        let stride = self.stride();
+        let Attention { heads, kv_heads, head_width: width, softcap, ref device, .. } = *self.attention;
+        let (query, group) = (heads * width, heads / kv_heads);
+        let (position, capacity) = (self.position, self.capacity);
+        // All that any of these rows sees.
+        let (begin, end) = (self.begin(position), position + count);
+        let known = end - begin;
         let mut queries = Vec::with_capacity(count * query);
-        for head in 0..config.heads {
+        for head in 0..heads {
             for row in self.projected.chunks_exact(stride) {
                 queries.extend_from_slice(&row[head * width..][..width]);
             }
         }
         let cached = |numbers: &[f32]| {
-            let heads = numbers.chunks_exact(capacity * width).flat_map(|head| &head[..known * width]);
-            let data = TensorData::new(heads.copied().collect::<Vec<f32>>(), [kv_heads, known, width]);
-            Tensor::<3>::from_data(data, device)
+            let mut heads = Vec::with_capacity(kv_heads * known * width);
+            for head in numbers.chunks_exact(capacity * width) {
+                heads.extend_from_slice(&head[begin * width..end * width]);
+            }
+            Tensor::<3>::from_data(TensorData::new(heads, [kv_heads, known, width]), device)
         };
         let queries = Tensor::<3>::from_data(TensorData::new(queries, [kv_heads, group * count, width]), device);
-        let mut scores = queries.matmul(cached(&layer.keys).transpose()).into_data();
+        let mut scores = queries.matmul(cached(&cache.keys).transpose()).into_data();
         if let Ok(scores) = scores.as_mut_slice::<f32>() {
             scores.par_chunks_exact_mut(known).enumerate().for_each(|(index, scores)| {
-                let (seen, unseen) = scores.split_at_mut(position + index % count + 1);
+                let at = position + index % count;
+                let (seen, after) = scores.split_at_mut(at + 1 - begin);
+                let (before, seen) = seen.split_at_mut(self.begin(at) - begin);
+                cap(seen, softcap);
                 softmax(seen);
-                unseen.fill(0.0);
+                before.fill(0.0);
+                after.fill(0.0);
             });
         }
-        let mixed = Tensor::<3>::from_data(scores, device).matmul(cached(&layer.values)).into_data();
+        let mixed = Tensor::<3>::from_data(scores, device).matmul(cached(&cache.values)).into_data();
         for (index, mixed) in as_numbers(&mixed).chunks_exact(width).enumerate() {
             let (head, row) = (index / count, index % count);
             self.out[row * query + head * width..][..width].copy_from_slice(mixed);
@@ -220,11 +271,38 @@ impl Rows<'_> {
     }
 }
 
-fn attend_head(query: &[f32], keys: &[f32], values: &[f32], scores: &mut [f32], out: &mut [f32]) {
+/// Turns as many numbers of a head as there are turns for.
+fn rotate(head: &mut [f32], turns: &[(f32, f32)], pairs: Pairs) {
+    match pairs {
+        Pairs::Neighbours => {
+            for (pair, (sin, cos)) in head.as_chunks_mut::<2>().0.iter_mut().zip(turns) {
+                let [a, b] = *pair;
+                *pair = [a * cos - b * sin, a * sin + b * cos];
+            }
+        }
+        Pairs::Halves => {
+            let (first, second) = head.split_at_mut(turns.len());
+            for ((first, second), (sin, cos)) in first.iter_mut().zip(second).zip(turns) {
+                let (a, b) = (*first, *second);
+                (*first, *second) = (a * cos - b * sin, a * sin + b * cos);
+            }
+        }
+    }
+}
+
+/// RMSNorm of one head.
+fn normalize(head: &mut [f32], weight: &[f32], epsilon: f32) {
+    let square = dot(head, head) / head.len() as f32;
+    let scale = 1.0 / (square + epsilon).sqrt();
+    head.iter_mut().zip(weight).for_each(|(value, weight)| *value *= scale * weight);
+}
+
+fn attend_head(query: &[f32], keys: &[f32], values: &[f32], softcap: Option<f32>, scores: &mut [f32], out: &mut [f32]) {
     let width = query.len();
     for (score, key) in scores.iter_mut().zip(keys.chunks_exact(width)) {
         *score = dot(query, key);
     }
+    cap(scores, softcap);
     softmax(scores);
     out.fill(0.0);
     for (score, value) in scores.iter().zip(values.chunks_exact(width)) {
@@ -234,7 +312,14 @@ fn attend_head(query: &[f32], keys: &[f32], values: &[f32], scores: &mut [f32], 
     }
 }
 
-fn softmax(scores: &mut [f32]) {
+/// Keeps numbers within a cap.
+pub(super) fn cap(numbers: &mut [f32], softcap: Option<f32>) {
+    if let Some(cap) = softcap {
+        numbers.iter_mut().for_each(|number| *number = cap * (*number / cap).tanh());
+    }
+}
+
+pub(super) fn softmax(scores: &mut [f32]) {
     let top = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let mut sum = 0.0;
     for score in scores.iter_mut() {

@@ -1,36 +1,58 @@
-//! The decoder: weights and the forward pass.
+//! The decoder: weights and the forward pass, for every family alike.
 
 use super::{
-    Config, KvCache, ModelError,
-    attention::{Rotation, Rows},
-    config::{OUTPUT, block_tensor, has_output},
+    Architecture, KvCache, ModelError,
+    adapter::Adapted,
+    architecture::Feed,
+    attention::{Attention, HeadNorms, LayerAttention, cap},
+    families,
+    feed::{Dense, Experts, FeedForward},
     linear::{Linear, as_numbers},
+    placement::{Layout, Placement, Slot},
+    tensors::Tensors,
 };
-use crate::gguf::{Gguf, GgufError};
-use burn::tensor::{Device, Tensor, TensorData, activation::silu};
+use crate::gguf::Gguf;
+use burn::tensor::{Device, Tensor, TensorData};
+use serde_json::{Map, Value};
 
 /// A model with its weights on a device.
 #[derive(Debug)]
 pub struct Decoder {
-    config: Config,
+    architecture: Architecture,
     device: Device,
     embedding: Linear,
+    attention: Attention,
     blocks: Vec<Block>,
-    norm: Tensor<1>,
+    norm: Norm,
     /// Absent where the embedding serves.
     output: Option<Linear>,
 }
 
 #[derive(Debug)]
 struct Block {
-    attention_norm: Tensor<1>,
+    attention_norm: Norm,
     /// Query, key and value heads, in this order.
     project: Linear,
+    attention: LayerAttention,
     attention_output: Linear,
-    feed_norm: Tensor<1>,
-    /// Gate and up, in this order.
-    gate_up: Linear,
-    down: Linear,
+    post_attention_norm: Option<Norm>,
+    feed_norm: Norm,
+    feed: FeedForward,
+    post_feed_norm: Option<Norm>,
+}
+
+/// RMSNorm.
+#[derive(Debug)]
+struct Norm {
+    weight: Tensor<1>,
+    epsilon: f32,
+}
+
+impl Norm {
+    fn forward(&self, input: Tensor<2>) -> Tensor<2> {
+        let square = (input.clone() * input.clone()).mean_dim(1);
+        input / (square + self.epsilon).sqrt() * self.weight.clone().unsqueeze()
+    }
 }
 
 /// New tokens of one sequence in a forward pass.
@@ -43,63 +65,133 @@ pub struct Span<'a> {
     pub wants_logits: bool,
 }
 
-/// Appends tensors to one weight.
-fn weights(file: &Gguf, names: &[String]) -> Result<Vec<f32>, GgufError> {
-    let mut total = 0;
-    for name in names {
-        total += file.tensor(name)?.elements();
+/// Puts a file's weights onto a device.
+struct Loader<'a> {
+    placement: Placement<'a>,
+    device: &'a Device,
+}
+
+impl Loader<'_> {
+    fn linear(&self, slot: Slot, layer: usize, inputs: usize) -> Result<Linear, ModelError> {
+        Ok(Linear::new(self.placement.numbers(slot, layer)?, inputs, self.device))
     }
-    let mut out = Vec::with_capacity(total);
-    names.iter().try_for_each(|name| file.dequantize(name, &mut out))?;
-    Ok(out)
+
+    fn norm_weight(&self, slot: Slot, layer: usize) -> Result<Vec<f32>, ModelError> {
+        let mut weight = self.placement.numbers(slot, layer)?;
+        let offset = self.placement.layout.norm_offset;
+        if offset != 0.0 {
+            weight.iter_mut().for_each(|weight| *weight += offset);
+        }
+        Ok(weight)
+    }
+
+    fn norm(&self, slot: Slot, layer: usize) -> Result<Norm, ModelError> {
+        let weight = self.norm_weight(slot, layer)?;
+        let width = weight.len();
+        let weight = Tensor::from_data(TensorData::new(weight, [width]), self.device);
+        Ok(Norm { weight, epsilon: self.placement.architecture.epsilon })
+    }
+
+    fn block(&self, layer: usize) -> Result<Block, ModelError> {
+        let architecture = self.placement.architecture;
+        let mut project = self.linear(Slot::Projection, layer, architecture.width)?;
+        if architecture.projection_bias {
+            project = project.with_bias(self.placement.numbers(Slot::ProjectionBias, layer)?);
+        }
+        let post = |slot| architecture.post_norms.then(|| self.norm(slot, layer)).transpose();
+        let head_norms = || -> Result<HeadNorms, ModelError> {
+            let query = self.norm_weight(Slot::QueryNorm, layer)?;
+            Ok(HeadNorms { query, key: self.norm_weight(Slot::KeyNorm, layer)? })
+        };
+        let norms = architecture.query_key_norm.then(head_norms).transpose()?;
+        Ok(Block {
+            attention_norm: self.norm(Slot::AttentionNorm, layer)?,
+            project,
+            attention: LayerAttention { layer: architecture.layers[layer], norms },
+            attention_output: self.linear(Slot::AttentionOutput, layer, architecture.query_width())?,
+            post_attention_norm: post(Slot::PostAttentionNorm)?,
+            feed_norm: self.norm(Slot::FeedNorm, layer)?,
+            feed: self.feed(layer)?,
+            post_feed_norm: post(Slot::PostFeedNorm)?,
+        })
+    }
+
+    fn feed(&self, layer: usize) -> Result<FeedForward, ModelError> {
+        let Architecture { width, activation, feed, .. } = *self.placement.architecture;
+        let (used, inner, normalise) = match feed {
+            Feed::Experts { used, inner, normalise, .. } => (used, inner, normalise),
+            Feed::Dense { inner } => {
+                let gate_up = self.linear(Slot::GateUp, layer, width)?;
+                let down = self.linear(Slot::Down, layer, inner)?;
+                return Ok(FeedForward::Dense(Box::new(Dense { gate_up, down, inner, activation })));
+            }
+        };
+        // A layer's experts are held twice while it is read: gate and up of each come to lie behind each other.
+        let each = |slot| self.placement.numbers(slot, layer);
+        let (gates, ups, downs) = (each(Slot::ExpertGates)?, each(Slot::ExpertUps)?, each(Slot::ExpertDowns)?);
+        let size = width * inner;
+        let parts = gates.chunks_exact(size).zip(ups.chunks_exact(size)).zip(downs.chunks_exact(size));
+        let experts = parts.map(|((gate, up), down)| Dense {
+            gate_up: Linear::new([gate, up].concat(), width, self.device),
+            down: Linear::new(down.to_vec(), inner, self.device),
+            inner,
+            activation,
+        });
+        let experts = experts.collect();
+        let router = self.linear(Slot::Router, layer, width)?;
+        Ok(FeedForward::Experts(Box::new(Experts { router, experts, used, normalise })))
+    }
 }
 
 impl Decoder {
-    /// Reads the weights of a file onto a device.
+    /// Reads the weights of a GGUF file onto a device.
     ///
     /// # Errors
     /// [`ModelError`], where the file holds no model that this decoder can compute.
     pub fn load(file: &Gguf, device: &Device) -> Result<Self, ModelError> {
-        let config = Config::from_gguf(file)?;
-        let norm = |name: String| -> Result<Tensor<1>, GgufError> {
-            let numbers = weights(file, &[name])?;
-            Ok(Tensor::from_data(TensorData::new(numbers, [config.width]), device))
-        };
-        let linear = |names: &[String], inputs| Ok::<_, GgufError>(Linear::new(weights(file, names)?, inputs, device));
-        let block = |layer: usize| -> Result<Block, GgufError> {
-            let name = |name: &str| block_tensor(layer, name);
-            Ok(Block {
-                attention_norm: norm(name("attn_norm"))?,
-                project: linear(&["attn_q", "attn_k", "attn_v"].map(name), config.width)?,
-                attention_output: linear(&[name("attn_output")], config.heads * config.head_width)?,
-                feed_norm: norm(name("ffn_norm"))?,
-                gate_up: linear(&["ffn_gate", "ffn_up"].map(name), config.width)?,
-                down: linear(&[name("ffn_down")], config.inner)?,
-            })
-        };
-        let output = has_output(file).then(|| linear(&[OUTPUT.to_owned()], config.width)).transpose()?;
+        let (architecture, layout) = families::read_gguf(file)?;
+        Self::place(architecture, layout, file, device)
+    }
+
+    /// Reads weights that a `config.json` describes onto a device.
+    ///
+    /// # Errors
+    /// [`ModelError`], where they are no model that this decoder can compute.
+    pub fn from_json(config: &Map<String, Value>, tensors: &dyn Tensors, device: &Device) -> Result<Self, ModelError> {
+        let (architecture, layout) = families::read_json(config, tensors)?;
+        Self::place(architecture, layout, tensors, device)
+    }
+
+    fn place(
+        architecture: Architecture,
+        layout: Layout,
+        tensors: &dyn Tensors,
+        device: &Device,
+    ) -> Result<Self, ModelError> {
+        let loader = Loader { placement: Placement { architecture: &architecture, layout, tensors }, device };
+        let width = architecture.width;
+        let output = (!architecture.tied_output).then(|| loader.linear(Slot::Output, 0, width)).transpose()?;
         Ok(Self {
             device: device.clone(),
-            embedding: linear(&["token_embd.weight".to_owned()], config.width)?,
-            blocks: (0..config.layers).map(block).collect::<Result<_, _>>()?,
-            norm: norm("output_norm.weight".to_owned())?,
+            embedding: loader.linear(Slot::Embedding, 0, width)?,
+            attention: Attention::new(&architecture, device),
+            blocks: (0..architecture.layers.len()).map(|layer| loader.block(layer)).collect::<Result<_, _>>()?,
+            norm: loader.norm(Slot::OutputNorm, 0)?,
             output,
-            config,
+            architecture,
         })
     }
 
-    /// Its hyperparameters.
+    /// What it is.
     #[must_use]
-    pub fn config(&self) -> &Config {
-        &self.config
+    pub fn architecture(&self) -> &Architecture {
+        &self.architecture
     }
 
-    /// Bytes of weights that one decode step reads.
+    /// Bytes of weights that one decode step of one sequence reads.
     #[must_use]
     pub fn step_bytes(&self) -> usize {
-        let block = |block: &Block| {
-            block.project.bytes() + block.attention_output.bytes() + block.gate_up.bytes() + block.down.bytes()
-        };
+        let block = |block: &Block| block.project.bytes() + block.attention_output.bytes() + block.feed.row_bytes();
         self.blocks.iter().map(block).sum::<usize>() + self.output().bytes()
     }
 
@@ -114,16 +206,22 @@ impl Decoder {
     /// Where a span does not keep what [`Span`] says.
     #[must_use]
     pub fn forward(&self, spans: &mut [Span<'_>]) -> Vec<f32> {
-        let rotation = self.rotation(spans);
-        let mut hidden = self.embed(spans);
+        let rotation = self.attention.rotation(spans);
+        let adapted = Adapted::new(spans.iter().map(|span| (span.tokens.len(), span.cache.adapter())));
+        let tokens = spans.iter().flat_map(|span| span.tokens).map(|token| *token as usize);
+        let mut hidden = self.embedding.rows(tokens, self.architecture.embedding_scale);
+        let post = |norm: &Option<Norm>, branch: Tensor<2>| match norm {
+            Some(norm) => norm.forward(branch),
+            None => branch,
+        };
         for (layer, block) in self.blocks.iter().enumerate() {
-            let projected = block.project.forward(self.normalize(hidden.clone(), &block.attention_norm));
-            let attended = self.attend(spans, layer, projected, &rotation);
-            hidden = hidden + block.attention_output.forward(attended);
-            let both = block.gate_up.forward(self.normalize(hidden.clone(), &block.feed_norm));
-            let gate = both.clone().narrow(1, 0, self.config.inner);
-            let up = both.narrow(1, self.config.inner, self.config.inner);
-            hidden = hidden + block.down.forward(silu(gate) * up);
+            let normal = block.attention_norm.forward(hidden.clone());
+            let projected = adapted.forward(&block.project, (layer, Slot::Projection), normal);
+            let attended = self.attention.attend((layer, &block.attention), projected, &rotation, spans);
+            let mixed = adapted.forward(&block.attention_output, (layer, Slot::AttentionOutput), attended);
+            hidden = hidden + post(&block.post_attention_norm, mixed);
+            let fed = block.feed.forward(layer, &adapted, block.feed_norm.forward(hidden.clone()));
+            hidden = hidden + post(&block.post_feed_norm, fed);
         }
         for span in &mut *spans {
             span.cache.advance(span.tokens.len());
@@ -131,48 +229,8 @@ impl Decoder {
         self.logits(spans, hidden)
     }
 
-    fn rotation(&self, spans: &[Span<'_>]) -> Rotation {
-        let positions = spans.iter().flat_map(|span| {
-            let begin = span.cache.length();
-            begin..begin + span.tokens.len()
-        });
-        Rotation::new(&self.config, positions)
-    }
-
-    fn embed(&self, spans: &[Span<'_>]) -> Tensor<2> {
-        let tokens = spans.iter().flat_map(|span| span.tokens);
-        let numbers: Vec<f32> = tokens.flat_map(|token| self.embedding.row(*token as usize)).copied().collect();
-        let rows = numbers.len() / self.config.width;
-        Tensor::from_data(TensorData::new(numbers, [rows, self.config.width]), &self.device)
-    }
-
-    /// RMSNorm.
-    fn normalize(&self, input: Tensor<2>, weight: &Tensor<1>) -> Tensor<2> {
-        let square = (input.clone() * input.clone()).mean_dim(1);
-        input / (square + self.config.epsilon).sqrt() * weight.clone().unsqueeze()
-    }
-
-    fn attend(&self, spans: &mut [Span<'_>], layer: usize, projected: Tensor<2>, rotation: &Rotation) -> Tensor<2> {
-        let [rows, stride] = projected.dims();
-        let query = self.config.heads * self.config.head_width;
-        let mut projected = projected.into_data();
-        let mut attended = vec![0.0; rows * query];
-        let Ok(mut rest) = projected.as_mut_slice::<f32>() else { unreachable!("every tensor of the decoder is f32") };
-        let mut out = attended.as_mut_slice();
-        let mut first_row = 0;
-        for span in spans {
-            let count = span.tokens.len();
-            let (here, after) = rest.split_at_mut(count * stride);
-            let (here_out, after_out) = out.split_at_mut(count * query);
-            let rows = Rows { config: &self.config, layer, projected: here, rotation, first_row, out: here_out };
-            rows.attend(span.cache, &self.device);
-            (rest, out, first_row) = (after, after_out, first_row + count);
-        }
-        Tensor::from_data(TensorData::new(attended, [rows, query]), &self.device)
-    }
-
     fn logits(&self, spans: &[Span<'_>], hidden: Tensor<2>) -> Vec<f32> {
-        let width = self.config.width;
+        let width = self.architecture.width;
         let hidden = hidden.into_data();
         let hidden = as_numbers(&hidden);
         let mut last = Vec::new();
@@ -188,7 +246,9 @@ impl Decoder {
         }
         let rows = last.len() / width;
         let last = Tensor::<2>::from_data(TensorData::new(last, [rows, width]), &self.device);
-        let logits = self.output().forward(self.normalize(last, &self.norm)).into_data();
-        as_numbers(&logits).to_vec()
+        let logits = self.output().forward(self.norm.forward(last)).into_data();
+        let mut logits = as_numbers(&logits).to_vec();
+        cap(&mut logits, self.architecture.output_softcap);
+        logits
     }
 }

@@ -18,7 +18,7 @@ pub const LANES: usize = 16;
 /// Numbers of a weight that a task reads at least, so that handing it out costs little beside it.
 const TASK_NUMBERS_MIN: usize = 32 * 1024;
 
-/// A weight matrix.
+/// A weight matrix, and a bias where there is one.
 #[derive(Debug)]
 pub struct Linear {
     inputs: usize,
@@ -26,6 +26,7 @@ pub struct Linear {
     data: TensorData,
     /// The same memory, `[inputs, outputs]`.
     transposed: Tensor<2>,
+    bias: Option<Tensor<1>>,
 }
 
 impl Linear {
@@ -39,7 +40,15 @@ impl Linear {
         let (bytes, shape, _) = TensorData::new(weights, [outputs, inputs]).into_parts();
         let data = TensorData::from_bytes(bytes.shared(), shape, DType::F32);
         let transposed = Tensor::<2>::from_data(data.clone(), device).transpose();
-        Self { inputs, outputs, data, transposed }
+        Self { inputs, outputs, data, transposed, bias: None }
+    }
+
+    /// The same with a number added to each output.
+    #[must_use]
+    pub fn with_bias(self, bias: Vec<f32>) -> Self {
+        let device = self.transposed.device();
+        let bias = Tensor::from_data(TensorData::new(bias, [self.outputs]), &device);
+        Self { bias: Some(bias), ..self }
     }
 
     /// How many numbers a row of a result has.
@@ -54,10 +63,18 @@ impl Linear {
         self.data.as_bytes().len()
     }
 
-    /// One row of the weight.
+    /// Some rows of the weight, each times `scale`: embeddings of tokens.
+    ///
+    /// # Panics
+    /// Where an index is not below [`outputs`](Self::outputs).
     #[must_use]
-    pub fn row(&self, index: usize) -> &[f32] {
-        &self.numbers()[index * self.inputs..][..self.inputs]
+    pub fn rows(&self, indices: impl Iterator<Item = usize>, scale: f32) -> Tensor<2> {
+        let mut numbers = Vec::new();
+        for index in indices {
+            numbers.extend(self.numbers()[index * self.inputs..][..self.inputs].iter().map(|number| number * scale));
+        }
+        let rows = numbers.len() / self.inputs;
+        Tensor::from_data(TensorData::new(numbers, [rows, self.inputs]), &self.transposed.device())
     }
 
     fn numbers(&self) -> &[f32] {
@@ -68,13 +85,18 @@ impl Linear {
     #[must_use]
     pub fn forward(&self, input: Tensor<2>) -> Tensor<2> {
         let [rows, _] = input.dims();
-        if rows > ROWS_MAX {
-            return input.matmul(self.transposed.clone());
+        let output = if rows > ROWS_MAX {
+            input.matmul(self.transposed.clone())
+        } else {
+            let device = input.device();
+            let input = input.into_data();
+            let output = self.few_rows(as_numbers(&input), rows);
+            Tensor::from_data(TensorData::new(output, [rows, self.outputs]), &device)
+        };
+        match &self.bias {
+            Some(bias) => output + bias.clone().unsqueeze(),
+            None => output,
         }
-        let device = input.device();
-        let input = input.into_data();
-        let output = self.few_rows(as_numbers(&input), rows);
-        Tensor::from_data(TensorData::new(output, [rows, self.outputs]), &device)
     }
 
     /// The same for rows in plain memory.

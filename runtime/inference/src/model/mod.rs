@@ -1,18 +1,26 @@
-//! The llama family as one decoder.
+//! Language models: one decoder for all families, which are data; and an encoder for embeddings.
 //!
-//! Sources: Touvron et al. 2023, "LLaMA" (the architecture); Zhang and Sennrich 2019 (RMSNorm); Su et al. 2021,
-//! "RoFormer" (rotary embedding); Shazeer 2020, "GLU Variants Improve Transformer" (SwiGLU); Ainslie et al. 2023,
-//! "GQA"; llama.cpp's `llama-arch.cpp` and `llama-model.cpp` (names in the file). A GGUF file of this family stores the
-//! rows of the query and key matrices so that the pairs which the rotary embedding turns are neighbours.
+//! | part | does | knows |
+//! | --- | --- | --- |
+//! | [`architecture`] | says what a model is: sizes and features | no family, no file |
+//! | `families` | one small file for each family: names, hyperparameters, tensors; one table of them | no computing |
+//! | `metadata`, `tensors`, `placement` | read hyperparameters and weights of either format | no family |
+//! | `decoder`, `feed`, [`attention`], [`linear`], [`rope`] | compute | an [`Architecture`] only |
+//! | [`encoder`] | computes the embedding of a text: another architecture, from the same parts | its own sizes |
+//! | [`adapter`] | LoRA: small changes to weights, for one sequence | the decoder's slots |
+//! | `cache` | a sequence's keys and values, and its adapter | sizes only |
 //!
 //! Principles:
 //!
-//! - Every size comes from the metadata and is checked against every tensor's shape; a tensor that the decoder would
-//!   not use is refused, since leaving it out would give other numbers.
+//! - A GGUF file and a `config.json` with safetensors beside it become the same, by [`Decoder::load`] and
+//!   [`Decoder::from_json`].
+//! - Every size comes from the metadata and is checked against every tensor's shape before a number is read; a tensor
+//!   that the decoder would not use is refused, since leaving it out would give other numbers.
+//! - A feature is a field of [`Architecture`] that the decoder reads, never a branch on a family's name.
 //! - A forward pass takes spans of several sequences and knows no requests. Logits are computed for the last position
 //!   of a span and only where they are asked for.
-//! - The hidden state is a `burn` tensor. Two seams touch plain memory instead: [`linear`] and [`attention`]; a device
-//!   of another kind replaces these two.
+//! - The hidden state is a `burn` tensor. Two seams touch plain memory instead, [`linear`] and [`attention`]: tensors go
+//!   into both and come out, so that a device of another kind replaces what is inside these two.
 //!
 //! # Speed and what bounds it
 //!
@@ -23,16 +31,73 @@
 //! next to the limit, and this crate's README has figures.
 //!
 //! A row's result does not depend on the other rows of a step as long as there are at most [`linear::ROWS_MAX`] of
-//! them: a sequence decodes to the same bits alone and beside others. A prefill chunk may round differently from single
-//! steps.
+//! them: a sequence decodes to the same bits alone and beside others, also through experts. A prefill chunk may round
+//! differently from single steps.
 
+pub mod adapter;
+pub mod architecture;
 pub mod attention;
-mod config;
+mod cache;
 mod decoder;
+pub mod encoder;
+mod error;
+mod families;
+mod feed;
+#[cfg(test)]
+mod golden;
 pub mod linear;
+mod metadata;
+mod placement;
+pub mod rope;
+mod tensors;
 #[cfg(test)]
 mod tests;
 
-pub use attention::KvCache;
-pub use config::{Config, ModelError};
+pub use adapter::Adapter;
+pub use architecture::Architecture;
+pub use cache::KvCache;
 pub use decoder::{Decoder, Span};
+pub use encoder::Encoder;
+pub use error::ModelError;
+pub use tensors::Tensors;
+
+use crate::gguf::Gguf;
+use serde_json::{Map, Value};
+use std::{fs::File, io::Read, path::Path};
+
+/// Bytes of a `config.json`: the largest known ones have some 100,000, most of them lists of rotary divisors and of layers.
+pub const CONFIG_BYTES_MAX: u64 = 1 << 20;
+
+impl Architecture {
+    /// Reads and checks what a GGUF file holds, its tensors' shapes too.
+    ///
+    /// # Errors
+    /// [`ModelError`], where the file holds no model that the decoder can compute.
+    pub fn from_gguf(file: &Gguf) -> Result<Self, ModelError> {
+        families::read_gguf(file).map(|(architecture, _)| architecture)
+    }
+
+    /// Reads and checks what a `config.json` says, and the shapes of the tensors beside it.
+    ///
+    /// # Errors
+    /// [`ModelError`], where they are no model that the decoder can compute.
+    pub fn from_json(config: &Map<String, Value>, tensors: &dyn Tensors) -> Result<Self, ModelError> {
+        families::read_json(config, tensors).map(|(architecture, _)| architecture)
+    }
+}
+
+/// Reads a `config.json`.
+///
+/// # Errors
+/// [`ModelError::Config`], where it cannot be opened, has more than [`CONFIG_BYTES_MAX`] bytes, or is no JSON object.
+pub fn read_config(path: &Path) -> Result<Map<String, Value>, ModelError> {
+    let failed = |why: String| ModelError::Config { path: path.to_owned(), why };
+    let mut text = String::new();
+    let file = File::open(path).map_err(|error| failed(error.to_string()))?;
+    let read = file.take(CONFIG_BYTES_MAX + 1).read_to_string(&mut text);
+    read.map_err(|error| failed(error.to_string()))?;
+    if text.len() as u64 > CONFIG_BYTES_MAX {
+        return Err(failed(format!("it has more than {CONFIG_BYTES_MAX} bytes")));
+    }
+    serde_json::from_str(&text).map_err(|error| failed(error.to_string()))
+}

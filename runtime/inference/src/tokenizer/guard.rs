@@ -1,5 +1,9 @@
 //! Control tokens in text, and what keeps contents from holding them. The module above says why and how.
 
+use super::{
+    prefixes::Prefixes,
+    vocabulary::{Special, Trim},
+};
 use crate::template::TemplateError;
 use remit_kernel::ports::ChatMessage;
 use std::{
@@ -10,10 +14,10 @@ use std::{
 /// Which texts are control tokens.
 #[derive(Debug)]
 pub(super) struct Control {
-    /// By first byte; the longest first.
-    by_first: HashMap<u8, Vec<(Box<str>, u32)>>,
+    texts: Prefixes,
     firsts: HashSet<char>,
     lasts: HashSet<char>,
+    trims: HashMap<u32, Trim>,
 }
 
 /// A character that occurs in no message, for one conversation.
@@ -26,30 +30,42 @@ pub(super) struct Guard<'a> {
 const MARKERS: std::ops::RangeInclusive<char> = '\u{100000}'..='\u{10fffd}';
 
 impl Control {
-    pub(super) fn new<'t>(texts: impl Iterator<Item = (&'t str, u32)>) -> Self {
-        let mut control = Self { by_first: HashMap::new(), firsts: HashSet::new(), lasts: HashSet::new() };
-        for (text, token) in texts {
-            let (Some(first), Some(last)) = (text.chars().next(), text.chars().next_back()) else { continue };
-            if first.len_utf8() == text.len() || first.is_whitespace() || last.is_whitespace() {
-                continue;
-            }
-            control.firsts.insert(first);
-            control.lasts.insert(last);
-            control.by_first.entry(text.as_bytes()[0]).or_default().push((text.into(), token));
+    pub(super) fn new(special: &Special) -> Self {
+        let findable = special.control.iter().filter_map(|(token, text)| {
+            let (first, last) = (text.chars().next()?, text.chars().next_back()?);
+            let alone = first.len_utf8() == text.len() || first.is_whitespace() || last.is_whitespace();
+            (!alone).then_some((&**text, *token, first, last))
+        });
+        // By id, so that of two tokens with one text the first counts.
+        let mut findable: Vec<_> = findable.collect();
+        findable.sort_by_key(|(_, token, _, _)| *token);
+        Self {
+            texts: Prefixes::new(findable.iter().map(|(text, token, _, _)| (*text, *token))),
+            firsts: findable.iter().map(|(_, _, first, _)| *first).collect(),
+            lasts: findable.iter().map(|(_, _, _, last)| *last).collect(),
+            trims: special.trims.clone(),
         }
-        for texts in control.by_first.values_mut() {
-            texts.sort_by(|a, b| b.0.len().cmp(&a.0.len()).then_with(|| a.cmp(b)));
-        }
-        control
+    }
+
+    fn trim(&self, token: u32) -> Trim {
+        self.trims.get(&token).copied().unwrap_or_default()
+    }
+
+    /// The text before a control token, without the blanks that it takes along.
+    pub(super) fn trim_before<'t>(&self, token: u32, text: &'t str) -> &'t str {
+        if self.trim(token).before { text.trim_end() } else { text }
+    }
+
+    /// The text behind it, likewise.
+    pub(super) fn trim_behind<'t>(&self, token: u32, text: &'t str) -> &'t str {
+        if self.trim(token).behind { text.trim_start() } else { text }
     }
 
     /// The first control token in a text; where several begin, the longest.
     pub(super) fn find(&self, text: &str) -> Option<(Range<usize>, u32)> {
-        text.bytes().enumerate().find_map(|(start, byte)| {
-            let candidates = self.by_first.get(&byte)?;
-            let rest = &text.as_bytes()[start..];
-            let (found, token) = candidates.iter().find(|(text, _)| rest.starts_with(text.as_bytes()))?;
-            Some((start..start + found.len(), *token))
+        text.char_indices().find_map(|(start, _)| {
+            let (length, token) = self.texts.longest(&text.as_bytes()[start..])?;
+            Some((start..start + length, token))
         })
     }
 }

@@ -1,41 +1,13 @@
-//! The vocabulary: what each token stands for, and which pairs merge.
+//! The vocabulary: what each token stands for, and which tokens are more than text.
 
-use crate::gguf::{Gguf, GgufError, optional};
+use super::TokenizerError;
+use crate::gguf::{Gguf, optional};
 use std::collections::HashMap;
-use thiserror::Error;
 
-/// Why a tokenizer cannot be built.
-#[derive(Debug, Error)]
-pub enum TokenizerError {
-    /// Its metadata are missing or of the wrong type.
-    #[error("the tokenizer cannot be built: {0}")]
-    File(#[from] GgufError),
-    /// Another kind than byte-level BPE.
-    #[error("the tokenizer's model is {name}, and gpt2 (byte-level BPE) is supported; choose another model file")]
-    Kind {
-        /// As the file names it.
-        name: String,
-    },
-    /// A splitter that is not in the table.
-    #[error("the pre-tokenizer is {name}, and supported are {known}; choose another model file")]
-    PreTokenizer {
-        /// As the file names it.
-        name: String,
-        /// Those in the table.
-        known: String,
-    },
-    /// A pattern of the table that does not compile.
-    #[error("the pattern of the pre-tokenizer {name} is broken: {why}; this is a defect of Remit, report it")]
-    Pattern {
-        /// Whose pattern.
-        name: String,
-        /// What is wrong.
-        why: String,
-    },
-    /// Arrays that do not fit together, ids that do not exist.
-    #[error("the tokenizer's metadata are damaged: {0}; download the file again")]
-    Damaged(String),
-}
+/// Tokens of a vocabulary: the largest known ones have some 260,000.
+pub(super) const TOKENS_MAX: usize = 1 << 21;
+/// Bytes of one token that is looked for in text, which bounds what a byte of text costs: known ones have 200.
+pub(super) const TOKEN_BYTES_MAX: usize = 1024;
 
 /// Control tokens that end a turn or a text, by the names that model families give them. A file names one or two of its
 /// own (`eos`, `eot`, `eom`); many files leave some out, and llama.cpp then goes by these names too.
@@ -52,169 +24,259 @@ const END_TEXTS: &[&str] = &[
     "</s>",
 ];
 
-/// Values of `tokenizer.ggml.token_type`.
-const KIND_CONTROL: i32 = 3;
-const KIND_USER_DEFINED: i32 = 4;
+/// Elements of HTML that Gemma's vocabulary has as user-defined tokens.
+const ELEMENTS: &[&str] = &[
+    "table",
+    "caption",
+    "thead",
+    "tbody",
+    "tfoot",
+    "tr",
+    "th",
+    "td",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+    "blockquote",
+    "strong",
+    "em",
+    "b",
+    "i",
+    "u",
+    "s",
+    "sub",
+    "sup",
+    "code",
+];
 
-#[derive(Debug)]
-pub(super) struct Vocabulary {
-    /// The bytes of all tokens, one after the other: `bytes[ends[i - 1]..ends[i]]` are token i's.
-    bytes: Vec<u8>,
-    byte_ends: Vec<usize>,
-    /// Control and user-defined tokens by id, with their text.
-    control: HashMap<u32, Box<str>>,
-    byte_tokens: [Option<u32>; 256],
-    /// Left and right token → rank and merged token.
-    merges: HashMap<(u32, u32), (u32, u32)>,
-    begin: Option<u32>,
-    end: Option<u32>,
-    adds_begin: bool,
-    ends: Vec<u32>,
+/// What `tokenizer.ggml.token_type` says of a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TokenKind {
+    /// Text.
+    Normal,
+    /// What stands for text that has no tokens.
+    Unknown,
+    /// Begins and ends texts and turns.
+    Control,
+    /// Text that is always one token, or a control token that somebody added.
+    UserDefined,
+    /// Takes part in merges and never comes out.
+    Unused,
+    /// One byte, written `<0x0A>`.
+    Byte,
 }
 
-/// The character that GPT-2 writes for a byte: itself where it is printable, else one from U+0100 on.
-pub(crate) fn byte_character(byte: u8) -> char {
-    match byte {
-        b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff => char::from(byte),
-        0..=b' ' => shifted(u32::from(byte)),
-        0x7f..=0xa0 => shifted(u32::from(byte) - 0x7f + 33),
-        0xad => shifted(67),
+impl TokenKind {
+    fn from_id(id: i32) -> Self {
+        match id {
+            2 => Self::Unknown,
+            3 => Self::Control,
+            4 => Self::UserDefined,
+            5 => Self::Unused,
+            6 => Self::Byte,
+            _ => Self::Normal,
+        }
     }
 }
 
-fn shifted(offset: u32) -> char {
-    char::from_u32(0x100 + offset).unwrap_or(char::REPLACEMENT_CHARACTER)
+/// Whether a user-defined token is a piece of text, which SentencePiece finds in any text: one character, blanks, an HTML
+/// element. Every other one might steer a model, and is a control token here.
+pub(super) fn is_text_piece(text: &str) -> bool {
+    let blank = |character: char| character == '▁' || character.is_whitespace();
+    let element = text.strip_prefix('<').and_then(|rest| rest.strip_suffix('>'));
+    let element = element.map(|name| name.strip_prefix('/').unwrap_or(name));
+    let single = text.chars().nth(1).is_none();
+    single || text.chars().all(blank) || element.is_some_and(|name| ELEMENTS.contains(&name))
 }
 
-impl Vocabulary {
-    pub(super) fn from_gguf(file: &Gguf) -> Result<Self, TokenizerError> {
-        let kind = file.get_str("tokenizer.ggml.model")?;
-        if kind != "gpt2" {
-            return Err(TokenizerError::Kind { name: kind.to_owned() });
-        }
+/// The token list of a file, as it stands there.
+pub(super) struct Listing<'a> {
+    pub(super) texts: Vec<&'a str>,
+    pub(super) kinds: Vec<TokenKind>,
+}
+
+impl<'a> Listing<'a> {
+    pub(super) fn from_gguf(file: &'a Gguf) -> Result<Self, TokenizerError> {
         let texts = file.get_strings("tokenizer.ggml.tokens")?;
         let kinds = file.get_i32s("tokenizer.ggml.token_type")?;
-        if texts.len() != kinds.len() || texts.is_empty() || u32::try_from(texts.len()).is_err() {
+        if texts.len() != kinds.len() || texts.is_empty() || texts.len() > TOKENS_MAX {
             let (tokens, types) = (texts.len(), kinds.len());
             return Err(TokenizerError::Damaged(format!("there are {tokens} tokens and {types} token types")));
         }
-        let mut vocabulary = Self {
-            bytes: Vec::new(),
-            byte_ends: Vec::with_capacity(texts.len()),
-            control: HashMap::new(),
-            byte_tokens: [None; 256],
-            merges: HashMap::new(),
-            begin: token_of(file, "tokenizer.ggml.bos_token_id", texts.len())?,
-            end: token_of(file, "tokenizer.ggml.eos_token_id", texts.len())?,
-            adds_begin: optional(file.get_bool("tokenizer.ggml.add_bos_token"))?.unwrap_or(false),
-            ends: Vec::new(),
-        };
-        vocabulary.add_tokens(&texts, &kinds);
-        vocabulary.add_merges(&texts, &file.get_strings("tokenizer.ggml.merges")?)?;
-        vocabulary.add_ends(file)?;
-        Ok(vocabulary)
+        let kinds = kinds.into_iter().map(TokenKind::from_id).collect();
+        Ok(Self { texts, kinds })
     }
 
-    fn add_tokens(&mut self, texts: &[&str], kinds: &[i32]) {
-        let byte_of: HashMap<char, u8> = (0..=255).map(|byte| (byte_character(byte), byte)).collect();
-        for (id, (text, kind)) in texts.iter().zip(kinds).enumerate() {
-            // The count was compared with u32 before.
-            let id = id as u32;
-            if matches!(*kind, KIND_CONTROL | KIND_USER_DEFINED) {
-                self.control.insert(id, Box::from(*text));
-            }
-            if *kind != KIND_CONTROL {
-                for character in text.chars() {
-                    match byte_of.get(&character) {
-                        Some(byte) if *kind != KIND_USER_DEFINED => self.bytes.push(*byte),
-                        _ => self.bytes.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
-                    }
-                }
-                let mut characters = text.chars();
-                let single = characters.next().filter(|_| characters.next().is_none());
-                if let Some(byte) = single.and_then(|character| byte_of.get(&character)) {
-                    self.byte_tokens[usize::from(*byte)].get_or_insert(id);
-                }
-            }
-            self.byte_ends.push(self.bytes.len());
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &'a str, TokenKind)> {
+        let tokens = self.texts.iter().zip(&self.kinds).enumerate();
+        // The count was compared with TOKENS_MAX before.
+        tokens.map(|(id, (text, kind))| (id as u32, *text, *kind))
+    }
+
+    /// The scores, one for each token.
+    pub(super) fn scores(&self, file: &Gguf) -> Result<Vec<f32>, TokenizerError> {
+        let scores = file.get_f32s("tokenizer.ggml.scores")?;
+        if scores.len() != self.texts.len() || scores.iter().any(|score| !score.is_finite()) {
+            let (tokens, scores) = (self.texts.len(), scores.len());
+            return Err(TokenizerError::Damaged(format!(
+                "there are {tokens} tokens and {scores} scores, or a score is no number"
+            )));
         }
+        Ok(scores)
     }
 
-    fn add_merges(&mut self, texts: &[&str], merges: &[&str]) -> Result<(), TokenizerError> {
-        let ids: HashMap<&str, u32> = texts.iter().enumerate().map(|(id, text)| (*text, id as u32)).collect();
-        for (rank, merge) in merges.iter().enumerate() {
-            // The space that divides the two is the first one that is not the left part itself.
-            let space = merge.char_indices().skip(1).find(|(_, character)| *character == ' ');
-            let Some((left, right)) = space.map(|(index, _)| (&merge[..index], &merge[index + 1..])) else {
-                return Err(TokenizerError::Damaged(format!("merge {rank} has not two parts")));
-            };
-            let merged = [left, right].concat();
-            // A part or a result without a token can never come up.
-            if let (Some(left), Some(right), Some(merged)) = (ids.get(left), ids.get(right), ids.get(merged.as_str())) {
-                let rank = u32::try_from(rank).unwrap_or(u32::MAX);
-                self.merges.entry((*left, *right)).or_insert((rank, *merged));
-            }
-        }
-        Ok(())
+    /// The token that stands for unknown text: the one that a key names, else the one of that kind or text.
+    pub(super) fn unknown(&self, file: &Gguf) -> Result<Option<u32>, TokenizerError> {
+        let named = token_of(file, "tokenizer.ggml.unknown_token_id", self.texts.len())?;
+        let by_kind = || self.iter().find(|(_, _, kind)| *kind == TokenKind::Unknown).map(|(id, _, _)| id);
+        Ok(named.or_else(by_kind).or_else(|| self.find("<unk>")).or_else(|| self.find("[UNK]")))
     }
 
-    fn add_ends(&mut self, file: &Gguf) -> Result<(), TokenizerError> {
-        self.ends.extend(self.end);
-        for key in ["tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"] {
-            self.ends.extend(token_of(file, key, self.size())?);
-        }
-        let named = self.control.iter().filter(|(_, text)| END_TEXTS.contains(&&***text));
-        self.ends.extend(named.map(|(id, _)| *id));
-        self.ends.sort_unstable();
-        self.ends.dedup();
-        Ok(())
+    pub(super) fn find(&self, wanted: &str) -> Option<u32> {
+        self.iter().find(|(_, text, _)| *text == wanted).map(|(id, _, _)| id)
+    }
+}
+
+/// The bytes of all tokens, one after the other.
+#[derive(Debug, Default)]
+pub(super) struct TokenBytes {
+    /// `bytes[ends[i - 1]..ends[i]]` are token i's.
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl TokenBytes {
+    /// Adds the next token's.
+    pub(super) fn push(&mut self, bytes: impl IntoIterator<Item = u8>) {
+        self.bytes.extend(bytes);
+        self.ends.push(self.bytes.len());
     }
 
-    pub(super) fn size(&self) -> usize {
-        self.byte_ends.len()
-    }
-
-    pub(super) fn bytes(&self, token: u32) -> &[u8] {
+    pub(super) fn get(&self, token: u32) -> &[u8] {
         let index = token as usize;
-        let begin = index.checked_sub(1).and_then(|before| self.byte_ends.get(before)).copied().unwrap_or(0);
-        let end = self.byte_ends.get(index).copied().unwrap_or(begin);
+        let begin = index.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
+        let end = self.ends.get(index).copied().unwrap_or(begin);
         &self.bytes[begin..end]
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.ends.len()
+    }
+}
+
+/// What a tokenizer does where its file does not say.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Defaults {
+    pub(super) adds_begin: bool,
+    pub(super) adds_end: bool,
+}
+
+/// Which tokens are more than text, whatever the model that makes the rest.
+#[derive(Debug, Default)]
+pub(super) struct Special {
+    /// Control tokens by id, with their text.
+    pub(super) control: HashMap<u32, Box<str>>,
+    pub(super) begin: Option<u32>,
+    pub(super) end: Option<u32>,
+    pub(super) padding: Option<u32>,
+    pub(super) adds_begin: bool,
+    pub(super) adds_end: bool,
+    /// Those that end a generation, rising.
+    pub(super) ends: Vec<u32>,
+    /// Control tokens that take the blanks beside them along.
+    pub(super) trims: HashMap<u32, Trim>,
+}
+
+/// Which blanks a control token takes along.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Trim {
+    pub(super) before: bool,
+    pub(super) behind: bool,
+}
+
+impl Trim {
+    const BEHIND: Self = Self { before: false, behind: true };
+}
+
+impl Special {
+    /// `is_text` says which user-defined tokens the model finds in plain text by itself.
+    pub(super) fn from_gguf(
+        file: &Gguf,
+        listing: &Listing<'_>,
+        defaults: Defaults,
+        is_text: fn(&str) -> bool,
+    ) -> Result<Self, TokenizerError> {
+        let size = listing.texts.len();
+        let named = |key: &str| token_of(file, key, size);
+        let is_control = |text: &str, kind| match kind {
+            TokenKind::Control | TokenKind::Unknown => true,
+            TokenKind::UserDefined => !is_text(text),
+            TokenKind::Normal | TokenKind::Unused | TokenKind::Byte => false,
+        };
+        let control = listing.iter().filter(|(_, text, kind)| is_control(text, *kind));
+        let mut special = Self {
+            control: control.map(|(id, text, _)| (id, Box::from(text))).collect(),
+            begin: named("tokenizer.ggml.bos_token_id")?,
+            end: named("tokenizer.ggml.eos_token_id")?,
+            padding: named("tokenizer.ggml.padding_token_id")?,
+            adds_begin: flag(file, "tokenizer.ggml.add_bos_token")?.unwrap_or(defaults.adds_begin),
+            adds_end: flag(file, "tokenizer.ggml.add_eos_token")?.unwrap_or(defaults.adds_end),
+            ends: Vec::new(),
+            trims: HashMap::new(),
+        };
+        for key in ["tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"] {
+            special.ends.extend(named(key)?);
+        }
+        if general_is_phi3(file)? {
+            let exempt = |text: &str| matches!(text, "<s>" | "<unk>" | "<|endoftext|>");
+            special.trims =
+                special.control.iter().filter(|(_, text)| !exempt(text)).map(|(id, _)| (*id, Trim::BEHIND)).collect();
+        }
+        special.complete_ends();
+        Ok(special)
+    }
+
+    /// A model for sentences stands between a class token and a separator, under names of their own.
+    pub(super) fn separate(&mut self, file: &Gguf, listing: &Listing<'_>) -> Result<(), TokenizerError> {
+        let size = listing.texts.len();
+        let named = |key: &str| token_of(file, key, size);
+        self.begin = named("tokenizer.ggml.cls_token_id")?.or(self.begin).or_else(|| listing.find("[CLS]"));
+        // The misspelt key is the one that files have.
+        let separator = named("tokenizer.ggml.seperator_token_id")?.or(named("tokenizer.ggml.separator_token_id")?);
+        self.end = separator.or(self.end).or_else(|| listing.find("[SEP]"));
+        self.adds_end = flag(file, "tokenizer.ggml.add_sep_token")?.unwrap_or(true);
+        Ok(())
     }
 
     pub(super) fn text_of(&self, token: u32) -> Option<&str> {
         self.control.get(&token).map(AsRef::as_ref)
     }
 
-    pub(super) fn control_texts(&self) -> impl Iterator<Item = (&str, u32)> {
-        self.control.iter().map(|(id, text)| (text.as_ref(), *id))
-    }
-
-    pub(super) fn byte_token(&self, byte: u8) -> Option<u32> {
-        self.byte_tokens[usize::from(byte)]
-    }
-
-    pub(super) fn merge(&self, left: u32, right: u32) -> Option<(u32, u32)> {
-        self.merges.get(&(left, right)).copied()
-    }
-
-    pub(super) fn begin(&self) -> Option<u32> {
-        self.begin
-    }
-
-    pub(super) fn end(&self) -> Option<u32> {
-        self.end
-    }
-
-    pub(super) fn adds_begin(&self) -> bool {
-        self.adds_begin
-    }
-
-    pub(super) fn ends(&self) -> &[u32] {
-        &self.ends
+    /// Adds the ends that are known by name, and sorts them.
+    pub(super) fn complete_ends(&mut self) {
+        self.ends.extend(self.end);
+        let named = self.control.iter().filter(|(_, text)| END_TEXTS.contains(&&***text));
+        self.ends.extend(named.map(|(id, _)| *id));
+        self.ends.sort_unstable();
+        self.ends.dedup();
     }
 }
 
-fn token_of(file: &Gguf, key: &str, size: usize) -> Result<Option<u32>, TokenizerError> {
+/// Phi-3's control tokens take the blanks behind them along. Its `tokenizer.json` says so; GGUF has no key for it, and
+/// llama.cpp goes by the model's name.
+fn general_is_phi3(file: &Gguf) -> Result<bool, TokenizerError> {
+    Ok(optional(file.get_str("general.architecture"))? == Some("phi3"))
+}
+
+/// A truth value of the metadata, where it is there.
+pub(super) fn flag(file: &Gguf, key: &str) -> Result<Option<bool>, TokenizerError> {
+    Ok(optional(file.get_bool(key))?)
+}
+
+pub(super) fn token_of(file: &Gguf, key: &str, size: usize) -> Result<Option<u32>, TokenizerError> {
     let token = optional(file.get_u32(key))?;
     match token {
         Some(token) if token as usize >= size => {
@@ -224,53 +286,9 @@ fn token_of(file: &Gguf, key: &str, size: usize) -> Result<Option<u32>, Tokenize
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::gguf::sample::{I32, STRING, Writer, string, with_tokenizer};
-    use std::collections::HashSet;
-
-    #[test]
-    fn bytes_have_characters_of_their_own() {
-        let characters: HashSet<char> = (0..=255).map(byte_character).collect();
-        assert_eq!(characters.len(), 256);
-        let expect =
-            [(b' ', 'Ġ'), (b'\n', 'Ċ'), (b'a', 'a'), (0, 'Ā'), (0x7f, 'ġ'), (0xa0, 'ł'), (0xad, 'Ń'), (0xff, 'ÿ')];
-        assert_eq!(expect.map(|(byte, _)| byte_character(byte)), expect.map(|(_, character)| character));
-    }
-
-    fn check(writer: Writer, expect: &str) {
-        let file = Gguf::from_bytes(writer.finish()).unwrap();
-        let sentence = super::super::Tokenizer::from_gguf(&file).unwrap_err().to_string();
-        assert!(sentence.contains(expect), "{sentence}");
-    }
-
-    #[test]
-    fn refuses_what_it_cannot_build() {
-        let base = || Writer::new().str("tokenizer.ggml.model", "gpt2");
-        let tokens = |count: usize, kinds: usize| {
-            let kinds = vec![1i32.to_le_bytes().to_vec(); kinds];
-            base().array("tokenizer.ggml.tokens", STRING, &vec![string("a"); count]).array(
-                "tokenizer.ggml.token_type",
-                I32,
-                &kinds,
-            )
-        };
-        check(Writer::new(), "no metadata key tokenizer.ggml.model");
-        check(Writer::new().str("tokenizer.ggml.model", "llama"), "model is llama, and gpt2");
-        check(base(), "no metadata key tokenizer.ggml.tokens");
-        check(tokens(2, 1), "2 tokens and 1 token types");
-        check(tokens(0, 0), "0 tokens");
-        check(tokens(2, 2).u32("tokenizer.ggml.eos_token_id", 2), "eos_token_id is 2 and there are 2 tokens");
-        check(tokens(2, 2).array("tokenizer.ggml.merges", STRING, &[string("ab")]), "merge 0 has not two parts");
-        let merges = [string("a a")];
-        let pre = |name| tokens(1, 1).array("tokenizer.ggml.merges", STRING, &merges).str("tokenizer.ggml.pre", name);
-        check(pre("exotic"), "pre-tokenizer is exotic, and supported are gpt-2, smollm");
-    }
-
-    #[test]
-    fn ends_are_named_or_known_by_text() {
-        let file = Gguf::from_bytes(with_tokenizer(Writer::new()).finish()).unwrap();
-        assert_eq!(Vocabulary::from_gguf(&file).unwrap().ends(), [crate::gguf::sample::END]);
-    }
+/// The byte that a token like `<0x0A>` stands for.
+pub(super) fn byte_of(text: &str) -> Option<u8> {
+    let digits = text.strip_prefix("<0x")?.strip_suffix('>')?;
+    let two = digits.len() == 2 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    two.then(|| u8::from_str_radix(digits, 16).ok()).flatten()
 }

@@ -294,6 +294,8 @@ mod tests {
         let finished = Finished {
             end: End::Faulted { message: "it crashed".to_owned(), fault: FaultKind::Crash },
             ledger: Ledger { fuel: u64::MAX, ..Ledger::default() },
+            paid_micro_tokens: 7,
+            paid_money: None,
             restarts: 0,
             logs_dropped: 0,
             state: Some(vec![1, 255]),

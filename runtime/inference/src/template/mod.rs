@@ -4,15 +4,24 @@
 //! blocks are trimmed, Python's string methods exist, and the variables are `messages`, `add_generation_prompt`,
 //! `bos_token`, `eos_token` and the function `raise_exception`. A template comes with a model file, so it is untrusted.
 //!
-//! Limits: [`FUEL`] instructions, [`RECURSION_MAX`], [`OUTPUT_BYTES_MAX`] of output. No files, no other templates, no
-//! clock: `strftime_now` does not exist, so the same conversation is the same prompt tomorrow. `tojson` puts no space
-//! behind commas and colons, where `transformers` puts one. A string that a template builds
-//! inside an expression and does not write out is bounded by the fuel alone.
+//! A list that a template writes out as it is has double quotes around its strings, where Python has single ones.
+//!
+//! Limits: [`SOURCE_BYTES_MAX`], [`FUEL`] instructions, [`RECURSION_MAX`], [`OUTPUT_BYTES_MAX`] of output. No files, no other
+//! templates, no clock: `strftime_now` does not exist, so the same conversation is the same prompt tomorrow; templates
+//! that ask whether it is defined go on without. Messages are text: there are no images, no sound and no tools for a
+//! template to write. A string that a template builds inside an expression and does not write out is bounded by the
+//! fuel alone, and so is a list: forty doublings of one are within the fuel and beyond any memory. Who serves models of
+//! strangers bounds the process's memory.
+
+mod json;
 
 use minijinja::{Environment, Error, ErrorKind, Value, context};
 use remit_abi::Role;
 use serde::Serialize;
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 use thiserror::Error;
 
 /// Instructions of one rendering: thousands of messages take some hundred each.
@@ -21,6 +30,9 @@ pub const FUEL: u64 = 5_000_000;
 pub const RECURSION_MAX: usize = 64;
 /// Text of one rendering: four times the longest prompt that the kernel lets through.
 pub const OUTPUT_BYTES_MAX: usize = 4 << 20;
+
+/// Text of a template: the longest known ones have 40 KB.
+pub const SOURCE_BYTES_MAX: usize = 1 << 20;
 
 const NAME: &str = "chat template";
 
@@ -64,6 +76,9 @@ impl ChatTemplate {
     /// # Errors
     /// [`TemplateError::Compile`].
     pub fn new(source: &str, begin: Option<&str>, end: Option<&str>) -> Result<Self, TemplateError> {
+        if source.len() > SOURCE_BYTES_MAX {
+            return Err(TemplateError::Compile(format!("it has more than {SOURCE_BYTES_MAX} bytes")));
+        }
         let mut environment = Environment::new();
         environment.set_trim_blocks(true);
         environment.set_lstrip_blocks(true);
@@ -73,6 +88,7 @@ impl ChatTemplate {
         environment.add_function("raise_exception", |message: String| -> Result<Value, Error> {
             Err(Error::new(ErrorKind::InvalidOperation, message))
         });
+        environment.add_filter("tojson", json::to_json);
         let compiled = environment.add_template_owned(NAME, source.to_owned());
         compiled.map_err(|error| TemplateError::Compile(sentence(&error)))?;
         let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
@@ -92,8 +108,11 @@ impl ChatTemplate {
             eos_token => self.end,
         };
         let template = self.environment.get_template(NAME).map_err(|error| TemplateError::Render(sentence(&error)))?;
-        let mut out = Bounded { bytes: Vec::new(), exceeded: false };
-        let rendered = template.render_captured_to(variables, &mut out).map(drop);
+        let mut out = Bounded::default();
+        // A list of 2^60 elements makes the library panic.
+        let render = AssertUnwindSafe(|| template.render_captured_to(variables, &mut out).map(drop));
+        let rendered = catch_unwind(render)
+            .unwrap_or_else(|_| Err(Error::new(ErrorKind::InvalidOperation, "the template asks for too much memory")));
         if out.exceeded {
             return Err(TemplateError::Output);
         }
@@ -112,6 +131,8 @@ fn sentence(error: &Error) -> String {
     }
 }
 
+/// Takes [`OUTPUT_BYTES_MAX`] and no more.
+#[derive(Default)]
 struct Bounded {
     bytes: Vec<u8>,
     exceeded: bool,
@@ -133,48 +154,4 @@ impl Write for Bounded {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn render(source: &str) -> Result<String, TemplateError> {
-        let messages = [(Role::System, "Be brief.".to_owned()), (Role::User, " Hi. ".to_owned())];
-        ChatTemplate::new(source, Some("<s>"), None)?.render(&messages)
-    }
-
-    fn check(source: &str, expect: &str) {
-        match render(source) {
-            Ok(text) => assert_eq!(text, expect),
-            Err(error) => assert!(error.to_string().contains(expect), "{error}"),
-        }
-    }
-
-    #[test]
-    fn renders_as_transformers_does() {
-        check(
-            "{{ bos_token }}{% for m in messages %}[{{ m['role'] }}]{{ m.content.strip() }}\n{% endfor %}",
-            "<s>[system]Be brief.\n[user]Hi.\n",
-        );
-        check("  {% if add_generation_prompt %}\nyes\n  {% endif %}\n", "yes\n");
-        check("{{ messages | length }}{{ messages[0].role == 'system' }}", "2True");
-        check("{{ messages[1] | tojson }}", r#"{"role":"user","content":" Hi. "}"#);
-        check(
-            "{% set ns = namespace(n=0) %}{% for m in messages %}{% set ns.n = ns.n + 1 %}{% endfor %}{{ ns.n }}",
-            "2",
-        );
-    }
-
-    #[test]
-    fn refuses_with_a_sentence() {
-        check("{{ raise_exception('Roles must alternate.') }}", "Roles must alternate. (line 1)");
-        check("{% for %}", "does not compile: ");
-        check("{{ messages.absent.deeper }}", "undefined");
-        check(
-            "{% for a in range(9999) %}{% for b in range(9999) %}{{ '' }}{% endfor %}{% endfor %}",
-            "more than 5000000 steps",
-        );
-        check("{% for a in range(9999) %}{{ 'x' * 1000 }}{% endfor %}", "writes more than 4194304 bytes");
-        check("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "recursion");
-        check("{% include 'other' %}", "other");
-        check("{{ strftime_now('%Y') }}", "strftime_now");
-    }
-}
+mod tests;

@@ -1,0 +1,92 @@
+//! A model's files, in either form that people have them.
+//!
+//! | what is at the path | form |
+//! | --- | --- |
+//! | a file | GGUF: weights, hyperparameters, tokenizer and chat template in one |
+//! | a folder | safetensors (one or sharded), `config.json`, `tokenizer.json`, and what of `tokenizer_config.json`, `generation_config.json` and `chat_template.jinja` is there |
+
+use crate::{
+    LoadError,
+    gguf::{Gguf, optional},
+    model::{Architecture, Decoder, ModelError, read_config},
+    safetensors::Safetensors,
+    tokenizer::{Tokenizer, chat_template_of},
+};
+use burn::tensor::Device;
+use serde_json::{Map, Value};
+use std::path::{Path, PathBuf};
+
+/// A model's files, opened and checked; its weights are not read yet.
+pub(crate) struct ModelFiles {
+    /// As the registry calls the model.
+    name: String,
+    form: Form,
+}
+
+enum Form {
+    Gguf(Gguf),
+    Folder { path: PathBuf, config: Map<String, Value>, weights: Safetensors },
+}
+
+impl ModelFiles {
+    /// Opens what is at `path`.
+    ///
+    /// # Errors
+    /// [`LoadError`], naming the model.
+    pub(crate) fn open(name: &str, path: &Path) -> Result<Self, LoadError> {
+        let name = name.to_owned();
+        let form = match path.is_dir() {
+            false => Gguf::open(path).map(Form::Gguf).map_err(ModelError::from),
+            true => read_config(&path.join("config.json")).and_then(|config| {
+                let weights = Safetensors::open(path)?;
+                Ok(Form::Folder { path: path.to_owned(), config, weights })
+            }),
+        };
+        match form {
+            Ok(form) => Ok(Self { name, form }),
+            Err(source) => Err(LoadError::Model { name, source }),
+        }
+    }
+
+    /// What the model is, checked against its weights' shapes.
+    pub(crate) fn architecture(&self) -> Result<Architecture, LoadError> {
+        let architecture = match &self.form {
+            Form::Gguf(file) => Architecture::from_gguf(file),
+            Form::Folder { config, weights, .. } => Architecture::from_json(config, weights),
+        };
+        architecture.map_err(|source| LoadError::Model { name: self.name.clone(), source })
+    }
+
+    /// Its tokenizer.
+    pub(crate) fn tokenizer(&self) -> Result<Tokenizer, LoadError> {
+        let tokenizer = match &self.form {
+            Form::Gguf(file) => Tokenizer::from_gguf(file),
+            Form::Folder { path, .. } => Tokenizer::from_folder(path),
+        };
+        tokenizer.map_err(|source| LoadError::Tokenizer { name: self.name.clone(), source })
+    }
+
+    /// The source of its chat template, where it has one.
+    pub(crate) fn chat_template(&self) -> Result<Option<String>, LoadError> {
+        let name = || self.name.clone();
+        match &self.form {
+            Form::Gguf(file) => {
+                let template = optional(file.get_str("tokenizer.chat_template"));
+                let template = template.map_err(|error| LoadError::Model { name: name(), source: error.into() });
+                Ok(template?.map(str::to_owned))
+            }
+            Form::Folder { path, .. } => {
+                chat_template_of(path).map_err(|source| LoadError::Tokenizer { name: name(), source })
+            }
+        }
+    }
+
+    /// Reads its weights onto a device.
+    pub(crate) fn decoder(&self, device: &Device) -> Result<Decoder, LoadError> {
+        let decoder = match &self.form {
+            Form::Gguf(file) => Decoder::load(file, device),
+            Form::Folder { config, weights, .. } => Decoder::from_json(config, weights, device),
+        };
+        decoder.map_err(|source| LoadError::Model { name: self.name.clone(), source })
+    }
+}

@@ -1,0 +1,101 @@
+//! Adapters against `peft` on tiny random models (see `tests/goldens/adapters.py`), with a base from either format.
+
+use super::*;
+use crate::model::{
+    Decoder, KvCache, Span,
+    golden::{config, distance, floats, gguf_with, golden, metadata, safetensors, sizes, tokens},
+};
+use serde_json::json;
+
+/// As without adapters.
+const TOLERANCE: f32 = 1e-5;
+
+fn decoders(case: &Value) -> [(&'static str, Decoder); 2] {
+    let device = Device::flex();
+    let json = Decoder::from_json(config(case), &safetensors(case), &device).unwrap();
+    [("json", json), ("gguf", Decoder::load(&gguf_with(case, metadata(case)), &device).unwrap())]
+}
+
+fn adapter(case: &Value, decoder: &Decoder) -> Arc<Adapter> {
+    let file = json!({ "json": case["adapter"] });
+    let config = case["adapter"]["config"].as_object().unwrap();
+    Arc::new(Adapter::load(config, &safetensors(&file), decoder.architecture(), &Device::flex()).unwrap())
+}
+
+/// The logits of each position at which a chunk of this size ends, for sequences with these adapters side by side.
+fn logits(decoder: &Decoder, adapters: &[Option<&Arc<Adapter>>], tokens: &[u32], chunk: usize) -> Vec<Vec<Vec<f32>>> {
+    let cache = |adapter: &Option<&Arc<Adapter>>| match adapter {
+        Some(adapter) => KvCache::adapted(decoder.architecture(), tokens.len(), Arc::clone(adapter)),
+        None => KvCache::new(decoder.architecture(), tokens.len()),
+    };
+    let mut caches: Vec<KvCache> = adapters.iter().map(cache).collect();
+    let mut found = vec![Vec::new(); adapters.len()];
+    for tokens in tokens.chunks(chunk) {
+        let spans = caches.iter_mut().map(|cache| Span { tokens, cache, wants_logits: true });
+        let logits = decoder.forward(&mut spans.collect::<Vec<_>>());
+        let each = logits.chunks_exact(decoder.architecture().vocabulary);
+        found.iter_mut().zip(each).for_each(|(found, logits)| found.push(logits.to_vec()));
+    }
+    found
+}
+
+#[test]
+fn adapted_logits_are_the_references() {
+    for case in golden("adapters")["cases"].as_array().unwrap() {
+        let (tokens, positions) = (tokens(case), sizes(&case["positions"]));
+        for (format, decoder) in decoders(case) {
+            let adapter = adapter(case, &decoder);
+            let expected: Vec<Vec<f32>> = case[format]["logits"].as_array().unwrap().iter().map(floats).collect();
+            let plain = logits(&decoder, &[None], &tokens, 1).remove(0);
+            let alone = logits(&decoder, &[Some(&adapter)], &tokens, 1).remove(0);
+            let beside = logits(&decoder, &[None, Some(&adapter), None, Some(&adapter)], &tokens, 1);
+            assert_eq!(beside, [plain.clone(), alone.clone(), plain.clone(), alone.clone()], "{format}");
+            let mut worst = 0.0f32;
+            for (position, expected) in positions.iter().zip(&expected) {
+                worst = worst.max(distance(&alone[*position], expected));
+                // It changes something.
+                assert!(distance(&plain[*position], expected) > 0.01);
+            }
+            let whole = logits(&decoder, &[None, Some(&adapter)], &tokens, tokens.len());
+            worst = worst.max(distance(&whole[1][0], expected.last().unwrap()));
+            println!("adapter, {}, {format}: {worst:.1e}", case["name"]);
+            assert!(worst <= TOLERANCE, "{}, {format}: {worst:.1e}", case["name"]);
+        }
+    }
+}
+
+#[test]
+fn a_copied_prefix_keeps_its_adapter() {
+    let case = &golden("adapters")["cases"][0];
+    let [_, (_, decoder)] = decoders(case);
+    let adapter = adapter(case, &decoder);
+    let mut cache = KvCache::adapted(decoder.architecture(), 8, Arc::clone(&adapter));
+    let _ = decoder.forward(&mut [Span { tokens: &[1, 2, 3], cache: &mut cache, wants_logits: false }]);
+    assert!(cache.prefix(decoder.architecture(), 2, 9).adapter().is_some_and(|kept| Arc::ptr_eq(kept, &adapter)));
+}
+
+/// With one key of the adapter's configuration changed. `expect` is a part of the sentence.
+fn check(name: &str, value: Value, expect: &str) {
+    let golden = golden("adapters");
+    let [_, (_, decoder)] = decoders(&golden["cases"][0]);
+    let case = &golden["cases"][0];
+    let mut config = case["adapter"]["config"].as_object().unwrap().clone();
+    config.insert(name.to_owned(), value);
+    let tensors = safetensors(&json!({ "json": case["adapter"] }));
+    let adapter = Adapter::load(&config, &tensors, decoder.architecture(), &Device::flex());
+    let sentence = adapter.unwrap_err().to_string();
+    assert!(sentence.contains(expect), "{sentence}");
+}
+
+#[test]
+fn refuses_what_would_give_other_numbers() {
+    check("peft_type", json!("IA3"), "an adapter that is no LoRA");
+    check("use_dora", json!(true), "the adapter's use_dora");
+    check("bias", json!("all"), "the adapter's bias");
+    check("rank_pattern", json!({"q_proj": 8}), "the adapter's rank_pattern");
+    check("modules_to_save", json!(["lm_head"]), "the adapter's modules_to_save");
+    check("r", json!(0), "r is 0 and must be 1 to 1024");
+    check("r", json!(5), "has the shape [4, 32] and should have [5, 32]");
+    check("lora_alpha", json!("much"), "lora_alpha is \"much\" and should be a number");
+    check("lora_alpha", json!(1e308), "lora_alpha is");
+}

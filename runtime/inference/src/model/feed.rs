@@ -1,0 +1,138 @@
+//! The feed-forward of a block: one, or several behind a router.
+//!
+//! With experts, a router gives each position a probability over all of them, and the likeliest few compute it, weighted
+//! (Shazeer et al. 2017, "Outrageously Large Neural Networks"; Fedus et al. 2022, "Switch Transformers"). The positions
+//! of a step are grouped by expert, so that an expert's weights are read once for all of its positions: gathered, put
+//! through, and added back.
+//!
+//! A position's result is the sum over its experts in the order of their index, whoever else is in the step; each term
+//! comes from [`Linear`], whose rows do not depend on each other up to its limit. Of equally likely experts the one with
+//! the lower index comes first. Only the router's probabilities leave the device.
+
+use super::{adapter::Adapted, architecture::Activation, attention::softmax, linear::Linear, placement::Slot};
+use burn::tensor::{IndexingUpdateOp, Int, Tensor, TensorData, activation::silu};
+
+/// Gate and up, an activation, and down: Shazeer 2020, "GLU Variants Improve Transformer".
+#[derive(Debug)]
+pub(super) struct Dense {
+    /// Gate and up, in this order.
+    pub(super) gate_up: Linear,
+    pub(super) down: Linear,
+    /// Of the inside.
+    pub(super) inner: usize,
+    pub(super) activation: Activation,
+}
+
+/// Several, and which of them to use.
+#[derive(Debug)]
+pub(super) struct Experts {
+    pub(super) router: Linear,
+    pub(super) experts: Vec<Dense>,
+    /// How many a position goes through.
+    pub(super) used: usize,
+    /// Whether the weights of those add up to one.
+    pub(super) normalise: bool,
+}
+
+/// A block's.
+#[derive(Debug)]
+pub(super) enum FeedForward {
+    Dense(Box<Dense>),
+    Experts(Box<Experts>),
+}
+
+impl FeedForward {
+    /// `[rows, width]` to the same, with the rows' adapters; experts have none.
+    pub(super) fn forward(&self, layer: usize, adapted: &Adapted, input: Tensor<2>) -> Tensor<2> {
+        match self {
+            Self::Dense(dense) => {
+                let both = adapted.forward(&dense.gate_up, (layer, Slot::GateUp), input);
+                adapted.forward(&dense.down, (layer, Slot::Down), dense.gated(both))
+            }
+            Self::Experts(experts) => experts.forward(&input),
+        }
+    }
+
+    /// Bytes of weights that one row reads.
+    pub(super) fn row_bytes(&self) -> usize {
+        match self {
+            Self::Dense(dense) => dense.bytes(),
+            Self::Experts(experts) => {
+                experts.router.bytes() + experts.experts.iter().take(experts.used).map(Dense::bytes).sum::<usize>()
+            }
+        }
+    }
+}
+
+impl Dense {
+    fn forward(&self, input: Tensor<2>) -> Tensor<2> {
+        self.down.forward(self.gated(self.gate_up.forward(input)))
+    }
+
+    fn gated(&self, both: Tensor<2>) -> Tensor<2> {
+        let gate = both.clone().narrow(1, 0, self.inner);
+        let up = both.narrow(1, self.inner, self.inner);
+        let gate = match self.activation {
+            Activation::Silu => silu(gate),
+            Activation::GeluTanh => gelu_tanh(gate),
+        };
+        gate * up
+    }
+
+    fn bytes(&self) -> usize {
+        self.gate_up.bytes() + self.down.bytes()
+    }
+}
+
+/// `burn` has it with a power, which a GPU may not compute of negative numbers; a product is right everywhere.
+fn gelu_tanh(input: Tensor<2>) -> Tensor<2> {
+    let cube = input.clone() * input.clone() * input.clone();
+    let inside = (input.clone() + cube * 0.044_715) * (2.0 / std::f64::consts::PI).sqrt();
+    input * (inside.tanh() + 1.0) * 0.5
+}
+
+impl Experts {
+    fn forward(&self, input: &Tensor<2>) -> Tensor<2> {
+        let [rows, _] = input.dims();
+        let device = input.device();
+        let mut total = Tensor::zeros_like(input);
+        for (expert, chosen) in self.experts.iter().zip(self.choose(input)) {
+            if chosen.is_empty() {
+                continue;
+            }
+            let count = chosen.len();
+            let (indices, weights): (Vec<i64>, Vec<f32>) = chosen.into_iter().unzip();
+            let weights = Tensor::<2>::from_data(TensorData::new(weights, [count, 1]), &device);
+            if count == rows {
+                // Every row, in order.
+                total = total + expert.forward(input.clone()) * weights;
+                continue;
+            }
+            let indices = Tensor::<1, Int>::from_data(TensorData::new(indices, [count]), &device);
+            let result = expert.forward(input.clone().select(0, indices.clone())) * weights;
+            total = total.select_assign(0, indices, result, IndexingUpdateOp::Add);
+        }
+        total
+    }
+
+    /// For each expert, the rows that go through it, in order, and with what weight.
+    fn choose(&self, input: &Tensor<2>) -> Vec<Vec<(i64, f32)>> {
+        let mut chosen = vec![Vec::new(); self.experts.len()];
+        let mut logits = self.router.forward(input.clone()).into_data();
+        let Ok(logits) = logits.as_mut_slice::<f32>() else { unreachable!("every tensor of the decoder is f32") };
+        let mut order: Vec<usize> = Vec::new();
+        for (row, probabilities) in logits.chunks_exact_mut(self.experts.len()).enumerate() {
+            softmax(probabilities);
+            order.clear();
+            order.extend(0..probabilities.len());
+            order.sort_by(|a, b| probabilities[*b].total_cmp(&probabilities[*a]));
+            order.truncate(self.used);
+            let sum: f32 = order.iter().map(|expert| probabilities[*expert]).sum();
+            for expert in &order {
+                let weight = probabilities[*expert];
+                chosen[*expert].push((row as i64, if self.normalise { weight / sum } else { weight }));
+            }
+        }
+        chosen
+    }
+}
