@@ -104,8 +104,8 @@ mod tests {
         Params::greedy(1)
     }
 
-    fn check(params: Params, sentence: &str) {
-        match validate_params(&params, 50) {
+    fn check(params: &Params, sentence: &str) {
+        match validate_params(params, 50) {
             Err(LlmError::Invalid(said)) => assert!(said.contains(sentence), "{said}\n{sentence}"),
             other => panic!("{sentence}: {other:?}"),
         }
@@ -144,19 +144,19 @@ mod tests {
 
     #[test]
     fn a_number_out_of_its_range_is_named_with_the_range() {
-        check(Params { max_tokens: 0, ..params() }, "max-tokens is 0");
+        check(&Params { max_tokens: 0, ..params() }, "max-tokens is 0");
         let sampling = |sampling| Params { sampling, ..params() };
         for temperature in [-0.1, 100.5, f32::NAN, f32::INFINITY] {
             let said = format!("temperature is {temperature}, and must be between 0 and 100");
-            check(sampling(Sampling { temperature, ..Sampling::default() }), &said);
+            check(&sampling(Sampling { temperature, ..Sampling::default() }), &said);
         }
         for value in [-0.5, 0.0, 1.1, f32::NAN] {
             let said = |name| format!("{name} is {value}, and must be above 0 and at most 1");
-            check(sampling(Sampling { typical_p: value, ..Sampling::default() }), &said("typical-p"));
-            check(sampling(Sampling { top_p: value, ..Sampling::default() }), &said("top-p"));
+            check(&sampling(Sampling { typical_p: value, ..Sampling::default() }), &said("typical-p"));
+            check(&sampling(Sampling { top_p: value, ..Sampling::default() }), &said("top-p"));
         }
         for min_p in [-0.1, 1.1, f32::NAN] {
-            check(sampling(Sampling { min_p, ..Sampling::default() }), &format!("min-p is {min_p}, and"));
+            check(&sampling(Sampling { min_p, ..Sampling::default() }), &format!("min-p is {min_p}, and"));
         }
     }
 
@@ -165,44 +165,44 @@ mod tests {
         let penalties = |penalties| Params { penalties, ..params() };
         for repetition in [0.0, -1.0, 10.1, f32::NAN] {
             let said = format!("repetition is {repetition}, and must be between 0.1 and 10");
-            check(penalties(Penalties { repetition, ..Penalties::default() }), &said);
+            check(&penalties(Penalties { repetition, ..Penalties::default() }), &said);
         }
         for value in [-2.1, 2.1, f32::NAN, f32::NEG_INFINITY] {
             let said = |name| format!("{name} is {value}, and must be between -2 and 2");
-            check(penalties(Penalties { frequency: value, ..Penalties::default() }), &said("frequency"));
-            check(penalties(Penalties { presence: value, ..Penalties::default() }), &said("presence"));
+            check(&penalties(Penalties { frequency: value, ..Penalties::default() }), &said("frequency"));
+            check(&penalties(Penalties { presence: value, ..Penalties::default() }), &said("presence"));
         }
-        check(penalties(Penalties { window: 8193, ..Penalties::default() }), "window is 8193 tokens, and 8192 are");
+        check(&penalties(Penalties { window: 8193, ..Penalties::default() }), "window is 8193 tokens, and 8192 are");
     }
 
     #[test]
     fn a_bias_is_for_a_token_of_the_vocabulary_once() {
         let bias = |logit_bias: &[(u32, f32)]| Params { logit_bias: logit_bias.to_vec(), ..params() };
-        check(bias(&[(3, 1.0), (50, 1.0)]), "logit-bias names token 50, and the model's vocabulary has 50 tokens");
+        check(&bias(&[(3, 1.0), (50, 1.0)]), "logit-bias names token 50, and the model's vocabulary has 50 tokens");
         for value in [-100.5, 101.0, f32::NAN, f32::INFINITY] {
             check(
-                bias(&[(3, value)]),
+                &bias(&[(3, value)]),
                 &format!("the logit-bias of token 3 is {value}, and must be between -100 and 100"),
             );
         }
-        check(bias(&[(3, 1.0), (2, 1.0), (3, -1.0)]), "logit-bias names token 3 twice");
-        check(bias(&vec![(3, 1.0); 1025]), "there are 1025 logit-bias entries, and 1024 are the most");
+        check(&bias(&[(3, 1.0), (2, 1.0), (3, -1.0)]), "logit-bias names token 3 twice");
+        check(&bias(&[(3, 1.0); 1025]), "there are 1025 logit-bias entries, and 1024 are the most");
     }
 
     #[test]
     fn stops_and_logprobs_are_bounded() {
         let stop = |stop: Vec<Box<str>>| Params { stop, ..params() };
-        check(stop(vec!["".into()]), "a stop string has 0 bytes");
-        check(stop(vec!["x".repeat(257).into()]), "a stop string has 257 bytes, and must have between 1 and 256");
-        check(stop(vec!["x".into(); 17]), "there are 17 stop strings, and 16 are the most");
+        check(&stop(vec!["".into()]), "a stop string has 0 bytes");
+        check(&stop(vec!["x".repeat(257).into()]), "a stop string has 257 bytes, and must have between 1 and 256");
+        check(&stop(vec!["x".into(); 17]), "there are 17 stop strings, and 16 are the most");
         let tokens = |stop_tokens| Params { stop_tokens, ..params() };
-        check(tokens(vec![1; 65]), "there are 65 stop-tokens, and 64 are the most");
+        check(&tokens(vec![1; 65]), "there are 65 stop-tokens, and 64 are the most");
         check(
-            tokens(vec![1, u32::MAX]),
+            &tokens(vec![1, u32::MAX]),
             "stop-tokens names token 4294967295, and the model's vocabulary has 50 tokens",
         );
         check(
-            Params { logprobs: Some(21), ..params() },
+            &Params { logprobs: Some(21), ..params() },
             "logprobs asks for 21 tokens beside each, and 20 are the most",
         );
     }
