@@ -3,7 +3,7 @@
 use crate::exit::CommandError;
 use remit_assembly::{
     Home,
-    models::{KnownModel, ModelStore, Registry, has_package_client},
+    models::{KnownModel, ModelStore, Registry, has_hub_client, has_package_client},
 };
 use std::{path::Path, process::ExitCode};
 
@@ -20,8 +20,8 @@ const FREE_BYTES_MIN: u64 = 1 << 30;
 /// Looks, and says. Succeeds where everything that a run needs is here.
 pub(crate) fn run() -> Result<ExitCode, CommandError> {
     let home = Home::find()?;
-    let mut findings = vec![processor(), data_folder(&home), free_space(&home), package_client()];
-    findings.extend(models(&home));
+    let mut findings = vec![processor(), data_folder(&home), free_space(&home), package_client(), hub_client()];
+    findings.extend(models(&home)?);
     for Finding { what, remedy } in &findings {
         match remedy {
             None => println!("well     {what}"),
@@ -66,11 +66,17 @@ fn package_client() -> Finding {
     Finding { what: "pip, which fetches models".to_owned(), remedy: (!has_package_client()).then(|| remedy.to_owned()) }
 }
 
-fn models(home: &Home) -> Vec<Finding> {
+/// Only who adds models of a hub needs it.
+fn hub_client() -> Finding {
+    let there = if has_hub_client() { "is here" } else { "is not here (`pip install huggingface_hub`)" };
+    Finding { what: format!("hf, which fetches models that were added from a hub: {there}"), remedy: None }
+}
+
+fn models(home: &Home) -> Result<Vec<Finding>, CommandError> {
     let store = ModelStore::of(home);
     let finding = |model: &KnownModel| Finding {
         what: format!("model {}: {}", model.name, model.description),
         remedy: store.find(model).err().map(|error| error.to_string()),
     };
-    Registry::built_in().iter().map(finding).collect()
+    Ok(Registry::of(home)?.iter().map(finding).collect())
 }
