@@ -1,15 +1,18 @@
 //! Models on this machine.
 
-use super::{HubRepository, KnownFile, KnownModel, Registry, RegistryError, fetch, registry::Source};
+use super::{
+    HubRepository, KnownFile, KnownModel, ModelError, PullNewError, Registry, Source, describe,
+    digest::{copy_hashing, hexadecimal},
+    fetch,
+};
 use crate::home::Home;
 use sha2::{Digest, Sha256};
 use std::{
     fs::{self, File},
-    io::{self, Read, Write},
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 use tempfile::{NamedTempFile, TempDir};
-use thiserror::Error;
 
 /// How far a pull is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,99 +33,6 @@ pub enum PullProgress {
         /// Bytes in all.
         total: u64,
     },
-}
-
-/// A model that cannot be had, or kept.
-#[derive(Debug, Error)]
-pub enum ModelError {
-    /// It was not pulled yet.
-    #[error("the model {0} is not on this machine: run `remit models pull {0}`")]
-    Missing(String),
-    /// A file is there and is not the right one.
-    #[error("{path} is damaged ({why}): run `remit models rm {name}` and `remit models pull {name}`")]
-    Damaged {
-        /// Which model.
-        name: String,
-        /// Which file.
-        path: PathBuf,
-        /// How it shows.
-        why: String,
-    },
-    /// A file that is used where it lies is not there, or not the right one.
-    #[error(
-        "{path}, a file of the model {name}, {why}: put the file back, or run `remit models rm {name}` and add it again"
-    )]
-    Elsewhere {
-        /// Which model.
-        name: String,
-        /// Which file.
-        path: PathBuf,
-        /// What is the matter with it.
-        why: String,
-    },
-    /// The client that fetches it is not there.
-    #[error(
-        "the model {name} comes {comes} and {client} was not found: install {remedy}, or get its files elsewhere and run \
-         `remit models pull {name} --from PATH`"
-    )]
-    NoClient {
-        /// Which model.
-        name: String,
-        /// In what.
-        comes: &'static str,
-        /// The client's command.
-        client: &'static str,
-        /// What to install.
-        remedy: &'static str,
-    },
-    /// The client failed.
-    #[error(
-        "the download of {from} failed: {why}; check the network and the free space, or get the files elsewhere and run \
-         `remit models pull {name} --from PATH`"
-    )]
-    Download {
-        /// Which model.
-        name: String,
-        /// Package and version, or repository.
-        from: String,
-        /// The client's last words.
-        why: String,
-    },
-    /// What came is not what was asked for.
-    #[error("{from} does not hold the model {name}: {why}; nothing was kept")]
-    WrongFile {
-        /// Which model.
-        name: String,
-        /// Where it came from.
-        from: String,
-        /// How it shows.
-        why: String,
-    },
-    /// The disk's error.
-    #[error("{path}: {error}; nothing was kept")]
-    Io {
-        /// Where.
-        path: PathBuf,
-        /// Why; a full disk says so.
-        error: io::Error,
-    },
-}
-
-/// Files of a hub that cannot be had under a new name.
-#[derive(Debug, Error)]
-pub enum PullNewError {
-    /// The name, or a file's, is none.
-    #[error(transparent)]
-    Registry(#[from] RegistryError),
-    /// They cannot be had, or kept.
-    #[error(transparent)]
-    Model(#[from] ModelError),
-}
-
-impl ModelError {
-    pub(super) fn io(path: &Path, error: io::Error) -> Self {
-        Self::Io { path: path.to_owned(), error }
-    }
 }
 
 /// A model of this machine.
@@ -443,45 +353,6 @@ fn sweep(folder: &Path) {
             }
         }
     }
-}
-
-/// A file of this machine as a list of models knows it: its size, and its digest, for which all of it is read.
-///
-/// # Errors
-/// [`ModelError::Io`].
-pub fn describe(path: &Path, progress: &mut dyn FnMut(PullProgress)) -> Result<KnownFile, ModelError> {
-    let failed = |error| ModelError::io(path, error);
-    let file = File::open(path).map_err(failed)?;
-    let total = file.metadata().map_err(failed)?.len();
-    let mut step = |done| progress(PullProgress::Checking { done, total });
-    let Copied { bytes, sha256 } = copy_hashing(file, &mut io::sink(), &mut step).map_err(failed)?;
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    Ok(KnownFile { name, from: None, bytes, sha256 })
-}
-
-struct Copied {
-    bytes: u64,
-    sha256: String,
-}
-
-fn copy_hashing(mut from: impl Read, to: &mut impl Write, progress: &mut dyn FnMut(u64)) -> io::Result<Copied> {
-    let (mut hasher, mut bytes) = (Sha256::new(), 0);
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        let read = from.read(&mut buffer)?;
-        if read == 0 {
-            break;
-        }
-        hasher.update(&buffer[..read]);
-        to.write_all(&buffer[..read])?;
-        bytes += read as u64;
-        progress(bytes);
-    }
-    Ok(Copied { bytes, sha256: hexadecimal(hasher.finalize()) })
-}
-
-fn hexadecimal(digest: impl AsRef<[u8]>) -> String {
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
