@@ -3,7 +3,7 @@
 use crate::exit::CommandError;
 use remit_assembly::{
     Home,
-    models::{KnownModel, ModelStore, Registry, has_hub_client, has_package_client},
+    models::{Fit, KnownModel, Machine, ModelStore, Registry, Stored, has_hub_client, has_package_client},
 };
 use std::{path::Path, process::ExitCode};
 
@@ -16,6 +16,9 @@ struct Finding {
 
 /// Free space under which a model and its unpacking do not fit.
 const FREE_BYTES_MIN: u64 = 1 << 30;
+
+/// The family of models that embed.
+const EMBEDS: &str = "bert";
 
 /// Looks, and says. Succeeds where everything that a run needs is here.
 pub(crate) fn run() -> Result<ExitCode, CommandError> {
@@ -73,10 +76,40 @@ fn hub_client() -> Finding {
 }
 
 fn models(home: &Home) -> Result<Vec<Finding>, CommandError> {
-    let store = ModelStore::of(home);
-    let finding = |model: &KnownModel| Finding {
-        what: format!("model {}: {}", model.name, model.description),
-        remedy: store.find(model).err().map(|error| error.to_string()),
+    let (store, machine) = (ModelStore::of(home), Machine::look());
+    let finding = |model: &KnownModel| match store.find(model) {
+        Ok(stored) => here(model, &stored, &machine),
+        Err(error) => {
+            Finding { what: format!("model {}: {}", model.name, model.description), remedy: Some(error.to_string()) }
+        }
     };
     Ok(Registry::of(home)?.iter().map(finding).collect())
+}
+
+/// A model that is on this machine.
+fn here(model: &KnownModel, stored: &Stored, machine: &Machine) -> Finding {
+    let name = format!("model {}", model.name);
+    match Fit::of(&model.name, stored, machine) {
+        // Another engine serves those that embed.
+        Err(_) if model.family == EMBEDS => Finding { what: format!("{name}: {}", model.description), remedy: None },
+        Err(error) => Finding { what: name, remedy: Some(error.to_string()) },
+        Ok(Fit { weights_bytes, context, tokens_per_second }) => {
+            let needs = format!("{name}: {} MB loaded", weights_bytes / 1_000_000);
+            match context {
+                Some(context) if context > 0 => Finding {
+                    what: format!(
+                        "{needs}, conversations of up to {context} tokens, at most {tokens_per_second:.0} tokens/s"
+                    ),
+                    remedy: None,
+                },
+                _ => Finding {
+                    what: needs,
+                    remedy: Some(format!(
+                        "only {} MB of memory are free: end something, or choose a smaller model",
+                        machine.free_bytes / 1_000_000
+                    )),
+                },
+            }
+        }
+    }
 }

@@ -8,7 +8,7 @@
 use crate::{
     LoadError,
     gguf::{Gguf, optional},
-    model::{Architecture, Decoder, ModelError, read_config},
+    model::{Architecture, Decoder, ModelError, Tensors, read_config},
     safetensors::Safetensors,
     tokenizer::{Tokenizer, chat_template_of},
 };
@@ -55,6 +55,19 @@ impl ModelFiles {
             Form::Folder { config, weights, .. } => Architecture::from_json(config, weights),
         };
         architecture.map_err(|source| LoadError::Model { name: self.name.clone(), source })
+    }
+
+    /// How many numbers its tensors have together.
+    pub(crate) fn numbers(&self) -> Result<u64, LoadError> {
+        let tensors: &dyn Tensors = match &self.form {
+            Form::Gguf(file) => file,
+            Form::Folder { weights, .. } => weights,
+        };
+        let numbers = tensors.names().try_fold(0u64, |sum, name| {
+            let numbers = tensors.shape(name)?.iter().fold(1u64, |all, size| all.saturating_mul(*size as u64));
+            Ok(sum.saturating_add(numbers))
+        });
+        numbers.map_err(|source| LoadError::Model { name: self.name.clone(), source })
     }
 
     /// Its tokenizer.

@@ -21,6 +21,7 @@ mod files;
 pub mod gguf;
 mod mapped;
 pub mod model;
+mod requirements;
 pub mod safetensors;
 pub mod sampler;
 pub mod stop;
@@ -30,3 +31,4 @@ pub mod tokenizer;
 
 pub use engine::{Limits, LocalEngine, ModelFile};
 pub use error::LoadError;
+pub use requirements::{Requirements, read_bandwidth};

@@ -8,12 +8,14 @@
 mod digest;
 mod error;
 mod fetch;
+mod fit;
 mod registry;
 mod store;
 
 pub use digest::describe;
 pub use error::{ModelError, PullNewError};
 pub use fetch::{has_hub_client, has_package_client};
+pub use fit::{Fit, Machine};
 pub use registry::{
     HubRepository, KnownFile, KnownModel, PythonPackage, Registry, RegistryError, Source, UnknownModel,
 };
