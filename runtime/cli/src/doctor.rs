@@ -3,7 +3,7 @@
 use crate::exit::CommandError;
 use remit_assembly::{
     Home,
-    models::{Fit, KnownModel, Machine, ModelStore, Registry, Stored, has_hub_client, has_package_client},
+    models::{Fit, KnownModel, Machine, ModelError, ModelStore, Registry, Stored, has_hub_client, has_package_client},
 };
 use std::{path::Path, process::ExitCode};
 
@@ -76,14 +76,21 @@ fn hub_client() -> Finding {
 }
 
 fn models(home: &Home) -> Result<Vec<Finding>, CommandError> {
-    let (store, machine) = (ModelStore::of(home), Machine::look());
+    let (store, machine, registry) = (ModelStore::of(home), Machine::look(), Registry::of(home)?);
     let finding = |model: &KnownModel| match store.find(model) {
         Ok(stored) => here(model, &stored, &machine),
         Err(error) => {
-            Finding { what: format!("model {}: {}", model.name, model.description), remedy: Some(error.to_string()) }
+            let what = format!("model {}: {}", model.name, model.description);
+            // Whoever wants another one than the default pulls it.
+            match error {
+                ModelError::Missing(_) if *model != *registry.default_model() => {
+                    Finding { what: format!("{what} (not on this machine)"), remedy: None }
+                }
+                error => Finding { what, remedy: Some(error.to_string()) },
+            }
         }
     };
-    Ok(Registry::of(home)?.iter().map(finding).collect())
+    Ok(registry.iter().map(finding).collect())
 }
 
 /// A model that is on this machine.
