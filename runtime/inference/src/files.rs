@@ -8,7 +8,7 @@
 use crate::{
     LoadError,
     gguf::{Gguf, optional},
-    model::{Architecture, Decoder, ModelError, Tensors, read_config},
+    model::{Architecture, Decoder, Encoder, ModelError, Tensors, read_config},
     safetensors::Safetensors,
     tokenizer::{Tokenizer, chat_template_of},
 };
@@ -101,5 +101,14 @@ impl ModelFiles {
             Form::Folder { config, weights, .. } => Decoder::from_json(config, weights, device),
         };
         decoder.map_err(|source| LoadError::Model { name: self.name.clone(), source })
+    }
+
+    /// Reads the weights of an encoder onto a device.
+    pub(crate) fn encoder(&self, device: &Device) -> Result<Encoder, LoadError> {
+        let encoder = match &self.form {
+            Form::Gguf(file) => Encoder::load(file, device),
+            Form::Folder { config, weights, .. } => Encoder::from_json(config, weights, device),
+        };
+        encoder.map_err(|source| LoadError::Model { name: self.name.clone(), source })
     }
 }
