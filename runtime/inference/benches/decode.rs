@@ -5,10 +5,10 @@
 //! the time in which the same threads only read as many bytes as the step has weights.
 
 use burn::tensor::Device;
-use rayon::prelude::*;
 use remit_inference::{
     gguf::Gguf,
     model::{Decoder, KvCache, Span},
+    read_bandwidth,
     sampler::argmax,
 };
 use std::{
@@ -79,23 +79,7 @@ fn decode_tps(decoder: &Decoder, streams: usize) -> f64 {
 
 /// Bytes a second, reading a buffer of so many bytes with all threads.
 fn bandwidth(bytes: usize) -> f64 {
-    let buffer: Vec<u64> = (0..bytes as u64 / 8).collect();
-    let share = buffer.len().div_ceil(rayon::current_num_threads());
-    median(READ_REPETITIONS, || {
-        let begin = Instant::now();
-        let sum: u64 = buffer
-            .par_chunks(share)
-            .map(|part| {
-                let mut sums = [0u64; 16];
-                for numbers in part.as_chunks::<16>().0 {
-                    sums.iter_mut().zip(numbers).for_each(|(sum, number)| *sum ^= number);
-                }
-                sums.iter().fold(0, |all, sum| all ^ sum)
-            })
-            .reduce(|| 0, |a, b| a ^ b);
-        std::hint::black_box(sum);
-        (buffer.len() * 8) as f64 / begin.elapsed().as_secs_f64()
-    })
+    median(READ_REPETITIONS, || read_bandwidth(bytes))
 }
 
 #[allow(clippy::print_stdout, reason = "a bench prints its table")]

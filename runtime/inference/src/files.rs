@@ -8,7 +8,7 @@
 use crate::{
     LoadError,
     gguf::{Gguf, optional},
-    model::{Architecture, Decoder, ModelError, read_config},
+    model::{Architecture, Decoder, Encoder, ModelError, Tensors, read_config},
     safetensors::Safetensors,
     tokenizer::{Tokenizer, chat_template_of},
 };
@@ -57,6 +57,19 @@ impl ModelFiles {
         architecture.map_err(|source| LoadError::Model { name: self.name.clone(), source })
     }
 
+    /// How many numbers its tensors have together.
+    pub(crate) fn numbers(&self) -> Result<u64, LoadError> {
+        let tensors: &dyn Tensors = match &self.form {
+            Form::Gguf(file) => file,
+            Form::Folder { weights, .. } => weights,
+        };
+        let numbers = tensors.names().try_fold(0u64, |sum, name| {
+            let numbers = tensors.shape(name)?.iter().fold(1u64, |all, size| all.saturating_mul(*size as u64));
+            Ok(sum.saturating_add(numbers))
+        });
+        numbers.map_err(|source| LoadError::Model { name: self.name.clone(), source })
+    }
+
     /// Its tokenizer.
     pub(crate) fn tokenizer(&self) -> Result<Tokenizer, LoadError> {
         let tokenizer = match &self.form {
@@ -88,5 +101,14 @@ impl ModelFiles {
             Form::Folder { config, weights, .. } => Decoder::from_json(config, weights, device),
         };
         decoder.map_err(|source| LoadError::Model { name: self.name.clone(), source })
+    }
+
+    /// Reads the weights of an encoder onto a device.
+    pub(crate) fn encoder(&self, device: &Device) -> Result<Encoder, LoadError> {
+        let encoder = match &self.form {
+            Form::Gguf(file) => Encoder::load(file, device),
+            Form::Folder { config, weights, .. } => Encoder::from_json(config, weights, device),
+        };
+        encoder.map_err(|source| LoadError::Model { name: self.name.clone(), source })
     }
 }

@@ -15,12 +15,14 @@
 //!
 //! Limits: the families in the README's table, in f32 on the CPU. The [`model`] module says how fast that is and what bounds it.
 
+mod embedder;
 pub mod engine;
 mod error;
 mod files;
 pub mod gguf;
 mod mapped;
 pub mod model;
+mod requirements;
 pub mod safetensors;
 pub mod sampler;
 pub mod stop;
@@ -28,5 +30,7 @@ pub mod template;
 mod to_f32;
 pub mod tokenizer;
 
+pub use embedder::LocalEmbedder;
 pub use engine::{Limits, LocalEngine, ModelFile};
 pub use error::LoadError;
+pub use requirements::{Requirements, read_bandwidth};

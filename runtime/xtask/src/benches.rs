@@ -1,6 +1,11 @@
 //! `cargo xtask bench NAME`: one benchmark, which prints a table and leaves its numbers as JSON.
 
-use crate::{command, data_folder::make_folder, environment::Environment, tests::WHOLE_HOST};
+use crate::{
+    command,
+    data_folder::make_folder,
+    environment::{Environment, LANGUAGE_MODEL},
+    tests::WHOLE_HOST,
+};
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 use std::{fs, path::Path};
@@ -32,7 +37,7 @@ pub(crate) fn command(name: &str) -> Result<()> {
         bail!("`cargo xtask bench NAME` knows no bench {name:?}, but these:{known}");
     };
     let mut environment = Environment::open()?;
-    let prepared = environment.prepare(WHOLE_HOST)?;
+    let prepared = environment.prepare(WHOLE_HOST, &[LANGUAGE_MODEL])?;
     let folder = environment.workspace.target.join("bench");
     make_folder(&folder)?;
     let out = folder.join(format!("{}.json", bench.name));

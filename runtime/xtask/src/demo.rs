@@ -3,7 +3,7 @@
 //! Each act says beforehand how it has to end; the demo fails when one ends otherwise.
 
 use crate::{
-    environment::{Environment, Prepared},
+    environment::{Environment, LANGUAGE_MODEL, Prepared},
     installation, progress,
 };
 use anyhow::{Context as _, Result, bail};
@@ -102,7 +102,7 @@ const ACTS: &[Act] = &[
 pub(crate) fn command() -> Result<()> {
     let started = Instant::now();
     let mut environment = Environment::open()?;
-    let prepared = environment.prepare(PROGRAMS)?;
+    let prepared = environment.prepare(PROGRAMS, &[LANGUAGE_MODEL])?;
     installation::install(&environment.data, &prepared.agent_folders()?)?;
     let set_up = progress::duration(started.elapsed());
     let shown_from = Instant::now();

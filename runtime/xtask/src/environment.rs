@@ -14,8 +14,18 @@ use std::{
     process::Command,
 };
 
-/// The model of the demo, the tests and the benches, by the name that `remit models` knows.
-pub(crate) const MODEL: &str = "smollm2";
+/// A model, by the name that `remit models` knows, and the variable in which tests and benches look for its path.
+#[derive(Clone, Copy)]
+pub(crate) struct Model {
+    name: &'static str,
+    variable: &'static str,
+}
+
+/// What answers in the demo, the tests and the benches.
+pub(crate) const LANGUAGE_MODEL: Model = Model { name: "smollm2", variable: "REMIT_TEST_MODEL" };
+
+/// What embeds in the tests.
+pub(crate) const EMBEDDER: Model = Model { name: "minilm", variable: "REMIT_TEST_EMBEDDER" };
 
 /// The workspace and the data folder.
 pub(crate) struct Environment {
@@ -28,7 +38,7 @@ pub(crate) struct Environment {
 pub(crate) struct Prepared {
     pub(crate) cli: PathBuf,
     guests: Guests,
-    model: PathBuf,
+    models: Vec<(Model, PathBuf)>,
 }
 
 impl Environment {
@@ -53,17 +63,18 @@ impl Environment {
         Ok(())
     }
 
-    /// Guests, then the host with these arguments of `cargo build`, then the model.
+    /// Guests, then the host with these arguments of `cargo build`, then these models.
     ///
     /// # Errors
     ///
     /// One of them cannot be had.
-    pub(crate) fn prepare(&mut self, host_build: &[&str]) -> Result<Prepared> {
+    pub(crate) fn prepare(&mut self, host_build: &[&str], models: &[Model]) -> Result<Prepared> {
         self.set_up_host_build()?;
         let guests = agents::build(self)?;
         let cli = self.build_host(host_build)?;
-        let model = self.model(&cli)?;
-        Ok(Prepared { cli, guests, model })
+        let pulled = |model: &Model| Ok((*model, self.pulled(&cli, model.name)?));
+        let models = models.iter().map(pulled).collect::<Result<_>>()?;
+        Ok(Prepared { cli, guests, models })
     }
 
     /// cargo in the workspace, with what its build scripts need.
@@ -92,12 +103,12 @@ impl Environment {
     }
 
     /// The command line fetches, checks and caches the model by itself.
-    fn model(&self, cli: &Path) -> Result<PathBuf> {
-        command::run(self.remit(cli).args(["models", "pull", MODEL]), &format!("getting the model {MODEL}"))?;
-        let path = command::output(self.remit(cli).args(["models", "path", MODEL]), "asking where the model lies")?;
+    fn pulled(&self, cli: &Path, name: &str) -> Result<PathBuf> {
+        command::run(self.remit(cli).args(["models", "pull", name]), &format!("getting the model {name}"))?;
+        let path = command::output(self.remit(cli).args(["models", "path", name]), "asking where the model lies")?;
         let path = PathBuf::from(path.trim());
-        if !path.is_file() {
-            bail!("the model {MODEL} is not at {}: run `remit models rm {MODEL}`, then this again", path.display());
+        if !path.exists() {
+            bail!("the model {name} is not at {}: run `remit models rm {name}`, then this again", path.display());
         }
         progress::already("model", &path.display().to_string());
         Ok(path)
@@ -111,8 +122,10 @@ impl Prepared {
             .env("REMIT_HOME", environment.data.root())
             .env("REMIT_TEST_AGENTS", &self.guests.agents)
             .env("REMIT_TEST_CLI", &self.cli)
-            .env("REMIT_TEST_MODEL", &self.model)
             .env("REMIT_TEST_PROGRAMS", &self.guests.programs);
+        for (Model { variable, .. }, path) in &self.models {
+            command.env(variable, path);
+        }
     }
 
     /// The component of a test program.

@@ -3,7 +3,10 @@
 //! The host is built with all its tests in one go and with the features of the whole workspace: a build of the command
 //! line alone would choose other features of shared crates, and the cold build would be paid twice.
 
-use crate::{command, environment::Environment};
+use crate::{
+    command,
+    environment::{EMBEDDER, Environment, LANGUAGE_MODEL},
+};
 use anyhow::Result;
 
 /// All programs and tests, as `cargo test --workspace` will want them.
@@ -16,7 +19,7 @@ pub(crate) const WHOLE_HOST: &[&str] = &["--workspace", "--bins", "--tests"];
 /// Something that the tests need cannot be had, or a test fails.
 pub(crate) fn command(extra: &[String]) -> Result<()> {
     let mut environment = Environment::open()?;
-    let prepared = environment.prepare(WHOLE_HOST)?;
+    let prepared = environment.prepare(WHOLE_HOST, &[LANGUAGE_MODEL, EMBEDDER])?;
     let mut cargo = environment.cargo();
     cargo.arg("test");
     if !selects_packages(extra) {

@@ -3,10 +3,20 @@
 //! Principles:
 //!
 //! - A file counts as here only under its final name, and gets that name only when its SHA-256 is right and it is on disk.
-//! - No host name is written anywhere: the machine's own package client knows where packages come from.
+//! - No host name is written anywhere: the machine's own clients know where packages and models come from.
 
+mod digest;
+mod error;
+mod fetch;
+mod fit;
 mod registry;
 mod store;
 
-pub use registry::{KnownModel, PythonPackage, Registry, UnknownModel};
-pub use store::{ModelError, ModelStore, PullProgress, Stored, has_package_client};
+pub use digest::describe;
+pub use error::{ModelError, PullNewError};
+pub use fetch::{has_hub_client, has_package_client};
+pub use fit::{Fit, Machine};
+pub use registry::{
+    HubRepository, KnownFile, KnownModel, PythonPackage, Registry, RegistryError, Source, UnknownModel,
+};
+pub use store::{ModelStore, PullProgress, Stored};

@@ -1,40 +1,210 @@
-//! The names that are known: `models.toml`, built in.
+//! The names that are known: a list that is part of this program, and the operator's own in the data folder.
+//!
+//! Both are `models.toml`, of the same form. A model is one file (GGUF) or several (safetensors, tokenizer, configuration);
+//! each is named with its size and SHA-256, so that whatever comes from a source is either exactly that or nothing.
+//!
+//! ```toml
+//! [[model]]
+//! name = "mine"                       # as `remit models` and manifests call it
+//! family = "qwen3"
+//! licence = "Apache-2.0"
+//! hub = { repository = "owner/name", revision = "main" }   # or package = { name, version }, or folder = "/path"
+//!
+//! [[model.file]]
+//! name = "model.gguf"                 # as it is kept
+//! from = "gguf/model.gguf"            # as the source calls it; the same without this
+//! bytes = 98362432
+//! sha256 = "b179…"
+//! ```
 
-use serde::Deserialize;
+use crate::home::Home;
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::HashSet,
+    fs, io,
+    path::{Component, Path, PathBuf},
+};
 use thiserror::Error;
 
+/// Models in one list, at most: a list is read at every start.
+const MODELS_MAX: usize = 1_000;
+
+/// Files of one model, at most: the largest models come in some two hundred shards.
+const FILES_MAX: usize = 1_000;
+
+/// Characters of a model's name, at most.
+const NAME_MAX: usize = 64;
+
 /// A model that has a name.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KnownModel {
     /// What it is called here.
     pub name: String,
     /// One sentence for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,
     /// Its architecture.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub family: String,
     /// SPDX identifier of its licence.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub licence: String,
-    /// The file's name.
-    pub file: String,
-    /// The file's size.
-    pub bytes: u64,
-    /// The file's SHA-256, in hexadecimal.
-    pub sha256: String,
-    /// A package that carries the file.
-    pub package: PythonPackage,
+    /// A package that carries the files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    package: Option<PythonPackage>,
+    /// A repository of a model hub.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    hub: Option<HubRepository>,
+    /// A folder of this machine, where the files are used in place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    folder: Option<PathBuf>,
+    /// What it is made of; the first one names it to who takes a single file.
+    #[serde(rename = "file")]
+    pub files: Vec<KnownFile>,
 }
 
-/// A file inside a package of the Python index.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+/// One file of a model.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KnownFile {
+    /// As it is kept.
+    pub name: String,
+    /// As its source calls it, where that is something else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Its size.
+    pub bytes: u64,
+    /// Its SHA-256, in hexadecimal.
+    pub sha256: String,
+}
+
+impl KnownFile {
+    /// As its source calls it.
+    #[must_use]
+    pub fn at_source(&self) -> &str {
+        self.from.as_deref().unwrap_or(&self.name)
+    }
+}
+
+/// A package of the Python index.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PythonPackage {
     /// The package.
     pub name: String,
     /// Exactly which version.
     pub version: String,
-    /// The file's path in the wheel.
-    pub member: String,
+}
+
+/// A repository of a model hub.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HubRepository {
+    /// Owner and name.
+    pub repository: String,
+    /// A branch, a tag or a commit.
+    #[serde(default = "main_branch")]
+    pub revision: String,
+}
+
+fn main_branch() -> String {
+    "main".to_owned()
+}
+
+/// Where a model's files come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source<'a> {
+    /// The machine's package client fetches them.
+    Package(&'a PythonPackage),
+    /// The machine's hub client fetches them.
+    Hub(&'a HubRepository),
+    /// They are here, and are used in place.
+    Folder(&'a Path),
+}
+
+impl KnownModel {
+    /// A model of files that are on this machine.
+    #[must_use]
+    pub fn in_folder(name: String, folder: PathBuf, files: Vec<KnownFile>) -> Self {
+        let (description, family, licence) = Default::default();
+        Self { name, description, family, licence, package: None, hub: None, folder: Some(folder), files }
+    }
+
+    /// A model of files of a hub.
+    #[must_use]
+    pub fn in_hub(name: String, hub: HubRepository, files: Vec<KnownFile>) -> Self {
+        let (description, family, licence) = Default::default();
+        Self { name, description, family, licence, package: None, hub: Some(hub), folder: None, files }
+    }
+
+    /// Where its files come from.
+    #[must_use]
+    pub fn source(&self) -> Source<'_> {
+        match (&self.package, &self.hub, &self.folder) {
+            (Some(package), _, _) => Source::Package(package),
+            (_, Some(hub), _) => Source::Hub(hub),
+            (_, _, Some(folder)) => Source::Folder(folder),
+            (None, None, None) => unreachable!("a model without a source is not read"),
+        }
+    }
+
+    /// Of all its files together.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.files.iter().fold(0, |sum, file| sum.saturating_add(file.bytes))
+    }
+
+    /// What is wrong with it, as the end of a sentence that begins with its name.
+    fn fault(&self) -> Option<String> {
+        let sources =
+            [self.package.is_some(), self.hub.is_some(), self.folder.is_some()].iter().filter(|there| **there).count();
+        if !is_name(&self.name) {
+            return Some(format!(
+                "is no name: use 1 to {NAME_MAX} of a-z, 0-9, '-', '.' and '_', the first of them a letter or a digit"
+            ));
+        }
+        if sources != 1 {
+            return Some(format!("has {sources} sources: give it one of package, hub and folder"));
+        }
+        if self.folder.as_ref().is_some_and(|folder| !folder.is_absolute()) {
+            return Some("has a relative folder: give its path from / on".to_owned());
+        }
+        if self.files.is_empty() || self.files.len() > FILES_MAX {
+            return Some(format!("has {} files: give it 1 to {FILES_MAX}", self.files.len()));
+        }
+        let mut names = HashSet::new();
+        self.files.iter().find_map(|file| {
+            let why = file.fault().or_else(|| (!names.insert(&file.name)).then(|| "is there twice".to_owned()))?;
+            Some(format!("has a file {:?} that {why}", file.name))
+        })
+    }
+}
+
+impl KnownFile {
+    fn fault(&self) -> Option<String> {
+        let plain = |path: &str| {
+            let mut parts = Path::new(path).components().peekable();
+            parts.peek().is_some() && parts.all(|part| matches!(part, Component::Normal(_)))
+        };
+        let is_digest = self.sha256.len() == 64 && self.sha256.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f'));
+        if !plain(&self.name) || self.name.contains(['/', '\\']) || self.name.starts_with('.') {
+            Some("is no plain file name: it must not have folders in it, or begin with a dot".to_owned())
+        } else if !plain(self.at_source()) {
+            Some(format!("comes from {:?}, which is no path inside its source", self.at_source()))
+        } else if !is_digest {
+            Some("has no SHA-256 of 64 digits, 0-9 and a-f".to_owned())
+        } else {
+            None
+        }
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    let tail = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.' | '_');
+    name.len() <= NAME_MAX
+        && name.chars().all(tail)
+        && name.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
 }
 
 /// A name that nobody knows.
@@ -47,13 +217,53 @@ pub struct UnknownModel {
     pub known: String,
 }
 
-/// All known models; the first is the default.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+/// A list of models that cannot be used.
+#[derive(Debug, Error)]
+pub enum RegistryError {
+    /// It cannot be read or written.
+    #[error("{path}: {error}")]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// It is no list of models.
+    #[error("{path} is no list of models: {why}")]
+    Form {
+        /// Which file.
+        path: PathBuf,
+        /// What and where.
+        why: String,
+    },
+    /// One of its models is wrong.
+    #[error("{path}: the model {name:?} {why}")]
+    Model {
+        /// Which file.
+        path: PathBuf,
+        /// Which model.
+        name: String,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+/// A list as it is written down.
+#[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Registry {
-    #[serde(rename = "model")]
+struct List {
+    #[serde(rename = "model", default)]
     models: Vec<KnownModel>,
 }
+
+/// All known models; the first is the default.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registry {
+    models: Vec<KnownModel>,
+}
+
+/// What the built-in list is called in an error.
+const BUILT_IN: &str = "the built-in list of models";
 
 impl Registry {
     /// The list that is part of this program.
@@ -62,7 +272,84 @@ impl Registry {
     /// Never in a build that passed its tests: the list is part of the program.
     #[must_use]
     pub fn built_in() -> Self {
-        toml::from_str(include_str!("../../models.toml")).expect("the built-in list is tested")
+        let mut registry = Self { models: Vec::new() };
+        match registry.add_list(include_str!("../../models.toml"), Path::new(BUILT_IN)) {
+            Ok(()) => registry,
+            Err(error) => unreachable!("{error}"),
+        }
+    }
+
+    /// The built-in list, and the operator's own.
+    ///
+    /// # Errors
+    /// [`RegistryError`], where the operator's list is wrong.
+    pub fn of(home: &Home) -> Result<Self, RegistryError> {
+        let mut registry = Self::built_in();
+        let path = home.model_list();
+        match fs::read_to_string(&path) {
+            Ok(text) => registry.add_list(&text, &path)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(RegistryError::Io { path, error }),
+        }
+        Ok(registry)
+    }
+
+    fn add_list(&mut self, text: &str, path: &Path) -> Result<(), RegistryError> {
+        let form = |why: String| RegistryError::Form { path: path.to_owned(), why };
+        let List { models } = toml::from_str(text).map_err(|error| form(error.to_string().trim_end().to_owned()))?;
+        if models.len() > MODELS_MAX {
+            return Err(form(format!("it has {} models; {MODELS_MAX} are the most", models.len())));
+        }
+        for model in models {
+            self.add(model, path)?;
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, model: KnownModel, path: &Path) -> Result<(), RegistryError> {
+        let taken = || self.find(&model.name).is_ok().then(|| "is there twice, or built in: rename it".to_owned());
+        match model.fault().or_else(taken) {
+            Some(why) => Err(RegistryError::Model { path: path.to_owned(), name: model.name, why }),
+            None => {
+                self.models.push(model);
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether a model could be added to the operator's own list.
+    ///
+    /// # Errors
+    /// [`RegistryError`], where it could not.
+    pub fn check(home: &Home, model: &KnownModel) -> Result<(), RegistryError> {
+        Self::of(home)?.add(model.clone(), &home.model_list())
+    }
+
+    /// Adds a model to the operator's own list.
+    ///
+    /// # Errors
+    /// [`RegistryError`]; the list is as it was then.
+    pub fn keep(home: &Home, model: KnownModel) -> Result<(), RegistryError> {
+        let path = home.model_list();
+        Self::check(home, &model)?;
+        let mut own = own_list(&path)?;
+        own.models.push(model);
+        write(&path, &own)
+    }
+
+    /// Takes a model out of the operator's own list; whether it was there.
+    ///
+    /// # Errors
+    /// [`RegistryError`]; the list is as it was then.
+    pub fn forget(home: &Home, name: &str) -> Result<bool, RegistryError> {
+        let path = home.model_list();
+        let mut own = own_list(&path)?;
+        let before = own.models.len();
+        own.models.retain(|model| model.name != name);
+        if own.models.len() == before {
+            return Ok(false);
+        }
+        write(&path, &own).map(|()| true)
     }
 
     /// All of them.
@@ -88,19 +375,92 @@ impl Registry {
     }
 }
 
+fn own_list(path: &Path) -> Result<List, RegistryError> {
+    match fs::read_to_string(path) {
+        Ok(text) => toml::from_str(&text).map_err(|error| RegistryError::Form {
+            path: path.to_owned(),
+            why: error.to_string().trim_end().to_owned(),
+        }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(List::default()),
+        Err(error) => Err(RegistryError::Io { path: path.to_owned(), error }),
+    }
+}
+
+/// Puts a list in the old one's place, whole or not at all.
+fn write(path: &Path, list: &List) -> Result<(), RegistryError> {
+    let failed = |error| RegistryError::Io { path: path.to_owned(), error };
+    let text = toml::to_string(list).map_err(|error| failed(io::Error::other(error)))?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).map_err(failed)?;
+    let file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    fs::write(file.path(), text).map_err(failed)?;
+    file.as_file().sync_all().map_err(failed)?;
+    file.persist(path).map(drop).map_err(|error| failed(error.error))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const DIGEST: &str = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53";
 
     #[test]
     fn the_built_in_list_is_whole() {
         let registry = Registry::built_in();
         assert!(registry.find(&registry.default_model().name).is_ok());
-        for model in registry.iter() {
-            assert_eq!(model.sha256.len(), 64, "{}", model.name);
-            assert!(model.package.member.ends_with(&model.file), "{}", model.name);
-        }
         let unknown = registry.find("gpt").expect_err("no such model");
         assert!(unknown.to_string().contains("smollm2"));
+    }
+
+    fn check(list: &str, words: &str) {
+        let list = list.replace("FILE", &format!("[[model.file]]\nname = \"m\"\nbytes = 1\nsha256 = \"{DIGEST}\"\n"));
+        let error = Registry::built_in().add_list(&list, Path::new("models.toml")).expect_err("it is wrong");
+        assert!(error.to_string().contains(words), "{error}");
+    }
+
+    #[test]
+    fn a_list_that_is_wrong_says_where_and_in_what() {
+        check("[[model]]\nname = 1", "line 2");
+        check("[[model]]\nname = \"m\"\nfoldr = \"/a\"\nFILE", "foldr");
+        check("[[model]]\nname = \"M\"\nfolder = \"/a\"\nFILE", "is no name");
+        check("[[model]]\nname = \"../m\"\nfolder = \"/a\"\nFILE", "is no name");
+        check("[[model]]\nname = \"m\"\nFILE", "has 0 sources");
+        check("[[model]]\nname = \"m\"\nfolder = \"/a\"\nhub = { repository = \"a/b\" }\nFILE", "has 2 sources");
+        check("[[model]]\nname = \"m\"\nfolder = \"a\"\nFILE", "relative");
+        check("[[model]]\nname = \"m\"\nfolder = \"/a\"\nfile = []", "has 0 files");
+        check("[[model]]\nname = \"m\"\nfolder = \"/a\"\nFILEFILE", "is there twice");
+        check("[[model]]\nname = \"smollm2\"\nfolder = \"/a\"\nFILE", "built in");
+        for name in ["../m", "a/m", "", ".", ".m"] {
+            let file = format!("[[model.file]]\nname = {name:?}\nbytes = 1\nsha256 = \"{DIGEST}\"\n");
+            check(&format!("[[model]]\nname = \"m\"\nfolder = \"/a\"\n{file}"), "no plain file name");
+        }
+        for from in ["../m", "/m", ""] {
+            let file = format!("[[model.file]]\nname = \"m\"\nfrom = {from:?}\nbytes = 1\nsha256 = \"{DIGEST}\"\n");
+            check(&format!("[[model]]\nname = \"m\"\nfolder = \"/a\"\n{file}"), "no path inside its source");
+        }
+        let upper = DIGEST.to_uppercase();
+        for digest in ["", "b179", &upper] {
+            let file = format!("[[model.file]]\nname = \"m\"\nbytes = 1\nsha256 = \"{digest}\"\n");
+            check(&format!("[[model]]\nname = \"m\"\nfolder = \"/a\"\n{file}"), "no SHA-256");
+        }
+    }
+
+    #[test]
+    fn the_operators_own_models_are_kept_and_forgotten() {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let home = Home::at(folder.path().to_owned());
+        let file = KnownFile { name: "m.gguf".into(), from: None, bytes: 7, sha256: DIGEST.into() };
+        let mine = KnownModel::in_folder("mine".into(), "/models".into(), vec![file.clone()]);
+        Registry::keep(&home, mine.clone()).expect("it is right");
+        let hub = HubRepository { repository: "owner/name".into(), revision: "main".into() };
+        let theirs = KnownModel::in_hub("theirs".into(), hub.clone(), vec![file]);
+        Registry::keep(&home, theirs).expect("it is right");
+        assert!(Registry::keep(&home, mine.clone()).expect_err("it is there").to_string().contains("twice"));
+        let registry = Registry::of(&home).expect("both were written");
+        assert_eq!(registry.find("mine"), Ok(&mine));
+        assert_eq!(registry.find("theirs").expect("it was kept").source(), Source::Hub(&hub));
+        assert!(Registry::forget(&home, "mine").expect("it can be written"));
+        assert!(!Registry::forget(&home, "mine").expect("it can be read"));
+        assert!(Registry::of(&home).expect("one is left").find("theirs").is_ok());
     }
 }

