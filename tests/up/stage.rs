@@ -108,7 +108,7 @@ impl Host {
     }
 
     /// Asks until what comes back is as expected.
-    pub(super) fn until<T>(&self, what: &str, look: impl Fn(&Self) -> Option<T>) -> T {
+    pub(super) fn until<T>(&self, what: &str, mut look: impl FnMut(&Self) -> Option<T>) -> T {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(seen) = look(self) {
