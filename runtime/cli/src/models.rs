@@ -108,7 +108,7 @@ impl Add {
             (Some(path), _) => local(self.name, &path, &bar)?,
             (None, Some(repository)) => {
                 let hub = HubRepository { repository, revision: self.revision };
-                store.pull_new(home, self.name, hub, &self.file, &mut |step| bar.show(step))?
+                store.pull_new(home, self.name, &hub, &self.file, &mut |step| bar.show(step))?
             }
             (None, None) => unreachable!("clap asks for one of them"),
         };

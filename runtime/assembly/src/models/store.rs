@@ -173,7 +173,7 @@ impl ModelStore {
         &self,
         home: &Home,
         name: String,
-        hub: HubRepository,
+        hub: &HubRepository,
         files: &[String],
         progress: &mut dyn FnMut(PullProgress),
     ) -> Result<KnownModel, PullNewError> {
@@ -187,7 +187,7 @@ impl ModelStore {
         Registry::check(home, &model)?;
         let download = self.folder_of(&model).join(DOWNLOAD);
         fs::create_dir_all(&download).map_err(|error| ModelError::io(&download, error))?;
-        fetch::hub(&model, &hub, &download, progress)?;
+        fetch::hub(&model, hub, &download, progress)?;
         for file in &mut model.files {
             let described = describe(&download.join(file.at_source()), progress)?;
             (file.bytes, file.sha256) = (described.bytes, described.sha256);
