@@ -84,6 +84,27 @@ fn every_end_has_its_exit_code() {
 }
 
 #[test]
+fn an_agent_embeds_texts_with_a_real_model() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    std::fs::copy(program("embeds"), folder.path().join("embeds.wasm")).expect("it is writable");
+    let manifest = "name = \"embeds\"\nversion = \"1\"\ncomponent = \"embeds.wasm\"\n\
+                    [[wants.models]]\nlabel = \"embed\"\nmodels = [\"minilm\"]\n";
+    std::fs::write(folder.path().join("remit.toml"), manifest).expect("it is writable");
+    let agent = folder.path().display().to_string();
+    // The data folder in which the set-up put the model.
+    let home = made("REMIT_HOME");
+    let texts = ["A man is eating food.", "Somebody eats something.", "The stock market fell."];
+    let ran = remit(&home, &[&["run", &agent][..], &texts[..]].concat(), b"");
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let near: Vec<f32> = ran.stdout.lines().map(|line| line.parse().expect("a number")).collect();
+    assert!(near[0] == 1.0 && near[1] > 0.5 && near[2] < 0.2, "{near:?}");
+    let long = "word ".repeat(600);
+    let ran = remit(&home, &["run", &agent, &long], b"");
+    assert_eq!(ran.code, 1, "{}", ran.stderr);
+    assert!(ran.stderr.contains("602") && ran.stderr.contains("512"), "{}", ran.stderr);
+}
+
+#[test]
 fn a_wrong_command_line_is_usage() {
     check(&["run", "no-such-agent"], b"", 2, &["no agent at"]);
     check(&["run", &program("echo"), "-", "-"], b"", 2, &["once"]);

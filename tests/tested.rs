@@ -82,6 +82,7 @@ const TESTED: &[Tested] = &[
             "spawner",
         ],
     ),
+    Tested(include_str!("cli.rs"), &["embeds"]),
     Tested(include_str!("up.rs"), &["chatter"]),
     Tested(include_str!("up/socket.rs"), &["torrent"]),
 ];

@@ -88,6 +88,24 @@ impl Model {
         Ok(count?)
     }
 
+    /// Texts as vectors, in their order: of length one, so that a scalar product is a cosine. Only of a model that embeds.
+    /// After this the process has read the texts: its label has risen with theirs.
+    ///
+    /// ```no_run
+    /// # use remit::prelude::*;
+    /// # fn example(model: &Model, document: &Value) -> Result<(), Failure> {
+    /// let vectors = model.embed(&["rivers of Europe".into(), document.into()])?;
+    /// let cosine: f32 = vectors[0].iter().zip(&vectors[1]).map(|(a, b)| a * b).sum();
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`LlmError`], for example where a text is longer than the model's context, or the model does not embed.
+    pub fn embed(&self, texts: &[Content<'_>]) -> Result<Vec<Vec<f32>>, LlmError> {
+        let texts: Vec<_> = texts.iter().map(Content::raw).collect();
+        Ok(self.raw.embed(&texts)?)
+    }
+
     /// Answers a conversation: a call to be set up, then sent or streamed.
     #[must_use = "a call does nothing until it is sent or streamed"]
     pub const fn chat<'a>(&'a self, messages: &'a [Message<'a>]) -> Call<'a, ChatPrompt<'a>> {

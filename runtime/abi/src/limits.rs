@@ -99,6 +99,9 @@ pub const RANDOM_BYTES_MAX: u32 = 64 * KIB as u32;
 /// Things in one wait: each is looked at when one is ready.
 pub const WAIT_IDS_MAX: usize = 1024;
 
+/// Texts of one call that embeds: their vectors together stay below a megabyte.
+pub const EMBED_TEXTS_MAX: usize = 256;
+
 /// Events that wait for a listener; a process that emits more waits for it. Logs are dropped instead, and counted.
 pub const EVENTS_QUEUED_MAX: usize = 256;
 

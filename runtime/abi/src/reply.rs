@@ -207,8 +207,34 @@ pub enum LlmReply {
     Started(GenerationId),
     /// A piece of one.
     Next(Delta),
+    /// Texts as vectors.
+    Embedded(Embeddings),
     /// Cancelled or let go.
     Done,
+}
+
+/// Vectors, one behind the other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Embeddings {
+    /// Numbers of each; at least 1.
+    pub width: u32,
+    /// All numbers: f32, little-endian.
+    pub numbers: Bytes,
+}
+
+impl Embeddings {
+    /// Puts vectors of this width together.
+    #[must_use]
+    pub fn new(width: u32, vectors: &[Vec<f32>]) -> Self {
+        Self { width, numbers: vectors.iter().flatten().flat_map(|number| number.to_le_bytes()).collect() }
+    }
+
+    /// The vectors.
+    pub fn vectors(&self) -> impl Iterator<Item = Vec<f32>> {
+        let bytes = (self.width.max(1) as usize).saturating_mul(size_of::<f32>());
+        let numbers = |vector: &[u8]| vector.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+        self.numbers.chunks_exact(bytes).map(numbers)
+    }
 }
 
 /// Answers of `wasi:clocks`.

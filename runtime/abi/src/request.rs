@@ -107,7 +107,11 @@ impl Request {
         match self {
             Self::Llm(request) => matches!(
                 request,
-                LlmRequest::CountTokens { .. } | LlmRequest::Chat(_) | LlmRequest::Start(_) | LlmRequest::Next { .. }
+                LlmRequest::CountTokens { .. }
+                    | LlmRequest::Chat(_)
+                    | LlmRequest::Start(_)
+                    | LlmRequest::Next { .. }
+                    | LlmRequest::Embed { .. }
             ),
             Self::Children(request) => matches!(request, ChildrenRequest::Spawn(_) | ChildrenRequest::Wait { .. }),
             Self::Mailbox(request) => matches!(
@@ -341,6 +345,13 @@ pub enum LlmRequest {
     Next {
         /// Which.
         generation: GenerationId,
+    },
+    /// Texts as vectors.
+    Embed {
+        /// One that embeds.
+        model: ModelId,
+        /// Which texts.
+        texts: Vec<Content>,
     },
     /// Ends a stream; what was generated is paid, the rest refunded.
     Cancel {

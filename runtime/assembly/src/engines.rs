@@ -2,8 +2,10 @@
 
 use crate::models::{ModelError, ModelStore, Registry, UnknownModel};
 use parking_lot::RwLock;
-use remit_inference::{Limits, LoadError, LocalEngine, ModelFile};
-use remit_kernel::ports::{Engine, EngineError, EngineStream, GenerationJob, ModelCard, PromptText};
+use remit_inference::{Limits, LoadError, LocalEmbedder, LocalEngine, ModelFile};
+use remit_kernel::ports::{
+    EmbedOutcome, Engine, EngineError, EngineStream, GenerationJob, ModelCard, PortFuture, PromptText,
+};
 use std::{collections::BTreeMap, sync::Arc};
 use thiserror::Error;
 
@@ -21,11 +23,18 @@ pub enum EngineLoadError {
     Load(#[from] LoadError),
 }
 
+/// A model that is loaded.
+#[derive(Clone)]
+enum Loaded {
+    Answers(Arc<LocalEngine>),
+    Embeds(Arc<LocalEmbedder>),
+}
+
 /// All loaded models.
 pub(crate) struct Engines {
     registry: Registry,
     store: ModelStore,
-    loaded: RwLock<BTreeMap<String, Arc<LocalEngine>>>,
+    loaded: RwLock<BTreeMap<String, Loaded>>,
 }
 
 impl Engines {
@@ -41,12 +50,16 @@ impl Engines {
         }
         let stored = self.store.find(self.registry.find(name)?)?;
         let file = ModelFile { name: name.into(), path: stored.path, digest: stored.sha256.into() };
-        let engine = LocalEngine::load(&[file], Limits::default())?;
-        loaded.insert(name.to_owned(), Arc::new(engine));
+        let limits = Limits::default();
+        let model = match LocalEmbedder::serves(&file)? {
+            true => Loaded::Embeds(Arc::new(LocalEmbedder::load(&file, limits.threads)?)),
+            false => Loaded::Answers(Arc::new(LocalEngine::load(&[file], limits)?)),
+        };
+        loaded.insert(name.to_owned(), model);
         Ok(())
     }
 
-    fn of(&self, model: &str) -> Result<Arc<LocalEngine>, EngineError> {
+    fn of(&self, model: &str) -> Result<Loaded, EngineError> {
         let loaded = self.loaded.read();
         loaded.get(model).cloned().ok_or_else(|| EngineError::UnknownModel {
             name: model.into(),
@@ -55,16 +68,38 @@ impl Engines {
     }
 }
 
+/// What a model that embeds is not asked.
+fn only_embeds(model: &str) -> EngineError {
+    EngineError::Prompt(format!("the model {model} embeds, and does not answer").into())
+}
+
 impl Engine for Engines {
     fn card(&self, model: &str) -> Result<ModelCard, EngineError> {
-        self.of(model)?.card(model)
+        match self.of(model)? {
+            Loaded::Answers(engine) => engine.card(model),
+            Loaded::Embeds(embedder) => Ok(embedder.card().clone()),
+        }
     }
 
     fn tokenize(&self, model: &str, prompt: &PromptText) -> Result<Arc<[u32]>, EngineError> {
-        self.of(model)?.tokenize(model, prompt)
+        match (self.of(model)?, prompt) {
+            (Loaded::Answers(engine), _) => engine.tokenize(model, prompt),
+            (Loaded::Embeds(embedder), PromptText::Text(text)) => Ok(embedder.tokenize(text).into()),
+            (Loaded::Embeds(_), PromptText::Chat(_)) => Err(only_embeds(model)),
+        }
+    }
+
+    fn embed(&self, model: &str, texts: Vec<Arc<[u32]>>) -> Result<PortFuture<'static, EmbedOutcome>, EngineError> {
+        match self.of(model)? {
+            Loaded::Answers(engine) => engine.embed(model, texts),
+            Loaded::Embeds(embedder) => Ok(Box::pin(embedder.embed_later(texts))),
+        }
     }
 
     fn generate(&self, job: GenerationJob) -> Result<EngineStream, EngineError> {
-        self.of(&job.model)?.generate(job)
+        match self.of(&job.model)? {
+            Loaded::Answers(engine) => engine.generate(job),
+            Loaded::Embeds(_) => Err(only_embeds(&job.model)),
+        }
     }
 }

@@ -104,6 +104,16 @@ impl llm::HostModel for Guest {
         self.complete_all(generate).await
     }
 
+    async fn embed(&mut self, handle: Resource<ModelRow>, texts: Vec<value::Content>) -> Told<Vec<Vec<f32>>> {
+        let ModelRow(model) = self.row(&handle)?;
+        let texts = texts.into_iter().map(|text| self.content(text)).collect::<Result<_>>()?;
+        match self.call_llm_waiting(LlmRequest::Embed { model, texts }).await? {
+            Ok(LlmReply::Embedded(embeddings)) => Ok(Ok(embeddings.vectors().collect())),
+            Ok(_) => Err(mismatch("model.embed")),
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
     async fn chat_stream(
         &mut self,
         handle: Resource<ModelRow>,

@@ -11,16 +11,31 @@ use crate::{
 };
 use burn::tensor::Device;
 use rayon::prelude::*;
+use remit_kernel::ports::{EngineError, ModelCard};
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// As a model card says it.
+const FAMILY: &str = "bert";
 
 /// A model that embeds texts.
 #[derive(Debug)]
 pub struct LocalEmbedder {
+    card: ModelCard,
     encoder: Encoder,
     tokenizer: Tokenizer,
     pool: rayon::ThreadPool,
 }
 
 impl LocalEmbedder {
+    /// Whether the model of these files is one that embeds.
+    ///
+    /// # Errors
+    /// [`LoadError`], where they cannot be read.
+    pub fn serves(model: &ModelFile) -> Result<bool, LoadError> {
+        ModelFiles::open(&model.name, &model.path).map(|files| files.is_encoder())
+    }
+
     /// Opens a model's files and reads its weights; it computes on so many threads.
     ///
     /// # Errors
@@ -35,7 +50,21 @@ impl LocalEmbedder {
         let pool =
             rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|index| format!("embedder-{index}"));
         let pool = pool.build().map_err(|error| LoadError::Thread(error.to_string()))?;
-        Ok(Self { encoder, tokenizer, pool })
+        let number = |size: usize| u32::try_from(size).unwrap_or(u32::MAX);
+        let card = ModelCard {
+            name: model.name.clone(),
+            family: FAMILY.into(),
+            context_length: number(encoder.architecture().context),
+            vocabulary: number(tokenizer.size()),
+            digest: model.digest.clone(),
+        };
+        Ok(Self { card, encoder, tokenizer, pool })
+    }
+
+    /// What it serves.
+    #[must_use]
+    pub fn card(&self) -> &ModelCard {
+        &self.card
     }
 
     /// Numbers of an embedding.
@@ -61,7 +90,23 @@ impl LocalEmbedder {
     ///
     /// Errors of a text: [`EmbedError`].
     #[must_use]
-    pub fn embed(&self, texts: &[Vec<u32>]) -> Vec<Result<Vec<f32>, EmbedError>> {
-        self.pool.install(|| texts.par_iter().map(|tokens| self.encoder.embed(tokens)).collect())
+    pub fn embed<T: AsRef<[u32]> + Sync>(&self, texts: &[T]) -> Vec<Result<Vec<f32>, EmbedError>> {
+        self.pool.install(|| texts.par_iter().map(|tokens| self.encoder.embed(tokens.as_ref())).collect())
+    }
+
+    /// The same without a thread that waits; the first text that has no embedding is the error of all.
+    ///
+    /// # Errors
+    /// [`EngineError::Prompt`] where a text has none, [`EngineError::Stopped`] where computing crashed.
+    pub async fn embed_later(self: Arc<Self>, texts: Vec<Arc<[u32]>>) -> Result<Vec<Vec<f32>>, EngineError> {
+        let (done, vectors) = oneshot::channel();
+        let embedder = self.clone();
+        self.pool.spawn(move || {
+            let vectors: Result<Vec<_>, EmbedError> = embedder.embed(&texts).into_iter().collect();
+            // Nobody waits any more where the call was revoked or its process is gone.
+            let _ = done.send(vectors);
+        });
+        let vectors = vectors.await.map_err(|_| EngineError::Stopped("computing an embedding crashed".into()))?;
+        vectors.map_err(|error| EngineError::Prompt(error.to_string().into()))
     }
 }

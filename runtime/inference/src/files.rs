@@ -48,6 +48,15 @@ impl ModelFiles {
         }
     }
 
+    /// Whether it says of itself that it embeds.
+    pub(crate) fn is_encoder(&self) -> bool {
+        let family = match &self.form {
+            Form::Gguf(file) => file.get_str("general.architecture").ok(),
+            Form::Folder { config, .. } => config.get("model_type").and_then(Value::as_str),
+        };
+        family == Some("bert")
+    }
+
     /// What the model is, checked against its weights' shapes.
     pub(crate) fn architecture(&self) -> Result<Architecture, LoadError> {
         let architecture = match &self.form {

@@ -217,6 +217,9 @@ pub enum EngineError {
     Stopped(Box<str>),
 }
 
+/// The vectors of some texts, or why there are none.
+pub type EmbedOutcome = Result<Vec<Vec<f32>>, EngineError>;
+
 /// Where tokens come from.
 pub trait Engine: Send + Sync + 'static {
     /// What a loaded model is.
@@ -230,6 +233,17 @@ pub trait Engine: Send + Sync + 'static {
     /// # Errors
     /// [`EngineError::UnknownModel`], [`EngineError::Prompt`].
     fn tokenize(&self, model: &str, prompt: &PromptText) -> Result<Arc<[u32]>, EngineError>;
+
+    /// Texts as vectors of length one, as many numbers each as the model is wide; their tokens as [`Engine::tokenize`]
+    /// gave them for [`PromptText::Text`], no text longer than the model's context. Returns at once.
+    ///
+    /// # Errors
+    /// [`EngineError::UnknownModel`]; [`EngineError::Prompt`] where the model does not embed, which is what an engine says
+    /// that has none.
+    fn embed(&self, model: &str, texts: Vec<Arc<[u32]>>) -> Result<PortFuture<'static, EmbedOutcome>, EngineError> {
+        let _ = texts;
+        Err(EngineError::Prompt(format!("the model {model} answers, and does not embed").into()))
+    }
 
     /// Starts a generation and returns at once.
     ///

@@ -4,7 +4,7 @@
 //! pay: then the account, not the caller, sets its length, and its end says so. Some fuel is left in the account, so that
 //! the agent can still say a last word.
 
-use super::{Context, Right, params::validate_params};
+use super::{Context, Right, embed, params::validate_params};
 use crate::{
     bill::{Quote, Reservation},
     control::ControlBlock,
@@ -26,6 +26,7 @@ pub(super) fn validate(process: &Process, request: &LlmRequest) -> Result<(), Ll
             Err(LlmError::TooMany { limit: process.limits.objects_max })
         }
         LlmRequest::CountTokens { prompt, .. } => validate_prompt(process, prompt),
+        LlmRequest::Embed { texts, .. } => embed::validate(process, texts),
         LlmRequest::Chat(generate) => validate_generate(process, generate),
         LlmRequest::Start(generate) => {
             if process.generations.len() as u64 >= process.limits.generations_max {
@@ -78,6 +79,14 @@ pub(super) fn right(process: &Process, request: &LlmRequest) -> Right {
             Some(open) => {
                 let (tokens, label) = (generate.params.max_tokens, prompt_label(process, &generate.prompt));
                 Right::Use { grant: open.grant, kind, access: Access::ReadWrite, tokens, label }
+            }
+            None => Right::None,
+        },
+        LlmRequest::Embed { model, texts } => match process.models.get(*model) {
+            Some(open) => {
+                let flows = |label: Label, text| label.join(process.content_label(text));
+                let label = texts.iter().fold(process.label, flows);
+                Right::Use { grant: open.grant, kind, access: Access::ReadWrite, tokens: 0, label }
             }
             None => Right::None,
         },

@@ -9,6 +9,7 @@ mod capability;
 mod checkpoint;
 mod children;
 mod clock;
+mod embed;
 mod fuel;
 mod llm;
 mod mailbox;
@@ -152,6 +153,7 @@ pub(crate) fn settle(context: &mut Context<'_>, request: &Request, reply: &Reply
 pub(crate) enum Call {
     Count(llm::Count),
     Generate(llm::Generate),
+    Embed(embed::Embed),
     Next(llm::Next),
     Spawn(children::Spawn),
     WaitForChild(children::WaitForChild),
@@ -189,6 +191,7 @@ impl Call {
             LlmRequest::Start(generate) => {
                 llm::Generate::prepare(process, generate, llm::Delivery::Stream).map(Self::Generate)
             }
+            LlmRequest::Embed { model, texts } => embed::Embed::prepare(process, *model, texts).map(Self::Embed),
             LlmRequest::Next { generation } => llm::Next::prepare(process, *generation).map(Self::Next),
             _ => unreachable!("a request that never waits is acted on at once"),
         }
@@ -221,6 +224,7 @@ impl Call {
         match self {
             Self::Count(count) => Ok(count.quote(shared)),
             Self::Generate(generate) => generate.quote(shared).map_err(|error| Reply::Llm(Err(error))),
+            Self::Embed(embed) => embed.quote(shared).map_err(|error| Reply::Llm(Err(error))),
             Self::Send(send) => Ok(send.quote(shared)),
             Self::Next(_)
             | Self::Spawn(_)
@@ -238,6 +242,7 @@ impl Call {
         match self {
             Self::Count(count) => Reply::Llm(count.act(shared, reserved)),
             Self::Generate(generate) => Reply::Llm(generate.act(shared, block, reserved).await),
+            Self::Embed(embed) => Reply::Llm(embed.act(shared, block, reserved).await),
             Self::Next(next) => Reply::Llm(next.act(block).await),
             Self::Spawn(spawn) => Reply::Children(spawn.act(shared, block).await),
             Self::WaitForChild(wait) => Reply::Children(wait.act(shared, block).await),

@@ -11,8 +11,9 @@ use remit_authority::PriceList;
 use remit_kernel::{
     Finished, GivenMessage, Kernel, Ports, RestartPolicy, Spawn, SpawnError, Spawned,
     ports::{
-        Clock, Engine, EngineError, EngineEvent, EngineFinish, EngineStream, Entropy, Entry, GenerationJob, Journal,
-        JournalError, Meter, ModelCard, PackageError, Packages, PortFuture, Program, PromptText, Runner,
+        Clock, EmbedOutcome, Engine, EngineError, EngineEvent, EngineFinish, EngineStream, Entropy, Entry,
+        GenerationJob, Journal, JournalError, Meter, ModelCard, PackageError, Packages, PortFuture, Program,
+        PromptText, Runner,
     },
 };
 use std::{
@@ -176,6 +177,13 @@ impl Engine for ScriptedEngine {
         Ok(text.chars().map(u32::from).collect())
     }
 
+    /// Its number of tokens, and a half; nothing for a text that begins with an exclamation mark.
+    fn embed(&self, _: &str, texts: Vec<Arc<[u32]>>) -> Result<PortFuture<'static, EmbedOutcome>, EngineError> {
+        let vectors = texts.iter().filter(|text| text.first() != Some(&u32::from('!')));
+        let vectors = vectors.map(|text| vec![text.len() as f32, 0.5]).collect();
+        Ok(Box::pin(std::future::ready(Ok(vectors))))
+    }
+
     fn generate(&self, job: GenerationJob) -> Result<EngineStream, EngineError> {
         let meter = Arc::new(Meter::default());
         let (sender, events) = mpsc::channel(1000);
@@ -214,6 +222,9 @@ impl Engine for ScriptedEngine {
         Ok(EngineStream { events, meter })
     }
 }
+
+/// Of the scripted engine's vectors.
+pub(crate) const EMBEDDING_WIDTH: u32 = 2;
 
 /// A clock that a test moves.
 #[derive(Default)]

@@ -7,6 +7,7 @@ mod calls;
 mod children;
 mod deadlock;
 mod durability;
+mod embed;
 mod fakes;
 mod guest;
 mod labels;
