@@ -20,6 +20,7 @@ wasmtime::component::bindgen!({
         "remit:kernel/llm.[method]model.count-tokens": async | trappable,
         "remit:kernel/llm.[method]model.chat": async | trappable,
         "remit:kernel/llm.[method]model.chat-stream": async | trappable,
+        "remit:kernel/llm.[method]model.embed": async | trappable,
         "remit:kernel/llm.[method]model.complete": async | trappable,
         "remit:kernel/llm.[method]generation.next": async | trappable,
         "remit:kernel/children.spawn": async | trappable,

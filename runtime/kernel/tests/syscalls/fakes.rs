@@ -181,7 +181,7 @@ impl Engine for ScriptedEngine {
     fn embed(&self, _: &str, texts: Vec<Arc<[u32]>>) -> Result<PortFuture<'static, EmbedOutcome>, EngineError> {
         let vectors = texts.iter().filter(|text| text.first() != Some(&u32::from('!')));
         let vectors = vectors.map(|text| vec![text.len() as f32, 0.5]).collect();
-        Ok(Box::pin(std::future::ready(Ok(vectors))))
+        Ok(Box::pin(ready(Ok(vectors))))
     }
 
     fn generate(&self, job: GenerationJob) -> Result<EngineStream, EngineError> {
