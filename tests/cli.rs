@@ -3,6 +3,7 @@
 use crate::stage::made;
 use std::{
     io::Write,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
@@ -191,6 +192,35 @@ fn a_model_of_ones_own_is_added_shown_verified_and_forgotten() {
     run(&["models", "show", "mine"], 2, "there is no model");
     std::fs::write(home.path().join("models.toml"), "[[model]]\nname = 3\n").expect("it is writable");
     run(&["models", "ls"], 2, "models.toml is no list of models");
+}
+
+#[test]
+fn a_hubs_files_are_pulled_by_its_client_and_kept_as_they_came() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    // It stands for the hub's client: it writes one file where it is told to.
+    let client = folder.path().join("hf");
+    let script = "#!/bin/sh\n[ \"$1\" = --help ] && exit 0\n[ \"$*\" = \"download --revision=v1 --local-dir $4 -- owner/name \
+                  deep/m.gguf\" ] || { echo \"asked for $*\" >&2; exit 1; }\nmkdir -p \"$4/deep\"\nprintf weights > \
+                  \"$4/deep/m.gguf\"\n";
+    std::fs::write(&client, script).expect("it is writable");
+    std::fs::set_permissions(&client, std::fs::Permissions::from_mode(0o755)).expect("it is ours");
+    let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").expect("there is one"));
+    let home = folder.path().join("home");
+    let run = |arguments: &[&str], code: i32, words: &str| {
+        let mut command = Command::new(made("REMIT_TEST_CLI"));
+        let ran = command.args(arguments).env("REMIT_HOME", &home).env("PATH", &path).output();
+        let ran = ran.expect("the program is built");
+        let said = [ran.stdout, ran.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+        assert_eq!(ran.status.code(), Some(code), "{arguments:?}: {said}");
+        assert!(said.contains(words), "{arguments:?}: {said}");
+    };
+    let add = ["models", "add", "theirs", "--hub", "owner/name", "--revision"];
+    run(&[&add[..], &["v1", "--file", "deep/m.gguf"]].concat(), 0, "hub owner/name at v1");
+    run(&["models", "verify", "theirs"], 0, "models/theirs/m.gguf");
+    assert_eq!(std::fs::read(home.join("models/theirs/m.gguf")).expect("it is kept"), b"weights");
+    assert_eq!(std::fs::read_dir(home.join("models/theirs")).expect("it is there").count(), 1, "nothing else is left");
+    run(&["models", "rm", "theirs"], 0, "is deleted");
+    run(&[&add[..], &["v2", "--file", "deep/m.gguf"]].concat(), 7, "asked for download --revision=v2");
 }
 
 #[test]

@@ -93,9 +93,10 @@ pub(super) fn hub(
         remedy: "its client (`pip install huggingface_hub`)",
     })?;
     let mut command = Command::new(client[0]);
-    command.args(&client[1..]).arg("download").arg(&hub.repository);
+    command.args(&client[1..]).arg("download").arg(format!("--revision={}", hub.revision));
+    // Behind the dashes nothing is an option, whatever a list of models calls it.
+    command.arg("--local-dir").arg(into).arg("--").arg(&hub.repository);
     command.args(model.files.iter().map(super::KnownFile::at_source));
-    command.args(["--revision", &hub.revision, "--local-dir"]).arg(into);
     run(command, model, &hub.repository, into, progress)
 }
 
