@@ -34,8 +34,8 @@ async fn each_text_has_its_vector_in_order_and_pays_for_its_tokens() {
             done()
         })
         .await;
-    // Four tokens at a twentieth of a token, and two syscalls, 200 units of fuel each, ten million units a token.
-    assert_eq!(finished.ledger.paid.micro(), 4 * 50_000 + 2 * 200 / 10);
+    // Four tokens at a twentieth of a token, and three syscalls, 200 units of fuel each, ten million units a token.
+    assert_eq!(finished.ledger.paid.micro(), 4 * 50_000 + 3 * 200 / 10);
 }
 
 #[tokio::test]
