@@ -88,7 +88,7 @@ fn every_end_has_its_exit_code() {
 fn an_agent_embeds_texts_with_a_real_model() {
     let folder = tempfile::tempdir().expect("a folder for the test");
     std::fs::copy(program("embeds"), folder.path().join("embeds.wasm")).expect("it is writable");
-    let manifest = "name = \"embeds\"\nversion = \"1\"\ncomponent = \"embeds.wasm\"\n\
+    let manifest = "name = \"embeds\"\nversion = \"1.0.0\"\ncomponent = \"embeds.wasm\"\n\
                     [[wants.models]]\nlabel = \"embed\"\nnames = [\"minilm\"]\n";
     std::fs::write(folder.path().join("remit.toml"), manifest).expect("it is writable");
     let agent = folder.path().display().to_string();
