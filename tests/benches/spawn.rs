@@ -14,11 +14,11 @@
 //!
 //! What limits both is what a life does to the address space, which all threads share: one scan of the page map to clean
 //! the instance's memory, and two changes of protection where the guest's memory grows, which only one thread can make at a
-//! time, and which interrupt the others. So two raw threads are not twice as fast as one. What Remit adds is some 5 µs of
+//! time, and which interrupt the others. So two raw threads are not twice as fast as one. What Remit adds is some 6 µs of
 //! tables, mostly small allocations and the run queue's order; and to a life that a thread starts from outside, two wake-ups
 //! of 20 to 50 µs each.
 //!
-//! What was tried against these 5 µs, which were 9 (perf, 100,000 lives, the fastest tenth): a hash that does not defend
+//! What was tried against these 6 µs, which were 9 (perf, 100,000 lives, the fastest tenth): a hash that does not defend
 //! itself against keys that the kernel chose itself; no channel for events, but one memory that they are taken from;
 //! tables that take memory only with their first row, which saved sixteen allocations a life; grants that are moved. An
 //! allocator with larger per-thread caches changed nothing.
