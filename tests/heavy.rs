@@ -29,7 +29,7 @@ const FUNCTIONS: u32 = 8;
 const CALLS: u32 = 100_000;
 
 /// Numbers that live across all these calls, in no order: the work of giving each a place makes such a function take 29 s
-/// to compile on one core, where one without them takes 4 s.
+/// to compile on one core, where 150,000 calls without them take 4 s.
 const LOCALS: u32 = 1_000;
 
 /// A component that is nothing but one section of zeros that nobody has to understand. On most file systems it takes no

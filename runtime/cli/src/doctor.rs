@@ -17,9 +17,6 @@ struct Finding {
 /// Free space under which a model and its unpacking do not fit.
 const FREE_BYTES_MIN: u64 = 1 << 30;
 
-/// The family of models that embed.
-const EMBEDS: &str = "bert";
-
 /// Looks, and says. Succeeds where everything that a run needs is here.
 pub(crate) fn run() -> Result<ExitCode, CommandError> {
     let home = Home::find()?;
@@ -97,10 +94,9 @@ fn models(home: &Home) -> Result<Vec<Finding>, CommandError> {
 fn here(model: &KnownModel, stored: &Stored, machine: &Machine) -> Finding {
     let name = format!("model {}", model.name);
     match Fit::of(&model.name, stored, machine) {
-        // Another engine serves those that embed.
-        Err(_) if model.family == EMBEDS => Finding { what: format!("{name}: {}", model.description), remedy: None },
+        Ok(None) => Finding { what: format!("{name}: embeds texts"), remedy: None },
         Err(error) => Finding { what: name, remedy: Some(error.to_string()) },
-        Ok(Fit { weights_bytes, context, tokens_per_second }) => {
+        Ok(Some(Fit { weights_bytes, context, tokens_per_second })) => {
             let needs = format!("{name}: {} MB loaded", weights_bytes / 1_000_000);
             match context {
                 Some(context) if context > 0 => Finding {

@@ -73,12 +73,6 @@ impl LocalEmbedder {
         self.encoder.architecture().width
     }
 
-    /// Tokens that a text may have, those at its beginning and end included.
-    #[must_use]
-    pub fn context(&self) -> usize {
-        self.encoder.architecture().context
-    }
-
     /// The tokens of a text, exactly as it is embedded.
     #[must_use]
     pub fn tokenize(&self, text: &str) -> Vec<u32> {

@@ -1,7 +1,7 @@
 //! What this machine could do with a model.
 
 use super::Stored;
-use remit_inference::{LoadError, Requirements, read_bandwidth};
+use remit_inference::{LoadError, LocalEmbedder, ModelFile, Requirements, read_bandwidth};
 use sysinfo::{MemoryRefreshKind, System};
 
 /// Bytes that the machine's memory is measured with: far more than its caches hold, on most machines.
@@ -38,16 +38,20 @@ pub struct Fit {
 }
 
 impl Fit {
-    /// How the model in these files fits.
+    /// How the model in these files fits; nothing for one that embeds, which holds no conversations.
     ///
     /// # Errors
-    /// [`LoadError`], where it is no language model that can be served.
-    pub fn of(name: &str, stored: &Stored, machine: &Machine) -> Result<Self, LoadError> {
+    /// [`LoadError`], where it is no model that can be served.
+    pub fn of(name: &str, stored: &Stored, machine: &Machine) -> Result<Option<Self>, LoadError> {
+        let file = ModelFile { name: name.into(), path: stored.path.clone(), digest: stored.sha256.as_str().into() };
+        if LocalEmbedder::serves(&file)? {
+            return Ok(None);
+        }
         let needs = Requirements::of(name, &stored.path)?;
-        Ok(Self {
+        Ok(Some(Self {
             weights_bytes: needs.weights_bytes,
             context: needs.context_within(machine.free_bytes),
             tokens_per_second: machine.bandwidth / needs.step_bytes.max(1) as f64,
-        })
+        }))
     }
 }
