@@ -2,10 +2,11 @@
 //!
 //! `REMIT_TEST_MODEL` names the GGUF file; `REMIT_BENCH_OUT`, where it is set, the JSON file to write. All figures are
 //! of this run: medians of several repetitions, with as many threads as the machine has. The limit of a decode step is
-//! the time in which the same threads only read as many bytes as the step has weights.
+//! the time in which the same threads only read as many bytes as the step has weights. `REMIT_BENCH_DEVICE` names another
+//! device than the CPU (`wgpu`, say); the limit is the CPU's all the same.
 
-use burn::tensor::Device;
 use remit_inference::{
+    DeviceChoice,
     gguf::Gguf,
     model::{Decoder, KvCache, Span},
     read_bandwidth,
@@ -43,7 +44,7 @@ fn prompt(length: usize) -> Vec<u32> {
 }
 
 fn prefill(decoder: &Decoder, tokens: &[u32]) -> (KvCache, Vec<f32>) {
-    let mut cache = KvCache::new(decoder.architecture(), tokens.len() + DECODE_TOKENS);
+    let mut cache = decoder.cache(tokens.len() + DECODE_TOKENS);
     let mut logits = Vec::new();
     for chunk in tokens.chunks(PREFILL_CHUNK) {
         logits = decoder.forward(&mut [Span { tokens: chunk, cache: &mut cache, wants_logits: true }]);
@@ -108,7 +109,9 @@ fn main() {
         panic!("REMIT_TEST_MODEL does not name SmolLM2's GGUF file; run `cargo xtask bench decode`, which sets it");
     };
     let file = Gguf::open(&model).unwrap_or_else(|error| panic!("{error}"));
-    let decoder = Decoder::load(&file, &Device::flex()).unwrap_or_else(|error| panic!("{error}"));
+    let choice = std::env::var("REMIT_BENCH_DEVICE").map_or(Ok(DeviceChoice::Cpu), |name| name.parse());
+    let device = choice.and_then(DeviceChoice::open).unwrap_or_else(|error| panic!("{error}"));
+    let decoder = Decoder::load(&file, &device).unwrap_or_else(|error| panic!("{error}"));
     // On a thread of the pool, as the engine does.
     let json = rayon::scope(|_| report(&decoder));
     if let Some(out) = std::env::var_os("REMIT_BENCH_OUT").map(PathBuf::from) {

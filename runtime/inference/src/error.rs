@@ -1,6 +1,6 @@
 //! Why a model could not be loaded.
 
-use crate::{model::ModelError, template::TemplateError, tokenizer::TokenizerError};
+use crate::{device::DeviceError, model::ModelError, template::TemplateError, tokenizer::TokenizerError};
 use thiserror::Error;
 
 /// Why an engine did not start. Each names the model as the registry does.
@@ -48,6 +48,9 @@ pub enum LoadError {
         /// Of the output matrix.
         rows: usize,
     },
+    /// There is no device of the kind that was chosen.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// The operating system gave no thread.
     #[error("the engine's threads cannot be started: {0}; raise the limit on threads")]
     Thread(String),

@@ -13,8 +13,10 @@
 //! - What decides (schedule, sampler, stop) is pure and plain; what computes ([`model`]) knows no requests.
 //! - This crate opens no sockets, serves no protocol and knows no database; its device is `burn`'s.
 //!
-//! Limits: the families in the README's table, in f32 on the CPU. The [`model`] module says how fast that is and what bounds it.
+//! Limits: the families in the README's table, in f32, on the CPU or on one GPU ([`device`]). The [`model`] module says
+//! how fast the CPU is and what bounds it.
 
+pub mod device;
 mod embedder;
 pub mod engine;
 mod error;
@@ -30,6 +32,7 @@ pub mod template;
 mod to_f32;
 pub mod tokenizer;
 
+pub use device::{DeviceChoice, DeviceError};
 pub use embedder::LocalEmbedder;
 pub use engine::{Limits, LocalEngine, ModelFile};
 pub use error::LoadError;

@@ -15,6 +15,7 @@ use crate::{
 use anyhow::{Context as _, Result, bail};
 use std::{
     collections::BTreeSet,
+    ffi::OsString,
     fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -274,6 +275,23 @@ fn library_folders(root: &Path) -> Vec<PathBuf> {
     folders
 }
 
+/// The value of `LD_LIBRARY_PATH` for programs that use the tree's libraries, behind one that there is.
+///
+/// # Errors
+///
+/// The tree's path cannot be in such a value.
+pub(crate) fn library_search(root: &Path, present: Option<&OsString>) -> Result<OsString> {
+    let present = present.into_iter().flat_map(std::env::split_paths);
+    let folders = present.chain(library_folders(root));
+    std::env::join_paths(folders).context("the data folder's path holds a colon; set REMIT_HOME to another")
+}
+
+/// Where the tree has a shared library of this name, from its root.
+pub(crate) fn library(root: &Path, name: &str) -> Option<PathBuf> {
+    let mut files = library_folders(root).into_iter().map(|folder| folder.join(name));
+    files.find(|file| file.is_file())?.strip_prefix(root).ok().map(Path::to_owned)
+}
+
 fn shared_libraries(folder: &Path) -> Vec<PathBuf> {
     let files = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     files.filter(|path| path.is_file() && path.to_string_lossy().contains(".so")).collect()
@@ -282,10 +300,9 @@ fn shared_libraries(folder: &Path) -> Vec<PathBuf> {
 /// The shared libraries that the tree's programs and libraries need and that neither it nor the system has.
 fn missing_libraries(root: &Path) -> Result<Vec<String>> {
     let folders = library_folders(root);
+    let search = library_search(root, None)?;
     let programs = fs::read_dir(root.join("usr/bin")).into_iter().flatten().flatten().map(|entry| entry.path());
     let files: Vec<PathBuf> = folders.iter().flat_map(|folder| shared_libraries(folder)).chain(programs).collect();
-    let search =
-        std::env::join_paths(&folders).context("the data folder's path holds a colon; set REMIT_HOME to another")?;
     // ldd fails for what is no dynamic program; its answer is in what it prints.
     let answer = command::new("ldd")
         .args(&files)

@@ -2,7 +2,7 @@
 
 use crate::{
     command, data_folder::DataFolder, environment::Environment, guest_compiler::GuestCompiler, host_rustc::HostRustc,
-    protoc::Protoc,
+    protoc::Protoc, vulkan::Vulkan,
 };
 use anyhow::Result;
 use std::{
@@ -30,6 +30,7 @@ pub(crate) fn command() -> Result<()> {
     report("rustc", &rustc(&workspace.rust_version));
     report("guest compiler", &guest_compiler(data));
     report("protoc", &protoc(data, workspace.needs_protoc));
+    report("vulkan driver", &vulkan(data));
     report("data folder", &data_folder(data));
     report("target folder", &free(&workspace.target).map(|free| format!("{}, {free}", workspace.target.display())));
     report("agents", &agents(&workspace.target.join("agents")));
@@ -70,6 +71,11 @@ fn protoc(data: &DataFolder, needed: bool) -> Finding {
         None if needed => Err("the set-up gets it from Debian's packages; elsewhere install protobuf".to_owned()),
         None => Ok("not there, and nothing needs it yet".to_owned()),
     }
+}
+
+fn vulkan(data: &DataFolder) -> Finding {
+    let found = Vulkan::find(data).map(|vulkan| vulkan.description);
+    found.ok_or_else(|| "`cargo xtask test` gets one from Debian's packages; elsewhere install Mesa's".to_owned())
 }
 
 fn data_folder(data: &DataFolder) -> Finding {

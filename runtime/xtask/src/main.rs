@@ -31,6 +31,7 @@ mod installation;
 mod progress;
 mod protoc;
 mod tests;
+mod vulkan;
 mod workspace;
 
 use arguments::Task;

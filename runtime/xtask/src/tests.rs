@@ -6,6 +6,7 @@
 use crate::{
     command,
     environment::{EMBEDDER, Environment, LANGUAGE_MODEL},
+    vulkan::Vulkan,
 };
 use anyhow::Result;
 
@@ -19,6 +20,7 @@ pub(crate) const WHOLE_HOST: &[&str] = &["--workspace", "--bins", "--tests"];
 /// Something that the tests need cannot be had, or a test fails.
 pub(crate) fn command(extra: &[String]) -> Result<()> {
     let mut environment = Environment::open()?;
+    let vulkan = Vulkan::ensure(&environment.data)?;
     let prepared = environment.prepare(WHOLE_HOST, &[LANGUAGE_MODEL, EMBEDDER])?;
     let mut cargo = environment.cargo();
     cargo.arg("test");
@@ -27,6 +29,7 @@ pub(crate) fn command(extra: &[String]) -> Result<()> {
     }
     cargo.args(extra);
     prepared.apply(&environment, &mut cargo);
+    vulkan.apply(&mut cargo)?;
     command::run(&mut cargo, "testing")
 }
 

@@ -30,12 +30,11 @@ mod tests;
 mod worker;
 
 use crate::{
-    LoadError,
+    DeviceChoice, LoadError,
     files::ModelFiles,
     template::{ChatTemplate, TemplateError},
     tokenizer::Tokenizer,
 };
-use burn::tensor::Device;
 use remit_kernel::ports::{Engine, EngineError, EngineStream, GenerationJob, Meter, ModelCard, PromptText};
 use sequence::Sequence;
 use std::{
@@ -69,10 +68,12 @@ pub struct Limits {
     pub chunk_tokens_shared: usize,
     /// Threads that compute.
     pub threads: usize,
+    /// Where all models are computed.
+    pub device: DeviceChoice,
 }
 
 impl Default for Limits {
-    /// The numbers above, and as many threads as the machine has.
+    /// The numbers above, on the CPU with as many threads as the machine has.
     fn default() -> Self {
         Self {
             active_sequences_max: 8,
@@ -82,6 +83,7 @@ impl Default for Limits {
             chunk_tokens: 128,
             chunk_tokens_shared: 32,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
+            device: DeviceChoice::Cpu,
         }
     }
 }
@@ -181,16 +183,17 @@ impl LocalEngine {
             files.push((model.card.name.clone(), file, begin.elapsed()));
             served.push(model);
         }
-        let threads = limits.threads;
+        let (threads, device) = (limits.threads, limits.device);
         Self::start(served, limits, move || {
             let pool =
                 rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|index| format!("inference-{index}"));
             let pool = pool.build().map_err(|error| LoadError::Thread(error.to_string()))?;
+            let device = device.open()?;
             let mut decoders = Vec::new();
             let mut times = Vec::new();
             for (name, file, opened) in files {
                 let begin = Instant::now();
-                decoders.push(file.decoder(&Device::flex())?);
+                decoders.push(file.decoder(&device)?);
                 let time = opened + begin.elapsed();
                 tracing::info!(model = &*name, seconds = time.as_secs_f64(), "model loaded");
                 times.push(time);

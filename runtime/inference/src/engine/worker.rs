@@ -56,7 +56,7 @@ impl Compute for Models {
     type Cache = KvCache;
 
     fn cache(&self, model: usize, room: usize) -> KvCache {
-        KvCache::new(self.decoders[model].architecture(), room)
+        self.decoders[model].cache(room)
     }
 
     fn prefix(&self, model: usize, of: &KvCache, tokens: usize, room: usize) -> KvCache {

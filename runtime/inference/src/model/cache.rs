@@ -1,18 +1,25 @@
-//! Keys and values of a sequence in plain memory.
+//! Keys and values of a sequence, in plain memory or on a device.
 //!
 //! A cache is allocated once, for as many tokens as its sequence can come to, and written in place: with tensors, each
 //! new token would copy it. Zeroed memory that was not touched takes no room yet.
 //!
 //! Layout of a layer's keys, and of its values: `[kv head][position][head width]`, so that what one head reads lies
 //! together. A layer with a window keeps all positions too, so that any beginning of a sequence can be copied.
+//!
+//! On a device a layer's keys are one tensor of that layout, and its values another, with room for a padded number of
+//! positions (see `rows`). `burn`'s `slice_assign` writes into a tensor that nobody else holds without copying it, on
+//! its devices that run kernels (`burn-cubecl`; the CPU's copies). So a step hands a layer's tensor over and takes it
+//! back, and writes what is new: the cost does not grow with what is there. Reading the first positions is a view. On a device,
+//! room is taken from the beginning.
 
-use super::{Adapter, Architecture};
+use super::{Adapter, Architecture, linear::is_memory, rows::padded_positions};
+use burn::tensor::{Device, Tensor};
 use std::sync::Arc;
 
 /// Keys and values of one sequence.
 #[derive(Debug)]
 pub struct KvCache {
-    pub(super) layers: Vec<LayerCache>,
+    layers: Layers,
     capacity: usize,
     length: usize,
     adapter: Option<Arc<Adapter>>,
@@ -24,14 +31,76 @@ pub(super) struct LayerCache {
     pub(super) values: Vec<f32>,
 }
 
+#[derive(Debug)]
+enum Layers {
+    Memory(Vec<LayerCache>),
+    Device(Vec<DeviceLayerCache>),
+}
+
+/// `[kv head, position, head width]` each.
+#[derive(Debug)]
+pub(super) struct DeviceLayerCache {
+    keys: Tensor<3>,
+    values: Tensor<3>,
+}
+
+impl DeviceLayerCache {
+    fn new(architecture: &Architecture, capacity: usize, device: &Device) -> Self {
+        let shape = [architecture.kv_heads, padded_positions(capacity), architecture.head_width];
+        Self { keys: Tensor::zeros(shape, device), values: Tensor::zeros(shape, device) }
+    }
+
+    /// Writes `[kv head, new position, head width]` each, the first of them at a position.
+    pub(super) fn write(&mut self, at: usize, keys: Tensor<3>, values: Tensor<3>) {
+        let [heads, count, width] = keys.dims();
+        let place = [0..heads, at..at + count, 0..width];
+        self.keys.inplace(|all| all.slice_assign(place.clone(), keys));
+        self.values.inplace(|all| all.slice_assign(place, values));
+    }
+
+    /// The first positions' keys and values.
+    pub(super) fn first(&self, positions: usize) -> (Tensor<3>, Tensor<3>) {
+        (self.keys.clone().narrow(1, 0, positions), self.values.clone().narrow(1, 0, positions))
+    }
+}
+
+/// A cache is of the kind that its decoder's device needs.
+const OTHER_DEVICE: &str = "a sequence's cache is made by the decoder that computes it";
+
 impl KvCache {
-    /// An empty cache for up to `capacity` tokens.
+    /// An empty cache for up to `capacity` tokens, in plain memory. [`Decoder::cache`](super::Decoder::cache) makes one
+    /// of the kind that a decoder needs.
     #[must_use]
     pub fn new(architecture: &Architecture, capacity: usize) -> Self {
         let size = architecture.key_width() * capacity;
         // Not cloned: a clone would touch the memory.
         let layers = architecture.layers.iter().map(|_| LayerCache { keys: vec![0.0; size], values: vec![0.0; size] });
-        Self { layers: layers.collect(), capacity, length: 0, adapter: None }
+        Self { layers: Layers::Memory(layers.collect()), capacity, length: 0, adapter: None }
+    }
+
+    /// The same on a device.
+    pub(super) fn on(architecture: &Architecture, capacity: usize, device: &Device) -> Self {
+        if is_memory(device) {
+            return Self::new(architecture, capacity);
+        }
+        let layers = architecture.layers.iter().map(|_| DeviceLayerCache::new(architecture, capacity, device));
+        Self { layers: Layers::Device(layers.collect()), capacity, length: 0, adapter: None }
+    }
+
+    /// A layer's keys and values in plain memory.
+    pub(super) fn memory(&mut self, layer: usize) -> &mut LayerCache {
+        match &mut self.layers {
+            Layers::Memory(layers) => &mut layers[layer],
+            Layers::Device(_) => panic!("{OTHER_DEVICE}"),
+        }
+    }
+
+    /// A layer's keys and values on a device.
+    pub(super) fn device(&mut self, layer: usize) -> &mut DeviceLayerCache {
+        match &mut self.layers {
+            Layers::Device(layers) => &mut layers[layer],
+            Layers::Memory(_) => panic!("{OTHER_DEVICE}"),
+        }
     }
 
     /// The same for a sequence that is computed with an adapter.
@@ -40,8 +109,13 @@ impl KvCache {
     /// Where the adapter was loaded for another architecture.
     #[must_use]
     pub fn adapted(architecture: &Architecture, capacity: usize, adapter: Arc<Adapter>) -> Self {
+        Self::new(architecture, capacity).adapt(architecture, adapter)
+    }
+
+    /// The same with an adapter.
+    pub(super) fn adapt(self, architecture: &Architecture, adapter: Arc<Adapter>) -> Self {
         assert!(adapter.architecture() == architecture, "an adapter fits models of the architecture it was loaded for");
-        Self { adapter: Some(adapter), ..Self::new(architecture, capacity) }
+        Self { adapter: Some(adapter), ..self }
     }
 
     /// With what the sequence is computed.
@@ -68,22 +142,36 @@ impl KvCache {
     #[must_use]
     pub fn prefix(&self, architecture: &Architecture, tokens: usize, capacity: usize) -> Self {
         let tokens = tokens.min(self.length).min(capacity);
-        let mut copy = Self { adapter: self.adapter.clone(), ..Self::new(architecture, capacity) };
         let differs = architecture.ropes.iter().any(|rope| rope.is_long(self.capacity) != rope.is_long(capacity));
-        let width = architecture.head_width;
-        let (from, to, used) = (self.capacity * width, capacity * width, tokens * width);
-        if used == 0 || differs {
-            return copy;
-        }
-        copy.length = tokens;
-        for (source, target) in self.layers.iter().zip(&mut copy.layers) {
-            for (source, target) in [(&source.keys, &mut target.keys), (&source.values, &mut target.values)] {
-                for (source, target) in source.chunks_exact(from).zip(target.chunks_exact_mut(to)) {
-                    target[..used].copy_from_slice(&source[..used]);
+        let tokens = if differs { 0 } else { tokens };
+        let layers = match &self.layers {
+            Layers::Memory(layers) => {
+                let width = architecture.head_width;
+                let (from, to, used) = (self.capacity * width, capacity * width, tokens * width);
+                let mut copy = Self::new(architecture, capacity);
+                for (index, layer) in layers.iter().enumerate().filter(|_| used > 0) {
+                    let target = copy.memory(index);
+                    for (source, target) in [(&layer.keys, &mut target.keys), (&layer.values, &mut target.values)] {
+                        for (source, target) in source.chunks_exact(from).zip(target.chunks_exact_mut(to)) {
+                            target[..used].copy_from_slice(&source[..used]);
+                        }
+                    }
                 }
+                copy.layers
             }
-        }
-        copy
+            Layers::Device(layers) => {
+                let copied = layers.iter().map(|layer| {
+                    let mut copy = DeviceLayerCache::new(architecture, capacity, &layer.keys.device());
+                    if tokens > 0 {
+                        let (keys, values) = layer.first(tokens);
+                        copy.write(0, keys, values);
+                    }
+                    copy
+                });
+                Layers::Device(copied.collect())
+            }
+        };
+        Self { layers, capacity, length: tokens, adapter: self.adapter.clone() }
     }
 
     /// Makes what was written for the next `tokens` count.

@@ -1,19 +1,21 @@
 //! The decoder: weights and the forward pass, for every family alike.
 
 use super::{
-    Architecture, KvCache, ModelError,
+    Adapter, Architecture, KvCache, ModelError,
     adapter::Adapted,
     architecture::Feed,
-    attention::{Attention, HeadNorms, LayerAttention, cap},
+    attention::{Attention, LayerAttention, cap},
     families,
     feed::{Dense, Experts, FeedForward},
-    linear::{Linear, as_numbers},
+    linear::{Linear, as_numbers, indices, is_memory},
     placement::{Layout, Placement, Slot},
+    rows::Place,
     tensors::Tensors,
 };
 use crate::gguf::Gguf;
 use burn::tensor::{Device, Tensor, TensorData};
 use serde_json::{Map, Value};
+use std::sync::Arc;
 
 /// A model with its weights on a device.
 #[derive(Debug)]
@@ -59,7 +61,7 @@ impl Norm {
 pub struct Span<'a> {
     /// The tokens behind those of the cache; at least one, each of the vocabulary, and no more than fit into the cache.
     pub tokens: &'a [u32],
-    /// What the sequence came to so far.
+    /// What the sequence came to so far: [`Decoder::cache`] made it, or a cache's `prefix`.
     pub cache: &'a mut KvCache,
     /// Whether the logits after the last of them are asked for.
     pub wants_logits: bool,
@@ -99,15 +101,15 @@ impl Loader<'_> {
             project = project.with_bias(self.placement.numbers(Slot::ProjectionBias, layer)?);
         }
         let post = |slot| architecture.post_norms.then(|| self.norm(slot, layer)).transpose();
-        let head_norms = || -> Result<HeadNorms, ModelError> {
+        let head_norms = || -> Result<_, ModelError> {
             let query = self.norm_weight(Slot::QueryNorm, layer)?;
-            Ok(HeadNorms { query, key: self.norm_weight(Slot::KeyNorm, layer)? })
+            Ok((query, self.norm_weight(Slot::KeyNorm, layer)?))
         };
         let norms = architecture.query_key_norm.then(head_norms).transpose()?;
         Ok(Block {
             attention_norm: self.norm(Slot::AttentionNorm, layer)?,
             project,
-            attention: LayerAttention { layer: architecture.layers[layer], norms },
+            attention: LayerAttention::new(architecture, layer, norms, self.device),
             attention_output: self.linear(Slot::AttentionOutput, layer, architecture.query_width())?,
             post_attention_norm: post(Slot::PostAttentionNorm)?,
             feed_norm: self.norm(Slot::FeedNorm, layer)?,
@@ -188,6 +190,21 @@ impl Decoder {
         &self.architecture
     }
 
+    /// An empty cache for up to `capacity` tokens of a sequence that this decoder computes.
+    #[must_use]
+    pub fn cache(&self, capacity: usize) -> KvCache {
+        KvCache::on(&self.architecture, capacity, &self.device)
+    }
+
+    /// The same for a sequence that is computed with an adapter.
+    ///
+    /// # Panics
+    /// Where the adapter was loaded for another architecture.
+    #[must_use]
+    pub fn adapted_cache(&self, capacity: usize, adapter: Arc<Adapter>) -> KvCache {
+        self.cache(capacity).adapt(&self.architecture, adapter)
+    }
+
     /// Bytes of weights that one decode step of one sequence reads.
     #[must_use]
     pub fn step_bytes(&self) -> usize {
@@ -206,10 +223,12 @@ impl Decoder {
     /// Where a span does not keep what [`Span`] says.
     #[must_use]
     pub fn forward(&self, spans: &mut [Span<'_>]) -> Vec<f32> {
-        let rotation = self.attention.rotation(spans);
-        let adapted = Adapted::new(spans.iter().map(|span| (span.tokens.len(), span.cache.adapter())));
-        let tokens = spans.iter().flat_map(|span| span.tokens).map(|token| *token as usize);
-        let mut hidden = self.embedding.rows(tokens, self.architecture.embedding_scale);
+        let rows = self.attention.rows(spans);
+        let step = self.attention.begin(spans, &rows);
+        let live = rows.places.iter().map(Place::live);
+        let adapted = Adapted::new(live.zip(&*spans).map(|(rows, span)| (rows, span.cache.adapter())));
+        let tokens = rows.tokens(spans.iter().map(|span| span.tokens));
+        let mut hidden = self.embedding.rows(tokens.into_iter(), self.architecture.embedding_scale);
         let post = |norm: &Option<Norm>, branch: Tensor<2>| match norm {
             Some(norm) => norm.forward(branch),
             None => branch,
@@ -217,37 +236,37 @@ impl Decoder {
         for (layer, block) in self.blocks.iter().enumerate() {
             let normal = block.attention_norm.forward(hidden.clone());
             let projected = adapted.forward(&block.project, (layer, Slot::Projection), normal);
-            let attended = self.attention.attend((layer, &block.attention), projected, &rotation, spans);
+            let attended = self.attention.attend((layer, &block.attention), projected, (&step, &rows), spans);
             let mixed = adapted.forward(&block.attention_output, (layer, Slot::AttentionOutput), attended);
             hidden = hidden + post(&block.post_attention_norm, mixed);
-            let fed = block.feed.forward(layer, &adapted, block.feed_norm.forward(hidden.clone()));
+            let fed = block.feed.forward(layer, &rows, &adapted, block.feed_norm.forward(hidden.clone()));
             hidden = hidden + post(&block.post_feed_norm, fed);
         }
         for span in &mut *spans {
             span.cache.advance(span.tokens.len());
         }
-        self.logits(spans, hidden)
+        let asked = spans.iter().zip(&rows.places).filter(|(span, _)| span.wants_logits);
+        self.logits(&asked.map(|(_, place)| place.live().end - 1).collect::<Vec<_>>(), hidden)
     }
 
-    fn logits(&self, spans: &[Span<'_>], hidden: Tensor<2>) -> Vec<f32> {
-        let width = self.architecture.width;
-        let hidden = hidden.into_data();
-        let hidden = as_numbers(&hidden);
-        let mut last = Vec::new();
-        let mut end = 0;
-        for span in spans {
-            end += span.tokens.len();
-            if span.wants_logits {
-                last.extend_from_slice(&hidden[(end - 1) * width..end * width]);
-            }
-        }
-        if last.is_empty() {
+    /// The logits of some rows.
+    fn logits(&self, rows: &[usize], hidden: Tensor<2>) -> Vec<f32> {
+        if rows.is_empty() {
             return Vec::new();
         }
-        let rows = last.len() / width;
-        let last = Tensor::<2>::from_data(TensorData::new(last, [rows, width]), &self.device);
+        let last = if is_memory(&self.device) {
+            let width = self.architecture.width;
+            let hidden = hidden.into_data();
+            let hidden = as_numbers(&hidden);
+            let last: Vec<f32> = rows.iter().flat_map(|row| &hidden[row * width..][..width]).copied().collect();
+            Tensor::<2>::from_data(TensorData::new(last, [rows.len(), width]), &self.device)
+        } else {
+            let mut padded: Vec<i64> = rows.iter().map(|row| *row as i64).collect();
+            padded.resize(rows.len().next_power_of_two(), 0);
+            hidden.select(0, indices(padded, &self.device))
+        };
         let logits = self.output().forward(self.norm.forward(last)).into_data();
-        let mut logits = as_numbers(&logits).to_vec();
+        let mut logits = as_numbers(&logits)[..rows.len() * self.architecture.vocabulary].to_vec();
         cap(&mut logits, self.architecture.output_softcap);
         logits
     }

@@ -7,10 +7,20 @@
 //!
 //! A position's result is the sum over its experts in the order of their index, whoever else is in the step; each term
 //! comes from [`Linear`], whose rows do not depend on each other up to its limit. Of equally likely experts the one with
-//! the lower index comes first. Only the router's probabilities leave the device.
+//! the lower index comes first. Only the router's probabilities leave the device: once a layer, which on a GPU is a wait
+//! for everything before it. Computing all experts for all rows would need no such wait and, of 128 experts with 8 in
+//! use, 16 times the products and as many times the memory read; so there is the wait, until there is a kernel that
+//! takes the router's choice where it is.
 
-use super::{adapter::Adapted, architecture::Activation, attention::softmax, linear::Linear, placement::Slot};
-use burn::tensor::{IndexingUpdateOp, Int, Tensor, TensorData, activation::silu};
+use super::{
+    adapter::Adapted,
+    architecture::Activation,
+    attention::softmax,
+    linear::{Linear, indices, is_memory},
+    placement::Slot,
+    rows::StepRows,
+};
+use burn::tensor::{IndexingUpdateOp, Tensor, TensorData, activation::silu};
 
 /// Gate and up, an activation, and down: Shazeer 2020, "GLU Variants Improve Transformer".
 #[derive(Debug)]
@@ -43,13 +53,13 @@ pub(super) enum FeedForward {
 
 impl FeedForward {
     /// `[rows, width]` to the same, with the rows' adapters; experts have none.
-    pub(super) fn forward(&self, layer: usize, adapted: &Adapted, input: Tensor<2>) -> Tensor<2> {
+    pub(super) fn forward(&self, layer: usize, rows: &StepRows, adapted: &Adapted, input: Tensor<2>) -> Tensor<2> {
         match self {
             Self::Dense(dense) => {
                 let both = adapted.forward(&dense.gate_up, (layer, Slot::GateUp), input);
                 adapted.forward(&dense.down, (layer, Slot::Down), dense.gated(both))
             }
-            Self::Experts(experts) => experts.forward(&input),
+            Self::Experts(experts) => experts.forward(&input, rows),
         }
     }
 
@@ -92,36 +102,41 @@ fn gelu_tanh(input: Tensor<2>) -> Tensor<2> {
 }
 
 impl Experts {
-    fn forward(&self, input: &Tensor<2>) -> Tensor<2> {
-        let [rows, _] = input.dims();
+    fn forward(&self, input: &Tensor<2>, rows: &StepRows) -> Tensor<2> {
         let device = input.device();
+        let pads = !is_memory(&device);
         let mut total = Tensor::zeros_like(input);
-        for (expert, chosen) in self.experts.iter().zip(self.choose(input)) {
+        for (expert, mut chosen) in self.experts.iter().zip(self.choose(input, rows)) {
             if chosen.is_empty() {
                 continue;
             }
+            if pads {
+                // With weight zero, the first row again.
+                chosen.resize(chosen.len().next_power_of_two(), (0, 0.0));
+            }
             let count = chosen.len();
-            let (indices, weights): (Vec<i64>, Vec<f32>) = chosen.into_iter().unzip();
+            let (chosen, weights): (Vec<i64>, Vec<f32>) = chosen.into_iter().unzip();
             let weights = Tensor::<2>::from_data(TensorData::new(weights, [count, 1]), &device);
-            if count == rows {
+            if count == rows.total && !pads {
                 // Every row, in order.
                 total = total + expert.forward(input.clone()) * weights;
                 continue;
             }
-            let indices = Tensor::<1, Int>::from_data(TensorData::new(indices, [count]), &device);
-            let result = expert.forward(input.clone().select(0, indices.clone())) * weights;
-            total = total.select_assign(0, indices, result, IndexingUpdateOp::Add);
+            let chosen = indices(chosen, &device);
+            let result = expert.forward(input.clone().select(0, chosen.clone())) * weights;
+            total = total.select_assign(0, chosen, result, IndexingUpdateOp::Add);
         }
         total
     }
 
     /// For each expert, the rows that go through it, in order, and with what weight.
-    fn choose(&self, input: &Tensor<2>) -> Vec<Vec<(i64, f32)>> {
+    fn choose(&self, input: &Tensor<2>, rows: &StepRows) -> Vec<Vec<(i64, f32)>> {
         let mut chosen = vec![Vec::new(); self.experts.len()];
         let mut logits = self.router.forward(input.clone()).into_data();
         let Ok(logits) = logits.as_mut_slice::<f32>() else { unreachable!("every tensor of the decoder is f32") };
         let mut order: Vec<usize> = Vec::new();
-        for (row, probabilities) in logits.chunks_exact_mut(self.experts.len()).enumerate() {
+        for row in rows.live() {
+            let probabilities = &mut logits[row * self.experts.len()..][..self.experts.len()];
             softmax(probabilities);
             order.clear();
             order.extend(0..probabilities.len());

@@ -1,14 +1,17 @@
 //! Matrix products with a weight, by the number of rows: the one seam between `burn` and plain memory for weights.
 //!
-//! A weight is held once, as shared bytes in the file's layout: `outputs` rows of `inputs` numbers. `burn` sees it as a
+//! On the CPU a weight is held once, as shared bytes in the file's layout: `outputs` rows of `inputs` numbers. `burn` sees it as a
 //! transposed view without a copy, and its product is used from more than [`ROWS_MAX`] rows on. Up to there the product
 //! is bound by reading the weight, and `burn` runs it on one core: here every weight row is read once, by one of all
 //! threads, and multiplied with each input row.
 //!
 //! The order of additions in a product is fixed, whatever the rows, chunks and threads: [`LANES`] partial sums, added
 //! in order. So a row's result is the same bits in any step of at most [`ROWS_MAX`] rows.
+//!
+//! On any other device a weight is a tensor of the same layout, f32, and all products are `burn`'s, of its transposed
+//! view: what a row of a product reads of a weight lies together, and the embedding's rows are there too.
 
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use rayon::prelude::*;
 
 /// Rows that are multiplied here rather than by `burn`: as measured, `burn` is at least as fast from 12 rows on.
@@ -23,10 +26,26 @@ const TASK_NUMBERS_MIN: usize = 32 * 1024;
 pub struct Linear {
     inputs: usize,
     outputs: usize,
-    data: TensorData,
-    /// The same memory, `[inputs, outputs]`.
-    transposed: Tensor<2>,
+    weight: Weight,
+    device: Device,
     bias: Option<Tensor<1>>,
+}
+
+/// Where the numbers are.
+#[derive(Debug)]
+enum Weight {
+    Memory {
+        data: TensorData,
+        /// The same memory, `[inputs, outputs]`.
+        transposed: Tensor<2>,
+    },
+    /// `[outputs, inputs]`.
+    Device(Tensor<2>),
+}
+
+/// Whether a device's tensors lie in plain memory: the CPU's.
+pub(super) fn is_memory(device: &Device) -> bool {
+    *device == Device::flex()
 }
 
 impl Linear {
@@ -37,17 +56,22 @@ impl Linear {
     #[must_use]
     pub fn new(weights: Vec<f32>, inputs: usize, device: &Device) -> Self {
         let outputs = weights.len() / inputs;
-        let (bytes, shape, _) = TensorData::new(weights, [outputs, inputs]).into_parts();
-        let data = TensorData::from_bytes(bytes.shared(), shape, DType::F32);
-        let transposed = Tensor::<2>::from_data(data.clone(), device).transpose();
-        Self { inputs, outputs, data, transposed, bias: None }
+        let data = TensorData::new(weights, [outputs, inputs]);
+        let weight = if is_memory(device) {
+            let (bytes, shape, _) = data.into_parts();
+            let data = TensorData::from_bytes(bytes.shared(), shape, DType::F32);
+            let transposed = Tensor::<2>::from_data(data.clone(), device).transpose();
+            Weight::Memory { data, transposed }
+        } else {
+            Weight::Device(Tensor::from_data(data, device))
+        };
+        Self { inputs, outputs, weight, device: device.clone(), bias: None }
     }
 
     /// The same with a number added to each output.
     #[must_use]
     pub fn with_bias(self, bias: Vec<f32>) -> Self {
-        let device = self.transposed.device();
-        let bias = Tensor::from_data(TensorData::new(bias, [self.outputs]), &device);
+        let bias = Tensor::from_data(TensorData::new(bias, [self.outputs]), &self.device);
         Self { bias: Some(bias), ..self }
     }
 
@@ -60,7 +84,7 @@ impl Linear {
     /// Bytes that a product reads.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.data.as_bytes().len()
+        self.inputs * self.outputs * size_of::<f32>()
     }
 
     /// Some rows of the weight, each times `scale`: embeddings of tokens.
@@ -69,29 +93,33 @@ impl Linear {
     /// Where an index is not below [`outputs`](Self::outputs).
     #[must_use]
     pub fn rows(&self, indices: impl Iterator<Item = usize>, scale: f32) -> Tensor<2> {
+        let data = match &self.weight {
+            Weight::Memory { data, .. } => as_numbers(data),
+            Weight::Device(weight) => {
+                let indices: Vec<i64> = indices.map(|index| index as i64).collect();
+                return weight.clone().select(0, self::indices(indices, &self.device)) * scale;
+            }
+        };
         let mut numbers = Vec::new();
         for index in indices {
-            numbers.extend(self.numbers()[index * self.inputs..][..self.inputs].iter().map(|number| number * scale));
+            numbers.extend(data[index * self.inputs..][..self.inputs].iter().map(|number| number * scale));
         }
         let rows = numbers.len() / self.inputs;
-        Tensor::from_data(TensorData::new(numbers, [rows, self.inputs]), &self.transposed.device())
-    }
-
-    fn numbers(&self) -> &[f32] {
-        as_numbers(&self.data)
+        Tensor::from_data(TensorData::new(numbers, [rows, self.inputs]), &self.device)
     }
 
     /// `[rows, inputs]` to `[rows, outputs]`.
     #[must_use]
     pub fn forward(&self, input: Tensor<2>) -> Tensor<2> {
         let [rows, _] = input.dims();
-        let output = if rows > ROWS_MAX {
-            input.matmul(self.transposed.clone())
-        } else {
-            let device = input.device();
-            let input = input.into_data();
-            let output = self.few_rows(as_numbers(&input), rows);
-            Tensor::from_data(TensorData::new(output, [rows, self.outputs]), &device)
+        let output = match &self.weight {
+            Weight::Device(weight) => input.matmul(weight.clone().transpose()),
+            Weight::Memory { transposed, .. } if rows > ROWS_MAX => input.matmul(transposed.clone()),
+            Weight::Memory { data, .. } => {
+                let input = input.into_data();
+                let output = self.few_rows(as_numbers(data), as_numbers(&input), rows);
+                Tensor::from_data(TensorData::new(output, [rows, self.outputs]), &self.device)
+            }
         };
         match &self.bias {
             Some(bias) => output + bias.clone().unsqueeze(),
@@ -100,12 +128,12 @@ impl Linear {
     }
 
     /// The same for rows in plain memory.
-    fn few_rows(&self, input: &[f32], rows: usize) -> Vec<f32> {
+    fn few_rows(&self, weight: &[f32], input: &[f32], rows: usize) -> Vec<f32> {
         let mut columns = vec![0.0; rows * self.outputs];
         // Twice as many tasks as threads: one that is held up does not hold up all.
         let share = self.outputs.div_ceil(2 * rayon::current_num_threads());
         let task = share.max(TASK_NUMBERS_MIN.div_ceil(self.inputs));
-        let weights = self.numbers().par_chunks(task * self.inputs);
+        let weights = weight.par_chunks(task * self.inputs);
         columns.par_chunks_mut(task * rows).zip(weights).for_each(|(columns, weights)| {
             for (column, weight) in columns.chunks_exact_mut(rows).zip(weights.chunks_exact(self.inputs)) {
                 for (out, row) in column.iter_mut().zip(input.chunks_exact(self.inputs)) {
@@ -124,6 +152,12 @@ impl Linear {
         }
         output
     }
+}
+
+/// Indices of rows, on a device.
+pub(super) fn indices(indices: Vec<i64>, device: &Device) -> Tensor<1, Int> {
+    let count = indices.len();
+    Tensor::from_data(TensorData::new(indices, [count]), device)
 }
 
 /// The numbers of a tensor that is f32 by construction.

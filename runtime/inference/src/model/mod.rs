@@ -9,6 +9,7 @@
 //! | [`encoder`] | computes the embedding of a text: another architecture, from the same parts | its own sizes |
 //! | [`adapter`] | LoRA: small changes to weights, for one sequence | the decoder's slots |
 //! | `cache` | a sequence's keys and values, and its adapter | sizes only |
+//! | `rows` | where tokens lie in a step's tensors; to what sizes a device pads them | numbers only |
 //!
 //! Principles:
 //!
@@ -19,8 +20,9 @@
 //! - A feature is a field of [`Architecture`] that the decoder reads, never a branch on a family's name.
 //! - A forward pass takes spans of several sequences and knows no requests. Logits are computed for the last position
 //!   of a span and only where they are asked for.
-//! - The hidden state is a `burn` tensor. Two seams touch plain memory instead, [`linear`] and [`attention`]: tensors go
-//!   into both and come out, so that a device of another kind replaces what is inside these two.
+//! - The hidden state is a `burn` tensor. Two seams touch plain memory on the CPU, [`linear`] and [`attention`]: tensors
+//!   go into both and come out. On any other device of `burn` both are tensors inside too, chosen when a model is loaded;
+//!   what leaves it is the logits that are asked for, once a step, and the routers' probabilities (see `feed`).
 //!
 //! # Speed and what bounds it
 //!
@@ -49,6 +51,7 @@ pub mod linear;
 mod metadata;
 mod placement;
 pub mod rope;
+mod rows;
 mod tensors;
 #[cfg(test)]
 mod tests;

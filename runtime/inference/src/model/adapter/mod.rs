@@ -201,15 +201,9 @@ fn to_neighbours(rows: &[f32], columns: usize, architecture: &Architecture) -> V
 pub(super) struct Adapted(Vec<(Range<usize>, Arc<Adapter>)>);
 
 impl Adapted {
-    /// From the rows and the adapter of each sequence, in order.
-    pub(super) fn new<'a>(sequences: impl Iterator<Item = (usize, Option<&'a Arc<Adapter>>)>) -> Self {
-        let mut rows = Vec::new();
-        let mut begin = 0;
-        for (count, adapter) in sequences {
-            rows.extend(adapter.map(|adapter| (begin..begin + count, Arc::clone(adapter))));
-            begin += count;
-        }
-        Self(rows)
+    /// From the rows and the adapter of each sequence.
+    pub(super) fn new<'a>(sequences: impl Iterator<Item = (Range<usize>, Option<&'a Arc<Adapter>>)>) -> Self {
+        Self(sequences.filter_map(|(rows, adapter)| Some((rows, Arc::clone(adapter?)))).collect())
     }
 
     /// A weight's output for all rows of the step, with what each row's adapter changes in it.

@@ -3,7 +3,7 @@
 //! Tensors go in and come out; between, each row's heads are normalised where the model does so, turned, and written to
 //! the sequence's [`KvCache`](super::KvCache), and its queries attend to what the layer's window leaves in sight. Few new rows are
 //! computed here; from [`BLOCK_ROWS_MIN`] on, scores and mixtures are `burn` matrix products over all query heads that
-//! share a key head.
+//! share a key head. That is on the CPU; `device` does the same with tensors alone.
 //!
 //! A model that turns long texts differently does so from a sequence's first token: by the room of its cache, not by its
 //! length so far, since keys that are written are not turned again.
@@ -12,11 +12,14 @@
 //! "Longformer" (windows); Henry et al. 2020, "Query-Key Normalization"; Bello et al. 2016, "Neural Combinatorial
 //! Optimization" (capped scores).
 
+mod device;
+
 use super::{
     Architecture, Span,
     architecture::{Layer, Pairs},
     cache::LayerCache,
-    linear::{as_numbers, dot},
+    linear::{as_numbers, dot, is_memory},
+    rows::StepRows,
 };
 use burn::tensor::{Device, Tensor, TensorData};
 use rayon::prelude::*;
@@ -37,7 +40,11 @@ pub(super) struct Attention {
     epsilon: f32,
     pairs: Pairs,
     ropes: Vec<RopeSteps>,
+    /// What layers' windows are, each once, and that of those that see all.
+    windows: Vec<Option<usize>>,
     device: Device,
+    /// Whether keys and values lie in plain memory.
+    in_memory: bool,
 }
 
 /// Angles from one position to the next.
@@ -52,19 +59,60 @@ struct RopeSteps {
 /// What a layer's attention has of its own.
 #[derive(Debug)]
 pub(super) struct LayerAttention {
-    pub(super) layer: Layer,
-    pub(super) norms: Option<HeadNorms>,
+    layer: Layer,
+    norms: Option<HeadNorms>,
 }
 
 /// Weights of the norms of each query and key head.
 #[derive(Debug)]
-pub(super) struct HeadNorms {
-    pub(super) query: Vec<f32>,
-    pub(super) key: Vec<f32>,
+enum HeadNorms {
+    Memory {
+        query: Vec<f32>,
+        key: Vec<f32>,
+    },
+    /// `[1, query and key heads, head width]`.
+    Device(Tensor<3>),
 }
 
-/// Sine and cosine of each pair at each new position, for each rotary embedding: `[row][pair]`.
-pub(super) struct Rotation(Vec<Vec<(f32, f32)>>);
+/// What all layers need to know of a step.
+pub(super) enum Step {
+    /// Sine and cosine of each pair at each new position, for each rotary embedding: `[row][pair]`.
+    Memory(Vec<Vec<(f32, f32)>>),
+    Device(device::DeviceStep),
+}
+
+impl LayerAttention {
+    /// With weights of the norms of a query head and of a key head, where the model has them.
+    pub(super) fn new(
+        architecture: &Architecture,
+        layer: usize,
+        norms: Option<(Vec<f32>, Vec<f32>)>,
+        device: &Device,
+    ) -> Self {
+        let place = |(query, key): (Vec<f32>, Vec<f32>)| match is_memory(device) {
+            true => HeadNorms::Memory { query, key },
+            false => HeadNorms::Device(device::head_norms(architecture, &query, &key, device)),
+        };
+        Self { layer: architecture.layers[layer], norms: norms.map(place) }
+    }
+}
+
+impl RopeSteps {
+    /// Sine and cosine of each pair, for so many positions behind those of a span's cache.
+    fn turns(&self, span: &Span<'_>, positions: usize, turns: &mut Vec<(f32, f32)>) {
+        let steps = match &self.long {
+            Some((tokens, long)) if span.cache.capacity() > *tokens => long,
+            _ => &self.short,
+        };
+        let begin = span.cache.length();
+        let angles =
+            (begin..begin + positions).flat_map(|position| steps.iter().map(move |step| position as f64 * step));
+        turns.extend(angles.map(|angle| {
+            let (sin, cos) = angle.sin_cos();
+            ((sin * self.magnitude) as f32, (cos * self.magnitude) as f32)
+        }));
+    }
+}
 
 impl Attention {
     pub(super) fn new(architecture: &Architecture, device: &Device) -> Self {
@@ -74,6 +122,9 @@ impl Attention {
             long: rope.long_from().map(|tokens| (tokens, rope.steps(width, true))),
             magnitude: rope.magnitude(),
         });
+        let mut windows: Vec<Option<usize>> = architecture.layers.iter().map(|layer| layer.window).collect();
+        windows.sort_unstable();
+        windows.dedup();
         Self {
             heads: architecture.heads,
             kv_heads: architecture.kv_heads,
@@ -83,30 +134,29 @@ impl Attention {
             epsilon: architecture.epsilon,
             pairs: architecture.rope_pairs,
             ropes: ropes.collect(),
+            windows,
             device: device.clone(),
+            in_memory: is_memory(device),
         }
     }
 
+    /// Where the tokens of these spans lie.
+    pub(super) fn rows(&self, spans: &[Span<'_>]) -> StepRows {
+        let tokens = spans.iter().map(|span| span.tokens.len());
+        if self.in_memory { StepRows::packed(tokens) } else { StepRows::padded(tokens) }
+    }
+
     /// For the new positions of all spans.
-    pub(super) fn rotation(&self, spans: &[Span<'_>]) -> Rotation {
+    pub(super) fn begin(&self, spans: &[Span<'_>], rows: &StepRows) -> Step {
+        if !self.in_memory {
+            return Step::Device(self.begin_on_device(spans, rows));
+        }
         let of = |rope: &RopeSteps| {
             let mut turns = Vec::new();
-            for span in spans {
-                let steps = match &rope.long {
-                    Some((tokens, long)) if span.cache.capacity() > *tokens => long,
-                    _ => &rope.short,
-                };
-                let begin = span.cache.length();
-                let angles = (begin..begin + span.tokens.len())
-                    .flat_map(|position| steps.iter().map(move |step| position as f64 * step));
-                turns.extend(angles.map(|angle| {
-                    let (sin, cos) = angle.sin_cos();
-                    ((sin * rope.magnitude) as f32, (cos * rope.magnitude) as f32)
-                }));
-            }
+            spans.iter().for_each(|span| rope.turns(span, span.tokens.len(), &mut turns));
             turns
         };
-        Rotation(self.ropes.iter().map(of).collect())
+        Step::Memory(self.ropes.iter().map(of).collect())
     }
 
     /// For each row its query, key and value heads, to all query heads' mixtures.
@@ -114,9 +164,13 @@ impl Attention {
         &self,
         (index, layer): (usize, &LayerAttention),
         projected: Tensor<2>,
-        rotation: &Rotation,
+        (step, rows): (&Step, &StepRows),
         spans: &mut [Span<'_>],
     ) -> Tensor<2> {
+        let turns = match step {
+            Step::Memory(turns) => turns,
+            Step::Device(step) => return self.attend_on_device((index, layer), projected, (step, rows), spans),
+        };
         let [rows, stride] = projected.dims();
         let query = self.heads * self.head_width;
         let mut projected = projected.into_data();
@@ -124,7 +178,7 @@ impl Attention {
         let Ok(mut rest) = projected.as_mut_slice::<f32>() else { unreachable!("every tensor of the decoder is f32") };
         let mut out = attended.as_mut_slice();
         let pairs = self.ropes[layer.layer.rope].short.len();
-        let mut turns = rotation.0[layer.layer.rope].as_slice();
+        let mut turns = turns[layer.layer.rope].as_slice();
         for span in spans {
             let count = span.tokens.len();
             let (here, after) = rest.split_at_mut(count * stride);
@@ -133,7 +187,7 @@ impl Attention {
             let position = span.cache.length();
             let capacity = span.cache.capacity();
             let rows = Rows { attention: self, layer, position, capacity, projected: here, out: here_out };
-            rows.attend(here_turns, &mut span.cache.layers[index]);
+            rows.attend(here_turns, span.cache.memory(index));
             (rest, out, turns) = (after, after_out, after_turns);
         }
         Tensor::from_data(TensorData::new(attended, [rows, query]), &self.device)
@@ -183,9 +237,9 @@ impl Rows<'_> {
             let turns = &turns[row * turns_of_row..][..turns_of_row];
             let (queries, rest) = projected.split_at_mut(heads * width);
             let (keys, values) = rest.split_at_mut(kv_heads * width);
-            if let Some(norms) = &self.layer.norms {
-                queries.chunks_exact_mut(width).for_each(|head| normalize(head, &norms.query, epsilon));
-                keys.chunks_exact_mut(width).for_each(|head| normalize(head, &norms.key, epsilon));
+            if let Some(HeadNorms::Memory { query, key }) = &self.layer.norms {
+                queries.chunks_exact_mut(width).for_each(|head| normalize(head, query, epsilon));
+                keys.chunks_exact_mut(width).for_each(|head| normalize(head, key, epsilon));
             }
             for head in queries.chunks_exact_mut(width) {
                 rotate(head, turns, pairs);

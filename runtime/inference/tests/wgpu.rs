@@ -1,0 +1,205 @@
+//! The same models on a GPU through `wgpu` as on the CPU: every family's tiny random model, whole, in pieces, token by
+//! token and beside another; an adapter; a copied prefix.
+//!
+//! It needs an adapter, real or in software, and fails where there is none: `cargo xtask test` provides Mesa's
+//! `llvmpipe`. Chunks are chosen so that few shapes come up, since each compiles programs.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+#[path = "../src/gguf/sample.rs"]
+#[allow(dead_code, reason = "written for the unit tests, which need more of it")]
+mod gguf_sample;
+#[path = "../src/model/golden.rs"]
+#[allow(dead_code, reason = "written for the unit tests, which need more of it")]
+mod golden;
+#[path = "../src/safetensors/sample.rs"]
+#[allow(dead_code, reason = "written for the unit tests, which need more of it")]
+mod safetensors_sample;
+
+/// Where the files above look for what they use.
+mod gguf {
+    pub(crate) use crate::gguf_sample as sample;
+    pub(crate) use remit_inference::gguf::Gguf;
+}
+mod safetensors {
+    pub(crate) use crate::safetensors_sample as sample;
+    pub(crate) use remit_inference::safetensors::Safetensors;
+}
+mod sampler {
+    pub(crate) use remit_inference::sampler::SplitMix64;
+}
+mod tokenizer {
+    /// For a sample that is not made here.
+    pub(crate) fn byte_character(byte: u8) -> char {
+        char::from(byte)
+    }
+}
+
+use burn::tensor::Device;
+use golden::{config, distance, gguf_with, golden, metadata, tokens};
+use remit_inference::{
+    DeviceChoice,
+    model::{Adapter, Decoder, KvCache, Span},
+};
+use serde_json::{Value, json};
+use std::{sync::Arc, time::Instant};
+
+/// Largest difference of a logit from the CPU's, over the largest logit of its position. Both compute in f32, with other
+/// orders of addition and other approximations of exponentials and roots.
+const TOLERANCE: f32 = 1e-3;
+
+fn adapter_device() -> Device {
+    DeviceChoice::Wgpu.open().unwrap_or_else(|error| {
+        panic!("{error}. `cargo xtask test` provides a software adapter, and this test fails without any")
+    })
+}
+
+/// A case's model from either format.
+fn decoders(case: &Value, device: &Device) -> Vec<Decoder> {
+    let json = Decoder::from_json(config(case), &golden::safetensors(case), device).unwrap();
+    let gguf = case["gguf"].is_object().then(|| Decoder::load(&gguf_with(case, metadata(case)), device).unwrap());
+    [json].into_iter().chain(gguf).collect()
+}
+
+/// The logits of the sequences behind each chunk; every sequence is computed in the same chunks.
+fn logits(decoder: &Decoder, caches: &mut [KvCache], sequences: &[Vec<u32>], chunks: &[usize]) -> Vec<Vec<f32>> {
+    let mut found = Vec::new();
+    for chunk in chunks.iter().copied().cycle() {
+        let step = |(cache, tokens): (_, &Vec<u32>)| {
+            let cache: &mut KvCache = cache;
+            (cache.length()..tokens.len().min(cache.length() + chunk), cache)
+        };
+        let steps: Vec<_> = caches.iter_mut().zip(sequences).map(step).collect();
+        if steps.iter().all(|(range, _)| range.is_empty()) {
+            return found;
+        }
+        let spans = steps.into_iter().zip(sequences).map(|((range, cache), tokens)| Span {
+            tokens: &tokens[range],
+            cache,
+            wants_logits: true,
+        });
+        let logits = decoder.forward(&mut spans.collect::<Vec<_>>());
+        found.extend(logits.chunks_exact(decoder.architecture().vocabulary).map(<[f32]>::to_vec));
+    }
+    found
+}
+
+fn caches(decoder: &Decoder, sequences: &[Vec<u32>]) -> Vec<KvCache> {
+    sequences.iter().map(|tokens| decoder.cache(tokens.len())).collect()
+}
+
+/// The largest difference, where both compute the same.
+fn worst(found: &[Vec<f32>], expected: &[Vec<f32>]) -> f32 {
+    assert!(!found.is_empty());
+    assert_eq!(found.len(), expected.len());
+    found.iter().zip(expected).map(|(found, expected)| distance(found, expected)).fold(0.0, f32::max)
+}
+
+/// A family's models on the device give the CPU's logits however the tokens come.
+fn check(family: &str, cases: &[usize]) {
+    let device = adapter_device();
+    let golden = golden(family);
+    for case in cases {
+        let case = &golden["cases"][*case];
+        let begin = Instant::now();
+        let tokens = tokens(case);
+        let reversed: Vec<u32> = tokens.iter().rev().copied().collect();
+        let mut largest = 0.0f32;
+        for (on_device, on_cpu) in decoders(case, &device).iter().zip(decoders(case, &Device::flex())) {
+            let mut compare = |what: &str, sequences: &[Vec<u32>], chunks: &[usize]| {
+                let of = |decoder: &Decoder| logits(decoder, &mut caches(decoder, sequences), sequences, chunks);
+                let difference = worst(&of(on_device), &of(&on_cpu));
+                assert!(difference <= TOLERANCE, "{family}, {}, {what}: {difference:.1e}", case["name"]);
+                largest = largest.max(difference);
+            };
+            let alone = [tokens.clone()];
+            compare("whole", &alone, &[tokens.len()]);
+            compare("pieces", &alone, &[5, 13, 9]);
+            compare("token by token", &alone, &[1]);
+            compare("two side by side", &[tokens.clone(), reversed.clone()], &[7, 16, 1, 1, 15]);
+        }
+        println!("{family}, {}: {largest:.1e}, {:.1} s", case["name"], begin.elapsed().as_secs_f64());
+    }
+}
+
+#[test]
+fn llama_is_the_same() {
+    check("llama", &[0]);
+}
+
+#[test]
+fn mistral_is_the_same() {
+    check("mistral", &[0]);
+}
+
+#[test]
+fn qwen2_is_the_same() {
+    check("qwen2", &[0]);
+}
+
+#[test]
+fn qwen3_is_the_same() {
+    check("qwen3", &[0]);
+}
+
+#[test]
+fn qwen3_with_experts_is_the_same() {
+    check("qwen3_moe", &[0]);
+}
+
+#[test]
+fn gemma2_is_the_same() {
+    check("gemma2", &[0]);
+}
+
+#[test]
+fn gemma3_is_the_same() {
+    check("gemma3", &[0]);
+}
+
+#[test]
+fn phi3_is_the_same() {
+    check("phi3", &[0, 1]);
+}
+
+#[test]
+fn an_adapter_changes_its_own_sequence_alike() {
+    let device = adapter_device();
+    let case = &golden("adapters")["cases"][0];
+    let sequences = [tokens(case), tokens(case)];
+    let of = |device: &Device| {
+        let decoder = decoders(case, device).remove(0);
+        let file = json!({ "json": case["adapter"] });
+        let settings = case["adapter"]["config"].as_object().unwrap();
+        let adapter = Adapter::load(settings, &golden::safetensors(&file), decoder.architecture(), device).unwrap();
+        let length = sequences[0].len();
+        let mut caches = [decoder.adapted_cache(length, Arc::new(adapter)), decoder.cache(length)];
+        logits(&decoder, &mut caches, &sequences, &[7, 16, 1])
+    };
+    let (found, expected) = (of(&device), of(&Device::flex()));
+    let difference = worst(&found, &expected);
+    assert!(difference <= TOLERANCE, "{difference:.1e}");
+    assert!(distance(&found[0], &found[1]) > 0.01, "it changes something");
+}
+
+#[test]
+fn a_copied_prefix_goes_on_alike() {
+    let device = adapter_device();
+    let case = &golden("qwen3")["cases"][0];
+    let decoder = decoders(case, &device).remove(0);
+    let sequences = [tokens(case)];
+    let mut caches = caches(&decoder, &sequences);
+    let whole = logits(&decoder, &mut caches, &sequences, &[20]);
+    let mut copy = [caches[0].prefix(decoder.architecture(), 20, 90)];
+    assert_eq!((copy[0].length(), copy[0].capacity()), (20, 90));
+    let difference = worst(&logits(&decoder, &mut copy, &sequences, &[20]), &whole[1..]);
+    assert!(difference <= TOLERANCE, "{difference:.1e}");
+}
+
+/// What nobody has a driver for is said, and the CPU needs none.
+#[test]
+fn the_cpu_is_always_there() {
+    assert_eq!(DeviceChoice::Cpu.open().unwrap(), Device::flex());
+    // A GPU, or the CPU: never an error.
+    DeviceChoice::Auto.open().unwrap();
+}
