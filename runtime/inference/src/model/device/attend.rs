@@ -18,8 +18,10 @@ use cubecl::prelude::*;
 
 /// Units of a cube, and positions of a tile.
 const UNITS: u32 = 128;
-/// Query heads of a cube, at most: their queries, scores and sums fit into shared memory and registers.
-const GROUP_MAX: usize = 8;
+/// Query heads of a cube, at most: their queries, scores and sums fit into 20 KiB of shared memory, and into registers.
+const GROUP_MAX: usize = 4;
+/// Units that fold a head's numbers of a tile together, before each unit does so with what they found.
+const FOLDS: u32 = 16;
 /// The widest head: a tile's values are added up by a unit for each quarter at least.
 pub(in crate::model) const HEAD_WIDTH_MAX: usize = 4 * UNITS as usize;
 /// Shares of a row's positions, at most.
@@ -135,11 +137,11 @@ fn attend_kernel(
     softcap: f32,
     #[comptime] plan: Plan,
 ) {
-    let (group, quarters) = comptime!((plan.group, plan.quarters));
-    let groups = heads / group;
+    let (group, quarters) = comptime!((plan.group as usize, plan.quarters));
+    let groups = heads / plan.group;
     let cube = CUBE_POS as u32;
     let (share, rest) = (cube % shares, cube / shares);
-    let (token, first_head) = (rest / groups, rest % groups * group);
+    let (token, first_head) = (rest / groups, rest % groups * plan.group);
     let kv_head = first_head / per_key;
     let is_token = token < tokens;
     // Through shared memory, since all units have to agree on the loop's bounds.
@@ -147,7 +149,7 @@ fn attend_kernel(
     if UNIT_POS == 0u32 {
         shared_begin[0usize] = begins[span as usize];
     }
-    let mut query = Shared::<[Vector<f32, Const<4>>]>::new_slice(comptime!((group * quarters) as usize));
+    let mut query = Shared::<[Vector<f32, Const<4>>]>::new_slice(comptime!((plan.group * quarters) as usize));
     let row = first_row + select(is_token, token, 0u32);
     load_queries(&mut query, queries, row * heads + first_head, plan);
     sync_cube();
@@ -157,91 +159,68 @@ fn attend_kernel(
     let from = first + share * length;
     let to = clamp_max(from + length, end);
 
-    let mut weights = Shared::<[f32]>::new_slice(comptime!((group * UNITS) as usize));
-    let mut maxima = Shared::<[f32]>::new_slice(comptime!((group * UNITS) as usize));
-    let mut most = Array::<f32>::new(comptime!(group as usize));
-    let mut sums = Array::<f32>::new(comptime!(group as usize));
-    let mut mixed = Array::<Vector<f32, Const<4>>>::new(comptime!(group as usize));
+    let mut weights = Shared::<[f32]>::new_slice(comptime!((plan.group * UNITS) as usize));
+    let mut folds = Shared::<[f32]>::new_slice(comptime!((plan.group * FOLDS) as usize));
+    let mut most = Array::<f32>::new(group);
+    let mut sums = Array::<f32>::new(group);
+    let mut mixed = Array::<Vector<f32, Const<4>>>::new(group);
     #[unroll]
-    for head in 0..comptime!(group as usize) {
+    for head in 0..group {
         most[head] = HIDDEN;
         sums[head] = 0.0f32;
         mixed[head] = Vector::new(0.0f32);
     }
-    // Of a tile's values, which quarter a unit adds up, and at which positions.
-    let slices = comptime!(UNITS / quarters);
-    let (quarter, slice) = (UNIT_POS % quarters, UNIT_POS / quarters);
     for tile in range_stepped(from, to, UNITS) {
         let is_seen = tile + UNIT_POS < to;
         let position = select(is_seen, tile + UNIT_POS, tile);
-        let mut scores = Array::<f32>::new(comptime!(group as usize));
+        let mut scores = Array::<f32>::new(group);
         score(&mut scores, &query, keys, kv_head * quarters * capacity + position, capacity, softcap, plan);
         #[unroll]
-        for head in 0..comptime!(group as usize) {
+        for head in 0..group {
             scores[head] = select(is_seen, scores[head], HIDDEN);
-            maxima[head * comptime!(UNITS as usize) + UNIT_POS as usize] = scores[head];
         }
-        sync_cube();
-        largest(&mut maxima, group);
+        fold(&scores, &mut weights, &mut folds, true, plan);
         #[unroll]
-        for head in 0..comptime!(group as usize) {
-            let known = clamp_min(most[head], maxima[comptime!(head * UNITS as usize)]);
+        for head in 0..group {
+            let known = clamp_min(most[head], folded(&folds, comptime!(head as u32), true));
             let shrink = (most[head] - known).exp();
             let weight = select(is_seen, (scores[head] - known).exp(), 0.0f32);
-            weights[head * comptime!(UNITS as usize) + UNIT_POS as usize] = weight;
+            weights[comptime!(head * UNITS as usize) + UNIT_POS as usize] = weight;
             sums[head] = sums[head] * shrink + weight;
-            mixed[head] = mixed[head] * Vector::new(shrink);
+            mixed[head] *= Vector::new(shrink);
             most[head] = known;
         }
         sync_cube();
-        if slice < slices {
-            let count = clamp_max(to - tile, UNITS);
-            for place in range_stepped(slice, count, slices) {
-                let value = values[((kv_head * capacity + tile + place) * quarters + quarter) as usize];
-                #[unroll]
-                for head in 0..comptime!(group as usize) {
-                    let weight = weights[head * comptime!(UNITS as usize) + place as usize];
-                    mixed[head] += value * Vector::new(weight);
-                }
-            }
-        }
-    }
-    sync_cube();
-    // Sums over units, of weights here and of values below.
-    #[unroll]
-    for head in 0..comptime!(group as usize) {
-        weights[head * comptime!(UNITS as usize) + UNIT_POS as usize] = sums[head];
-    }
-    sync_cube();
-    add_up(&mut weights, group);
-    let mut slice_sums = Shared::<[Vector<f32, Const<4>>]>::new_slice(comptime!(UNITS as usize));
-    #[unroll]
-    for head in 0..comptime!(group as usize) {
-        slice_sums[UNIT_POS as usize] = mixed[head];
+        mix(&mut mixed, &weights, values, kv_head * capacity + tile, clamp_max(to - tile, UNITS), plan);
         sync_cube();
-        if UNIT_POS < quarters && token < padded {
-            let mut sum = slice_sums[UNIT_POS as usize];
+    }
+    fold(&sums, &mut weights, &mut folds, false, plan);
+    let line = select(comptime!(plan.shares).runtime(), token, first_row + token) * heads + first_head;
+    if token < padded {
+        finish(output, &mixed, &most, &folds, line, share, shares, plan);
+    }
+}
+
+/// Adds the values of a tile's positions, weighted: a unit has a quarter of a head, and every so many positions.
+#[cube]
+fn mix(
+    mixed: &mut Array<Vector<f32, Const<4>>>,
+    weights: &Shared<[f32]>,
+    values: &[Vector<f32, Const<4>>],
+    first: u32,
+    count: u32,
+    #[comptime] plan: Plan,
+) {
+    let slices = comptime!(UNITS / plan.quarters);
+    let (quarter, slice) = (UNIT_POS % plan.quarters, UNIT_POS / plan.quarters);
+    if slice < slices {
+        for place in range_stepped(slice, count, slices) {
+            let value = values[((first + place) * plan.quarters + quarter) as usize];
             #[unroll]
-            for other in 1..slices {
-                sum += slice_sums[(UNIT_POS + other * quarters) as usize];
-            }
-            let line = (first_row + token) * heads + first_head + comptime!(head as u32);
-            if comptime!(plan.shares) {
-                let part_line = token * heads + first_head + comptime!(head as u32);
-                let begin = (part_line * shares + share) * comptime!(part_numbers(plan));
-                write(output, begin + 4u32 * UNIT_POS, sum, 4u32);
-                if UNIT_POS == 0u32 {
-                    output[(begin + 4u32 * quarters) as usize] = most[head];
-                    output[(begin + 4u32 * quarters + 1u32) as usize] = weights[comptime!(head * UNITS as usize)];
-                }
-            } else {
-                let weight = weights[comptime!(head * UNITS as usize)];
-                let factor = select(is_token, 1.0f32 / weight, 0.0f32);
-                let left = clamp_max(plan.width - 4u32 * UNIT_POS, 4u32);
-                write(output, line * plan.width + 4u32 * UNIT_POS, sum * Vector::new(factor), left);
+            for head in 0..comptime!(plan.group as usize) {
+                mixed[head] += value * Vector::new(weights[comptime!(head * UNITS as usize) + place as usize]);
             }
         }
-        sync_cube();
     }
 }
 
@@ -309,37 +288,92 @@ fn score(
     }
 }
 
-/// Makes the first of each head's numbers the largest.
+/// Brings the largest number of all units, or their sum, as far as [`folded`] takes it, for each head.
 #[cube]
-fn largest(numbers: &mut Shared<[f32]>, #[comptime] group: u32) {
+fn fold(
+    numbers: &Array<f32>,
+    shared: &mut Shared<[f32]>,
+    folds: &mut Shared<[f32]>,
+    #[comptime] takes_largest: bool,
+    #[comptime] plan: Plan,
+) {
     #[unroll]
-    for step in 1..comptime!(UNITS.trailing_zeros() + 1) {
-        let half = comptime!(UNITS >> step);
-        if UNIT_POS < half {
-            #[unroll]
-            for head in 0..group {
-                let place = (head * UNITS + UNIT_POS) as usize;
-                numbers[place] = clamp_min(numbers[place], numbers[place + half as usize]);
-            }
-        }
-        sync_cube();
+    for head in 0..comptime!(plan.group as usize) {
+        shared[comptime!(head * UNITS as usize) + UNIT_POS as usize] = numbers[head];
     }
+    sync_cube();
+    if UNIT_POS < comptime!(plan.group * FOLDS) {
+        let begin = (UNIT_POS * comptime!(UNITS / FOLDS)) as usize;
+        let mut number = shared[begin];
+        #[unroll]
+        for index in 1..comptime!((UNITS / FOLDS) as usize) {
+            number = either(number, shared[begin + index], takes_largest);
+        }
+        folds[UNIT_POS as usize] = number;
+    }
+    sync_cube();
 }
 
-/// Makes the first of each head's numbers their sum.
+/// A head's largest number, or the sum.
 #[cube]
-fn add_up(numbers: &mut Shared<[f32]>, #[comptime] group: u32) {
+fn folded(folds: &Shared<[f32]>, head: u32, #[comptime] takes_largest: bool) -> f32 {
+    let begin = (head * FOLDS) as usize;
+    let mut number = folds[begin];
     #[unroll]
-    for step in 1..comptime!(UNITS.trailing_zeros() + 1) {
-        let half = comptime!(UNITS >> step);
-        if UNIT_POS < half {
-            #[unroll]
-            for head in 0..group {
-                let place = (head * UNITS + UNIT_POS) as usize;
-                numbers[place] = numbers[place] + numbers[place + half as usize];
-            }
+    for index in 1..comptime!(FOLDS as usize) {
+        number = either(number, folds[begin + index], takes_largest);
+    }
+    number
+}
+
+#[cube]
+fn either(a: f32, b: f32, #[comptime] takes_largest: bool) -> f32 {
+    if comptime!(takes_largest) { clamp_min(a, b) } else { a + b }
+}
+
+/// Writes what a cube found: its heads' mixtures, or its share of them.
+#[cube]
+fn finish(
+    output: &mut [f32],
+    mixed: &Array<Vector<f32, Const<4>>>,
+    most: &Array<f32>,
+    folds: &Shared<[f32]>,
+    line: u32,
+    share: u32,
+    shares: u32,
+    #[comptime] plan: Plan,
+) {
+    let slices = comptime!(UNITS / plan.quarters);
+    let mut all_mixed = Shared::<[Vector<f32, Const<4>>]>::new_slice(comptime!((plan.group * UNITS) as usize));
+    let mut all_most = Shared::<[f32]>::new_slice(comptime!(plan.group as usize));
+    #[unroll]
+    for head in 0..comptime!(plan.group as usize) {
+        all_mixed[comptime!(head * UNITS as usize) + UNIT_POS as usize] = mixed[head];
+        all_most[head] = most[head];
+    }
+    sync_cube();
+    for index in range_stepped(UNIT_POS, comptime!(plan.group * plan.quarters), UNITS) {
+        let (head, quarter) = (index / plan.quarters, index % plan.quarters);
+        let place = (head * UNITS + quarter) as usize;
+        let mut sum = all_mixed[place];
+        #[unroll]
+        for slice in 1..comptime!(slices as usize) {
+            sum += all_mixed[place + comptime!(slice * plan.quarters as usize)];
         }
-        sync_cube();
+        let weight = folded(folds, head, false);
+        if comptime!(plan.shares) {
+            let begin = ((line + head) * shares + share) * comptime!(part_numbers(plan));
+            write(output, begin + 4u32 * quarter, sum, 4u32);
+            if quarter == 0u32 {
+                output[(begin + comptime!(4 * plan.quarters)) as usize] = all_most[head as usize];
+                output[(begin + comptime!(4 * plan.quarters + 1)) as usize] = weight;
+            }
+        } else {
+            // A row that nobody reads saw nothing.
+            let factor = select(weight > 0.0f32, 1.0f32 / weight, 0.0f32);
+            let left = plan.width - 4u32 * quarter;
+            write(output, (line + head) * plan.width + 4u32 * quarter, sum * Vector::new(factor), left);
+        }
     }
 }
 
@@ -365,7 +399,6 @@ fn combine_kernel(parts: &[f32], output: &mut [f32], first_line: u32, lines: u32
             sum += parts[(begin + share * numbers + index) as usize] * shrink;
             weight += parts[(scores + share * numbers + 1u32) as usize] * shrink;
         }
-        // A row that nobody reads saw nothing.
         output[((first_line + line) * plan.width + index) as usize] = select(weight > 0.0f32, sum / weight, 0.0f32);
     }
 }

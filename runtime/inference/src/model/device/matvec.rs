@@ -10,7 +10,7 @@
 
 use super::{
     memory::{cubes, plane},
-    packing::{GROUP, Packing, Pairs, ROWS},
+    packing::{GROUP, Packing, ROWS},
     words::{number, of_pair},
 };
 use burn_cubecl::tensor::CubeTensor;
