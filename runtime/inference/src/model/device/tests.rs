@@ -10,9 +10,10 @@ use burn::tensor::{Device, Tensor, TensorData};
 use burn_cubecl::tensor::CubeTensor;
 
 pub(super) fn device() -> Device {
-    DeviceChoice::Wgpu.open().unwrap_or_else(|error| {
+    let opened = DeviceChoice::Wgpu.open().unwrap_or_else(|error| {
         panic!("{error}. `cargo xtask test` provides a software adapter, and this test fails without any")
-    })
+    });
+    opened.tensors().clone()
 }
 
 /// Numbers between -1 and 1.
