@@ -48,6 +48,19 @@ pub enum LoadError {
         /// Of the output matrix.
         rows: usize,
     },
+    /// It can never be in memory.
+    #[error(
+        "model {name}: its weights take {} MB, and all models together may have {} MB of memory; raise that limit, or \
+         choose a smaller model", bytes.div_ceil(1_000_000), most / 1_000_000
+    )]
+    TooLarge {
+        /// The registry's name.
+        name: String,
+        /// Bytes of its weights, in memory.
+        bytes: u64,
+        /// Bytes of all models' weights, at most.
+        most: u64,
+    },
     /// There is no device of the kind that was chosen.
     #[error(transparent)]
     Device(#[from] DeviceError),

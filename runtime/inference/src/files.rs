@@ -8,7 +8,7 @@
 use crate::{
     LoadError,
     gguf::{Gguf, optional},
-    model::{Architecture, Decoder, Encoder, ModelError, Tensors, read_config},
+    model::{Architecture, Decoder, Encoder, ModelError, Tensors, encoder::EncoderArchitecture, read_config},
     safetensors::Safetensors,
     tokenizer::{Tokenizer, chat_template_of},
 };
@@ -110,6 +110,15 @@ impl ModelFiles {
             Form::Folder { config, weights, .. } => Decoder::from_json(config, weights, device),
         };
         decoder.map_err(|source| LoadError::Model { name: self.name.clone(), source })
+    }
+
+    /// What the encoder is, checked against its weights' shapes.
+    pub(crate) fn encoder_architecture(&self) -> Result<EncoderArchitecture, LoadError> {
+        let architecture = match &self.form {
+            Form::Gguf(file) => EncoderArchitecture::from_gguf(file),
+            Form::Folder { config, weights, .. } => EncoderArchitecture::from_json(config, weights),
+        };
+        architecture.map_err(|source| LoadError::Model { name: self.name.clone(), source })
     }
 
     /// Reads the weights of an encoder onto a device.
