@@ -1,6 +1,9 @@
 //! What the engine's thread computes with: a seam, so that tests can script a model that fails.
 
-use crate::model::{Decoder, KvCache, Span};
+use crate::{
+    device::OpenDevice,
+    model::{Decoder, KvCache, Span},
+};
 use burn::tensor::Device;
 
 /// Something that computes tokens of sequences. Any of its functions may panic: then all of it, and every cache, is
@@ -41,7 +44,7 @@ pub(super) struct Work<'a, C> {
 /// The models and the threads that compute them.
 pub(super) struct Models {
     pub(super) decoders: Vec<Decoder>,
-    pub(super) device: Device,
+    pub(super) device: OpenDevice,
     pub(super) pool: rayon::ThreadPool,
 }
 
@@ -70,11 +73,11 @@ impl Compute for Models {
     }
 
     fn is_deferred(&self) -> bool {
-        self.device != Device::flex()
+        *self.device.tensors() != Device::flex()
     }
 
     fn settle(&self) {
-        if let Err(error) = self.device.sync() {
+        if let Err(error) = self.device.tensors().sync() {
             panic!("the device does not answer: {error}");
         }
     }

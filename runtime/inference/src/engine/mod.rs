@@ -183,7 +183,8 @@ fn reader(files: Vec<ModelFiles>, limits: &Limits) -> impl FnMut() -> Result<Mod
             rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|index| format!("inference-{index}"));
         let pool = pool.build().map_err(|error| LoadError::Thread(error.to_string()))?;
         let device = device.open()?;
-        let decoders = files.iter().map(|files| files.decoder(&device)).collect::<Result<_, _>>()?;
+        tracing::info!(device = device.name(), "computing");
+        let decoders = files.iter().map(|files| files.decoder(device.tensors())).collect::<Result<_, _>>()?;
         Ok(Models { decoders, device, pool })
     }
 }

@@ -151,7 +151,7 @@ impl Attention {
         let heads = match &layer.norms {
             Some(HeadNorms::Device(weight)) => {
                 let square = (heads.clone() * heads.clone()).mean_dim(2);
-                heads / (square + self.epsilon).sqrt() * weight.clone()
+                heads / (square + self.epsilon).sqrt() * weight.as_ref().clone()
             }
             _ => heads,
         };

@@ -71,14 +71,14 @@ enum HeadNorms {
         key: Vec<f32>,
     },
     /// `[1, query and key heads, head width]`.
-    Device(Tensor<3>),
+    Device(Box<Tensor<3>>),
 }
 
 /// What all layers need to know of a step.
 pub(super) enum Step {
     /// Sine and cosine of each pair at each new position, for each rotary embedding: `[row][pair]`.
     Memory(Vec<Vec<(f32, f32)>>),
-    Device(device::DeviceStep),
+    Device(Box<device::DeviceStep>),
 }
 
 impl LayerAttention {
@@ -91,7 +91,7 @@ impl LayerAttention {
     ) -> Self {
         let place = |(query, key): (Vec<f32>, Vec<f32>)| match is_memory(device) {
             true => HeadNorms::Memory { query, key },
-            false => HeadNorms::Device(device::head_norms(architecture, &query, &key, device)),
+            false => HeadNorms::Device(Box::new(device::head_norms(architecture, &query, &key, device))),
         };
         Self { layer: architecture.layers[layer], norms: norms.map(place) }
     }
@@ -149,7 +149,7 @@ impl Attention {
     /// For the new positions of all spans.
     pub(super) fn begin(&self, spans: &[Span<'_>], rows: &StepRows) -> Step {
         if !self.in_memory {
-            return Step::Device(self.begin_on_device(spans, rows));
+            return Step::Device(Box::new(self.begin_on_device(spans, rows)));
         }
         let of = |rope: &RopeSteps| {
             let mut turns = Vec::new();
