@@ -67,6 +67,9 @@ pub enum LoadError {
     /// The operating system gave no thread.
     #[error("the engine's threads cannot be started: {0}; raise the limit on threads")]
     Thread(String),
+    /// The weights are in memory, and nothing can be computed with them.
+    #[error("a first token could not be computed: {0}; look at the device and its driver, or choose the CPU")]
+    Probe(String),
     /// The engine's thread ended while it loaded.
     #[error(
         "the engine's thread ended while it loaded: {0}; this is a defect of Remit, report it with the file's name"

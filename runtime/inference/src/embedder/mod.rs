@@ -40,7 +40,8 @@ pub struct LocalEmbedder {
     width: usize,
     tokenizer: Tokenizer,
     shared: Arc<Shared>,
-    messages: mpsc::Sender<Message>,
+    /// `None` only while it is dropped.
+    messages: Option<mpsc::Sender<Message>>,
     /// `None` only while it is dropped.
     thread: Option<JoinHandle<()>>,
 }
@@ -122,7 +123,7 @@ impl LocalEmbedder {
             move || Worker::new(name, make, seat, shared).run(&incoming)
         });
         let thread = thread.map_err(|error| LoadError::Thread(error.to_string()))?;
-        Ok(Self { card, width, tokenizer, shared, messages, thread: Some(thread) })
+        Ok(Self { card, width, tokenizer, shared, messages: Some(messages), thread: Some(thread) })
     }
 
     /// Reads the weights where there is room that nobody else waits for, and waits until that is done.
@@ -132,7 +133,7 @@ impl LocalEmbedder {
     pub fn warm(&self) -> Result<(), LoadError> {
         let (done, is_done) = mpsc::channel();
         let gone = || LoadError::Crashed("it gave no reason".to_owned());
-        self.messages.send(Message::Warm(done)).map_err(|_| gone())?;
+        self.tell(Message::Warm(done));
         is_done.recv().unwrap_or_else(|_| Err(gone()))
     }
 
@@ -191,8 +192,14 @@ impl LocalEmbedder {
             return Err(EngineError::Busy { waiting: QUEUED_CALLS_MAX });
         }
         let (done, vectors) = oneshot::channel();
-        self.messages.send(Message::Embed(Job { texts, done })).map_err(|_| gone())?;
+        // Where the thread is gone, so is the call's sender, and the receiver says so.
+        self.tell(Message::Embed(Job { texts, done }));
         Ok(vectors)
+    }
+
+    /// Whether the embedder's thread is there to hear it.
+    fn tell(&self, message: Message) -> bool {
+        self.messages.as_ref().is_some_and(|messages| messages.send(message).is_ok())
     }
 }
 
@@ -204,8 +211,9 @@ impl Drop for LocalEmbedder {
     /// Waits for the texts that are being computed; who still waits is told.
     fn drop(&mut self) {
         self.shared.closing.store(true, Ordering::Release);
-        // The thread may sleep, or be gone.
-        let _ = self.messages.send(Message::Wake);
+        // The thread may sleep. It ends when nobody can tell it anything any more.
+        self.tell(Message::Wake);
+        self.messages = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }

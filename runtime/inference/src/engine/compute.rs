@@ -30,6 +30,9 @@ pub(super) trait Compute {
     /// Waits until all steps so far are computed.
     fn settle(&self);
 
+    /// Loses the device, where it can be lost: whatever is computed from now on fails.
+    fn lose(&self) -> bool;
+
     /// Computes one token of each model, so as to see whether anything can be computed.
     fn probe(&self);
 }
@@ -80,6 +83,10 @@ impl Compute for Models {
         if let Err(error) = self.device.tensors().sync() {
             panic!("the device does not answer: {error}");
         }
+    }
+
+    fn lose(&self) -> bool {
+        self.device.lose()
     }
 
     fn probe(&self) {

@@ -23,7 +23,7 @@
 //! - Whatever is computed is counted in the meter before its text is sent.
 //! - A panic while computing, which is also how a lost device shows, ends neither the process nor the engine: all that
 //!   computes is built again from the model's files, and every generation goes on from its tokens, with the same bits on the
-//!   CPU. A generation that is in the step of [`faults::CRASHES_MAX`] crashes fails alone. Where nothing can be built any
+//!   CPU. A generation that was in the step of three crashes fails alone (see `faults`). Where nothing can be built any
 //!   more, the engine stops, and every generation, running or to come, is told.
 //! - Weights are in memory as long as its [`Residency`] says, which several engines share; the card, the tokenizer and the
 //!   chat template stay. The weights come back with the next generation.
@@ -60,6 +60,7 @@ use std::{
         mpsc,
     },
     thread::JoinHandle,
+    time::Duration,
 };
 use worker::{Message, Worker};
 
@@ -119,7 +120,8 @@ pub struct LocalEngine {
     weights_bytes: u64,
     shared: Arc<Shared>,
     queue_max: usize,
-    messages: mpsc::Sender<Message>,
+    /// `None` only while it is dropped.
+    messages: Option<mpsc::Sender<Message>>,
     /// `None` only while it is dropped.
     thread: Option<JoinHandle<()>>,
 }
@@ -144,6 +146,8 @@ struct Shared {
     stopped: OnceLock<Box<str>>,
     /// How often what computes was built again after a crash.
     rebuilds: AtomicU64,
+    /// How long the last one took, in microseconds.
+    last_rebuild_us: AtomicU64,
 }
 
 impl std::fmt::Debug for LocalEngine {
@@ -242,7 +246,7 @@ impl LocalEngine {
             move || Worker::new(make, seat, limits, shared).run(&incoming)
         });
         let thread = thread.map_err(|error| LoadError::Thread(error.to_string()))?;
-        Ok(Self { served, weights_bytes, shared, queue_max, messages, thread: Some(thread) })
+        Ok(Self { served, weights_bytes, shared, queue_max, messages: Some(messages), thread: Some(thread) })
     }
 
     /// Reads the weights where there is room that nobody else waits for, and waits until that is done.
@@ -252,7 +256,7 @@ impl LocalEngine {
     pub fn warm(&self) -> Result<(), LoadError> {
         let (done, is_done) = mpsc::channel();
         let gone = || LoadError::Crashed("it gave no reason".to_owned());
-        self.messages.send(Message::Warm(done)).map_err(|_| gone())?;
+        self.tell(Message::Warm(done));
         is_done.recv().unwrap_or_else(|_| Err(gone()))
     }
 
@@ -266,6 +270,26 @@ impl LocalEngine {
     #[must_use]
     pub fn rebuilds(&self) -> u64 {
         self.shared.rebuilds.load(Ordering::Acquire)
+    }
+
+    /// From the last crash until computing went on, pauses included; the sequences' tokens are computed again after that. None
+    /// where there was no crash.
+    #[must_use]
+    pub fn last_rebuild(&self) -> Option<Duration> {
+        let took = || Duration::from_micros(self.shared.last_rebuild_us.load(Ordering::Acquire));
+        (self.rebuilds() > 0).then(took)
+    }
+
+    /// Makes what computes crash in its next step, on a GPU by losing it as a driver's reset does: a drill, and a test. Whoever
+    /// generates sees nothing of it but the time.
+    pub fn drill(&self) {
+        // An engine that has stopped cannot crash.
+        self.tell(Message::Drill);
+    }
+
+    /// Whether the engine's thread is there to hear it.
+    fn tell(&self, message: Message) -> bool {
+        self.messages.as_ref().is_some_and(|messages| messages.send(message).is_ok())
     }
 
     /// Why it has stopped, where it has: it computes nothing any more then.
@@ -329,7 +353,7 @@ impl Engine for LocalEngine {
         let meter = Arc::new(Meter::default());
         let limit = job.params.max_tokens.clamp(1, capacity - tokens);
         let (sequence, events) = Sequence::new(job, model, limit, served.tokenizer.clone(), meter.clone());
-        if self.messages.send(Message::Generate(Box::new(sequence))).is_err() {
+        if !self.tell(Message::Generate(Box::new(sequence))) {
             return Err(EngineError::Stopped("its thread has ended".into()));
         }
         Ok(EngineStream { events, meter })
@@ -340,8 +364,9 @@ impl Drop for LocalEngine {
     /// Ends every generation and waits for the step that is being computed.
     fn drop(&mut self) {
         self.shared.closing.store(true, Ordering::Release);
-        // The thread may sleep, or be gone.
-        let _ = self.messages.send(Message::Wake);
+        // The thread may sleep. It ends when nobody can tell it anything any more.
+        self.tell(Message::Wake);
+        self.messages = None;
         if let Some(thread) = self.thread.take() {
             // A panic of the thread was reported to every generation.
             let _ = thread.join();

@@ -46,8 +46,10 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
             match self.build_and_probe() {
                 Ok(compute) => {
                     self.compute = Some(compute);
+                    let took = begin.elapsed();
+                    self.shared.last_rebuild_us.store(took.as_micros() as u64, Ordering::Release);
                     self.shared.rebuilds.fetch_add(1, Ordering::AcqRel);
-                    let seconds = begin.elapsed().as_secs_f64();
+                    let seconds = took.as_secs_f64();
                     tracing::warn!(models = %self.shared.names, seconds, "computing goes on after a crash");
                     return Ok(());
                 }
@@ -133,7 +135,7 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
             Ok(()) => Ok(compute),
             Err(panic) => {
                 drop_quietly(compute);
-                Err(LoadError::Crashed(panic_text(&*panic)))
+                Err(LoadError::Probe(panic_text(&*panic)))
             }
         }
     }

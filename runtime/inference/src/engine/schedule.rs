@@ -105,8 +105,8 @@ pub(super) fn chunk(done: usize, pending: usize, most: usize, piece: usize) -> u
         return pending - 1;
     }
     let first_cut = done - done % piece + piece;
-    if first_cut - done <= linear::ROWS_MAX {
-        // Few rows behind what is at hand: computed as such whatever the load.
+    if !done.is_multiple_of(piece) {
+        // Behind what is at hand a piece is smaller than the others, and so it is computed alone, whatever the load.
         return first_cut - done;
     }
     let reached = (done + most).min(TOGETHER_MAX);
@@ -189,8 +189,8 @@ mod tests {
         check(99, 100, &[99, 100]);
         assert_eq!(cuts(58, 300, || 128), [58, 64, 192, 288, 299, 300]);
         assert_eq!(cuts(0, 300, || 128), [0, 128, 256, 288, 299, 300]);
-        assert_eq!(cuts(40, 300, || 100), [40, 128, 224, 288, 299, 300]);
-        assert_eq!(cuts(380, 600, || 128), [380, 480, 512, 544, 576, 599, 600]);
+        assert_eq!(cuts(40, 300, || 100), [40, 64, 160, 256, 288, 299, 300]);
+        assert_eq!(cuts(380, 600, || 128), [380, 384, 512, 544, 576, 599, 600]);
     }
 
     proptest::proptest! {

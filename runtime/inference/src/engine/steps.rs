@@ -40,6 +40,7 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
             let tokens = &known[begin..begin + tokens];
             work.push(Work { tokens, cache: &mut active.cache, wants_logits: is_drawing });
         }
+        assert!(!std::mem::take(&mut self.is_drill), "this is a drill");
         let logits = compute.forward(step.model, &mut work);
         // Where logits came back, all before them was computed too.
         if !compute.is_deferred() || !logits.is_empty() {

@@ -76,6 +76,10 @@ impl Compute for Scripted {
 
     fn settle(&self) {}
 
+    fn lose(&self) -> bool {
+        false
+    }
+
     fn probe(&self) {
         (self.fault)(&[]);
     }

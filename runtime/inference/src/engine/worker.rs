@@ -35,6 +35,8 @@ pub(super) enum Message {
     Generate(Box<Sequence>),
     /// Read the weights now, where there is room that nobody else waits for, and answer when that is done.
     Warm(Sender<Result<(), LoadError>>),
+    /// Crash.
+    Drill,
     /// Look at memory again, or at the engine's end.
     Wake,
 }
@@ -75,6 +77,8 @@ pub(super) struct Worker<C: Compute, M> {
     /// What is being computed, or not known to be: ids, and how many tokens they will have come to.
     pub(super) under_way: Vec<(u64, usize)>,
     pub(super) pauses: Pauses,
+    /// Whether the next step crashes.
+    pub(super) is_drill: bool,
     pub(super) begin: Instant,
     next_id: u64,
     /// The sequence that had the last chunk.
@@ -95,6 +99,7 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
             retained: PrefixStore::default(),
             under_way: Vec::new(),
             pauses: Pauses::default(),
+            is_drill: false,
             begin: Instant::now(),
             next_id: 1,
             last_chunk: 0,
@@ -122,7 +127,7 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
             match message {
                 Message::Generate(mut sequence) => sequence.fail(&why),
                 Message::Warm(done) => drop(done.send(Err(LoadError::Crashed(why.to_string())))),
-                Message::Wake => {}
+                Message::Drill | Message::Wake => {}
             }
         }
     }
@@ -180,6 +185,8 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
                 // Nobody waits any more where the engine is being dropped.
                 let _ = done.send(if is_wanted { self.load() } else { Ok(()) });
             }
+            // On a device it happens by itself.
+            Message::Drill => self.is_drill = !self.compute.as_ref().is_some_and(Compute::lose),
             Message::Wake => {}
         }
     }

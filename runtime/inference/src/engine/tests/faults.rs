@@ -138,8 +138,26 @@ fn a_device_that_is_gone_for_good_is_no_generations_fault() {
         Arc::new(move |_| assert!(steps.fetch_add(1, Ordering::AcqRel) < 5, "the device is lost"))
     };
     let fixture = fixture_with(letters, Limits::default(), fault);
-    stopped(read(fixture.engine.generate(job("abc", 40)).unwrap()).1, "could not be built again");
+    stopped(
+        read(fixture.engine.generate(job("abc", 40)).unwrap()).1,
+        "a first token could not be computed: the device",
+    );
     assert_eq!(fixture.engine.rebuilds(), 0);
+}
+
+#[test]
+fn a_drill_is_a_crash() {
+    let fixture = fixture_with(letters, Limits::default(), Arc::new(|_| ()));
+    let held = fixture.gate.lock().unwrap();
+    let stream = fixture.engine.generate(job("abc", 40)).unwrap();
+    assert_eq!(fixture.engine.last_rebuild(), None);
+    fixture.engine.drill();
+    drop(held);
+    let (text, finish, usage) = read(stream);
+    assert_eq!((text, finish), (told(letters, "abc", 40), Ok(EngineFinish::Length)));
+    assert_eq!((usage.input, usage.output), (3, 40));
+    assert_eq!(fixture.engine.rebuilds(), 1);
+    assert!(fixture.engine.last_rebuild().is_some());
 }
 
 /// A real model that crashes in a step, after it has written keys and values.
@@ -177,6 +195,10 @@ impl Compute for Flaky {
 
     fn settle(&self) {
         self.models.settle();
+    }
+
+    fn lose(&self) -> bool {
+        self.models.lose()
     }
 
     fn probe(&self) {

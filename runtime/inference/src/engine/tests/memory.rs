@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::residency::{Place, Rules};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Room for one scripted model of ten bytes and not for two; times in milliseconds.
 fn room_for_one(stay_min: u64, patience: u64) -> Arc<Residency> {
@@ -82,8 +82,9 @@ fn a_crash_while_making_room_loses_nothing() {
         let steps = Mutex::new(0);
         Arc::new(move |come_to| {
             let mut steps = steps.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            // Probes are no steps.
             *steps += usize::from(!come_to.is_empty());
-            assert_ne!(*steps, 200, "the device is lost");
+            assert!(come_to.is_empty() || *steps != 200, "the device is lost");
         })
     };
     let (first, second) = (sharing(&residency, fault), sharing(&residency, no_fault()));

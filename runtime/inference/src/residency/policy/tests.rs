@@ -197,7 +197,7 @@ fn sleepers_are_woken_once() {
     policy.loaded(ids[0], seconds(1));
     assert_eq!(policy.report(ids[0], idle, seconds(2)), Order::Serve);
     assert_eq!(policy.report(ids[1], waits, seconds(5)), Order::Wait);
-    assert_eq!(policy.take_to_wake(), []);
+    assert!(policy.take_to_wake().is_empty());
     assert_eq!(policy.report(ids[1], waits, seconds(12)), Order::Wait);
     assert_eq!(policy.report(ids[1], waits, seconds(13)), Order::Wait);
     assert_eq!(policy.take_to_wake(), [ids[0]]);
