@@ -44,7 +44,7 @@ pub struct NodeConfig {
     pub guests_max: Option<u32>,
     /// Who runs next.
     pub schedule: Schedule,
-    /// What turns work into tokens.
+    /// What turns work into tokens. [`Node::open`] adds what the lists of models say of those that it does not name.
     pub prices: PriceList,
 }
 
@@ -220,8 +220,10 @@ impl Node {
     ///
     /// # Errors
     /// [`NodeError`].
-    pub fn open(config: NodeConfig) -> Result<Self, NodeError> {
-        let engines = Arc::new(Engines::new(Registry::of(&config.home)?, ModelStore::of(&config.home)));
+    pub fn open(mut config: NodeConfig) -> Result<Self, NodeError> {
+        let registry = Registry::of(&config.home)?;
+        registry.complete(&mut config.prices);
+        let engines = Arc::new(Engines::new(registry, ModelStore::of(&config.home)));
         Self::start_with(config, engines.clone(), Some(engines))
     }
 

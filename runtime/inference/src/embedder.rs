@@ -15,9 +15,6 @@ use remit_kernel::ports::{EngineError, ModelCard};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
-/// As a model card says it.
-const FAMILY: &str = "bert";
-
 /// A model that embeds texts.
 #[derive(Debug)]
 pub struct LocalEmbedder {
@@ -28,6 +25,9 @@ pub struct LocalEmbedder {
 }
 
 impl LocalEmbedder {
+    /// What the models of this kind are called on their cards.
+    pub const FAMILY: &str = "bert";
+
     /// Whether the model of these files is one that embeds.
     ///
     /// # Errors
@@ -53,7 +53,7 @@ impl LocalEmbedder {
         let number = |size: usize| u32::try_from(size).unwrap_or(u32::MAX);
         let card = ModelCard {
             name: model.name.clone(),
-            family: FAMILY.into(),
+            family: Self::FAMILY.into(),
             context_length: number(encoder.architecture().context),
             vocabulary: number(tokenizer.size()),
             digest: model.digest.clone(),

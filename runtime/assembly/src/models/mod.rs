@@ -15,8 +15,8 @@ mod store;
 pub use digest::describe;
 pub use error::{ModelError, PullNewError};
 pub use fetch::{has_hub_client, has_package_client};
-pub use fit::{Fit, Machine};
+pub use fit::{Fit, Machine, family};
 pub use registry::{
-    HubRepository, KnownFile, KnownModel, PythonPackage, Registry, RegistryError, Source, UnknownModel,
+    Adding, HubRepository, KnownFile, KnownModel, PythonPackage, Registry, RegistryError, Source, UnknownModel,
 };
 pub use store::{ModelStore, PullProgress, Stored};

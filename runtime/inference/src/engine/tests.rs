@@ -11,6 +11,7 @@ use remit_kernel::ports::{ChatMessage, EngineEvent, EngineFinish};
 use std::sync::Mutex;
 use worker::Work;
 
+mod damaged;
 mod sampling;
 
 /// The token after these.

@@ -19,16 +19,12 @@ const JSON_INDENT_MAX: usize = 16;
 /// What a filter makes of a value.
 pub(super) fn apply<'a>(name: &str, value: Value<'a>, given: Given<'a>, meter: &Rc<Meter>) -> Outcome<Value<'a>> {
     match name {
-        "capitalize" | "e" | "escape" | "format" | "indent" | "lower" | "replace" | "safe" | "string" | "title" | "trim"
-        | "upper" | "wordcount" => of_text(name, &value, given, meter),
+        "capitalize" | "e" | "escape" | "format" | "indent" | "lower" | "replace" | "safe" | "string" | "title"
+        | "trim" | "upper" | "wordcount" => of_text(name, &value, given, meter),
         "first" | "last" | "reverse" => from_end(name, &value, given, meter),
-        "join" | "list" | "map" | "max" | "min" | "reject" | "rejectattr" | "select" | "selectattr" | "sort" | "sum"
-        | "unique" => of_list(name, &value, given, meter),
+        "join" | "list" | "map" | "max" | "min" | "reject" | "rejectattr" | "select" | "selectattr" | "sort"
+        | "sum" | "unique" => of_list(name, &value, given, meter),
         "abs" | "float" | "int" | "round" => of_number(name, &value, given, meter),
-        "attr" => {
-            let [name] = given.bind("attr", ["name"])?;
-            by_path(&value, &name.unwrap_or(Value::None), meter)
-        }
         "count" | "length" => {
             let [] = given.bind(name, [])?;
             length(&value, meter).map(Value::count)
@@ -82,7 +78,7 @@ fn of_text<'a>(name: &str, value: &Value<'a>, given: Given<'a>, meter: &Rc<Meter
         "indent" => {
             let [width, first, blank] = given.bind(name, ["width", "first", "blank"])?;
             let is_set = |option: Option<Value<'a>>| option.is_some_and(|option| option.is_true());
-            indented(text.as_str(), width.unwrap_or(Value::Int(4)), is_set(first), is_set(blank), meter)
+            indented(text.as_str(), &width.unwrap_or(Value::Int(4)), is_set(first), is_set(blank), meter)
         }
         _ => {
             let [] = given.bind(name, [])?;
@@ -95,7 +91,7 @@ fn of_text<'a>(name: &str, value: &Value<'a>, given: Given<'a>, meter: &Rc<Meter
                 "upper" => mapped(text.as_str(), meter, |character, out| {
                     character.to_uppercase().try_for_each(|upper| out.push_char(upper))
                 }),
-                "title" => titled(text.as_str(), meter),
+                "title" => titled(text.as_str(), |before| before.is_whitespace() || "-({[<".contains(before), meter),
                 "wordcount" => Ok(Value::count(text.as_str().split_whitespace().count())),
                 "safe" | "string" => Ok(Value::Text(text)),
                 _ => failed(format!("{name} is given arguments that it does not take")),
@@ -115,9 +111,9 @@ fn escaped<'a>(text: &str, meter: &Rc<Meter>) -> Outcome<Value<'a>> {
     })
 }
 
-fn indented<'a>(text: &str, width: Value<'a>, first: bool, blank: bool, meter: &Rc<Meter>) -> Outcome<Value<'a>> {
+fn indented<'a>(text: &str, width: &Value<'a>, first: bool, blank: bool, meter: &Rc<Meter>) -> Outcome<Value<'a>> {
     let mut unit = Buffer::new(meter)?;
-    match &width {
+    match width {
         Value::Text(text) => unit.push(text.as_str())?,
         width => unit.push_times(" ", width.as_int().and_then(|width| usize::try_from(width).ok()).unwrap_or(0))?,
     }
@@ -270,7 +266,8 @@ fn by_order<'a>(name: &str, list: &[Value<'a>], given: Given<'a>, meter: &Rc<Met
                 for other in kept.items() {
                     let (a, b) = (key(item)?, key(other)?);
                     let both_text = matches!((&a, &b), (Value::Text(_), Value::Text(_)));
-                    let same = if both_text { compare(&a, &b, case, meter)? == Ordering::Equal } else { a.equals(&b, meter)? };
+                    let same =
+                        if both_text { compare(&a, &b, case, meter)? == Ordering::Equal } else { a.equals(&b, meter)? };
                     is_new &= !same;
                 }
                 if is_new {

@@ -30,7 +30,9 @@ pub(super) fn percent<'a>(pattern: &str, values: &[Value<'a>], meter: &Rc<Meter>
         let Some(value) = values.next() else { return failed("a pattern has more places than there are values") };
         let precision = match precision {
             "" => None,
-            precision => precision.strip_prefix('.').and_then(|digits| digits.parse().ok()).filter(|n| *n <= DIGITS_MAX),
+            precision => {
+                precision.strip_prefix('.').and_then(|digits| digits.parse().ok()).filter(|n| *n <= DIGITS_MAX)
+            }
         };
         let float = value.as_float().map(|number| format!("{number:.*}", precision.unwrap_or(6)));
         match (kind, precision, value.as_int(), float) {

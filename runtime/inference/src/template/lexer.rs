@@ -28,8 +28,8 @@ pub(super) enum Token<'s> {
 
 /// Longer ones first.
 const SIGNS: [&str; 27] = [
-    "**", "//", "==", "!=", "<=", ">=", "(", ")", "[", "]", "{", "}", "+", "-", "*", "/", "%", "~", "<", ">", "=", ".", ",",
-    ":", "|", ";", "!",
+    "**", "//", "==", "!=", "<=", ">=", "(", ")", "[", "]", "{", "}", "+", "-", "*", "/", "%", "~", "<", ">", "=", ".",
+    ",", ":", "|", ";", "!",
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -270,7 +270,8 @@ fn number(text: &str) -> Result<(Token<'_>, usize), SyntaxError> {
         }
     }
     let written: String = text[..end].chars().filter(|digit| *digit != '_').collect();
-    let token = if end == whole { written.parse().ok().map(Token::Int) } else { written.parse().ok().map(Token::Float) };
+    let token =
+        if end == whole { written.parse().ok().map(Token::Int) } else { written.parse().ok().map(Token::Float) };
     match token {
         Some(token) => Ok((token, end)),
         None => wrong("a number is larger than 64 bits hold"),

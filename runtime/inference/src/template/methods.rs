@@ -127,7 +127,8 @@ fn of_text<'a>(text: &Text<'a>, name: &str, given: Given<'a>, meter: &Rc<Meter>)
         }
         "startswith" | "endswith" => {
             let [affix] = given.bind(name, ["prefix"])?;
-            let holds = |affix: &str| if name == "startswith" { string.starts_with(affix) } else { string.ends_with(affix) };
+            let holds =
+                |affix: &str| if name == "startswith" { string.starts_with(affix) } else { string.ends_with(affix) };
             match affix {
                 Some(Value::List(affixes)) => {
                     for affix in affixes.items() {
@@ -184,14 +185,14 @@ fn plain<'a>(string: &str, name: &str, meter: &Rc<Meter>) -> Outcome<Value<'a>> 
         Ok(Value::Bool(string.chars().any(is) && !string.chars().any(is_not)))
     };
     match name {
-        "lower" => mapped(string, meter, |character, out| {
-            character.to_lowercase().try_for_each(|lower| out.push_char(lower))
-        }),
-        "upper" => mapped(string, meter, |character, out| {
-            character.to_uppercase().try_for_each(|upper| out.push_char(upper))
-        }),
+        "lower" => {
+            mapped(string, meter, |character, out| character.to_lowercase().try_for_each(|lower| out.push_char(lower)))
+        }
+        "upper" => {
+            mapped(string, meter, |character, out| character.to_uppercase().try_for_each(|upper| out.push_char(upper)))
+        }
         "capitalize" => capitalized(string, meter),
-        "title" => titled(string, meter),
+        "title" => titled(string, |before| !before.is_alphabetic(), meter),
         "isalnum" => all(char::is_alphanumeric),
         "isalpha" => all(char::is_alphabetic),
         "isascii" => Ok(Value::Bool(string.is_ascii())),
@@ -296,7 +297,8 @@ fn split<'a>(
         rest = others;
     }
     if separator.is_none() {
-        rest = rest.trim();
+        let kept = blanks(rest);
+        rest = if from_end { &rest[..kept] } else { &rest[rest.len() - kept..] };
     }
     if separator.is_some() || !rest.is_empty() {
         list.push(Value::Text(text.part(rest)))?;
@@ -354,9 +356,9 @@ pub(super) fn capitalized<'a>(text: &str, meter: &Rc<Meter>) -> Outcome<Value<'a
     cased(text, meter, |_, index| index == 0)
 }
 
-/// The first letter of each word large, the others small.
-pub(super) fn titled<'a>(text: &str, meter: &Rc<Meter>) -> Outcome<Value<'a>> {
-    cased(text, meter, |before, _| !before.is_alphabetic())
+/// The letters behind these characters large, and the first one; the others small.
+pub(super) fn titled<'a>(text: &str, begins: fn(char) -> bool, meter: &Rc<Meter>) -> Outcome<Value<'a>> {
+    cased(text, meter, |before, index| index == 0 || begins(before))
 }
 
 fn cased<'a>(text: &str, meter: &Rc<Meter>, is_large: impl Fn(char, usize) -> bool) -> Outcome<Value<'a>> {

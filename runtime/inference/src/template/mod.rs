@@ -10,6 +10,9 @@
 //! held by a [meter](meter) before it is allocated, every instruction costs steps in proportion to what it works on, and
 //! nothing nests deeper than its limit.
 //!
+//! What Jinja2 has and this does not: tuples (they are lists), tags and filters that no known chat template uses, lists of
+//! arguments, attributes of Python's own objects; a macro sees the names of the template, and not those of a block around it.
+//!
 //! Limits: [`SOURCE_BYTES_MAX`], [`FUEL`] steps, [`MEMORY_BYTES_MAX`], [`RECURSION_MAX`], [`NESTING_MAX`],
 //! [`OUTPUT_BYTES_MAX`] of output. No files, no other templates, no clock: `strftime_now` does not exist, so the same
 //! conversation is the same prompt tomorrow; templates that ask whether it is defined go on without. Messages are text: there
@@ -152,7 +155,9 @@ fn stopped(stop: Stop, line: u32) -> TemplateError {
     let sentence = match stop {
         Stop::Failed(why) => why,
         Stop::Fuel => format!("it takes more than {FUEL} steps; shorten the conversation"),
-        Stop::Memory => format!("it takes too much memory, more than {MEMORY_BYTES_MAX} bytes; shorten the conversation"),
+        Stop::Memory => {
+            format!("it takes too much memory, more than {MEMORY_BYTES_MAX} bytes; shorten the conversation")
+        }
         Stop::Recursion => format!("its calls and blocks go deeper than {RECURSION_MAX} levels (endless recursion?)"),
         Stop::Nesting => format!("its lists and mappings nest deeper than {NESTING_MAX} levels"),
         Stop::Output => return TemplateError::Output,

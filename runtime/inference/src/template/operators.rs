@@ -9,12 +9,7 @@ use super::{
 };
 use std::{cmp::Ordering, rc::Rc};
 
-pub(super) fn arithmetic<'a>(
-    operator: Operator,
-    a: Value<'a>,
-    b: Value<'a>,
-    meter: &Rc<Meter>,
-) -> Outcome<Value<'a>> {
+pub(super) fn arithmetic<'a>(operator: Operator, a: Value<'a>, b: Value<'a>, meter: &Rc<Meter>) -> Outcome<Value<'a>> {
     if operator == Operator::Join {
         let mut joined = Buffer::new(meter)?;
         print(&a, &mut joined)?;
@@ -70,10 +65,10 @@ fn repeat<'a>(value: &Value<'a>, times: &Value<'a>, meter: &Rc<Meter>) -> Outcom
 }
 
 fn numbers<'a>(operator: Operator, a: &Value<'a>, b: &Value<'a>) -> Outcome<Value<'a>> {
-    if let (Some(a), Some(b)) = (a.as_int(), b.as_int()) {
-        if let Some(result) = integers(operator, a, b)? {
-            return result.map_or_else(|| failed("a number is larger than 64 bits hold"), |number| Ok(Value::Int(number)));
-        }
+    if let (Some(a), Some(b)) = (a.as_int(), b.as_int())
+        && let Some(result) = integers(operator, a, b)?
+    {
+        return result.map_or_else(|| failed("a number is larger than 64 bits hold"), |number| Ok(Value::Int(number)));
     }
     let (Some(x), Some(y)) = (a.as_float(), b.as_float()) else {
         let sign = match operator {
@@ -128,12 +123,7 @@ fn integers(operator: Operator, a: i64, b: i64) -> Outcome<Option<Option<i64>>> 
     })
 }
 
-pub(super) fn compares<'a>(
-    operator: Comparison,
-    a: &Value<'a>,
-    b: &Value<'a>,
-    meter: &Rc<Meter>,
-) -> Outcome<bool> {
+pub(super) fn compares<'a>(operator: Comparison, a: &Value<'a>, b: &Value<'a>, meter: &Rc<Meter>) -> Outcome<bool> {
     let ordered = || compare(a, b, Case::Matters, meter);
     Ok(match operator {
         Comparison::Equal => a.equals(b, meter)?,

@@ -80,9 +80,10 @@ fn ends_what_has_no_end() {
 /// A thread of the engine's may have little stack left.
 #[test]
 fn the_deepest_template_takes_a_quarter_of_a_mebibyte_of_the_stack() {
-    let deep = |rounds: usize| format!("{{% macro m(n) %}}{{% if n %}}{}m(n - 1){}{{% endif %}}{{% endmacro %}}{{{{ m(999) }}}}", "{{ [".repeat(1).replace("[", &"[".repeat(rounds)), format!("{} }}}}", "]".repeat(rounds)));
     for rounds in [0, 1, 5, 50] {
-        let source = deep(rounds);
+        let (open, close) = ("[".repeat(rounds), "]".repeat(rounds));
+        let again = format!("{{% if n %}}{{{{ {open}m(n - 1){close} }}}}{{% endif %}}");
+        let source = format!("{{% macro m(n) %}}{again}{{% endmacro %}}{{{{ m(999) }}}}");
         let run = move || render(&source).expect_err("it is too deep").to_string();
         let ran = std::thread::Builder::new().stack_size(256 << 10).spawn(run).unwrap();
         assert!(ran.join().unwrap().contains("deeper than"));
@@ -130,6 +131,25 @@ fn the_families_templates_render_as_the_reference_does() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// One construct at a time, as `snippets.py` had them rendered by Jinja2 itself.
+#[test]
+fn every_construct_does_what_it_does_in_jinja2() {
+    let file = std::fs::read_to_string(goldens().join("snippets.json")).unwrap();
+    let snippets: Vec<(String, Option<String>)> = serde_json::from_str(&file).unwrap();
+    let rendered = |source: &str| {
+        let messages = [(Role::System, "Be brief.".to_owned()), (Role::User, " Hi. ".to_owned())];
+        ChatTemplate::new(source, Some("<s>"), None).and_then(|template| template.render(&messages))
+    };
+    let mut wrong = Vec::new();
+    for (source, expect) in &snippets {
+        let rendered = rendered(source);
+        if rendered.as_ref().ok() != expect.as_ref() {
+            wrong.push(format!("{source:?}: {rendered:?}, not {expect:?}"));
+        }
+    }
+    assert!(wrong.is_empty() && snippets.len() > 400, "{}", wrong.join("\n"));
 }
 
 /// Parts of templates, which together are often one.

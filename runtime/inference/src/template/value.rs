@@ -190,9 +190,8 @@ pub(super) struct Loop<'a> {
 impl<'a> Loop<'a> {
     pub(super) fn attribute(&self, name: &'a str) -> Value<'a> {
         let (index, length) = (self.index.get(), self.items.items().len());
-        let item = |at: Option<usize>| {
-            at.and_then(|at| self.items.items().get(at)).cloned().unwrap_or(Value::Undefined(name))
-        };
+        let item =
+            |at: Option<usize>| at.and_then(|at| self.items.items().get(at)).cloned().unwrap_or(Value::Undefined(name));
         let count = |count: usize| Value::Int(count as i64);
         match name {
             "index" => count(index + 1),

@@ -7,16 +7,14 @@ pub(crate) use engine::{EMBEDDING_WIDTH, Play, ScriptedEngine, drawn};
 use futures::{FutureExt, task::AtomicWaker};
 use parking_lot::Mutex;
 use remit_abi::{
-    Access, AccountId, Content, Door, Event, Exit, Fault, Fuel, Generate, GrantKind, GrantLimits,
-    GrantSpec, Label, Message, ModelId, Outcome, Params, Pid, Priority, Prompt, Reply, Request, Role, Scope,
-    Start, Status, TenantId, Tokens, limits::Limits,
+    Access, AccountId, Content, Door, Event, Exit, Fault, Fuel, Generate, GrantKind, GrantLimits, GrantSpec, Label,
+    Message, ModelId, Outcome, Params, Pid, Priority, Prompt, Reply, Request, Role, Scope, Start, Status, TenantId,
+    Tokens, limits::Limits,
 };
 use remit_authority::PriceList;
 use remit_kernel::{
     Finished, GivenMessage, Kernel, Ports, RestartPolicy, Spawn, SpawnError, Spawned,
-    ports::{
-        Clock, Entropy, Entry, Journal, JournalError, PackageError, Packages, PortFuture, Program, Runner,
-    },
+    ports::{Clock, Entropy, Entry, Journal, JournalError, PackageError, Packages, PortFuture, Program, Runner},
 };
 use std::{
     collections::HashMap,

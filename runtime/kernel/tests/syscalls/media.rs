@@ -114,7 +114,8 @@ async fn a_part_is_what_it_says_and_within_the_limits() {
         let many = LlmError::Invalid(format!("a message has {} parts and {most} are the most", most + 1).into());
         check(&guest, vec![text("a"); most + 1], &many).await;
         let bytes = limits::PROMPT_MEDIA_BYTES_MAX;
-        let sentence = format!("images and audio of a prompt hold {} bytes and {bytes} are the most", bytes + (1 << 20));
+        let sentence =
+            format!("images and audio of a prompt hold {} bytes and {bytes} are the most", bytes + (1 << 20));
         check(&guest, vec![Part::Media(Media::Image, long); 17], &LlmError::Invalid(sentence.into())).await;
         done()
     })

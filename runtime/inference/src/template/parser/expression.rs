@@ -393,7 +393,9 @@ impl<'s> Tokens<'s> {
     /// Whether a test's argument follows without brackets.
     fn has_bare_argument(&mut self) -> bool {
         match self.peek() {
-            Some(Token::Name(name)) => !matches!(*name, "else" | "or" | "and" | "is" | "if" | "in" | "not" | "recursive"),
+            Some(Token::Name(name)) => {
+                !matches!(*name, "else" | "or" | "and" | "is" | "if" | "in" | "not" | "recursive")
+            }
             Some(Token::Text(_) | Token::Int(_) | Token::Float(_) | Token::Sign("[" | "{")) => true,
             _ => false,
         }

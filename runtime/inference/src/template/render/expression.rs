@@ -2,9 +2,9 @@
 
 use super::Renderer;
 use crate::template::{
-    filters, methods,
+    filters,
     meter::{Meter, Outcome, Stop, failed},
-    operators, predicates,
+    methods, operators, predicates,
     print::text,
     syntax::{Access, Arguments, Expression},
     value::{Function, List, Map, Text, Value},
@@ -159,9 +159,7 @@ impl<'a> Renderer<'a> {
         match access {
             Access::Attribute(name) => attribute(&value, name),
             Access::Item(index) => match (&value, self.evaluate(index)?) {
-                (Value::Loop(state), Value::Text(Text::Borrowed(name))) => {
-                    Ok(state.attribute(name))
-                }
+                (Value::Loop(state), Value::Text(Text::Borrowed(name))) => Ok(state.attribute(name)),
                 (value, index) => operators::item(value, &index, &meter),
             },
             Access::Slice(parts) => {
