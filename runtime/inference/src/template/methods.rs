@@ -112,18 +112,7 @@ fn of_text<'a>(text: &Text<'a>, name: &str, given: Given<'a>, meter: &Rc<Meter>)
         }
         "partition" | "rpartition" => {
             let [separator] = given.bind(name, ["sep"])?;
-            let separator = argument(separator.as_ref(), name)?;
-            let found = if name == "partition" { string.find(separator) } else { string.rfind(separator) };
-            let parts = match found {
-                Some(at) => [&string[..at], &string[at..at + separator.len()], &string[at + separator.len()..]],
-                None if name == "partition" => [string, "", ""],
-                None => ["", "", string],
-            };
-            let mut list = List::new(meter)?;
-            for part in parts {
-                list.push(if part.is_empty() { Value::from("") } else { Value::Text(text.part(part)) })?;
-            }
-            Ok(list.into())
+            partition(text, name, argument(separator.as_ref(), name)?, meter)
         }
         "startswith" | "endswith" => {
             let [affix] = given.bind(name, ["prefix"])?;
@@ -211,6 +200,25 @@ fn argument<'v>(value: Option<&'v Value<'_>>, called: &str) -> Outcome<&'v str> 
         Some(other) => failed(format!("{called} takes strings, not {}", other.kind())),
         None => failed(format!("{called} is called without a string")),
     }
+}
+
+/// What stands before, in and behind a separator.
+fn partition<'a>(text: &Text<'a>, name: &str, separator: &str, meter: &Rc<Meter>) -> Outcome<Value<'a>> {
+    let string = text.as_str();
+    if separator.is_empty() {
+        return failed(format!("{name} takes no empty separator"));
+    }
+    let found = if name == "partition" { string.find(separator) } else { string.rfind(separator) };
+    let parts = match found {
+        Some(at) => [&string[..at], &string[at..at + separator.len()], &string[at + separator.len()..]],
+        None if name == "partition" => [string, "", ""],
+        None => ["", "", string],
+    };
+    let mut list = List::new(meter)?;
+    for part in parts {
+        list.push(if part.is_empty() { Value::from("") } else { Value::Text(text.part(part)) })?;
+    }
+    Ok(list.into())
 }
 
 fn search<'a>(string: &str, name: &str, wanted: &str) -> Outcome<Value<'a>> {

@@ -57,9 +57,10 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// A part of it, which `part` is a slice of.
+    /// A part of it, which `part` is a slice of: nothing is copied.
     pub(super) fn part(&self, part: &str) -> Self {
-        let from = (part.as_ptr() as usize).saturating_sub(self.as_str().as_ptr() as usize);
+        let from = (part.as_ptr() as usize).wrapping_sub(self.as_str().as_ptr() as usize);
+        debug_assert!(from + part.len() <= self.as_str().len(), "it is no slice of this text");
         match self {
             Self::Borrowed(text) => Self::Borrowed(&text[from..from + part.len()]),
             Self::Made(buffer, begin, _) => {

@@ -44,6 +44,7 @@ fn of_gguf(bytes: Vec<u8>) -> Option<Tokenizer> {
     Tokenizer::from_gguf(&Gguf::from_bytes(bytes).ok()?).ok()
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "it is used as `of_gguf` is, which keeps the bytes")]
 fn of_json(bytes: Vec<u8>) -> Option<Tokenizer> {
     Tokenizer::from_json(&bytes).ok()
 }
