@@ -16,6 +16,9 @@ use std::{
     rc::Rc,
 };
 
+/// Names that are compared in one step.
+const NAMES_PER_STEP: usize = 8;
+
 /// Names and their values.
 type Frame<'a> = Pile<(&'a str, Value<'a>)>;
 
@@ -62,6 +65,7 @@ impl<'a> Renderer<'a> {
     /// Gives the template a variable.
     pub(super) fn assign_name(&mut self, name: &'a str, value: Value<'a>) -> Outcome<()> {
         let Some(frame) = self.frames.last_mut() else { return failed("there is no frame") };
+        self.meter.steps(frame.len() / NAMES_PER_STEP)?;
         for (known, place) in frame.as_mut_slice() {
             if *known == name {
                 *place = value;
@@ -177,11 +181,11 @@ impl<'a> Renderer<'a> {
         for frame in inner.chain(self.frames.first()) {
             for (at, (known, value)) in frame.iter().enumerate() {
                 if *known == name {
-                    self.meter.steps(at / 8)?;
+                    self.meter.steps(at / NAMES_PER_STEP)?;
                     return Ok(value.clone());
                 }
             }
-            self.meter.steps(frame.len() / 8)?;
+            self.meter.steps(frame.len() / NAMES_PER_STEP)?;
         }
         Ok(Value::Undefined(name))
     }
