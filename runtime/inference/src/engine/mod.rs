@@ -49,6 +49,9 @@ use std::{
 };
 use worker::{Compute, Models, Worker};
 
+/// Of a GPU's memory, one part in so many is left to its driver and to others.
+pub const DEVICE_SPARE: u64 = 10;
+
 /// What an engine may use at most.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -70,6 +73,9 @@ pub struct Limits {
     pub threads: usize,
     /// Where all models are computed.
     pub device: DeviceChoice,
+    /// Bytes of a GPU's memory for weights, keys and values; layers that do not fit are the CPU's. `None`: all that it has,
+    /// where that is known, less [`DEVICE_SPARE`].
+    pub device_bytes: Option<u64>,
 }
 
 impl Default for Limits {
@@ -84,6 +90,7 @@ impl Default for Limits {
             chunk_tokens_shared: 32,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             device: DeviceChoice::Cpu,
+            device_bytes: None,
         }
     }
 }
@@ -183,18 +190,21 @@ impl LocalEngine {
             files.push((model.card.name.clone(), file, begin.elapsed()));
             served.push(model);
         }
-        let (threads, device) = (limits.threads, limits.device);
+        let (threads, device, tokens) = (limits.threads, limits.device, limits.kv_tokens_max);
+        let stated = limits.device_bytes;
         Self::start(served, limits, move || {
             let pool =
                 rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|index| format!("inference-{index}"));
             let pool = pool.build().map_err(|error| LoadError::Thread(error.to_string()))?;
             let device = device.open()?;
             tracing::info!(device = device.name(), "computing");
+            let known = device.memory_bytes().map(|bytes| bytes - bytes / DEVICE_SPARE);
+            let room = stated.or(known);
             let mut decoders = Vec::new();
             let mut times = Vec::new();
             for (name, file, opened) in files {
                 let begin = Instant::now();
-                decoders.push(file.decoder(device.tensors())?);
+                decoders.push(file.decoder(device.tensors(), room, tokens)?);
                 let time = opened + begin.elapsed();
                 tracing::info!(model = &*name, seconds = time.as_secs_f64(), "model loaded");
                 times.push(time);
