@@ -28,10 +28,14 @@ pub(super) fn percent<'a>(pattern: &str, values: &[Value<'a>], meter: &Rc<Meter>
             continue;
         }
         let Some(value) = values.next() else { return failed("a pattern has more places than there are values") };
-        let precision = match precision {
-            "" => None,
-            precision => {
-                precision.strip_prefix('.').and_then(|digits| digits.parse().ok()).filter(|n| *n <= DIGITS_MAX)
+        let precision = match (precision, precision.strip_prefix('.').and_then(|digits| digits.parse().ok())) {
+            ("", _) => None,
+            (_, Some(digits)) if digits <= DIGITS_MAX => Some(digits),
+            _ => {
+                return failed(format!(
+                    "a pattern has a width, or more than {DIGITS_MAX} digits: %{}",
+                    short(precision)
+                ));
             }
         };
         let float = value.as_float().map(|number| format!("{number:.*}", precision.unwrap_or(6)));
