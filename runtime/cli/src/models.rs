@@ -3,9 +3,10 @@
 use crate::exit::CommandError;
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
+use remit_abi::Tokens;
 use remit_assembly::{
-    Home,
-    models::{HubRepository, KnownModel, ModelStore, PullProgress, Registry, Source, describe},
+    Home, ModelPrices,
+    models::{HubRepository, KnownModel, ModelStore, PullProgress, Registry, Source, describe, family},
 };
 use std::{
     path::{Path, PathBuf},
@@ -24,7 +25,7 @@ pub(crate) enum Models {
         #[arg(long, value_name = "PATH")]
         from: Option<PathBuf>,
     },
-    /// List known models, and which are here
+    /// List known models: which are here, their size, family, licence, and price of a token of input and of output
     Ls,
     /// Show what is known of a model, its files and their digests
     Show {
@@ -104,16 +105,22 @@ impl Models {
 impl Add {
     fn run(self, home: &Home, store: &ModelStore) -> Result<(), CommandError> {
         let bar = Progress::new();
-        let model = match (self.path, self.hub) {
+        let adding = Registry::adding(home, &self.name, &mut || bar.show(PullProgress::Waiting))?;
+        let mut model = match (self.path, self.hub) {
             (Some(path), _) => local(self.name, &path, &bar)?,
             (None, Some(repository)) => {
                 let hub = HubRepository { repository, revision: self.revision };
-                store.pull_new(home, self.name, &hub, &self.file, &mut |step| bar.show(step))?
+                store.pull_new(home, &adding, &hub, &self.file, &mut |step| bar.show(step))?
             }
             (None, None) => unreachable!("clap asks for one of them"),
         };
         bar.0.finish_and_clear();
-        Registry::keep(home, model.clone())?;
+        match store.find(&model).map(|stored| family(&model.name, &stored)) {
+            Ok(Ok(family)) => model.family = family,
+            Ok(Err(error)) => eprintln!("{} is added, and cannot be served: {error}", model.name),
+            Err(error) => return Err(error.into()),
+        }
+        adding.keep(model.clone())?;
         show(&model, store);
         Ok(())
     }
@@ -147,15 +154,33 @@ fn list(model: &KnownModel, store: &ModelStore) {
         Ok(_) => "here",
         Err(_) => "not here",
     };
+    let price = match model.price() {
+        None => "-".to_owned(),
+        Some(ModelPrices::FREE) => "free".to_owned(),
+        Some(price) => format!("{}/{}", Tokens::from_micro(price.input), Tokens::from_micro(price.output)),
+    };
     println!(
-        "{:12} {:9} {:5} MB  {:8} {:10}  {}",
+        "{:12} {:9} {:5} MB  {:8} {:10} {:9} {}",
         model.name,
         here,
         model.bytes() / 1_000_000,
         model.family,
         model.licence,
+        price,
         model.description
     );
+}
+
+/// What a model's tokens cost, in tokens.
+fn price(model: &KnownModel) -> String {
+    match model.price() {
+        None => "as the price list says".to_owned(),
+        Some(ModelPrices::FREE) => "free, unless the price list says otherwise".to_owned(),
+        Some(price) => {
+            let named = price.named().map(|(name, price)| format!("{name} {price}")).join(", ");
+            format!("{named} tokens each, unless the price list says otherwise")
+        }
+    }
 }
 
 fn show(model: &KnownModel, store: &ModelStore) {
@@ -173,6 +198,7 @@ fn show(model: &KnownModel, store: &ModelStore) {
         ("description", &model.description),
         ("family", &model.family),
         ("licence", &model.licence),
+        ("price", &price(model)),
         ("source", &source),
         ("here", &here),
     ] {

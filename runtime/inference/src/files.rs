@@ -9,7 +9,8 @@ use crate::{
     LoadError,
     gguf::{Gguf, optional},
     model::{
-        Architecture, Decoder, DeviceBytes, Encoder, ModelError, Split, Tensors, encoder::EncoderArchitecture, read_config,
+        Architecture, Decoder, DeviceBytes, Encoder, ModelError, Split, Tensors, encoder::EncoderArchitecture,
+        read_config,
     },
     safetensors::Safetensors,
     tokenizer::{Tokenizer, chat_template_of},

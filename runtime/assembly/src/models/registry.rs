@@ -9,6 +9,7 @@
 //! family = "qwen3"
 //! licence = "Apache-2.0"
 //! hub = { repository = "owner/name", revision = "main" }   # or package = { name, version }, or folder = "/path"
+//! price = { input = 200_000, cached_input = 20_000, output = 1_000_000, embedding = 50_000 }   # or { free = true }
 //!
 //! [[model.file]]
 //! name = "model.gguf"                 # as it is kept
@@ -16,8 +17,17 @@
 //! bytes = 98362432
 //! sha256 = "b179…"
 //! ```
+//!
+//! A price is in micro-tokens for each token, as in a price list, so that it is exact. It may be left out. What the operator's price
+//! list says of the model stands before it; a model that neither knows costs what the list's `default_model` does.
+
+mod adding;
+
+pub use adding::Adding;
 
 use crate::home::Home;
+use adding::lock_list;
+use remit_authority::{ModelPrices, PriceList, StatedPrices};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::HashSet,
@@ -47,6 +57,9 @@ pub struct KnownModel {
     /// Its architecture.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub family: String,
+    /// What its tokens cost, where the operator's price list does not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    price: Option<StatedPrices>,
     /// SPDX identifier of its licence.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub licence: String,
@@ -128,14 +141,14 @@ impl KnownModel {
     #[must_use]
     pub fn in_folder(name: String, folder: PathBuf, files: Vec<KnownFile>) -> Self {
         let (description, family, licence) = Default::default();
-        Self { name, description, family, licence, package: None, hub: None, folder: Some(folder), files }
+        Self { name, description, family, price: None, licence, package: None, hub: None, folder: Some(folder), files }
     }
 
     /// A model of files of a hub.
     #[must_use]
     pub fn in_hub(name: String, hub: HubRepository, files: Vec<KnownFile>) -> Self {
         let (description, family, licence) = Default::default();
-        Self { name, description, family, licence, package: None, hub: Some(hub), folder: None, files }
+        Self { name, description, family, price: None, licence, package: None, hub: Some(hub), folder: None, files }
     }
 
     /// Where its files come from.
@@ -149,6 +162,13 @@ impl KnownModel {
         }
     }
 
+    /// What its tokens cost, where it says so.
+    #[must_use]
+    pub fn price(&self) -> Option<ModelPrices> {
+        // A price that is wrong is not read.
+        self.price.and_then(|price| price.read("price").ok())
+    }
+
     /// Of all its files together.
     #[must_use]
     pub fn bytes(&self) -> u64 {
@@ -160,15 +180,16 @@ impl KnownModel {
         let sources =
             [self.package.is_some(), self.hub.is_some(), self.folder.is_some()].iter().filter(|there| **there).count();
         if !is_name(&self.name) {
-            return Some(format!(
-                "is no name: use 1 to {NAME_MAX} of a-z, 0-9, '-', '.' and '_', the first of them a letter or a digit"
-            ));
+            return Some(no_name());
         }
         if sources != 1 {
             return Some(format!("has {sources} sources: give it one of package, hub and folder"));
         }
         if self.folder.as_ref().is_some_and(|folder| !folder.is_absolute()) {
             return Some("has a relative folder: give its path from / on".to_owned());
+        }
+        if let Some(Err(error)) = self.price.map(|price| price.read("price")) {
+            return Some(format!("has no price that can be charged: {error}"));
         }
         if self.files.is_empty() || self.files.len() > FILES_MAX {
             return Some(format!("has {} files: give it 1 to {FILES_MAX}", self.files.len()));
@@ -198,6 +219,14 @@ impl KnownFile {
             None
         }
     }
+}
+
+/// What is wrong with a name that there is already.
+const TAKEN: &str = "is there twice, or built in: rename it";
+
+/// What is wrong with a name that is none.
+fn no_name() -> String {
+    format!("is no name: use 1 to {NAME_MAX} of a-z, 0-9, '-', '.' and '_', the first of them a letter or a digit")
 }
 
 fn is_name(name: &str) -> bool {
@@ -307,7 +336,7 @@ impl Registry {
     }
 
     fn add(&mut self, model: KnownModel, path: &Path) -> Result<(), RegistryError> {
-        let taken = || self.find(&model.name).is_ok().then(|| "is there twice, or built in: rename it".to_owned());
+        let taken = || self.find(&model.name).is_ok().then(|| TAKEN.to_owned());
         match model.fault().or_else(taken) {
             Some(why) => Err(RegistryError::Model { path: path.to_owned(), name: model.name, why }),
             None => {
@@ -331,6 +360,7 @@ impl Registry {
     /// [`RegistryError`]; the list is as it was then.
     pub fn keep(home: &Home, model: KnownModel) -> Result<(), RegistryError> {
         let path = home.model_list();
+        let _alone = lock_list(&path)?;
         Self::check(home, &model)?;
         let mut own = own_list(&path)?;
         own.models.push(model);
@@ -343,6 +373,7 @@ impl Registry {
     /// [`RegistryError`]; the list is as it was then.
     pub fn forget(home: &Home, name: &str) -> Result<bool, RegistryError> {
         let path = home.model_list();
+        let _alone = lock_list(&path)?;
         let mut own = own_list(&path)?;
         let before = own.models.len();
         own.models.retain(|model| model.name != name);
@@ -350,6 +381,15 @@ impl Registry {
             return Ok(false);
         }
         write(&path, &own).map(|()| true)
+    }
+
+    /// Gives a price list the prices of models of which it says nothing.
+    pub fn complete(&self, prices: &mut PriceList) {
+        for model in &self.models {
+            if let Some(price) = model.price() {
+                prices.complete(&model.name, price);
+            }
+        }
     }
 
     /// All of them.
@@ -399,68 +439,4 @@ fn write(path: &Path, list: &List) -> Result<(), RegistryError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const DIGEST: &str = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53";
-
-    #[test]
-    fn the_built_in_list_is_whole() {
-        let registry = Registry::built_in();
-        assert!(registry.find(&registry.default_model().name).is_ok());
-        let unknown = registry.find("gpt").expect_err("no such model");
-        assert!(unknown.to_string().contains("smollm2"));
-    }
-
-    fn check(list: &str, words: &str) {
-        let list = list.replace("FILE", &format!("[[model.file]]\nname = \"m\"\nbytes = 1\nsha256 = \"{DIGEST}\"\n"));
-        let error = Registry::built_in().add_list(&list, Path::new("models.toml")).expect_err("it is wrong");
-        assert!(error.to_string().contains(words), "{error}");
-    }
-
-    #[test]
-    fn a_list_that_is_wrong_says_where_and_in_what() {
-        check("[[model]]\nname = 1", "line 2");
-        check("[[model]]\nname = \"m\"\nfoldr = \"/a\"\nFILE", "foldr");
-        check("[[model]]\nname = \"M\"\nfolder = \"/a\"\nFILE", "is no name");
-        check("[[model]]\nname = \"../m\"\nfolder = \"/a\"\nFILE", "is no name");
-        check("[[model]]\nname = \"m\"\nFILE", "has 0 sources");
-        check("[[model]]\nname = \"m\"\nfolder = \"/a\"\nhub = { repository = \"a/b\" }\nFILE", "has 2 sources");
-        check("[[model]]\nname = \"m\"\nfolder = \"a\"\nFILE", "relative");
-        check("[[model]]\nname = \"m\"\nfolder = \"/a\"\nfile = []", "has 0 files");
-        check("[[model]]\nname = \"m\"\nfolder = \"/a\"\nFILEFILE", "is there twice");
-        check("[[model]]\nname = \"smollm2\"\nfolder = \"/a\"\nFILE", "built in");
-        for name in ["../m", "a/m", "", ".", ".m"] {
-            let file = format!("[[model.file]]\nname = {name:?}\nbytes = 1\nsha256 = \"{DIGEST}\"\n");
-            check(&format!("[[model]]\nname = \"m\"\nfolder = \"/a\"\n{file}"), "no plain file name");
-        }
-        for from in ["../m", "/m", ""] {
-            let file = format!("[[model.file]]\nname = \"m\"\nfrom = {from:?}\nbytes = 1\nsha256 = \"{DIGEST}\"\n");
-            check(&format!("[[model]]\nname = \"m\"\nfolder = \"/a\"\n{file}"), "no path inside its source");
-        }
-        let upper = DIGEST.to_uppercase();
-        for digest in ["", "b179", &upper] {
-            let file = format!("[[model.file]]\nname = \"m\"\nbytes = 1\nsha256 = \"{digest}\"\n");
-            check(&format!("[[model]]\nname = \"m\"\nfolder = \"/a\"\n{file}"), "no SHA-256");
-        }
-    }
-
-    #[test]
-    fn the_operators_own_models_are_kept_and_forgotten() {
-        let folder = tempfile::tempdir().expect("a folder for the test");
-        let home = Home::at(folder.path().to_owned());
-        let file = KnownFile { name: "m.gguf".into(), from: None, bytes: 7, sha256: DIGEST.into() };
-        let mine = KnownModel::in_folder("mine".into(), "/models".into(), vec![file.clone()]);
-        Registry::keep(&home, mine.clone()).expect("it is right");
-        let hub = HubRepository { repository: "owner/name".into(), revision: "main".into() };
-        let theirs = KnownModel::in_hub("theirs".into(), hub.clone(), vec![file]);
-        Registry::keep(&home, theirs).expect("it is right");
-        assert!(Registry::keep(&home, mine.clone()).expect_err("it is there").to_string().contains("twice"));
-        let registry = Registry::of(&home).expect("both were written");
-        assert_eq!(registry.find("mine"), Ok(&mine));
-        assert_eq!(registry.find("theirs").expect("it was kept").source(), Source::Hub(&hub));
-        assert!(Registry::forget(&home, "mine").expect("it can be written"));
-        assert!(!Registry::forget(&home, "mine").expect("it can be read"));
-        assert!(Registry::of(&home).expect("one is left").find("theirs").is_ok());
-    }
-}
+mod tests;

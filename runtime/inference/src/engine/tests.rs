@@ -11,6 +11,7 @@ use remit_abi::{Params, Role, Sampling, TenantId, Usage};
 use remit_kernel::ports::{ChatMessage, EngineEvent, EngineFinish};
 use std::sync::Mutex;
 
+mod damaged;
 mod faults;
 mod memory;
 mod sampling;
