@@ -111,6 +111,7 @@ impl Stage {
             guest_threads: Some(2),
             guests_max: Some(GUESTS),
             weights_bytes_max: None,
+            device: remit_assembly::models::DeviceChoice::Cpu,
             schedule: Schedule::default(),
             prices: PriceList::built_in(),
         };

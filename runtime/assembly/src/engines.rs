@@ -7,7 +7,7 @@
 use crate::models::{ModelError, ModelStore, Registry, UnknownModel};
 use parking_lot::{Mutex, RwLock};
 use remit_inference::{
-    Limits, LoadError, LocalEmbedder, LocalEngine, ModelFile, Residency,
+    DeviceChoice, Limits, LoadError, LocalEmbedder, LocalEngine, ModelFile, Residency,
     residency::{ResidencyView, Rules},
 };
 use remit_kernel::ports::{
@@ -55,20 +55,22 @@ pub(crate) struct Engines {
     registry: Registry,
     store: ModelStore,
     residency: Arc<Residency>,
+    device: DeviceChoice,
     opened: RwLock<BTreeMap<String, Opened>>,
     /// Held while a model of that name is opened; names of the registry alone.
     opening: Mutex<BTreeMap<String, Arc<Mutex<()>>>>,
 }
 
 impl Engines {
-    /// No model is opened yet. All models' weights together may have so many bytes of memory.
-    pub(crate) fn new(registry: Registry, store: ModelStore, weights_bytes_max: u64) -> Self {
-        Self::with_rules(registry, store, Rules::new(weights_bytes_max))
+    /// No model is opened yet. All models' weights together may have so many bytes of memory where they are computed; a model
+    /// that embeds is computed on the CPU.
+    pub(crate) fn new(registry: Registry, store: ModelStore, weights_bytes_max: u64, device: DeviceChoice) -> Self {
+        Self::with_rules(registry, store, Rules::new(weights_bytes_max), device)
     }
 
-    fn with_rules(registry: Registry, store: ModelStore, rules: Rules) -> Self {
+    fn with_rules(registry: Registry, store: ModelStore, rules: Rules, device: DeviceChoice) -> Self {
         let residency = Residency::new(rules);
-        Self { registry, store, residency, opened: RwLock::default(), opening: Mutex::default() }
+        Self { registry, store, residency, device, opened: RwLock::default(), opening: Mutex::default() }
     }
 
     /// Opens a model unless it is, and reads its weights where there is room that nobody else waits for; else they come with
@@ -87,7 +89,7 @@ impl Engines {
         drop(stopped);
         let stored = self.store.find(known)?;
         let file = ModelFile { name: name.into(), path: stored.path, digest: stored.sha256.into() };
-        let limits = Limits::default();
+        let limits = Limits { device: self.device, ..Limits::default() };
         let model = match LocalEmbedder::serves(&file)? {
             true => {
                 let embedder = LocalEmbedder::open(&file, limits.threads, &self.residency)?;

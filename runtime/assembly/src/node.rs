@@ -4,7 +4,7 @@ use crate::{
     adapters::{FairRunQueue, HostRunner, SystemClock, SystemEntropy},
     engines::{EngineLoadError, Engines},
     home::Home,
-    models::{ModelStore, Registry, RegistryError, ResidencyView, weights_bytes_max},
+    models::{DeviceChoice, ModelStore, Registry, RegistryError, ResidencyView, weights_bytes_max},
     packages::InstalledPackages,
     schedule::Schedule,
     wants,
@@ -45,6 +45,8 @@ pub struct NodeConfig {
     /// Bytes of memory for the weights of all models; a part of the machine's without this
     /// ([`Machine::weights_bytes_max`](crate::models::Machine::weights_bytes_max)).
     pub weights_bytes_max: Option<u64>,
+    /// Where models are computed.
+    pub device: DeviceChoice,
     /// Who runs next.
     pub schedule: Schedule,
     /// What turns work into tokens. [`Node::open`] adds what the lists of models say of those that it does not name.
@@ -224,10 +226,11 @@ impl Node {
     /// # Errors
     /// [`NodeError`].
     pub fn open(mut config: NodeConfig) -> Result<Self, NodeError> {
-        let weights_bytes_max = config.weights_bytes_max.unwrap_or_else(weights_bytes_max);
+        let device = config.device.look().map_err(|error| EngineLoadError::Load(error.into()))?;
+        let weights_bytes_max = config.weights_bytes_max.unwrap_or_else(|| weights_bytes_max(&device));
         let (registry, store) = (Registry::of(&config.home)?, ModelStore::of(&config.home));
         registry.complete(&mut config.prices);
-        let engines = Arc::new(Engines::new(registry, store, weights_bytes_max));
+        let engines = Arc::new(Engines::new(registry, store, weights_bytes_max, config.device));
         Self::start_with(config, engines.clone(), Some(engines))
     }
 

@@ -3,7 +3,10 @@
 use crate::exit::CommandError;
 use remit_assembly::{
     Home,
-    models::{Fit, KnownModel, Machine, ModelError, ModelStore, Registry, Stored, has_hub_client, has_package_client},
+    models::{
+        DeviceChoice, Fit, KnownModel, Machine, ModelError, ModelStore, Registry, Stored, has_hub_client,
+        has_package_client,
+    },
 };
 use std::{path::Path, process::ExitCode};
 
@@ -18,10 +21,10 @@ struct Finding {
 const FREE_BYTES_MIN: u64 = 1 << 30;
 
 /// Looks, and says. Succeeds where everything that a run needs is here.
-pub(crate) fn run() -> Result<ExitCode, CommandError> {
+pub(crate) fn run(device: DeviceChoice) -> Result<ExitCode, CommandError> {
     let home = Home::find()?;
     let mut findings = vec![processor(), data_folder(&home), free_space(&home), package_client(), hub_client()];
-    findings.extend(models(&home)?);
+    findings.extend(models(&home, device)?);
     for Finding { what, remedy } in &findings {
         match remedy {
             None => println!("well     {what}"),
@@ -72,8 +75,12 @@ fn hub_client() -> Finding {
     Finding { what: format!("hf, which fetches models that were added from a hub: {there}"), remedy: None }
 }
 
-fn models(home: &Home) -> Result<Vec<Finding>, CommandError> {
-    let (store, machine, registry) = (ModelStore::of(home), Machine::look(), Registry::of(home)?);
+fn models(home: &Home, device: DeviceChoice) -> Result<Vec<Finding>, CommandError> {
+    let (store, registry) = (ModelStore::of(home), Registry::of(home)?);
+    let machine = match Machine::look(device) {
+        Ok(machine) => machine,
+        Err(error) => return Ok(vec![Finding { what: format!("device {device}"), remedy: Some(error.to_string()) }]),
+    };
     let finding = |model: &KnownModel| match store.find(model) {
         Ok(stored) => here(model, &stored, &machine),
         Err(error) => {
@@ -87,6 +94,7 @@ fn models(home: &Home) -> Result<Vec<Finding>, CommandError> {
             }
         }
     };
+    let computes = Finding { what: format!("models are computed on: {}", machine.device.name), remedy: None };
     let memory = Finding {
         what: format!(
             "memory for models: {} MB for the weights of all that are used, unless `--weights-max` says otherwise",
@@ -94,7 +102,7 @@ fn models(home: &Home) -> Result<Vec<Finding>, CommandError> {
         ),
         remedy: None,
     };
-    Ok(std::iter::once(memory).chain(registry.iter().map(finding)).collect())
+    Ok([computes, memory].into_iter().chain(registry.iter().map(finding)).collect())
 }
 
 /// A model that is on this machine.

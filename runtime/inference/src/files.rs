@@ -111,16 +111,16 @@ impl ModelFiles {
     pub(crate) fn decoder(&self, device: &Device, room: Option<u64>, tokens: usize) -> Result<Decoder, LoadError> {
         let failed = |source| LoadError::Model { name: self.name.clone(), source };
         let split = match room {
-            None => Split::from(device),
-            Some(room) => {
-                let bytes = self.device_bytes(tokens).map_err(failed)?;
+            Some(room) if *device != Device::flex() => {
+                let bytes = self.device_bytes()?;
                 let layers = bytes.layers.len();
-                let host_layers = bytes.host_layers(room).unwrap_or(layers);
+                let host_layers = bytes.host_layers(room, tokens).unwrap_or(layers);
                 if host_layers > 0 {
                     tracing::info!(model = self.name, host_layers, layers, room, "not all layers fit onto the device");
                 }
                 if host_layers == layers { Split::from(&Device::flex()) } else { Split::new(device, host_layers) }
             }
+            _ => Split::from(device),
         };
         let decoder = match &self.form {
             Form::Gguf(file) => Decoder::load(file, split),
@@ -129,11 +129,13 @@ impl ModelFiles {
         decoder.map_err(failed)
     }
 
-    fn device_bytes(&self, tokens: usize) -> Result<DeviceBytes, ModelError> {
-        match &self.form {
-            Form::Gguf(file) => Decoder::bytes(file, tokens),
-            Form::Folder { config, weights, .. } => Decoder::json_bytes(config, weights, tokens),
-        }
+    /// What it takes on a device other than the CPU.
+    pub(crate) fn device_bytes(&self) -> Result<DeviceBytes, LoadError> {
+        let bytes = match &self.form {
+            Form::Gguf(file) => Decoder::bytes(file),
+            Form::Folder { config, weights, .. } => Decoder::json_bytes(config, weights),
+        };
+        bytes.map_err(|source| LoadError::Model { name: self.name.clone(), source })
     }
 
     /// What the encoder is, checked against its weights' shapes.

@@ -27,18 +27,24 @@ pub struct Requirements {
 }
 
 impl Requirements {
-    /// Those of the model at `path`.
+    /// Those of the model at `path`, computed on the CPU, or on a GPU where weights are as narrow as their file has them.
     ///
     /// # Errors
     /// [`LoadError`], where it is no language model that the engine serves.
-    pub fn of(name: &str, path: &Path) -> Result<Self, LoadError> {
-        Self::of_files(&ModelFiles::open(name, path)?)
+    pub fn of(name: &str, path: &Path, is_gpu: bool) -> Result<Self, LoadError> {
+        Self::of_files(&ModelFiles::open(name, path)?, is_gpu)
     }
 
     /// Those of the model of these files.
-    pub(crate) fn of_files(files: &ModelFiles) -> Result<Self, LoadError> {
+    pub(crate) fn of_files(files: &ModelFiles, is_gpu: bool) -> Result<Self, LoadError> {
         let architecture = files.architecture()?;
-        Ok(Self::new(&architecture, files.numbers()?))
+        let held = Self::new(&architecture, files.numbers()?);
+        if !is_gpu {
+            return Ok(held);
+        }
+        let bytes = files.device_bytes()?;
+        let step_bytes = bytes.weights().saturating_sub(bytes.embedding).saturating_sub(bytes.idle);
+        Ok(Self { weights_bytes: bytes.weights(), step_bytes, ..held })
     }
 
     fn new(architecture: &Architecture, numbers: u64) -> Self {

@@ -124,6 +124,7 @@ impl Stage {
             guest_threads: None,
             guests_max: Some(guests_max),
             weights_bytes_max: None,
+            device: remit_assembly::models::DeviceChoice::Cpu,
             schedule: Schedule::default(),
             prices: PriceList::built_in(),
         };

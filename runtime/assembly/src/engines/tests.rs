@@ -111,7 +111,7 @@ fn two_models(folder: &Path) -> (Registry, ModelStore, u64) {
         let sha256: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
         let file = KnownFile { name: "model.gguf".into(), from: None, bytes: bytes.len() as u64, sha256 };
         weights_bytes =
-            Requirements::of(name, &place.join("model.gguf")).expect("a model that is served").weights_bytes;
+            Requirements::of(name, &place.join("model.gguf"), false).expect("a model that is served").weights_bytes;
         Registry::keep(&home, KnownModel::in_folder(name.into(), place, vec![file])).expect("it is right");
     }
     (Registry::of(&home).expect("both were written"), ModelStore::of(&home), weights_bytes)
@@ -145,7 +145,7 @@ fn two_models_answer_in_memory_for_one() {
         stay_min: Duration::from_millis(100),
         patience: Duration::from_millis(300),
     };
-    let engines = Engines::with_rules(registry, store, rules);
+    let engines = Engines::with_rules(registry, store, rules, DeviceChoice::Cpu);
     let places = || engines.residency().models.iter().map(|model| model.place).collect::<Vec<_>>();
     for name in ["one", "two", "one"] {
         engines.open(name).expect("it can be served");
@@ -179,7 +179,7 @@ fn two_models_answer_in_memory_for_one() {
 fn a_model_that_never_fits_is_refused_where_it_is_granted() {
     let folder = tempfile::tempdir().expect("a folder for the test");
     let (registry, store, weights_bytes) = two_models(folder.path());
-    let engines = Engines::new(registry, store, weights_bytes - 1);
+    let engines = Engines::new(registry, store, weights_bytes - 1, DeviceChoice::Cpu);
     let sentence = engines.open("one").expect_err("it does not fit").to_string();
     assert!(
         sentence.starts_with("model one: its weights take 1 MB, and all models together may have 0 MB"),

@@ -20,4 +20,5 @@ pub use registry::{
     Adding, HubRepository, KnownFile, KnownModel, PythonPackage, Registry, RegistryError, Source, UnknownModel,
 };
 pub use remit_inference::residency::{Demand, ModelView, Place, ResidencyView};
+pub use remit_inference::{DeviceChoice, DeviceError, DeviceView};
 pub use store::{ModelStore, PullProgress, Stored};

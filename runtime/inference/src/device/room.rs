@@ -18,18 +18,18 @@ const PCI_DEVICES: &str = "/sys/bus/pci/devices";
 /// Bytes of a card's own memory, by its vendor and its place on the bus (`0000:01:00.0`), where that can be known.
 pub(super) fn memory_bytes(vendor: u32, place: &str) -> Option<u64> {
     match vendor {
-        NVIDIA => {
-            let mut command = Command::new("nvidia-smi");
-            command.args(["--query-gpu=memory.total", "--format=csv,noheader,nounits"]);
-            if !place.is_empty() {
-                command.arg(format!("--id={place}"));
-            }
-            let output = command.output().ok().filter(|output| output.status.success())?;
-            mebibytes(&String::from_utf8_lossy(&output.stdout))
-        }
+        NVIDIA => of_nvidia(place),
         AMD => of_file(Path::new(PCI_DEVICES), place),
         _ => None,
     }
+}
+
+/// Bytes of an NVIDIA card's memory, by its place on the bus or its number.
+pub(super) fn of_nvidia(place: &str) -> Option<u64> {
+    let mut command = Command::new("nvidia-smi");
+    command.args(["--query-gpu=memory.total", "--format=csv,noheader,nounits"]).arg(format!("--id={place}"));
+    let output = command.output().ok().filter(|output| output.status.success())?;
+    mebibytes(&String::from_utf8_lossy(&output.stdout))
 }
 
 /// The first line, a number of mebibytes.

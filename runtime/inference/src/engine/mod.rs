@@ -224,14 +224,19 @@ impl LocalEngine {
         let mut served = Vec::new();
         let mut files = Vec::new();
         let mut weights_bytes = 0u64;
+        let is_gpu = limits.device.look()?.is_gpu;
         for (index, model) in models.iter().enumerate() {
             if models[..index].iter().any(|other| other.name == model.name) {
                 return Err(LoadError::Duplicate { name: model.name.to_string() });
             }
             let (model, file) = open(model)?;
-            weights_bytes = weights_bytes.saturating_add(Requirements::of_files(&file)?.weights_bytes);
+            weights_bytes = weights_bytes.saturating_add(Requirements::of_files(&file, is_gpu)?.weights_bytes);
             files.push(file);
             served.push(model);
+        }
+        if let Some(room) = limits.device_bytes.filter(|_| is_gpu) {
+            // What has no room there is the CPU's.
+            weights_bytes = weights_bytes.min(room);
         }
         let make = reader(files, &limits);
         Self::start(served, limits, (residency, weights_bytes), make)

@@ -158,26 +158,22 @@ impl Decoder {
         Self::place(architecture, layout, tensors, split.into())
     }
 
-    /// What a GGUF file's model takes on a device, with keys and values of so many tokens.
+    /// What a GGUF file's model takes on a device.
     ///
     /// # Errors
     /// As [`load`](Self::load).
-    pub(crate) fn bytes(file: &Gguf, tokens: usize) -> Result<DeviceBytes, ModelError> {
+    pub(crate) fn bytes(file: &Gguf) -> Result<DeviceBytes, ModelError> {
         let (architecture, layout) = families::read_gguf(file)?;
-        DeviceBytes::of(&Placement { architecture: &architecture, layout, tensors: file }, tokens)
+        DeviceBytes::of(&Placement { architecture: &architecture, layout, tensors: file })
     }
 
     /// The same of one that a `config.json` describes.
     ///
     /// # Errors
     /// As [`from_json`](Self::from_json).
-    pub(crate) fn json_bytes(
-        config: &Map<String, Value>,
-        tensors: &dyn Tensors,
-        tokens: usize,
-    ) -> Result<DeviceBytes, ModelError> {
+    pub(crate) fn json_bytes(config: &Map<String, Value>, tensors: &dyn Tensors) -> Result<DeviceBytes, ModelError> {
         let (architecture, layout) = families::read_json(config, tensors)?;
-        DeviceBytes::of(&Placement { architecture: &architecture, layout, tensors }, tokens)
+        DeviceBytes::of(&Placement { architecture: &architecture, layout, tensors })
     }
 
     fn place(

@@ -4,7 +4,11 @@
 //! The CPU comes first, so that the GPU has the output, whose matrix is the largest one; tokens are looked up in memory
 //! either way. A step hands its hidden state over once.
 
-use super::{ModelError, placement::Placement};
+use super::{
+    ModelError,
+    architecture::Feed,
+    placement::{Placement, Slot},
+};
 use burn::tensor::Device;
 
 /// A model's layers on devices.
@@ -55,28 +59,61 @@ impl From<&Device> for Split {
 /// Bytes that a model takes on a device, were all of it there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DeviceBytes {
-    /// What goes with the last layer: the output, and room to compute in.
-    pub(crate) outside: u64,
-    /// Of each layer, with its share of keys and values.
+    /// Of the matrix that tokens are looked up in, where that is not the output's.
+    pub(crate) embedding: u64,
+    pub(crate) output: u64,
+    /// Of each layer.
     pub(crate) layers: Vec<u64>,
+    /// Of those of the layers, what experts have that a token does not go through.
+    pub(crate) idle: u64,
+    /// Of a layer's keys and values, for each token.
+    pub(crate) token: u64,
+    /// What products of many rows take while they are computed.
+    pub(crate) working: u64,
 }
 
 impl DeviceBytes {
-    /// Of a model's weights, with keys and values of so many tokens.
-    pub(super) fn of(placement: &Placement<'_>, tokens: usize) -> Result<Self, ModelError> {
-        let (output, layers, largest) = placement.device_bytes()?;
-        let kept = [2, placement.architecture.key_width(), tokens, size_of::<f32>()];
-        let kept = kept.iter().fold(1u64, |all, size| all.saturating_mul(*size as u64));
-        let layers = layers.into_iter().map(|layer| layer.saturating_add(kept)).collect();
-        // A product of many rows takes its matrix as f32, and as much again is for rows.
-        Ok(Self { outside: output.saturating_add(largest.saturating_mul(2)), layers })
+    pub(super) fn of(placement: &Placement<'_>) -> Result<Self, ModelError> {
+        let architecture = placement.architecture;
+        let slots = placement.layer_slots();
+        let of_layer = |layer| slots.iter().map(|slot| placement.device_bytes(*slot, layer)).sum();
+        let layers = (0..architecture.layers.len()).map(of_layer).collect::<Result<Vec<u64>, ModelError>>()?;
+        let embedding = placement.device_bytes(Slot::Embedding, 0)?;
+        let (embedding, output) = match architecture.tied_output {
+            true => (0, embedding),
+            false => (embedding, placement.device_bytes(Slot::Output, 0)?),
+        };
+        let mut idle = 0;
+        if let Feed::Experts { count, used, .. } = architecture.feed {
+            for slot in [Slot::ExpertGates, Slot::ExpertUps, Slot::ExpertDowns] {
+                let bytes = placement.device_bytes(slot, 0)? / count.max(1) as u64 * count.saturating_sub(used) as u64;
+                idle += bytes * layers.len() as u64;
+            }
+        }
+        let number = size_of::<f32>() as u64;
+        Ok(Self {
+            embedding,
+            output,
+            layers,
+            idle,
+            token: 2 * architecture.key_width() as u64 * number,
+            // A matrix as f32, and as much again for rows.
+            working: placement.largest_matrix()?.saturating_mul(2 * number),
+        })
     }
 
-    /// How many of the first layers have to stay on the CPU, so that the others fit into so many bytes; none where not even
-    /// one fits.
-    pub(crate) fn host_layers(&self, bytes: u64) -> Option<usize> {
-        let mut left = bytes.checked_sub(self.outside)?;
-        let fit = self.layers.iter().rev().take_while(|layer| match left.checked_sub(**layer) {
+    /// Of all weights.
+    pub(crate) fn weights(&self) -> u64 {
+        self.layers.iter().fold(self.embedding.saturating_add(self.output), |sum, layer| sum.saturating_add(*layer))
+    }
+
+    /// How many of the first layers have to stay on the CPU, so that the others fit into so many bytes with keys and values
+    /// of so many tokens; none where not even one fits.
+    pub(crate) fn host_layers(&self, bytes: u64, tokens: usize) -> Option<usize> {
+        let kept = self.token.saturating_mul(tokens as u64);
+        let outside = [self.embedding, self.output, self.working];
+        let mut left = outside.into_iter().try_fold(bytes, u64::checked_sub)?;
+        let fit = self.layers.iter().rev().take_while(|layer| match left.checked_sub(layer.saturating_add(kept)) {
             Some(rest) => {
                 left = rest;
                 true
@@ -94,7 +131,8 @@ mod tests {
 
     #[test]
     fn the_last_layers_go_to_the_device() {
-        let model = DeviceBytes { outside: 100, layers: vec![10, 20, 30] };
+        let model = DeviceBytes { embedding: 10, output: 50, layers: vec![6, 16, 26], idle: 0, token: 2, working: 40 };
+        assert_eq!(model.weights(), 108);
         for (bytes, expect) in [
             (0, None),
             (100, None),
@@ -106,7 +144,7 @@ mod tests {
             (160, Some(0)),
             (u64::MAX, Some(0)),
         ] {
-            assert_eq!(model.host_layers(bytes), expect, "{bytes}");
+            assert_eq!(model.host_layers(bytes, 2), expect, "{bytes}");
         }
     }
 
