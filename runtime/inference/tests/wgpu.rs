@@ -44,7 +44,7 @@ use golden::{config, distance, gguf_with, golden, metadata, tokens};
 use remit_abi::{Params, TenantId};
 use remit_inference::{
     DeviceChoice, Limits, LocalEngine, ModelFile,
-    model::{Adapter, Decoder, KvCache, Span},
+    model::{Adapter, Decoder, KvCache, Span, Split},
 };
 use remit_kernel::ports::{Engine, EngineEvent, EngineFinish, GenerationJob};
 use serde_json::{Value, json};
@@ -168,6 +168,29 @@ fn gemma3_is_the_same() {
 #[test]
 fn phi3_is_the_same() {
     check("phi3", &[0, 1]);
+}
+
+/// With the first layers on the CPU, the sequences' keys and values lie on both, and so do those of a copied prefix.
+#[test]
+fn a_model_split_between_both_is_the_same() {
+    let device = adapter_device();
+    for family in ["llama", "gemma2", "qwen3_moe"] {
+        let case = &golden(family)["cases"][0];
+        let on = |split: Split| Decoder::from_json(config(case), &golden::safetensors(case), split).unwrap();
+        let sequences = [tokens(case), tokens(case).into_iter().rev().collect()];
+        let chunks = [7, 16, 1, 1, 15];
+        let of = |decoder: &Decoder| logits(decoder, &mut caches(decoder, &sequences), &sequences, &chunks);
+        let whole = of(&on(Split::from(&Device::flex())));
+        let split = on(Split::new(&device, 1));
+        let difference = worst(&of(&split), &whole);
+        assert!(difference <= TOLERANCE, "{family}: {difference:.1e}");
+        let first = &sequences[..1];
+        let mut known = caches(&split, first);
+        let whole = logits(&split, &mut known, first, &[20]);
+        let mut copy = [known[0].prefix(split.architecture(), 20, 90)];
+        let difference = worst(&logits(&split, &mut copy, first, &[20]), &whole[1..]);
+        assert!(difference <= TOLERANCE, "{family}, a copied prefix: {difference:.1e}");
+    }
 }
 
 #[test]

@@ -64,6 +64,9 @@ use std::{
 };
 use worker::{Message, Worker};
 
+/// Of a GPU's memory, one part in so many is left to its driver and to others.
+pub const DEVICE_SPARE: u64 = 10;
+
 /// What an engine may use at most.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -85,6 +88,9 @@ pub struct Limits {
     pub threads: usize,
     /// Where all models are computed.
     pub device: DeviceChoice,
+    /// Bytes of a GPU's memory for weights, keys and values; layers that do not fit are the CPU's. `None`: all that it has,
+    /// where that is known, less [`DEVICE_SPARE`].
+    pub device_bytes: Option<u64>,
 }
 
 impl Default for Limits {
@@ -99,6 +105,7 @@ impl Default for Limits {
             chunk_tokens_shared: 32,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             device: DeviceChoice::Cpu,
+            device_bytes: None,
         }
     }
 }
@@ -181,14 +188,18 @@ fn open(model: &ModelFile) -> Result<(Served, ModelFiles), LoadError> {
 
 /// Reads the weights of all these files, as often as it is called.
 fn reader(files: Vec<ModelFiles>, limits: &Limits) -> impl FnMut() -> Result<Models, LoadError> + Send + use<> {
-    let (threads, device) = (limits.threads, limits.device);
+    let (threads, device, tokens) = (limits.threads, limits.device, limits.kv_tokens_max);
+    let stated = limits.device_bytes;
     move || {
         let pool =
             rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|index| format!("inference-{index}"));
         let pool = pool.build().map_err(|error| LoadError::Thread(error.to_string()))?;
         let device = device.open()?;
         tracing::info!(device = device.name(), "computing");
-        let decoders = files.iter().map(|files| files.decoder(device.tensors())).collect::<Result<_, _>>()?;
+        let known = device.memory_bytes().map(|bytes| bytes - bytes / DEVICE_SPARE);
+        let room = stated.or(known);
+        let decoders = files.iter().map(|files| files.decoder(device.tensors(), room, tokens));
+        let decoders = decoders.collect::<Result<_, _>>()?;
         Ok(Models { decoders, device, pool })
     }
 }

@@ -6,20 +6,17 @@
 //! Layout of a layer's keys, and of its values: `[kv head][position][head width]`, so that what one head reads lies
 //! together. A layer with a window keeps all positions too, so that any beginning of a sequence can be copied.
 //!
-//! On a device a layer's keys are one tensor of that layout, and its values another, with room for a padded number of
-//! positions (see `rows`). `burn`'s `slice_assign` writes into a tensor that nobody else holds without copying it, on
-//! its devices that run kernels (`burn-cubecl`; the CPU's copies). So a step hands a layer's tensor over and takes it
-//! back, and writes what is new: the cost does not grow with what is there. Reading the first positions is a view. On a device,
-//! room is taken from the beginning.
+//! On a device a layer's keys and values are memory of its own, which programs write and read in place (see `device`, also
+//! for their layout). There room is taken from the beginning.
 
-use super::{Adapter, Architecture, linear::is_memory, rows::padded_positions};
-use burn::tensor::{Device, Tensor};
+use super::{Adapter, Architecture, device::LayerMemory, linear::is_memory, split::Split};
+use burn::tensor::Device;
 use std::sync::Arc;
 
 /// Keys and values of one sequence.
 #[derive(Debug)]
 pub struct KvCache {
-    layers: Layers,
+    layers: Vec<LayerRoom>,
     capacity: usize,
     length: usize,
     adapter: Option<Arc<Adapter>>,
@@ -31,36 +28,45 @@ pub(super) struct LayerCache {
     pub(super) values: Vec<f32>,
 }
 
+/// A layer's keys and values, where the layer is computed.
 #[derive(Debug)]
-enum Layers {
-    Memory(Vec<LayerCache>),
-    Device(Vec<DeviceLayerCache>),
+enum LayerRoom {
+    Memory(LayerCache),
+    Device(Box<LayerMemory>, Device),
 }
 
-/// `[kv head, position, head width]` each.
-#[derive(Debug)]
-pub(super) struct DeviceLayerCache {
-    keys: Tensor<3>,
-    values: Tensor<3>,
-}
-
-impl DeviceLayerCache {
+impl LayerRoom {
     fn new(architecture: &Architecture, capacity: usize, device: &Device) -> Self {
-        let shape = [architecture.kv_heads, padded_positions(capacity), architecture.head_width];
-        Self { keys: Tensor::zeros(shape, device), values: Tensor::zeros(shape, device) }
+        if is_memory(device) {
+            let size = architecture.key_width() * capacity;
+            // Not cloned: a clone would touch the memory.
+            return Self::Memory(LayerCache { keys: vec![0.0; size], values: vec![0.0; size] });
+        }
+        let Architecture { kv_heads, head_width, .. } = *architecture;
+        Self::Device(Box::new(LayerMemory::new(kv_heads, head_width, capacity, device)), device.clone())
     }
 
-    /// Writes `[kv head, new position, head width]` each, the first of them at a position.
-    pub(super) fn write(&mut self, at: usize, keys: Tensor<3>, values: Tensor<3>) {
-        let [heads, count, width] = keys.dims();
-        let place = [0..heads, at..at + count, 0..width];
-        self.keys.inplace(|all| all.slice_assign(place.clone(), keys));
-        self.values.inplace(|all| all.slice_assign(place, values));
+    /// Other room that begins with the first tokens of this one.
+    fn prefix(&self, architecture: &Architecture, tokens: usize, (from, to): (usize, usize)) -> Self {
+        match self {
+            Self::Memory(layer) => Self::Memory(layer.prefix(architecture, tokens, (from, to))),
+            Self::Device(layer, device) => Self::Device(Box::new(layer.prefix(tokens, to, device)), device.clone()),
+        }
     }
+}
 
-    /// The first positions' keys and values.
-    pub(super) fn first(&self, positions: usize) -> (Tensor<3>, Tensor<3>) {
-        (self.keys.clone().narrow(1, 0, positions), self.values.clone().narrow(1, 0, positions))
+impl LayerCache {
+    fn prefix(&self, architecture: &Architecture, tokens: usize, (from, to): (usize, usize)) -> Self {
+        let width = architecture.head_width;
+        let copy = |source: &[f32]| {
+            let mut target = vec![0.0; architecture.key_width() * to];
+            if tokens > 0 {
+                let heads = source.chunks_exact(from * width).zip(target.chunks_exact_mut(to * width));
+                heads.for_each(|(source, target)| target[..tokens * width].copy_from_slice(&source[..tokens * width]));
+            }
+            target
+        };
+        Self { keys: copy(&self.keys), values: copy(&self.values) }
     }
 }
 
@@ -72,34 +78,29 @@ impl KvCache {
     /// of the kind that a decoder needs.
     #[must_use]
     pub fn new(architecture: &Architecture, capacity: usize) -> Self {
-        let size = architecture.key_width() * capacity;
-        // Not cloned: a clone would touch the memory.
-        let layers = architecture.layers.iter().map(|_| LayerCache { keys: vec![0.0; size], values: vec![0.0; size] });
-        Self { layers: Layers::Memory(layers.collect()), capacity, length: 0, adapter: None }
+        Self::on(architecture, capacity, &Split::from(&Device::flex()))
     }
 
-    /// The same on a device.
-    pub(super) fn on(architecture: &Architecture, capacity: usize, device: &Device) -> Self {
-        if is_memory(device) {
-            return Self::new(architecture, capacity);
-        }
-        let layers = architecture.layers.iter().map(|_| DeviceLayerCache::new(architecture, capacity, device));
-        Self { layers: Layers::Device(layers.collect()), capacity, length: 0, adapter: None }
+    /// The same where the layers are computed.
+    pub(super) fn on(architecture: &Architecture, capacity: usize, split: &Split) -> Self {
+        let layers = 0..architecture.layers.len();
+        let layers = layers.map(|layer| LayerRoom::new(architecture, capacity, split.of(layer)));
+        Self { layers: layers.collect(), capacity, length: 0, adapter: None }
     }
 
     /// A layer's keys and values in plain memory.
     pub(super) fn memory(&mut self, layer: usize) -> &mut LayerCache {
-        match &mut self.layers {
-            Layers::Memory(layers) => &mut layers[layer],
-            Layers::Device(_) => panic!("{OTHER_DEVICE}"),
+        match &mut self.layers[layer] {
+            LayerRoom::Memory(layer) => layer,
+            LayerRoom::Device(..) => panic!("{OTHER_DEVICE}"),
         }
     }
 
     /// A layer's keys and values on a device.
-    pub(super) fn device(&mut self, layer: usize) -> &mut DeviceLayerCache {
-        match &mut self.layers {
-            Layers::Device(layers) => &mut layers[layer],
-            Layers::Memory(_) => panic!("{OTHER_DEVICE}"),
+    pub(super) fn device(&self, layer: usize) -> &LayerMemory {
+        match &self.layers[layer] {
+            LayerRoom::Device(layer, _) => layer,
+            LayerRoom::Memory(_) => panic!("{OTHER_DEVICE}"),
         }
     }
 
@@ -136,41 +137,16 @@ impl KvCache {
         self.capacity
     }
 
-    /// A cache of its own for up to `capacity` tokens, that begins with the first `tokens` of this one, and has
-    /// its adapter. It is empty where
-    /// one of the two is for long texts and the other is not, and the model turns their keys differently.
+    /// A cache of its own for up to `capacity` tokens, that begins with the first `tokens` of this one, and has its
+    /// adapter. It is empty where one of the two is for long texts and the other is not, and the model turns their keys
+    /// differently.
     #[must_use]
     pub fn prefix(&self, architecture: &Architecture, tokens: usize, capacity: usize) -> Self {
         let tokens = tokens.min(self.length).min(capacity);
         let differs = architecture.ropes.iter().any(|rope| rope.is_long(self.capacity) != rope.is_long(capacity));
         let tokens = if differs { 0 } else { tokens };
-        let layers = match &self.layers {
-            Layers::Memory(layers) => {
-                let width = architecture.head_width;
-                let (from, to, used) = (self.capacity * width, capacity * width, tokens * width);
-                let mut copy = Self::new(architecture, capacity);
-                for (index, layer) in layers.iter().enumerate().filter(|_| used > 0) {
-                    let target = copy.memory(index);
-                    for (source, target) in [(&layer.keys, &mut target.keys), (&layer.values, &mut target.values)] {
-                        for (source, target) in source.chunks_exact(from).zip(target.chunks_exact_mut(to)) {
-                            target[..used].copy_from_slice(&source[..used]);
-                        }
-                    }
-                }
-                copy.layers
-            }
-            Layers::Device(layers) => {
-                let copied = layers.iter().map(|layer| {
-                    let mut copy = DeviceLayerCache::new(architecture, capacity, &layer.keys.device());
-                    if tokens > 0 {
-                        let (keys, values) = layer.first(tokens);
-                        copy.write(0, keys, values);
-                    }
-                    copy
-                });
-                Layers::Device(copied.collect())
-            }
-        };
+        let layers = self.layers.iter().map(|layer| layer.prefix(architecture, tokens, (self.capacity, capacity)));
+        let layers = layers.collect();
         Self { layers, capacity, length: tokens, adapter: self.adapter.clone() }
     }
 

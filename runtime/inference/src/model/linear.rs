@@ -8,9 +8,10 @@
 //! The order of additions in a product is fixed, whatever the rows, chunks and threads: [`LANES`] partial sums, added
 //! in order. So a row's result is the same bits in any step of at most [`ROWS_MAX`] rows.
 //!
-//! On any other device a weight is a tensor of the same layout, f32, and all products are `burn`'s, of its transposed
-//! view: what a row of a product reads of a weight lies together, and the embedding's rows are there too.
+//! On any other device a weight is as narrow as its file has it, and [`ROWS_MAX`] says up to where a program of our own
+//! reads it so (see `device`); for more rows it is unpacked to f32 first, and the product is `burn`'s.
 
+use super::device::{Matrix, Packed, Packing};
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use rayon::prelude::*;
 
@@ -39,8 +40,7 @@ enum Weight {
         /// The same memory, `[inputs, outputs]`.
         transposed: Tensor<2>,
     },
-    /// `[outputs, inputs]`.
-    Device(Tensor<2>),
+    Device(Matrix),
 }
 
 /// Whether a device's tensors lie in plain memory: the CPU's.
@@ -55,17 +55,24 @@ impl Linear {
     /// Where `weights` is not a whole number of outputs: shapes are checked before.
     #[must_use]
     pub fn new(weights: Vec<f32>, inputs: usize, device: &Device) -> Self {
+        if !is_memory(device) {
+            let packed = Packed::of_numbers(&weights, inputs, Packing::F32);
+            return Self::packed(vec![packed.unwrap_or_else(|_| unreachable!("a file's numbers are checked"))], device);
+        }
         let outputs = weights.len() / inputs;
-        let data = TensorData::new(weights, [outputs, inputs]);
-        let weight = if is_memory(device) {
-            let (bytes, shape, _) = data.into_parts();
-            let data = TensorData::from_bytes(bytes.shared(), shape, DType::F32);
-            let transposed = Tensor::<2>::from_data(data.clone(), device).transpose();
-            Weight::Memory { data, transposed }
-        } else {
-            Weight::Device(Tensor::from_data(data, device))
-        };
+        let (bytes, shape, _) = TensorData::new(weights, [outputs, inputs]).into_parts();
+        let data = TensorData::from_bytes(bytes.shared(), shape, DType::F32);
+        let transposed = Tensor::<2>::from_data(data.clone(), device).transpose();
+        let weight = Weight::Memory { data, transposed };
         Self { inputs, outputs, weight, device: device.clone(), bias: None }
+    }
+
+    /// Takes parts of a weight, one behind the other, onto a device other than the CPU.
+    #[must_use]
+    pub(super) fn packed(parts: Vec<Packed>, device: &Device) -> Self {
+        let matrix = Matrix::new(parts, device);
+        let (inputs, outputs) = (matrix.inputs(), matrix.outputs());
+        Self { inputs, outputs, weight: Weight::Device(matrix), device: device.clone(), bias: None }
     }
 
     /// The same with a number added to each output.
@@ -84,7 +91,10 @@ impl Linear {
     /// Bytes that a product reads.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.inputs * self.outputs * size_of::<f32>()
+        match &self.weight {
+            Weight::Memory { .. } => self.inputs * self.outputs * size_of::<f32>(),
+            Weight::Device(matrix) => matrix.bytes(),
+        }
     }
 
     /// Some rows of the weight, each times `scale`: embeddings of tokens.
@@ -95,9 +105,8 @@ impl Linear {
     pub fn rows(&self, indices: impl Iterator<Item = usize>, scale: f32) -> Tensor<2> {
         let data = match &self.weight {
             Weight::Memory { data, .. } => as_numbers(data),
-            Weight::Device(weight) => {
-                let indices: Vec<i64> = indices.map(|index| index as i64).collect();
-                return weight.clone().select(0, self::indices(indices, &self.device)) * scale;
+            Weight::Device(matrix) => {
+                return matrix.rows(indices.map(|index| index as u32).collect(), scale, &self.device);
             }
         };
         let mut numbers = Vec::new();
@@ -113,7 +122,7 @@ impl Linear {
     pub fn forward(&self, input: Tensor<2>) -> Tensor<2> {
         let [rows, _] = input.dims();
         let output = match &self.weight {
-            Weight::Device(weight) => input.matmul(weight.clone().transpose()),
+            Weight::Device(matrix) => return matrix.forward(input, self.bias.as_ref()),
             Weight::Memory { transposed, .. } if rows > ROWS_MAX => input.matmul(transposed.clone()),
             Weight::Memory { data, .. } => {
                 let input = input.into_data();
