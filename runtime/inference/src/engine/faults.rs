@@ -54,8 +54,11 @@ impl Record {
     }
 }
 
-/// Builds in a row that fail before the engine gives up. 3: with the pauses, seconds in which a driver may come back.
+/// Builds in a row that fail before the engine gives up. 3: with the pauses between them, a driver has a second and a half to
+/// come back.
 pub(super) const ATTEMPTS_MAX: u32 = 3;
+/// The pause behind a build that failed; twice as long behind the second one.
+pub(super) const RETRY_PAUSE: Duration = Duration::from_millis(500);
 /// How long a build is remembered.
 const WINDOW: Duration = Duration::from_secs(60);
 /// Builds inside the window that do not wait: as many as one guilty sequence takes.

@@ -13,7 +13,7 @@
 
 use super::{
     compute::Compute,
-    faults::{ATTEMPTS_MAX, panic_text},
+    faults::{ATTEMPTS_MAX, RETRY_PAUSE, panic_text},
     worker::{Message, Worker},
 };
 use crate::LoadError;
@@ -38,8 +38,8 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
         self.give_up_guilty(why);
         self.drop_weights();
         let mut last = String::new();
-        for _ in 0..ATTEMPTS_MAX {
-            let pause = self.pauses.next(self.begin.elapsed());
+        for attempt in 0..ATTEMPTS_MAX {
+            let pause = self.pauses.next(self.begin.elapsed()).max(RETRY_PAUSE * attempt);
             if !self.pause(pause, incoming) {
                 return Ok(());
             }
