@@ -32,7 +32,7 @@ pub mod template;
 mod to_f32;
 pub mod tokenizer;
 
-pub use device::{DeviceChoice, DeviceError};
+pub use device::{DeviceChoice, DeviceError, OpenDevice};
 pub use embedder::LocalEmbedder;
 pub use engine::{Limits, LocalEngine, ModelFile};
 pub use error::LoadError;
