@@ -15,8 +15,9 @@ mod store;
 pub use digest::describe;
 pub use error::{ModelError, PullNewError};
 pub use fetch::{has_hub_client, has_package_client};
-pub use fit::{Fit, Machine};
+pub use fit::{Fit, Machine, weights_bytes_max};
 pub use registry::{
     HubRepository, KnownFile, KnownModel, PythonPackage, Registry, RegistryError, Source, UnknownModel,
 };
+pub use remit_inference::residency::{Demand, ModelView, Place, ResidencyView};
 pub use store::{ModelStore, PullProgress, Stored};
