@@ -33,7 +33,7 @@ pub mod template;
 mod to_f32;
 pub mod tokenizer;
 
-pub use device::{DeviceChoice, DeviceError, DeviceView};
+pub use device::{DeviceChoice, DeviceError, DeviceView, OpenDevice};
 pub use embedder::LocalEmbedder;
 pub use engine::{Limits, LocalEngine, ModelFile};
 pub use error::LoadError;

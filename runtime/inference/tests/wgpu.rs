@@ -193,6 +193,100 @@ fn a_model_split_between_both_is_the_same() {
     }
 }
 
+/// Numbers as a GGUF file stores them in a type: BF16, F16, Q8_0, Q4_0 or Q4_1.
+fn stored(kind: u32, numbers: &[f32]) -> Vec<u8> {
+    let half = |number: f32| half::f16::from_f32(number).to_le_bytes();
+    let most = |group: &[f32]| group.iter().fold(1e-3f32, |most, number| most.max(number.abs()));
+    // Two numbers a byte: the first half of a group in the lower bits.
+    let nibbles = |group: &[f32], nibble: &dyn Fn(f32) -> u8| -> Vec<u8> {
+        group[..16].iter().zip(&group[16..]).map(|(low, high)| nibble(*low) | nibble(*high) << 4).collect()
+    };
+    let group = |group: &[f32]| -> Vec<u8> {
+        let most = most(group);
+        match kind {
+            8 => {
+                let quants = group.iter().map(|number| (number / most * 127.0).round() as i8 as u8);
+                half(most / 127.0).into_iter().chain(quants).collect()
+            }
+            2 => {
+                let nibble = |number: f32| (number / most * 7.0 + 8.0).round() as u8;
+                [&half(most / 7.0)[..], &nibbles(group, &nibble)].concat()
+            }
+            _ => {
+                let nibble = |number: f32| ((number + most) / (2.0 * most) * 15.0).round() as u8;
+                [&half(2.0 * most / 15.0)[..], &half(-most), &nibbles(group, &nibble)].concat()
+            }
+        }
+    };
+    match kind {
+        30 => numbers.iter().flat_map(|number| ((number.to_bits() >> 16) as u16).to_le_bytes()).collect(),
+        1 => numbers.iter().flat_map(|number| half(*number)).collect(),
+        _ => numbers.chunks_exact(32).flat_map(group).collect(),
+    }
+}
+
+/// The case's GGUF file with its matrices in one type after the other, so that fused ones have several.
+fn narrow(case: &Value) -> gguf::Gguf {
+    let writer = metadata(case)
+        .iter()
+        .fold(gguf_sample::Writer::new(), |writer, (key, value)| golden::entry(writer, key, value));
+    let kinds = [2, 30, 8, 1, 3];
+    let tensors = case["gguf"]["tensors"].as_array().unwrap().iter().map(golden::tensor).enumerate();
+    let writer = tensors.fold(writer, |writer, (index, (name, shape, numbers))| {
+        let dimensions: Vec<u64> = shape.iter().rev().map(|size| *size as u64).collect();
+        let kind = match shape.as_slice() {
+            [_, inputs] if inputs % 32 == 0 => kinds[index % kinds.len()],
+            [_, _] => 30,
+            _ => return writer.tensor(name, &dimensions, 0, &safetensors_sample::bytes(&numbers)),
+        };
+        writer.tensor(name, &dimensions, kind, &stored(kind, &numbers))
+    });
+    gguf::Gguf::from_bytes(writer.finish()).unwrap()
+}
+
+/// Weights stay as narrow as they are, and mean the same numbers as on the CPU.
+#[test]
+fn narrow_weights_are_the_same() {
+    let device = adapter_device();
+    for family in ["llama", "qwen3", "gemma2"] {
+        let case = &golden(family)["cases"][0];
+        let sequences = [tokens(case)];
+        let [on_device, on_cpu] =
+            [&device, &Device::flex()].map(|device| Decoder::load(&narrow(case), device).unwrap());
+        assert!(on_device.step_bytes() * 2 < on_cpu.step_bytes(), "{} bytes", on_device.step_bytes());
+        for chunk in [1, 20] {
+            let of = |decoder: &Decoder| logits(decoder, &mut caches(decoder, &sequences), &sequences, &[chunk]);
+            let difference = worst(&of(&on_device), &of(&on_cpu));
+            println!("{family}, chunks of {chunk}: {difference:.1e}");
+            assert!(difference <= TOLERANCE, "{family}, chunks of {chunk}: {difference:.1e}");
+        }
+    }
+}
+
+/// Only tokens leave the device, and they are those of the largest logits.
+#[test]
+fn greedy_tokens_are_the_largest_logits() {
+    let device = adapter_device();
+    let case = &golden("llama")["cases"][0];
+    let decoder = decoders(case, &device).remove(0);
+    let (tokens, others) = (tokens(case), tokens(case).into_iter().rev().collect::<Vec<_>>());
+    let run = |greedy: bool| {
+        let mut caches = [decoder.cache(tokens.len()), decoder.cache(tokens.len()), decoder.cache(tokens.len())];
+        let wants = [true, false, true];
+        let spans = caches.iter_mut().zip([&tokens, &others, &others]).zip(wants);
+        let mut spans: Vec<_> =
+            spans.map(|((cache, tokens), wants_logits)| Span { tokens, cache, wants_logits }).collect();
+        if greedy {
+            return decoder.forward_greedy(&mut spans);
+        }
+        let logits = decoder.forward(&mut spans);
+        logits.chunks_exact(decoder.architecture().vocabulary).map(remit_inference::sampler::argmax).collect()
+    };
+    let found = run(true);
+    assert_eq!(found.len(), 2);
+    assert_eq!(found, run(false));
+}
+
 #[test]
 fn an_adapter_changes_its_own_sequence_alike() {
     let device = adapter_device();

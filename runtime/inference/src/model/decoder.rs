@@ -6,7 +6,7 @@ use super::{
     Adapter, Architecture, KvCache, ModelError,
     adapter::Adapted,
     attention::{Attention, LayerAttention, cap},
-    device::{self, HEAD_WIDTH_MAX},
+    device::{self, HEAD_WIDTH_MAX, WeightForm},
     families,
     feed::FeedForward,
     linear::{Linear, as_numbers, indices, is_memory},
@@ -15,9 +15,9 @@ use super::{
     split::{DeviceBytes, Split},
     tensors::Tensors,
 };
-use crate::gguf::Gguf;
+use crate::{gguf::Gguf, sampler::argmax};
 use burn::tensor::{Device, Tensor, TensorData};
-use loader::Loader;
+use loader::{Loader, Source};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
@@ -176,33 +176,48 @@ impl Decoder {
         DeviceBytes::of(&Placement { architecture: &architecture, layout, tensors })
     }
 
+    /// A model of random weights on a device other than the CPU, all stored in one form: as fast as one with trained
+    /// weights. For measurements.
+    ///
+    /// # Errors
+    /// [`ModelError`], where its sizes do not fit together, a form does not fit its widths, or it has experts.
+    pub fn random(architecture: &Architecture, form: WeightForm, device: &Device) -> Result<Self, ModelError> {
+        architecture.check()?;
+        Self::assemble(architecture.clone(), Source::Random(form), device.into())
+    }
+
     fn place(
         architecture: Architecture,
         layout: Layout,
         tensors: &dyn Tensors,
         split: Split,
     ) -> Result<Self, ModelError> {
+        let of_file = architecture.clone();
+        Self::assemble(architecture, Source::File(&Placement { architecture: &of_file, layout, tensors }), split)
+    }
+
+    fn assemble(architecture: Architecture, source: Source<'_>, split: Split) -> Result<Self, ModelError> {
         if !is_memory(split.last()) && architecture.head_width > HEAD_WIDTH_MAX {
             let width = architecture.head_width;
             return Err(ModelError::variant(format!("heads of {width} numbers, on a GPU more than {HEAD_WIDTH_MAX}")));
         }
-        let placement = Placement { architecture: &architecture, layout, tensors };
         let stages = split.stages(architecture.layers.len()).into_iter().map(|(device, layers)| {
             let attention = Attention::new(&architecture, &device);
             let first = layers.start;
-            let loader = Loader { placement: &placement, device: &device };
+            let loader = Loader { architecture: &architecture, source, device: &device };
             let blocks = layers.map(|layer| loader.block(layer)).collect::<Result<_, ModelError>>()?;
             Ok(Stage { attention, first, blocks })
         });
         let stages = stages.collect::<Result<Vec<_>, ModelError>>()?;
-        let (width, last) = (architecture.width, Loader { placement: &placement, device: split.last() });
+        let on = |device| Loader { architecture: &architecture, source, device };
+        let (width, last) = (architecture.width, on(split.last()));
         let output = match (architecture.tied_output, stages.len()) {
             (false, _) => Some(last.linear(Slot::Output, 0, width)?),
             // Tokens are looked up on one device, and the same matrix is the output on the other.
             (true, 2..) => Some(last.linear(Slot::Embedding, 0, width)?),
             (true, _) => None,
         };
-        let embedding = Loader { placement: &placement, device: split.of(0) }.linear(Slot::Embedding, 0, width)?;
+        let embedding = on(split.of(0)).linear(Slot::Embedding, 0, width)?;
         let norm = last.norm(Slot::OutputNorm, 0)?;
         Ok(Self { split, embedding, stages, norm, output, architecture })
     }
@@ -243,9 +258,34 @@ impl Decoder {
     /// them, in order, one vocabulary after the other.
     ///
     /// # Panics
-    /// Where a span does not keep what [`Span`] says.
+    /// Where a span does not keep what [`Span`] says, or the device failed.
     #[must_use]
     pub fn forward(&self, spans: &mut [Span<'_>]) -> Vec<f32> {
+        let Some((count, logits)) = self.compute(spans) else { return Vec::new() };
+        let logits = logits.into_data();
+        let mut logits = as_numbers(&logits)[..count * self.architecture.vocabulary].to_vec();
+        cap(&mut logits, self.architecture.output_softcap);
+        logits
+    }
+
+    /// The same, but returns the likeliest token of each span that asks for logits, the first of equally likely ones. On a
+    /// device nothing else leaves it.
+    ///
+    /// # Panics
+    /// As [`forward`](Self::forward).
+    #[must_use]
+    pub fn forward_greedy(&self, spans: &mut [Span<'_>]) -> Vec<u32> {
+        let Some((count, logits)) = self.compute(spans) else { return Vec::new() };
+        if is_memory(self.split.last()) {
+            let logits = logits.into_data();
+            return as_numbers(&logits).chunks_exact(self.architecture.vocabulary).map(argmax).collect();
+        }
+        // A cap changes no order.
+        device::likeliest(logits, count)
+    }
+
+    /// How many spans ask for logits, and theirs, with rows that pad them.
+    fn compute(&self, spans: &mut [Span<'_>]) -> Option<(usize, Tensor<2>)> {
         let mut flow: Option<(Tensor<2>, StepRows)> = None;
         for stage in &self.stages {
             let rows = stage.attention.rows(spans);
@@ -263,28 +303,24 @@ impl Decoder {
             span.cache.advance(span.tokens.len());
         }
         let asked = spans.iter().zip(&rows.places).filter(|(span, _)| span.wants_logits);
-        self.logits(&asked.map(|(_, place)| place.live().end - 1).collect::<Vec<_>>(), hidden)
+        let last: Vec<usize> = asked.map(|(_, place)| place.live().end - 1).collect();
+        (!last.is_empty()).then(|| (last.len(), self.logits(&last, hidden)))
     }
 
     /// The logits of some rows.
-    fn logits(&self, rows: &[usize], hidden: Tensor<2>) -> Vec<f32> {
-        if rows.is_empty() {
-            return Vec::new();
-        }
-        let last = if is_memory(self.split.last()) {
+    fn logits(&self, rows: &[usize], hidden: Tensor<2>) -> Tensor<2> {
+        let device = self.split.last();
+        let last = if is_memory(device) {
             let width = self.architecture.width;
             let hidden = hidden.into_data();
             let hidden = as_numbers(&hidden);
             let last: Vec<f32> = rows.iter().flat_map(|row| &hidden[row * width..][..width]).copied().collect();
-            Tensor::<2>::from_data(TensorData::new(last, [rows.len(), width]), self.split.last())
+            Tensor::<2>::from_data(TensorData::new(last, [rows.len(), width]), device)
         } else {
             let mut padded: Vec<i64> = rows.iter().map(|row| *row as i64).collect();
             padded.resize(rows.len().next_power_of_two(), 0);
-            hidden.select(0, indices(padded, self.split.last()))
+            hidden.select(0, indices(padded, device))
         };
-        let logits = self.output().forward(self.norm.forward(last)).into_data();
-        let mut logits = as_numbers(&logits)[..rows.len() * self.architecture.vocabulary].to_vec();
-        cap(&mut logits, self.architecture.output_softcap);
-        logits
+        self.output().forward(self.norm.forward(last))
     }
 }

@@ -11,7 +11,10 @@
 //! On any other device a weight is as narrow as its file has it, and [`ROWS_MAX`] says up to where a program of our own
 //! reads it so (see `device`); for more rows it is unpacked to f32 first, and the product is `burn`'s.
 
-use super::device::{Matrix, Packed, Packing};
+use super::{
+    ModelError,
+    device::{Matrix, Packed, Packing, WeightForm},
+};
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use rayon::prelude::*;
 
@@ -38,7 +41,7 @@ enum Weight {
     Memory {
         data: TensorData,
         /// The same memory, `[inputs, outputs]`.
-        transposed: Tensor<2>,
+        transposed: Box<Tensor<2>>,
     },
     Device(Matrix),
 }
@@ -62,7 +65,7 @@ impl Linear {
         let outputs = weights.len() / inputs;
         let (bytes, shape, _) = TensorData::new(weights, [outputs, inputs]).into_parts();
         let data = TensorData::from_bytes(bytes.shared(), shape, DType::F32);
-        let transposed = Tensor::<2>::from_data(data.clone(), device).transpose();
+        let transposed = Box::new(Tensor::<2>::from_data(data.clone(), device).transpose());
         let weight = Weight::Memory { data, transposed };
         Self { inputs, outputs, weight, device: device.clone(), bias: None }
     }
@@ -73,6 +76,19 @@ impl Linear {
         let matrix = Matrix::new(parts, device);
         let (inputs, outputs) = (matrix.inputs(), matrix.outputs());
         Self { inputs, outputs, weight: Weight::Device(matrix), device: device.clone(), bias: None }
+    }
+
+    /// Random weights in a form, on a device other than the CPU.
+    ///
+    /// # Errors
+    /// [`ModelError`], where the form does not fit so many inputs, or the device is the CPU.
+    pub(super) fn random(form: WeightForm, outputs: usize, inputs: usize, device: &Device) -> Result<Self, ModelError> {
+        let fits = inputs.is_multiple_of(form.columns());
+        if !fits || is_memory(device) {
+            return Err(ModelError::variant(format!("random weights as {form:?} of {inputs} numbers on {device:?}")));
+        }
+        let weight = Weight::Device(Matrix::random(form, outputs, inputs, device));
+        Ok(Self { inputs, outputs, weight, device: device.clone(), bias: None })
     }
 
     /// The same with a number added to each output.
@@ -123,7 +139,7 @@ impl Linear {
         let [rows, _] = input.dims();
         let output = match &self.weight {
             Weight::Device(matrix) => return matrix.forward(input, self.bias.as_ref()),
-            Weight::Memory { transposed, .. } if rows > ROWS_MAX => input.matmul(transposed.clone()),
+            Weight::Memory { transposed, .. } if rows > ROWS_MAX => input.matmul(transposed.as_ref().clone()),
             Weight::Memory { data, .. } => {
                 let input = input.into_data();
                 let output = self.few_rows(as_numbers(data), as_numbers(&input), rows);

@@ -11,6 +11,7 @@
 //! | `cache` | a sequence's keys and values, and its adapter | sizes only |
 //! | `split` | which layers are computed where | numbers only |
 //! | `rows` | where tokens lie in a step's tensors; to what sizes a device pads them | numbers only |
+//! | `device` | programs for GPUs: packed weights, and what lies between their products | tensors and sizes only |
 //!
 //! Principles:
 //!
@@ -22,8 +23,9 @@
 //! - A forward pass takes spans of several sequences and knows no requests. Logits are computed for the last position
 //!   of a span and only where they are asked for.
 //! - The hidden state is a `burn` tensor. Two seams touch plain memory on the CPU, [`linear`] and [`attention`]: tensors
-//!   go into both and come out. On any other device of `burn` both are tensors inside too, chosen when a model is loaded;
-//!   what leaves it is the logits that are asked for, once a step, and the routers' probabilities (see `feed`).
+//!   go into both and come out. On any other device of `burn` both hand over to programs of the device, chosen when a
+//!   model is loaded; so do norms and gates. What leaves it is the logits that are asked for, once a step, and the
+//!   routers' probabilities (see `feed`).
 //!
 //! # Speed and what bounds it
 //!
@@ -64,6 +66,7 @@ pub use adapter::Adapter;
 pub use architecture::Architecture;
 pub use cache::KvCache;
 pub use decoder::{Decoder, Span};
+pub use device::WeightForm;
 pub use encoder::Encoder;
 pub use error::ModelError;
 pub(crate) use split::DeviceBytes;
