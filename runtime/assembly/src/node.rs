@@ -4,7 +4,7 @@ use crate::{
     adapters::{FairRunQueue, HostRunner, SystemClock, SystemEntropy},
     engines::{EngineLoadError, Engines},
     home::Home,
-    models::{DeviceChoice, ModelStore, Registry, RegistryError, ResidencyView, weights_bytes_max},
+    models::{DeviceChoice, DeviceError, ModelStore, Registry, RegistryError, ResidencyView, weights_bytes_max},
     packages::InstalledPackages,
     schedule::Schedule,
     wants,
@@ -62,6 +62,9 @@ pub enum NodeError {
     /// The operator's list of models.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// Where models are to be computed.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// Not called from a tokio runtime.
     #[error("the node needs a tokio runtime with time enabled; please report this")]
     NoRuntime,
@@ -226,7 +229,7 @@ impl Node {
     /// # Errors
     /// [`NodeError`].
     pub fn open(mut config: NodeConfig) -> Result<Self, NodeError> {
-        let device = config.device.look().map_err(|error| EngineLoadError::Load(error.into()))?;
+        let device = config.device.look()?;
         let weights_bytes_max = config.weights_bytes_max.unwrap_or_else(|| weights_bytes_max(&device));
         let (registry, store) = (Registry::of(&config.home)?, ModelStore::of(&config.home));
         registry.complete(&mut config.prices);
