@@ -1,8 +1,8 @@
-//! The engines of a node: one for each model, loaded when it is first granted.
+//! The engines of a node: one for each model and its adapters, loaded when they are first granted.
 
-use crate::models::{ModelError, ModelStore, Registry, UnknownModel};
-use parking_lot::RwLock;
-use remit_inference::{Limits, LoadError, LocalEmbedder, LocalEngine, ModelFile};
+use crate::models::{KnownModel, ModelError, ModelStore, Registry, UnknownModel};
+use parking_lot::{Mutex, RwLock};
+use remit_inference::{AdapterFile, Limits, LoadError, LocalEmbedder, LocalEngine, ModelFile};
 use remit_kernel::ports::{
     EmbedOutcome, Engine, EngineError, EngineStream, GenerationJob, ModelCard, PortFuture, PromptText,
 };
@@ -21,6 +21,14 @@ pub enum EngineLoadError {
     /// Its file cannot be served.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// Its base is no model that answers.
+    #[error("the model {name} is an adapter of {base}, which embeds and takes none: name another base")]
+    Base {
+        /// Which model.
+        name: String,
+        /// What it changes.
+        base: String,
+    },
 }
 
 /// A model that is loaded.
@@ -34,28 +42,57 @@ enum Loaded {
 pub(crate) struct Engines {
     registry: Registry,
     store: ModelStore,
+    /// Held while a model is read, so that none is read twice; those that are loaded answer meanwhile.
+    loading: Mutex<()>,
+    /// An adapter is served by its base's engine.
     loaded: RwLock<BTreeMap<String, Loaded>>,
 }
 
 impl Engines {
     pub(crate) fn new(registry: Registry, store: ModelStore) -> Self {
-        Self { registry, store, loaded: RwLock::default() }
+        Self { registry, store, loading: Mutex::default(), loaded: RwLock::default() }
     }
 
-    /// Loads a model unless it is loaded. Takes seconds, and blocks.
+    /// Loads a model unless it is loaded, and before an adapter its base. Takes seconds, and blocks.
     pub(crate) fn load(&self, name: &str) -> Result<(), EngineLoadError> {
-        let mut loaded = self.loaded.write();
-        if loaded.contains_key(name) {
-            return Ok(());
+        let _one_at_a_time = self.loading.lock();
+        let known = self.registry.find(name)?;
+        match self.registry.base_of(known) {
+            Some(base) => self.load_adapter(known, base),
+            None => self.load_model(known).map(drop),
         }
-        let stored = self.store.find(self.registry.find(name)?)?;
-        let file = ModelFile { name: name.into(), path: stored.path, digest: stored.sha256.into() };
+    }
+
+    fn load_model(&self, known: &KnownModel) -> Result<Loaded, EngineLoadError> {
+        if let Some(loaded) = self.loaded.read().get(&known.name) {
+            return Ok(loaded.clone());
+        }
+        let stored = self.store.find(known)?;
+        let file = ModelFile { name: known.name.as_str().into(), path: stored.path, digest: stored.sha256.into() };
         let limits = Limits::default();
         let model = match LocalEmbedder::serves(&file)? {
             true => Loaded::Embeds(Arc::new(LocalEmbedder::load(&file, limits.threads)?)),
             false => Loaded::Answers(Arc::new(LocalEngine::load(&[file], limits)?)),
         };
-        loaded.insert(name.to_owned(), model);
+        self.loaded.write().insert(known.name.clone(), model.clone());
+        Ok(model)
+    }
+
+    fn load_adapter(&self, known: &KnownModel, base: &KnownModel) -> Result<(), EngineLoadError> {
+        if self.loaded.read().contains_key(&known.name) {
+            return Ok(());
+        }
+        let (stored, of_base) = (self.store.find(known)?, self.store.find(base)?);
+        let Loaded::Answers(engine) = self.load_model(base)? else {
+            return Err(EngineLoadError::Base { name: known.name.clone(), base: base.name.clone() });
+        };
+        engine.add_adapter(&AdapterFile {
+            name: known.name.as_str().into(),
+            base: base.name.as_str().into(),
+            digest: stored.digest_on(&of_base).into(),
+            path: stored.path,
+        })?;
+        self.loaded.write().insert(known.name.clone(), Loaded::Answers(engine));
         Ok(())
     }
 

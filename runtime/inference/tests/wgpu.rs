@@ -171,7 +171,10 @@ fn an_adapter_changes_its_own_sequence_alike() {
         let decoder = decoders(case, device).remove(0);
         let file = json!({ "json": case["adapter"] });
         let settings = case["adapter"]["config"].as_object().unwrap();
-        let adapter = Adapter::load(settings, &golden::safetensors(&file), decoder.architecture(), device).unwrap();
+        let (tensors, architecture) = (golden::safetensors(&file), decoder.architecture());
+        // On a thread of its own, as an engine's callers do.
+        let load = || Adapter::load(settings, &tensors, architecture, device).unwrap();
+        let adapter = std::thread::scope(|scope| scope.spawn(load).join().unwrap());
         let length = sequences[0].len();
         let mut caches = [decoder.adapted_cache(length, Arc::new(adapter)), decoder.cache(length)];
         logits(&decoder, &mut caches, &sequences, &[7, 16, 1])

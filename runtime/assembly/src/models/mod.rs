@@ -15,8 +15,9 @@ mod store;
 pub use digest::describe;
 pub use error::{ModelError, PullNewError};
 pub use fetch::{has_hub_client, has_package_client};
-pub use fit::{Fit, Machine};
+pub use fit::{Fit, Machine, adapter_bytes};
 pub use registry::{
-    HubRepository, KnownFile, KnownModel, PythonPackage, Registry, RegistryError, Source, UnknownModel,
+    ADAPTER_FILES_READ, HubRepository, KnownFile, KnownModel, PythonPackage, Registry, RegistryError, Source,
+    UnknownModel,
 };
-pub use store::{ModelStore, PullProgress, Stored};
+pub use store::{ModelStore, NewModel, PullProgress, Stored};

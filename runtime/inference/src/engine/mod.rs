@@ -5,7 +5,8 @@
 //! | this file | loads, tokenises and checks on the caller's thread, hands sequences over | the port |
 //! | `sequence` | one generation: sampling, text, stop strings, its end | no other sequence |
 //! | `schedule` | who is admitted, what the next steps compute | numbers only: pure functions |
-//! | `prefix` | keys and values of finished sequences, for those that begin alike | tenants, so as to keep them apart |
+//! | `prefix` | keys and values of finished sequences, for those that begin alike | tenants and models, to keep them apart |
+//! | `adapters` | LoRA: models by name that share a base's weights | files, the device |
 //! | `worker` | the thread: admit, plan, compute, hand tokens out | all of the above |
 //!
 //! Principles:
@@ -20,8 +21,9 @@
 //! - Whatever is computed is counted in the meter before its text is sent.
 //! - A panic while computing ends the engine, not the process: every generation, running or to come, is told.
 //!
-//! Limits: see [`Limits`]; weights of all models stay in memory from load to drop.
+//! Limits: see [`Limits`]; weights of all models and adapters stay in memory from load to drop.
 
+mod adapters;
 mod prefix;
 mod schedule;
 mod sequence;
@@ -30,11 +32,12 @@ mod tests;
 mod worker;
 
 use crate::{
-    DeviceChoice, LoadError,
+    AdapterFile, DeviceChoice, LoadError,
     files::ModelFiles,
     template::{ChatTemplate, TemplateError},
     tokenizer::Tokenizer,
 };
+use adapters::{Adapters, ModelId};
 use remit_kernel::ports::{Engine, EngineError, EngineStream, GenerationJob, Meter, ModelCard, PromptText};
 use sequence::Sequence;
 use std::{
@@ -66,6 +69,11 @@ pub struct Limits {
     /// Prompt tokens of a step while others decode, and of a piece into which each prompt is cut. 32: those wait some tenths
     /// of a second at most.
     pub chunk_tokens_shared: usize,
+    /// Adapters of all models. 64: each is looked for by its name in a list.
+    pub adapters_max: usize,
+    /// Bytes of all adapters' weights. 2 GiB: an adapter of rank 16 on every matrix of a model of 7 billion weights has
+    /// 160 MB.
+    pub adapter_bytes_max: u64,
     /// Threads that compute.
     pub threads: usize,
     /// Where all models are computed.
@@ -82,6 +90,8 @@ impl Default for Limits {
             kv_tokens_max: 32_768,
             chunk_tokens: 128,
             chunk_tokens_shared: 32,
+            adapters_max: 64,
+            adapter_bytes_max: 2 << 30,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             device: DeviceChoice::Cpu,
         }
@@ -110,7 +120,8 @@ pub struct Loaded {
 
 /// An engine on this machine.
 pub struct LocalEngine {
-    served: Vec<Served>,
+    served: Vec<Arc<Served>>,
+    adapters: Arc<Adapters>,
     loaded: Vec<Loaded>,
     shared: Arc<Shared>,
     queue_max: usize,
@@ -123,7 +134,7 @@ pub struct LocalEngine {
 struct Served {
     card: ModelCard,
     tokenizer: Arc<Tokenizer>,
-    template: Option<ChatTemplate>,
+    template: Option<Arc<ChatTemplate>>,
 }
 
 /// What callers and the engine's thread both see.
@@ -149,7 +160,7 @@ fn open(model: &ModelFile) -> Result<(Served, ModelFiles), LoadError> {
     let tokenizer = files.tokenizer()?;
     let compile = |source: String| ChatTemplate::new(&source, tokenizer.begin_text(), tokenizer.end_text());
     let template = files.chat_template()?.map(compile).transpose();
-    let template = template.map_err(|source| LoadError::Template { name: name(), source })?;
+    let template = template.map_err(|source| LoadError::Template { name: name(), source })?.map(Arc::new);
     let architecture = files.architecture()?;
     // Some models round the rows of their vocabulary up; what has no token is never drawn.
     let rows = architecture.vocabulary;
@@ -184,7 +195,8 @@ impl LocalEngine {
             served.push(model);
         }
         let (threads, device) = (limits.threads, limits.device);
-        Self::start(served, limits, move || {
+        let adapters = Arc::new(Adapters::within(&limits));
+        Self::start(served, adapters.clone(), limits, move || {
             let pool =
                 rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|index| format!("inference-{index}"));
             let pool = pool.build().map_err(|error| LoadError::Thread(error.to_string()))?;
@@ -198,12 +210,14 @@ impl LocalEngine {
                 tracing::info!(model = &*name, seconds = time.as_secs_f64(), "model loaded");
                 times.push(time);
             }
-            Ok((Models { decoders, pool }, times))
+            adapters.place(&decoders, &device)?;
+            Ok((Models { decoders, adapters, pool }, times))
         })
     }
 
     fn start<C: Compute + 'static>(
         served: Vec<Served>,
+        adapters: Arc<Adapters>,
         limits: Limits,
         make: impl FnOnce() -> Result<(C, Vec<Duration>), LoadError> + Send + 'static,
     ) -> Result<Self, LoadError> {
@@ -227,19 +241,50 @@ impl LocalEngine {
         let times = result.recv().unwrap_or_else(|_| gone())?;
         let loaded =
             served.iter().zip(times).map(|(served, time)| Loaded { card: served.card.clone(), time }).collect();
-        Ok(Self { served, loaded, shared, queue_max, sequences: Some(sequences), thread: Some(thread) })
+        let served = served.into_iter().map(Arc::new).collect();
+        Ok(Self { served, adapters, loaded, shared, queue_max, sequences: Some(sequences), thread: Some(thread) })
     }
 
-    /// The models, in the order in which they were given, and what loading them took.
+    /// Serves an adapter of one of the models under a name of its own, from now until the engine is dropped. It is read on
+    /// the caller's thread; the model's weights stay as they are, and generations go on.
+    ///
+    /// # Errors
+    /// [`LoadError`]; nothing has changed then.
+    pub fn add_adapter(&self, file: &AdapterFile) -> Result<Loaded, LoadError> {
+        let begin = Instant::now();
+        let place = |name: &str| self.served.iter().position(|served| &*served.card.name == name);
+        if place(&file.name).is_some() {
+            return Err(LoadError::Duplicate { name: file.name.to_string() });
+        }
+        let Some(base) = place(&file.base) else {
+            let known: Vec<&str> = self.served.iter().map(|served| &*served.card.name).collect();
+            let (name, base) = (file.name.to_string(), file.base.to_string());
+            return Err(LoadError::NoBase { name, base, known: known.join(", ") });
+        };
+        let card = self.adapters.add(file, base, &self.served[base])?;
+        let time = begin.elapsed();
+        tracing::info!(model = &*file.name, base = &*file.base, seconds = time.as_secs_f64(), "adapter loaded");
+        Ok(Loaded { card, time })
+    }
+
+    /// Bytes that the weights of all adapters take, beside the models'.
+    #[must_use]
+    pub fn adapter_bytes(&self) -> u64 {
+        self.adapters.bytes()
+    }
+
+    /// The models that the engine began with, in the order in which they were given, and what loading them took.
     #[must_use]
     pub fn loaded(&self) -> &[Loaded] {
         &self.loaded
     }
 
-    fn find(&self, name: &str) -> Result<(usize, &Served), EngineError> {
-        let found = self.served.iter().enumerate().find(|(_, served)| &*served.card.name == name);
-        found.ok_or_else(|| {
-            let known: Vec<&str> = self.served.iter().map(|served| &*served.card.name).collect();
+    fn find(&self, name: &str) -> Result<(ModelId, Arc<Served>), EngineError> {
+        let base = self.served.iter().position(|served| &*served.card.name == name);
+        let base = base.map(|base| (ModelId::base(base), self.served[base].clone()));
+        base.or_else(|| self.adapters.find(name)).ok_or_else(|| {
+            let bases = self.served.iter().map(|served| served.card.name.clone());
+            let known: Vec<Arc<str>> = bases.chain(self.adapters.names()).collect();
             EngineError::UnknownModel { name: name.into(), known: known.join(", ").into() }
         })
     }

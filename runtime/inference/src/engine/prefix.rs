@@ -1,10 +1,14 @@
 //! Keys and values of finished sequences, for those that begin with the same tokens.
 //!
 //! A state is found only under its own tenant and model: that a prompt was seen before is itself something that another
-//! tenant must not learn. A found state is copied, so that several can go on from it. Least recently used ones go
-//! first.
+//! tenant must not learn, and with another adapter keys and values are others. A found state is copied, so that several
+//! can go on from it. Least recently used ones go first.
 
+use super::adapters::ModelId;
 use remit_abi::TenantId;
+
+/// Whose states they are, and of what.
+pub(super) type Key = (TenantId, ModelId);
 
 pub(super) struct PrefixStore<C> {
     states: Vec<State<C>>,
@@ -13,7 +17,7 @@ pub(super) struct PrefixStore<C> {
 }
 
 struct State<C> {
-    key: (TenantId, usize),
+    key: Key,
     tokens: Vec<u32>,
     cache: C,
     /// For how many tokens the cache has room.
@@ -28,7 +32,7 @@ impl<C> PrefixStore<C> {
 
     /// The state that has the most tokens in common with a prompt, and how many; never the whole prompt, whose last
     /// token has to be computed for its logits.
-    pub(super) fn find(&mut self, key: (TenantId, usize), prompt: &[u32]) -> Option<(&C, usize)> {
+    pub(super) fn find(&mut self, key: Key, prompt: &[u32]) -> Option<(&C, usize)> {
         let common = |state: &State<C>| {
             let most = prompt.len().saturating_sub(1);
             state.tokens.iter().zip(&prompt[..most]).take_while(|(a, b)| a == b).count()
@@ -44,7 +48,7 @@ impl<C> PrefixStore<C> {
     }
 
     /// Keeps a state, in place of those that it continues.
-    pub(super) fn keep(&mut self, key: (TenantId, usize), tokens: Vec<u32>, cache: C, room: usize) {
+    pub(super) fn keep(&mut self, key: Key, tokens: Vec<u32>, cache: C, room: usize) {
         if tokens.is_empty() {
             return;
         }
@@ -71,11 +75,12 @@ impl<C> PrefixStore<C> {
 mod tests {
     use super::*;
 
-    const A: (TenantId, usize) = (TenantId(1), 0);
-    const B: (TenantId, usize) = (TenantId(2), 0);
-    const A_OTHER_MODEL: (TenantId, usize) = (TenantId(1), 1);
+    const A: Key = (TenantId(1), ModelId::base(0));
+    const B: Key = (TenantId(2), ModelId::base(0));
+    const A_OTHER_MODEL: Key = (TenantId(1), ModelId::base(1));
+    const A_ADAPTED: Key = (TenantId(1), ModelId { base: 0, adapter: Some(0) });
 
-    fn store(states: &[((TenantId, usize), &[u32], &'static str)]) -> PrefixStore<&'static str> {
+    fn store(states: &[(Key, &[u32], &'static str)]) -> PrefixStore<&'static str> {
         let mut store = PrefixStore::new();
         for (key, tokens, name) in states {
             store.keep(*key, tokens.to_vec(), *name, tokens.len());
@@ -98,6 +103,7 @@ mod tests {
         check(A, &[1], None);
         check(A, &[], None);
         check(A_OTHER_MODEL, &[1, 2, 3], None);
+        check(A_ADAPTED, &[1, 2, 3], None);
     }
 
     #[test]

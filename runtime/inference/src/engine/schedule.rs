@@ -2,8 +2,8 @@
 //! channel.
 //!
 //! One round has, for each model, the next token of each sequence that has one token to compute, together as rows of
-//! one step, and then one chunk of one longer prompt. So each stream moves in every round, and waits for one chunk at
-//! most. Longer prompts take turns.
+//! one step, whatever their adapters; and then one chunk of one longer prompt. So each stream moves in every round, and
+//! waits for one chunk at most. Longer prompts take turns.
 //!
 //! Sums of f32 depend on their order, and the model has one way to compute few rows and another for many. So that the same
 //! prompt gives the same bits whatever is computed beside it, where a prompt is cut depends on the prompt alone (see
@@ -33,8 +33,8 @@ pub(super) fn admits(load: Load, kv_tokens: usize, limits: &Limits) -> bool {
 pub(super) struct Status {
     /// Rising in the order of admission.
     pub(super) id: u64,
-    /// Index of its model.
-    pub(super) model: usize,
+    /// Index of the model whose weights compute it, whatever its adapter.
+    pub(super) base: usize,
     /// Tokens that were computed, or found at hand.
     pub(super) done: usize,
     /// Tokens to compute before the next one can be drawn; at least 1.
@@ -45,7 +45,7 @@ pub(super) struct Status {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Step {
     /// Index of the model.
-    pub(super) model: usize,
+    pub(super) base: usize,
     /// Place in the list of sequences, and how many of its pending tokens.
     pub(super) spans: Vec<(usize, usize)>,
 }
@@ -54,10 +54,10 @@ pub(super) struct Step {
 pub(super) fn plan(sequences: &[Status], last: u64, limits: &Limits) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     for (place, status) in sequences.iter().enumerate().filter(|(_, status)| status.pending == 1) {
-        let open = |step: &&mut Step| step.model == status.model && step.spans.len() < linear::ROWS_MAX;
+        let open = |step: &&mut Step| step.base == status.base && step.spans.len() < linear::ROWS_MAX;
         match steps.iter_mut().find(open) {
             Some(step) => step.spans.push((place, 1)),
-            None => steps.push(Step { model: status.model, spans: vec![(place, 1)] }),
+            None => steps.push(Step { base: status.base, spans: vec![(place, 1)] }),
         }
     }
     let most = if steps.is_empty() { limits.chunk_tokens } else { limits.chunk_tokens_shared };
@@ -65,7 +65,7 @@ pub(super) fn plan(sequences: &[Status], last: u64, limits: &Limits) -> Vec<Step
     // The next id behind the last one; where there is none, the first.
     if let Some((place, status)) = long.min_by_key(|(_, status)| (status.id <= last, status.id)) {
         let tokens = chunk(status.done, status.pending, most, limits.chunk_tokens_shared);
-        steps.push(Step { model: status.model, spans: vec![(place, tokens)] });
+        steps.push(Step { base: status.base, spans: vec![(place, tokens)] });
     }
     steps
 }
@@ -98,13 +98,13 @@ fn chunk(done: usize, pending: usize, most: usize, piece: usize) -> usize {
 mod tests {
     use super::*;
 
-    /// `sequences` are (id, model, pending); `expect` are (model, [(place, tokens)]).
+    /// `sequences` are (id, base, pending); `expect` are (base, [(place, tokens)]).
     fn check(sequences: &[(u64, usize, usize)], last: u64, expect: &[(usize, &[(usize, usize)])]) {
-        let status = |&(id, model, pending)| Status { id, model, done: 0, pending };
+        let status = |&(id, base, pending)| Status { id, base, done: 0, pending };
         let statuses: Vec<_> = sequences.iter().map(status).collect();
         let limits = Limits { chunk_tokens: 128, chunk_tokens_shared: 32, ..Limits::default() };
         let got = plan(&statuses, last, &limits);
-        let got: Vec<_> = got.iter().map(|step| (step.model, step.spans.as_slice())).collect();
+        let got: Vec<_> = got.iter().map(|step| (step.base, step.spans.as_slice())).collect();
         assert_eq!(got, expect);
     }
 

@@ -1,5 +1,6 @@
 //! One generation: from drawn tokens to events.
 
+use super::{adapters::ModelId, prefix::Key};
 use crate::{
     sampler::{Distribution, Sampler, Scratch},
     stop::{Matched, StopMatcher},
@@ -15,7 +16,7 @@ const EVENTS_EXTRA: usize = 3;
 
 pub(super) struct Sequence {
     job: GenerationJob,
-    model: usize,
+    model: ModelId,
     /// Tokens of output, at most; at least 1, and the context has room for them.
     limit: u32,
     generated: u32,
@@ -34,7 +35,7 @@ pub(super) struct Sequence {
 impl Sequence {
     pub(super) fn new(
         job: GenerationJob,
-        model: usize,
+        model: ModelId,
         limit: u32,
         tokenizer: Arc<Tokenizer>,
         meter: Arc<Meter>,
@@ -59,11 +60,11 @@ impl Sequence {
     }
 
     /// Whose prefixes it may share.
-    pub(super) fn key(&self) -> (remit_abi::TenantId, usize) {
+    pub(super) fn key(&self) -> Key {
         (self.job.tenant, self.model)
     }
 
-    pub(super) fn model(&self) -> usize {
+    pub(super) fn model(&self) -> ModelId {
         self.model
     }
 

@@ -11,6 +11,7 @@ use remit_kernel::ports::{ChatMessage, EngineEvent, EngineFinish};
 use std::sync::Mutex;
 use worker::Work;
 
+mod adapters;
 mod sampling;
 
 /// The token after these.
@@ -26,11 +27,11 @@ struct Scripted {
 impl Compute for Scripted {
     type Cache = Vec<u32>;
 
-    fn cache(&self, _: usize, _: usize) -> Vec<u32> {
+    fn cache(&self, _: ModelId, _: usize) -> Vec<u32> {
         Vec::new()
     }
 
-    fn prefix(&self, _: usize, of: &Vec<u32>, tokens: usize, _: usize) -> Vec<u32> {
+    fn prefix(&self, _: ModelId, of: &Vec<u32>, tokens: usize, _: usize) -> Vec<u32> {
         of[..tokens].to_vec()
     }
 
@@ -75,11 +76,12 @@ fn fixture(script: Script, limits: Limits) -> Fixture {
     let tokenizer = Arc::new(Tokenizer::from_gguf(&file).unwrap());
     let (family, vocabulary) = ("f".into(), tokenizer.size() as u32);
     let card = ModelCard { name: "m".into(), family, context_length: CONTEXT, vocabulary, digest: "0".into() };
-    let template = Some(ChatTemplate::new(sample::TEMPLATE, None, None).unwrap());
+    let template = Some(Arc::new(ChatTemplate::new(sample::TEMPLATE, None, None).unwrap()));
     let (gate, steps) = (Arc::default(), Arc::default());
     let compute = Scripted { script, gate: Arc::clone(&gate), steps: Arc::clone(&steps) };
     let served = vec![Served { card, tokenizer, template }];
-    let engine = LocalEngine::start(served, limits, move || Ok((compute, vec![Duration::ZERO]))).unwrap();
+    let adapters = Arc::new(Adapters::within(&limits));
+    let engine = LocalEngine::start(served, adapters, limits, move || Ok((compute, vec![Duration::ZERO]))).unwrap();
     Fixture { gate, steps, engine }
 }
 

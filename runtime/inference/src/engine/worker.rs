@@ -5,6 +5,7 @@
 
 use super::{
     Limits, Shared,
+    adapters::{Adapters, ModelId},
     prefix::PrefixStore,
     schedule::{self, Load, Status, Step},
     sequence::Sequence,
@@ -27,16 +28,16 @@ pub(super) trait Compute {
     type Cache;
 
     /// Room for so many tokens.
-    fn cache(&self, model: usize, room: usize) -> Self::Cache;
+    fn cache(&self, model: ModelId, room: usize) -> Self::Cache;
 
     /// The first tokens of another sequence, with room for so many.
-    fn prefix(&self, model: usize, of: &Self::Cache, tokens: usize, room: usize) -> Self::Cache;
+    fn prefix(&self, model: ModelId, of: &Self::Cache, tokens: usize, room: usize) -> Self::Cache;
 
     /// How many tokens it holds.
     fn length(cache: &Self::Cache) -> usize;
 
-    /// As [`Decoder::forward`].
-    fn forward(&self, model: usize, spans: &mut [Work<'_, Self::Cache>]) -> Vec<f32>;
+    /// As [`Decoder::forward`], for sequences of one base.
+    fn forward(&self, base: usize, spans: &mut [Work<'_, Self::Cache>]) -> Vec<f32>;
 }
 
 /// As [`Span`].
@@ -46,34 +47,39 @@ pub(super) struct Work<'a, C> {
     pub(super) wants_logits: bool,
 }
 
-/// The models and the threads that compute them.
+/// The models, their adapters, and the threads that compute them.
 pub(super) struct Models {
     pub(super) decoders: Vec<Decoder>,
+    pub(super) adapters: Arc<Adapters>,
     pub(super) pool: rayon::ThreadPool,
 }
 
 impl Compute for Models {
     type Cache = KvCache;
 
-    fn cache(&self, model: usize, room: usize) -> KvCache {
-        self.decoders[model].cache(room)
+    fn cache(&self, model: ModelId, room: usize) -> KvCache {
+        let decoder = &self.decoders[model.base];
+        match model.adapter {
+            Some(adapter) => decoder.adapted_cache(room, self.adapters.weights(adapter)),
+            None => decoder.cache(room),
+        }
     }
 
-    fn prefix(&self, model: usize, of: &KvCache, tokens: usize, room: usize) -> KvCache {
-        of.prefix(self.decoders[model].architecture(), tokens, room)
+    fn prefix(&self, model: ModelId, of: &KvCache, tokens: usize, room: usize) -> KvCache {
+        of.prefix(self.decoders[model.base].architecture(), tokens, room)
     }
 
     fn length(cache: &KvCache) -> usize {
         cache.length()
     }
 
-    fn forward(&self, model: usize, spans: &mut [Work<'_, KvCache>]) -> Vec<f32> {
+    fn forward(&self, base: usize, spans: &mut [Work<'_, KvCache>]) -> Vec<f32> {
         let mut spans: Vec<Span<'_>> = spans
             .iter_mut()
             .map(|work| Span { tokens: work.tokens, cache: work.cache, wants_logits: work.wants_logits })
             .collect();
         // On a thread of the pool, so that its tasks need no wake-up of this one.
-        self.pool.install(|| self.decoders[model].forward(&mut spans))
+        self.pool.install(|| self.decoders[base].forward(&mut spans))
     }
 }
 
@@ -161,7 +167,7 @@ impl<C: Compute> Worker<C> {
         let status = |active: &Active<C::Cache>| {
             let done = C::length(&active.cache);
             let pending = active.sequence.tokens().len() - done;
-            Status { id: active.id, model: active.sequence.model(), done, pending }
+            Status { id: active.id, base: active.sequence.model().base, done, pending }
         };
         self.active.iter().map(status).collect()
     }
@@ -235,7 +241,7 @@ impl<C: Compute> Worker<C> {
             counts.push((place, begin, *tokens));
             work.push(Work { tokens: &known[begin..begin + tokens], cache: &mut active.cache, wants_logits });
         }
-        let logits = self.compute.forward(step.model, &mut work);
+        let logits = self.compute.forward(step.base, &mut work);
         for (place, begin, tokens) in counts {
             self.active[place].sequence.count_computed(begin, tokens);
         }

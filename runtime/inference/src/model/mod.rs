@@ -56,7 +56,7 @@ mod tensors;
 #[cfg(test)]
 mod tests;
 
-pub use adapter::Adapter;
+pub use adapter::{Adapter, AdapterError};
 pub use architecture::Architecture;
 pub use cache::KvCache;
 pub use decoder::{Decoder, Span};

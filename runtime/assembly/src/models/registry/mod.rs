@@ -16,6 +16,22 @@
 //! bytes = 98362432
 //! sha256 = "b179…"
 //! ```
+//!
+//! A LoRA adapter is a model of its own too: `base` names the model that it changes, which is in a list itself and no
+//! adapter, and its files are those that Hugging Face `peft` writes.
+//!
+//! ```toml
+//! [[model]]
+//! name = "tuned"                      # a grant of it opens it, and not its base
+//! base = "mine"
+//! folder = "/path"                    # or hub, or package
+//!
+//! [[model.file]]                      # and adapter_model.safetensors; chat_template.jinja, tokenizer.json and
+//! name = "adapter_config.json"        # tokenizer_config.json where it has them
+//! ```
+
+#[cfg(test)]
+mod tests;
 
 use crate::home::Home;
 use serde::{Deserialize, Serialize};
@@ -32,6 +48,13 @@ const MODELS_MAX: usize = 1_000;
 /// Files of one model, at most: the largest models come in some two hundred shards.
 const FILES_MAX: usize = 1_000;
 
+/// Files that every adapter has.
+const ADAPTER_FILES: [&str; 2] = ["adapter_config.json", "adapter_model.safetensors"];
+
+/// Files of an adapter that are read: those that it has, and those that it may have.
+pub const ADAPTER_FILES_READ: [&str; 5] =
+    [ADAPTER_FILES[0], ADAPTER_FILES[1], "chat_template.jinja", "tokenizer.json", "tokenizer_config.json"];
+
 /// Characters of a model's name, at most.
 const NAME_MAX: usize = 64;
 
@@ -47,6 +70,9 @@ pub struct KnownModel {
     /// Its architecture.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub family: String,
+    /// The model that it changes, where it is an adapter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<String>,
     /// SPDX identifier of its licence.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub licence: String,
@@ -127,15 +153,25 @@ impl KnownModel {
     /// A model of files that are on this machine.
     #[must_use]
     pub fn in_folder(name: String, folder: PathBuf, files: Vec<KnownFile>) -> Self {
-        let (description, family, licence) = Default::default();
-        Self { name, description, family, licence, package: None, hub: None, folder: Some(folder), files }
+        Self { folder: Some(folder), ..Self::of_files(name, files) }
     }
 
     /// A model of files of a hub.
     #[must_use]
     pub fn in_hub(name: String, hub: HubRepository, files: Vec<KnownFile>) -> Self {
+        Self { hub: Some(hub), ..Self::of_files(name, files) }
+    }
+
+    /// The same as an adapter of another model.
+    #[must_use]
+    pub fn adapting(self, base: String) -> Self {
+        Self { base: Some(base), ..self }
+    }
+
+    /// From nowhere yet.
+    fn of_files(name: String, files: Vec<KnownFile>) -> Self {
         let (description, family, licence) = Default::default();
-        Self { name, description, family, licence, package: None, hub: Some(hub), folder: None, files }
+        Self { name, description, family, base: None, licence, package: None, hub: None, folder: None, files }
     }
 
     /// Where its files come from.
@@ -174,10 +210,12 @@ impl KnownModel {
             return Some(format!("has {} files: give it 1 to {FILES_MAX}", self.files.len()));
         }
         let mut names = HashSet::new();
-        self.files.iter().find_map(|file| {
-            let why = file.fault().or_else(|| (!names.insert(&file.name)).then(|| "is there twice".to_owned()))?;
+        let of_a_file = self.files.iter().find_map(|file| {
+            let why = file.fault().or_else(|| (!names.insert(&*file.name)).then(|| "is there twice".to_owned()))?;
             Some(format!("has a file {:?} that {why}", file.name))
-        })
+        });
+        let lacking = || ADAPTER_FILES.into_iter().find(|name| self.base.is_some() && !names.contains(name));
+        of_a_file.or_else(|| Some(format!("is an adapter and has no file {}: add it", lacking()?)))
     }
 }
 
@@ -246,6 +284,14 @@ pub enum RegistryError {
         /// What is wrong with it.
         why: String,
     },
+    /// One that cannot go, since others are made of it.
+    #[error("{name} is the base of {adapters}: remove them first, with `remit models rm`")]
+    Needed {
+        /// Which model.
+        name: String,
+        /// Its adapters, comma-separated.
+        adapters: String,
+    },
 }
 
 /// A list as it is written down.
@@ -273,7 +319,7 @@ impl Registry {
     #[must_use]
     pub fn built_in() -> Self {
         let mut registry = Self { models: Vec::new() };
-        match registry.add_list(include_str!("../../models.toml"), Path::new(BUILT_IN)) {
+        match registry.add_list(include_str!("../../../models.toml"), Path::new(BUILT_IN)) {
             Ok(()) => registry,
             Err(error) => unreachable!("{error}"),
         }
@@ -300,10 +346,12 @@ impl Registry {
         if models.len() > MODELS_MAX {
             return Err(form(format!("it has {} models; {MODELS_MAX} are the most", models.len())));
         }
+        let before = self.models.len();
         for model in models {
             self.add(model, path)?;
         }
-        Ok(())
+        // An adapter may stand before its base.
+        self.models[before..].iter().try_for_each(|model| self.check_base(model, path))
     }
 
     fn add(&mut self, model: KnownModel, path: &Path) -> Result<(), RegistryError> {
@@ -317,12 +365,50 @@ impl Registry {
         }
     }
 
+    /// Whether the base of an adapter is a model that can be one. So there are no adapters of adapters, and no circles.
+    fn check_base(&self, model: &KnownModel, path: &Path) -> Result<(), RegistryError> {
+        let Some(base) = &model.base else { return Ok(()) };
+        let why = match self.find(base) {
+            _ if *base == model.name => "is its own base: name the model that it changes".to_owned(),
+            Err(UnknownModel { known, .. }) => {
+                format!("changes the base {base:?}, which is in no list: add that first, or name one of {known}")
+            }
+            Ok(KnownModel { base: Some(under), .. }) => {
+                format!("changes {base:?}, which is an adapter itself (of {under:?}): name a model that is none")
+            }
+            Ok(_) => return Ok(()),
+        };
+        Err(RegistryError::Model { path: path.to_owned(), name: model.name.clone(), why })
+    }
+
     /// Whether a model could be added to the operator's own list.
     ///
     /// # Errors
     /// [`RegistryError`], where it could not.
     pub fn check(home: &Home, model: &KnownModel) -> Result<(), RegistryError> {
-        Self::of(home)?.add(model.clone(), &home.model_list())
+        let (mut registry, path) = (Self::of(home)?, home.model_list());
+        registry.check_base(model, &path)?;
+        registry.add(model.clone(), &path)
+    }
+
+    /// Whether a model could go: nothing is made of it.
+    ///
+    /// # Errors
+    /// [`RegistryError::Needed`].
+    pub fn check_unneeded(&self, name: &str) -> Result<(), RegistryError> {
+        let of_it = self.models.iter().filter(|model| model.base.as_deref() == Some(name));
+        let adapters: Vec<&str> = of_it.map(|model| model.name.as_str()).collect();
+        match adapters.is_empty() {
+            true => Ok(()),
+            false => Err(RegistryError::Needed { name: name.to_owned(), adapters: adapters.join(", ") }),
+        }
+    }
+
+    /// The model that an adapter changes; none where this is no adapter.
+    #[must_use]
+    pub fn base_of(&self, model: &KnownModel) -> Option<&KnownModel> {
+        let base = model.base.as_ref()?;
+        self.models.iter().find(|model| model.name == *base)
     }
 
     /// Adds a model to the operator's own list.
@@ -337,11 +423,12 @@ impl Registry {
         write(&path, &own)
     }
 
-    /// Takes a model out of the operator's own list; whether it was there.
+    /// Takes a model out of the operator's own list; whether it was there. One that has adapters stays.
     ///
     /// # Errors
     /// [`RegistryError`]; the list is as it was then.
     pub fn forget(home: &Home, name: &str) -> Result<bool, RegistryError> {
+        Self::of(home)?.check_unneeded(name)?;
         let path = home.model_list();
         let mut own = own_list(&path)?;
         let before = own.models.len();
@@ -396,71 +483,4 @@ fn write(path: &Path, list: &List) -> Result<(), RegistryError> {
     fs::write(file.path(), text).map_err(failed)?;
     file.as_file().sync_all().map_err(failed)?;
     file.persist(path).map(drop).map_err(|error| failed(error.error))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const DIGEST: &str = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53";
-
-    #[test]
-    fn the_built_in_list_is_whole() {
-        let registry = Registry::built_in();
-        assert!(registry.find(&registry.default_model().name).is_ok());
-        let unknown = registry.find("gpt").expect_err("no such model");
-        assert!(unknown.to_string().contains("smollm2"));
-    }
-
-    fn check(list: &str, words: &str) {
-        let list = list.replace("FILE", &format!("[[model.file]]\nname = \"m\"\nbytes = 1\nsha256 = \"{DIGEST}\"\n"));
-        let error = Registry::built_in().add_list(&list, Path::new("models.toml")).expect_err("it is wrong");
-        assert!(error.to_string().contains(words), "{error}");
-    }
-
-    #[test]
-    fn a_list_that_is_wrong_says_where_and_in_what() {
-        check("[[model]]\nname = 1", "line 2");
-        check("[[model]]\nname = \"m\"\nfoldr = \"/a\"\nFILE", "foldr");
-        check("[[model]]\nname = \"M\"\nfolder = \"/a\"\nFILE", "is no name");
-        check("[[model]]\nname = \"../m\"\nfolder = \"/a\"\nFILE", "is no name");
-        check("[[model]]\nname = \"m\"\nFILE", "has 0 sources");
-        check("[[model]]\nname = \"m\"\nfolder = \"/a\"\nhub = { repository = \"a/b\" }\nFILE", "has 2 sources");
-        check("[[model]]\nname = \"m\"\nfolder = \"a\"\nFILE", "relative");
-        check("[[model]]\nname = \"m\"\nfolder = \"/a\"\nfile = []", "has 0 files");
-        check("[[model]]\nname = \"m\"\nfolder = \"/a\"\nFILEFILE", "is there twice");
-        check("[[model]]\nname = \"smollm2\"\nfolder = \"/a\"\nFILE", "built in");
-        for name in ["../m", "a/m", "", ".", ".m"] {
-            let file = format!("[[model.file]]\nname = {name:?}\nbytes = 1\nsha256 = \"{DIGEST}\"\n");
-            check(&format!("[[model]]\nname = \"m\"\nfolder = \"/a\"\n{file}"), "no plain file name");
-        }
-        for from in ["../m", "/m", ""] {
-            let file = format!("[[model.file]]\nname = \"m\"\nfrom = {from:?}\nbytes = 1\nsha256 = \"{DIGEST}\"\n");
-            check(&format!("[[model]]\nname = \"m\"\nfolder = \"/a\"\n{file}"), "no path inside its source");
-        }
-        let upper = DIGEST.to_uppercase();
-        for digest in ["", "b179", &upper] {
-            let file = format!("[[model.file]]\nname = \"m\"\nbytes = 1\nsha256 = \"{digest}\"\n");
-            check(&format!("[[model]]\nname = \"m\"\nfolder = \"/a\"\n{file}"), "no SHA-256");
-        }
-    }
-
-    #[test]
-    fn the_operators_own_models_are_kept_and_forgotten() {
-        let folder = tempfile::tempdir().expect("a folder for the test");
-        let home = Home::at(folder.path().to_owned());
-        let file = KnownFile { name: "m.gguf".into(), from: None, bytes: 7, sha256: DIGEST.into() };
-        let mine = KnownModel::in_folder("mine".into(), "/models".into(), vec![file.clone()]);
-        Registry::keep(&home, mine.clone()).expect("it is right");
-        let hub = HubRepository { repository: "owner/name".into(), revision: "main".into() };
-        let theirs = KnownModel::in_hub("theirs".into(), hub.clone(), vec![file]);
-        Registry::keep(&home, theirs).expect("it is right");
-        assert!(Registry::keep(&home, mine.clone()).expect_err("it is there").to_string().contains("twice"));
-        let registry = Registry::of(&home).expect("both were written");
-        assert_eq!(registry.find("mine"), Ok(&mine));
-        assert_eq!(registry.find("theirs").expect("it was kept").source(), Source::Hub(&hub));
-        assert!(Registry::forget(&home, "mine").expect("it can be written"));
-        assert!(!Registry::forget(&home, "mine").expect("it can be read"));
-        assert!(Registry::of(&home).expect("one is left").find("theirs").is_ok());
-    }
 }
