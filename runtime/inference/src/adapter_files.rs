@@ -116,5 +116,5 @@ impl<'a> AdapterFiles<'a> {
 }
 
 fn wrong(file: &AdapterFile, source: AdapterError) -> LoadError {
-    LoadError::Adapter { name: file.name.to_string(), base: file.base.to_string(), source }
+    LoadError::Adapter { name: file.name.to_string(), base: file.base.to_string(), source: Box::new(source) }
 }

@@ -61,7 +61,7 @@ pub enum LoadError {
         /// That of its base.
         base: String,
         /// What is wrong.
-        source: AdapterError,
+        source: Box<AdapterError>,
     },
     /// An adapter of a model that is not served here.
     #[error("model {name}: its base {base} is no model of this engine, which has {known}; load the base first")]

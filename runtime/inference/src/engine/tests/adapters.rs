@@ -231,7 +231,7 @@ fn an_adapter_is_its_base_by_everything_but_its_name_its_digest_and_its_weights(
     assert_eq!(engine.tokenize("y", &chat), engine.tokenize("a", &chat));
     // Rank and the sizes of all matrices, in f32, twice.
     let bytes = |rank: u64| MATRICES.iter().map(|(_, outputs, inputs)| 4 * 2 * rank * (outputs + inputs)).sum::<u64>();
-    assert_eq!(engine.adapter_bytes(), ADAPTERS.iter().map(|(_, rank)| bytes(*rank)).sum());
+    assert_eq!(engine.adapter_bytes(), ADAPTERS.iter().map(|(_, rank)| bytes(*rank)).sum::<u64>());
     assert_eq!(crate::adapter_bytes(&shelf.adapter("z"), &shelf.path("a")).unwrap(), bytes(16));
     let unknown = engine.card("w").unwrap_err().to_string();
     assert!(unknown.contains("no model w is loaded; there is a, x, y, z"), "{unknown}");
