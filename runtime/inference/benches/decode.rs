@@ -84,7 +84,8 @@ fn bandwidth(bytes: usize) -> f64 {
 }
 
 #[allow(clippy::print_stdout, reason = "a bench prints its table")]
-fn report(decoder: &Decoder) -> String {
+fn report(device: &str, decoder: &Decoder) -> String {
+    println!("on {device}");
     let weights = decoder.step_bytes();
     let (near, far) = (bandwidth(weights), bandwidth(GIGABYTE));
     let prefill = prefill_tps(decoder);
@@ -111,9 +112,9 @@ fn main() {
     let file = Gguf::open(&model).unwrap_or_else(|error| panic!("{error}"));
     let choice = std::env::var("REMIT_BENCH_DEVICE").map_or(Ok(DeviceChoice::Cpu), |name| name.parse());
     let device = choice.and_then(DeviceChoice::open).unwrap_or_else(|error| panic!("{error}"));
-    let decoder = Decoder::load(&file, &device).unwrap_or_else(|error| panic!("{error}"));
+    let decoder = Decoder::load(&file, device.tensors()).unwrap_or_else(|error| panic!("{error}"));
     // On a thread of the pool, as the engine does.
-    let json = rayon::scope(|_| report(&decoder));
+    let json = rayon::scope(|_| report(device.name(), &decoder));
     if let Some(out) = std::env::var_os("REMIT_BENCH_OUT").map(PathBuf::from) {
         let folder = out.parent().map(std::fs::create_dir_all).unwrap_or(Ok(()));
         folder.and_then(|()| std::fs::write(&out, json)).unwrap_or_else(|error| panic!("{}: {error}", out.display()));

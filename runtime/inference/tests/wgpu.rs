@@ -5,6 +5,7 @@
 //! `llvmpipe`. Chunks are chosen so that few shapes come up, since each compiles programs.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::print_stdout, reason = "it says where it ran, and how far off it was")]
 
 #[path = "../src/gguf/sample.rs"]
 #[allow(dead_code, reason = "written for the unit tests, which need more of it")]
@@ -49,9 +50,11 @@ use std::{sync::Arc, time::Instant};
 const TOLERANCE: f32 = 1e-3;
 
 fn adapter_device() -> Device {
-    DeviceChoice::Wgpu.open().unwrap_or_else(|error| {
+    let opened = DeviceChoice::Wgpu.open().unwrap_or_else(|error| {
         panic!("{error}. `cargo xtask test` provides a software adapter, and this test fails without any")
-    })
+    });
+    println!("{}", opened.name());
+    opened.tensors().clone()
 }
 
 /// A case's model from either format.
@@ -199,10 +202,22 @@ fn a_copied_prefix_goes_on_alike() {
     assert!(difference <= TOLERANCE, "{difference:.1e}");
 }
 
-/// What nobody has a driver for is said, and the CPU needs none.
+/// What was computed before a loss is gone, what comes after fails, and a new opening knows nothing of it.
 #[test]
-fn the_cpu_is_always_there() {
-    assert_eq!(DeviceChoice::Cpu.open().unwrap(), Device::flex());
-    // A GPU, or the CPU: never an error.
-    DeviceChoice::Auto.open().unwrap();
+fn a_lost_device_is_replaced_by_opening_another() {
+    let case = &golden("qwen2")["cases"][0];
+    let sequences = [tokens(case)];
+    let compute = |device: &Device| {
+        let decoder = decoders(case, device).remove(0);
+        let mut caches = caches(&decoder, &sequences);
+        logits(&decoder, &mut caches, &sequences, &[32])
+    };
+    let [first, second] = [(); 2].map(|()| DeviceChoice::Wgpu.open().unwrap());
+    let whole = compute(first.tensors());
+    assert!(first.lose());
+    let lost = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| compute(first.tensors())));
+    assert!(lost.is_err(), "nothing is computed on a lost device");
+    for device in [second, DeviceChoice::Wgpu.open().unwrap()] {
+        assert_eq!(compute(device.tensors()), whole);
+    }
 }

@@ -9,7 +9,6 @@
 //! What is unpacked is told to the tests by environment variables of theirs alone.
 
 use crate::{
-    command,
     data_folder::{DataFolder, beside, make_folder, remove_folder, replace_folder, write_file},
     debian::{self, Archive, Selection},
     progress::{self, Step},

@@ -201,11 +201,12 @@ impl LocalEngine {
                 rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|index| format!("inference-{index}"));
             let pool = pool.build().map_err(|error| LoadError::Thread(error.to_string()))?;
             let device = device.open()?;
+            tracing::info!(device = device.name(), "computing");
             let mut decoders = Vec::new();
             let mut times = Vec::new();
             for (name, file, opened) in files {
                 let begin = Instant::now();
-                decoders.push(file.decoder(&device)?);
+                decoders.push(file.decoder(device.tensors())?);
                 let time = opened + begin.elapsed();
                 tracing::info!(model = &*name, seconds = time.as_secs_f64(), "model loaded");
                 times.push(time);

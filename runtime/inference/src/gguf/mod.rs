@@ -30,11 +30,15 @@ pub(crate) mod sample;
 mod tests;
 mod types;
 
+pub(crate) use dequantize::q4_k_scale_and_minimum;
 pub use error::GgufError;
 pub use metadata::{ValueType, optional};
 pub use types::TensorType;
 
-use crate::mapped::{self, FileBytes, MapError};
+use crate::{
+    mapped::{self, FileBytes, MapError},
+    to_f32::Stored,
+};
 use cursor::Cursor;
 use metadata::Entry;
 use std::{collections::HashMap, path::Path};
@@ -139,9 +143,19 @@ impl Gguf {
     /// # Errors
     /// [`GgufError::NoTensor`], [`GgufError::Unsupported`], [`GgufError::NotFinite`].
     pub fn dequantize(&self, name: &str, out: &mut Vec<f32>) -> Result<(), GgufError> {
+        dequantize::append(name, self.stored(name)?, out)
+    }
+
+    /// The numbers of a tensor as the file stores them.
+    ///
+    /// # Errors
+    /// [`GgufError::NoTensor`], [`GgufError::Unsupported`].
+    pub fn stored(&self, name: &str) -> Result<Stored<'_>, GgufError> {
         let info = self.tensor(name)?;
-        let blocks = &self.bytes()[info.start..info.start + info.bytes];
-        dequantize::append(name, info, blocks, out)
+        let unsupported = || GgufError::Unsupported { name: name.to_owned(), kind: info.kind.name() };
+        let block = info.kind.block().ok_or_else(unsupported)?;
+        let bytes = &self.bytes()[info.start..info.start + info.bytes];
+        Ok(Stored { form: info.kind.form(), block, bytes })
     }
 }
 

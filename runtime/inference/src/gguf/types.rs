@@ -5,7 +5,7 @@
 //! [`dequantize`](super::dequantize) and name it here.
 
 use super::dequantize;
-use crate::to_f32::{self, Block, ReadBlocks};
+use crate::to_f32::{self, Block, Form, ReadBlocks};
 
 /// How a tensor's elements are stored.
 #[derive(Clone, Copy)]
@@ -88,8 +88,22 @@ impl TensorType {
     }
 
     /// What reads it, where something does.
-    pub(super) fn block(self) -> Option<Block> {
+    pub(crate) fn block(self) -> Option<Block> {
         Some(Block { bytes: self.0.block_bytes, elements: self.0.block_elements, read: self.0.read? })
+    }
+
+    /// What its blocks hold.
+    pub(crate) fn form(self) -> Form {
+        match self.0.id {
+            0 => Form::F32,
+            1 => Form::F16,
+            2 => Form::Q4_0,
+            3 => Form::Q4_1,
+            8 => Form::Q8_0,
+            12 => Form::Q4K,
+            30 => Form::Bf16,
+            _ => Form::Other,
+        }
     }
 
     /// The names of all types that can be read, comma-separated.

@@ -117,7 +117,7 @@ pub enum Feed {
 }
 
 /// Of a gate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Activation {
     /// `x · sigmoid(x)`.
     Silu,

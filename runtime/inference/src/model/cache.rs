@@ -6,14 +6,11 @@
 //! Layout of a layer's keys, and of its values: `[kv head][position][head width]`, so that what one head reads lies
 //! together. A layer with a window keeps all positions too, so that any beginning of a sequence can be copied.
 //!
-//! On a device a layer's keys are one tensor of that layout, and its values another, with room for a padded number of
-//! positions (see `rows`). `burn`'s `slice_assign` writes into a tensor that nobody else holds without copying it, on
-//! its devices that run kernels (`burn-cubecl`; the CPU's copies). So a step hands a layer's tensor over and takes it
-//! back, and writes what is new: the cost does not grow with what is there. Reading the first positions is a view. On a device,
-//! room is taken from the beginning.
+//! On a device a layer's keys and values are memory of its own, which programs write and read in place (see `device`, also
+//! for their layout). There room is taken from the beginning.
 
-use super::{Adapter, Architecture, linear::is_memory, rows::padded_positions};
-use burn::tensor::{Device, Tensor};
+use super::{Adapter, Architecture, device::LayerMemory, linear::is_memory};
+use burn::tensor::Device;
 use std::sync::Arc;
 
 /// Keys and values of one sequence.
@@ -34,34 +31,7 @@ pub(super) struct LayerCache {
 #[derive(Debug)]
 enum Layers {
     Memory(Vec<LayerCache>),
-    Device(Vec<DeviceLayerCache>),
-}
-
-/// `[kv head, position, head width]` each.
-#[derive(Debug)]
-pub(super) struct DeviceLayerCache {
-    keys: Tensor<3>,
-    values: Tensor<3>,
-}
-
-impl DeviceLayerCache {
-    fn new(architecture: &Architecture, capacity: usize, device: &Device) -> Self {
-        let shape = [architecture.kv_heads, padded_positions(capacity), architecture.head_width];
-        Self { keys: Tensor::zeros(shape, device), values: Tensor::zeros(shape, device) }
-    }
-
-    /// Writes `[kv head, new position, head width]` each, the first of them at a position.
-    pub(super) fn write(&mut self, at: usize, keys: Tensor<3>, values: Tensor<3>) {
-        let [heads, count, width] = keys.dims();
-        let place = [0..heads, at..at + count, 0..width];
-        self.keys.inplace(|all| all.slice_assign(place.clone(), keys));
-        self.values.inplace(|all| all.slice_assign(place, values));
-    }
-
-    /// The first positions' keys and values.
-    pub(super) fn first(&self, positions: usize) -> (Tensor<3>, Tensor<3>) {
-        (self.keys.clone().narrow(1, 0, positions), self.values.clone().narrow(1, 0, positions))
-    }
+    Device(Vec<LayerMemory>, Device),
 }
 
 /// A cache is of the kind that its decoder's device needs.
@@ -83,22 +53,23 @@ impl KvCache {
         if is_memory(device) {
             return Self::new(architecture, capacity);
         }
-        let layers = architecture.layers.iter().map(|_| DeviceLayerCache::new(architecture, capacity, device));
-        Self { layers: Layers::Device(layers.collect()), capacity, length: 0, adapter: None }
+        let Architecture { kv_heads, head_width, .. } = *architecture;
+        let layers = architecture.layers.iter().map(|_| LayerMemory::new(kv_heads, head_width, capacity, device));
+        Self { layers: Layers::Device(layers.collect(), device.clone()), capacity, length: 0, adapter: None }
     }
 
     /// A layer's keys and values in plain memory.
     pub(super) fn memory(&mut self, layer: usize) -> &mut LayerCache {
         match &mut self.layers {
             Layers::Memory(layers) => &mut layers[layer],
-            Layers::Device(_) => panic!("{OTHER_DEVICE}"),
+            Layers::Device(..) => panic!("{OTHER_DEVICE}"),
         }
     }
 
     /// A layer's keys and values on a device.
-    pub(super) fn device(&mut self, layer: usize) -> &mut DeviceLayerCache {
-        match &mut self.layers {
-            Layers::Device(layers) => &mut layers[layer],
+    pub(super) fn device(&self, layer: usize) -> &LayerMemory {
+        match &self.layers {
+            Layers::Device(layers, _) => &layers[layer],
             Layers::Memory(_) => panic!("{OTHER_DEVICE}"),
         }
     }
@@ -159,16 +130,9 @@ impl KvCache {
                 }
                 copy.layers
             }
-            Layers::Device(layers) => {
-                let copied = layers.iter().map(|layer| {
-                    let mut copy = DeviceLayerCache::new(architecture, capacity, &layer.keys.device());
-                    if tokens > 0 {
-                        let (keys, values) = layer.first(tokens);
-                        copy.write(0, keys, values);
-                    }
-                    copy
-                });
-                Layers::Device(copied.collect())
+            Layers::Device(layers, device) => {
+                let copied = layers.iter().map(|layer| layer.prefix(tokens, capacity, device));
+                Layers::Device(copied.collect(), device.clone())
             }
         };
         Self { layers, capacity, length: tokens, adapter: self.adapter.clone() }

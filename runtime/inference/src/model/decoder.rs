@@ -1,12 +1,14 @@
 //! The decoder: weights and the forward pass, for every family alike.
 
+mod loader;
+
 use super::{
     Adapter, Architecture, KvCache, ModelError,
     adapter::Adapted,
-    architecture::Feed,
     attention::{Attention, LayerAttention, cap},
+    device::{self, HEAD_WIDTH_MAX},
     families,
-    feed::{Dense, Experts, FeedForward},
+    feed::FeedForward,
     linear::{Linear, as_numbers, indices, is_memory},
     placement::{Layout, Placement, Slot},
     rows::Place,
@@ -14,6 +16,7 @@ use super::{
 };
 use crate::gguf::Gguf;
 use burn::tensor::{Device, Tensor, TensorData};
+use loader::Loader;
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
@@ -52,8 +55,24 @@ struct Norm {
 
 impl Norm {
     fn forward(&self, input: Tensor<2>) -> Tensor<2> {
+        if !is_memory(&self.weight.device()) {
+            return device::normalise(input, &self.weight, self.epsilon);
+        }
         let square = (input.clone() * input.clone()).mean_dim(1);
         input / (square + self.epsilon).sqrt() * self.weight.clone().unsqueeze()
+    }
+
+    /// What a branch adds to the hidden state, and that normalised.
+    fn after(&self, hidden: Tensor<2>, branch: Option<Tensor<2>>) -> (Tensor<2>, Tensor<2>) {
+        let hidden = match branch {
+            Some(branch) if !is_memory(&self.weight.device()) => {
+                return device::add_normalise(hidden, branch, &self.weight, self.epsilon);
+            }
+            Some(branch) => hidden + branch,
+            None => hidden,
+        };
+        let normal = self.forward(hidden.clone());
+        (hidden, normal)
     }
 }
 
@@ -65,84 +84,6 @@ pub struct Span<'a> {
     pub cache: &'a mut KvCache,
     /// Whether the logits after the last of them are asked for.
     pub wants_logits: bool,
-}
-
-/// Puts a file's weights onto a device.
-struct Loader<'a> {
-    placement: Placement<'a>,
-    device: &'a Device,
-}
-
-impl Loader<'_> {
-    fn linear(&self, slot: Slot, layer: usize, inputs: usize) -> Result<Linear, ModelError> {
-        Ok(Linear::new(self.placement.numbers(slot, layer)?, inputs, self.device))
-    }
-
-    fn norm_weight(&self, slot: Slot, layer: usize) -> Result<Vec<f32>, ModelError> {
-        let mut weight = self.placement.numbers(slot, layer)?;
-        let offset = self.placement.layout.norm_offset;
-        if offset != 0.0 {
-            weight.iter_mut().for_each(|weight| *weight += offset);
-        }
-        Ok(weight)
-    }
-
-    fn norm(&self, slot: Slot, layer: usize) -> Result<Norm, ModelError> {
-        let weight = self.norm_weight(slot, layer)?;
-        let width = weight.len();
-        let weight = Tensor::from_data(TensorData::new(weight, [width]), self.device);
-        Ok(Norm { weight, epsilon: self.placement.architecture.epsilon })
-    }
-
-    fn block(&self, layer: usize) -> Result<Block, ModelError> {
-        let architecture = self.placement.architecture;
-        let mut project = self.linear(Slot::Projection, layer, architecture.width)?;
-        if architecture.projection_bias {
-            project = project.with_bias(self.placement.numbers(Slot::ProjectionBias, layer)?);
-        }
-        let post = |slot| architecture.post_norms.then(|| self.norm(slot, layer)).transpose();
-        let head_norms = || -> Result<_, ModelError> {
-            let query = self.norm_weight(Slot::QueryNorm, layer)?;
-            Ok((query, self.norm_weight(Slot::KeyNorm, layer)?))
-        };
-        let norms = architecture.query_key_norm.then(head_norms).transpose()?;
-        Ok(Block {
-            attention_norm: self.norm(Slot::AttentionNorm, layer)?,
-            project,
-            attention: LayerAttention::new(architecture, layer, norms, self.device),
-            attention_output: self.linear(Slot::AttentionOutput, layer, architecture.query_width())?,
-            post_attention_norm: post(Slot::PostAttentionNorm)?,
-            feed_norm: self.norm(Slot::FeedNorm, layer)?,
-            feed: self.feed(layer)?,
-            post_feed_norm: post(Slot::PostFeedNorm)?,
-        })
-    }
-
-    fn feed(&self, layer: usize) -> Result<FeedForward, ModelError> {
-        let Architecture { width, activation, feed, .. } = *self.placement.architecture;
-        let (used, inner, normalise) = match feed {
-            Feed::Experts { used, inner, normalise, .. } => (used, inner, normalise),
-            Feed::Dense { inner } => {
-                let gate_up = self.linear(Slot::GateUp, layer, width)?;
-                let down = self.linear(Slot::Down, layer, inner)?;
-                return Ok(FeedForward::Dense(Box::new(Dense { gate_up, down, inner, activation })));
-            }
-        };
-        // A layer's experts are held twice while it is read: gate and up of each come to lie behind each other.
-        let each = |slot| self.placement.numbers(slot, layer);
-        let (gates, ups, downs) = (each(Slot::ExpertGates)?, each(Slot::ExpertUps)?, each(Slot::ExpertDowns)?);
-        let size = width * inner;
-        let parts = gates.chunks_exact(size).zip(ups.chunks_exact(size)).zip(downs.chunks_exact(size));
-        let experts = parts.map(|((gate, up), down)| Dense {
-            gate_up: Linear::new([gate, up].concat(), width, self.device),
-            down: Linear::new(down.to_vec(), inner, self.device),
-            inner,
-            activation,
-        });
-        let experts = experts.collect();
-        let router = self.linear(Slot::Router, layer, width)?;
-        Ok(FeedForward::Experts(Box::new(Experts { router, experts, used, normalise })))
-    }
 }
 
 impl Decoder {
@@ -170,6 +111,10 @@ impl Decoder {
         tensors: &dyn Tensors,
         device: &Device,
     ) -> Result<Self, ModelError> {
+        if !is_memory(device) && architecture.head_width > HEAD_WIDTH_MAX {
+            let width = architecture.head_width;
+            return Err(ModelError::variant(format!("heads of {width} numbers, on a GPU more than {HEAD_WIDTH_MAX}")));
+        }
         let loader = Loader { placement: Placement { architecture: &architecture, layout, tensors }, device };
         let width = architecture.width;
         let output = (!architecture.tied_output).then(|| loader.linear(Slot::Output, 0, width)).transpose()?;
@@ -233,15 +178,20 @@ impl Decoder {
             Some(norm) => norm.forward(branch),
             None => branch,
         };
+        // What was computed and is not added yet.
+        let mut branch = None;
         for (layer, block) in self.blocks.iter().enumerate() {
-            let normal = block.attention_norm.forward(hidden.clone());
+            let normal;
+            (hidden, normal) = block.attention_norm.after(hidden, branch.take());
             let projected = adapted.forward(&block.project, (layer, Slot::Projection), normal);
             let attended = self.attention.attend((layer, &block.attention), projected, (&step, &rows), spans);
             let mixed = adapted.forward(&block.attention_output, (layer, Slot::AttentionOutput), attended);
-            hidden = hidden + post(&block.post_attention_norm, mixed);
-            let fed = block.feed.forward(layer, &rows, &adapted, block.feed_norm.forward(hidden.clone()));
-            hidden = hidden + post(&block.post_feed_norm, fed);
+            let normal;
+            (hidden, normal) = block.feed_norm.after(hidden, Some(post(&block.post_attention_norm, mixed)));
+            let fed = block.feed.forward(layer, &rows, &adapted, normal);
+            branch = Some(post(&block.post_feed_norm, fed));
         }
+        let hidden = branch.into_iter().fold(hidden, |hidden, branch| hidden + branch);
         for span in &mut *spans {
             span.cache.advance(span.tokens.len());
         }

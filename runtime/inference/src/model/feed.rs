@@ -16,6 +16,7 @@ use super::{
     adapter::Adapted,
     architecture::Activation,
     attention::softmax,
+    device,
     linear::{Linear, indices, is_memory},
     placement::Slot,
     rows::StepRows,
@@ -80,6 +81,9 @@ impl Dense {
     }
 
     fn gated(&self, both: Tensor<2>) -> Tensor<2> {
+        if !is_memory(&both.device()) {
+            return device::gated(both, self.activation);
+        }
         let gate = both.clone().narrow(1, 0, self.inner);
         let up = both.narrow(1, self.inner, self.inner);
         let gate = match self.activation {

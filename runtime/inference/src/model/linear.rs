@@ -6,16 +6,22 @@
 //! threads, and multiplied with each input row.
 //!
 //! The order of additions in a product is fixed, whatever the rows, chunks and threads: [`LANES`] partial sums, added
-//! in order. So a row's result is the same bits in any step of at most [`ROWS_MAX`] rows.
+//! in order. So a row's result is the same bits in any step of at most [`ROWS_MAX`] rows. `burn`'s product (the crate
+//! `gemm`) is as steady for weights of many outputs, in any step of more rows; for few outputs it chooses an order by the
+//! number of rows. So weights of up to [`NARROW_MAX`] outputs, an adapter's, are always multiplied here.
 //!
-//! On any other device a weight is a tensor of the same layout, f32, and all products are `burn`'s, of its transposed
-//! view: what a row of a product reads of a weight lies together, and the embedding's rows are there too.
+//! On any other device a weight is as narrow as its file has it, and [`ROWS_MAX`] says up to where a program of our own
+//! reads it so (see `device`); for more rows it is unpacked to f32 first, and the product is `burn`'s.
 
+use super::device::{Matrix, Packed, Packing};
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use rayon::prelude::*;
 
 /// Rows that are multiplied here rather than by `burn`: as measured, `burn` is at least as fast from 12 rows on.
 pub const ROWS_MAX: usize = 8;
+/// Outputs up to which `gemm` 0.19 may add up in an order that depends on the rows: products of at most 256 results go row
+/// by column, and those of at most 64 rows and 64 outputs are cut at other lengths than larger ones.
+pub const NARROW_MAX: usize = 64;
 /// Partial sums of a dot product: enough to fill the vector units' pipelines.
 pub const LANES: usize = 16;
 /// Numbers of a weight that a task reads at least, so that handing it out costs little beside it.
@@ -39,8 +45,7 @@ enum Weight {
         /// The same memory, `[inputs, outputs]`.
         transposed: Tensor<2>,
     },
-    /// `[outputs, inputs]`.
-    Device(Tensor<2>),
+    Device(Matrix),
 }
 
 /// Whether a device's tensors lie in plain memory: the CPU's.
@@ -55,17 +60,24 @@ impl Linear {
     /// Where `weights` is not a whole number of outputs: shapes are checked before.
     #[must_use]
     pub fn new(weights: Vec<f32>, inputs: usize, device: &Device) -> Self {
+        if !is_memory(device) {
+            let packed = Packed::of_numbers(&weights, inputs, Packing::F32);
+            return Self::packed(vec![packed.unwrap_or_else(|_| unreachable!("a file's numbers are checked"))], device);
+        }
         let outputs = weights.len() / inputs;
-        let data = TensorData::new(weights, [outputs, inputs]);
-        let weight = if is_memory(device) {
-            let (bytes, shape, _) = data.into_parts();
-            let data = TensorData::from_bytes(bytes.shared(), shape, DType::F32);
-            let transposed = Tensor::<2>::from_data(data.clone(), device).transpose();
-            Weight::Memory { data, transposed }
-        } else {
-            Weight::Device(Tensor::from_data(data, device))
-        };
+        let (bytes, shape, _) = TensorData::new(weights, [outputs, inputs]).into_parts();
+        let data = TensorData::from_bytes(bytes.shared(), shape, DType::F32);
+        let transposed = Tensor::<2>::from_data(data.clone(), device).transpose();
+        let weight = Weight::Memory { data, transposed };
         Self { inputs, outputs, weight, device: device.clone(), bias: None }
+    }
+
+    /// Takes parts of a weight, one behind the other, onto a device other than the CPU.
+    #[must_use]
+    pub(super) fn packed(parts: Vec<Packed>, device: &Device) -> Self {
+        let matrix = Matrix::new(parts, device);
+        let (inputs, outputs) = (matrix.inputs(), matrix.outputs());
+        Self { inputs, outputs, weight: Weight::Device(matrix), device: device.clone(), bias: None }
     }
 
     /// The same with a number added to each output.
@@ -84,7 +96,10 @@ impl Linear {
     /// Bytes that a product reads.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.inputs * self.outputs * size_of::<f32>()
+        match &self.weight {
+            Weight::Memory { .. } => self.inputs * self.outputs * size_of::<f32>(),
+            Weight::Device(matrix) => matrix.bytes(),
+        }
     }
 
     /// Some rows of the weight, each times `scale`: embeddings of tokens.
@@ -95,9 +110,8 @@ impl Linear {
     pub fn rows(&self, indices: impl Iterator<Item = usize>, scale: f32) -> Tensor<2> {
         let data = match &self.weight {
             Weight::Memory { data, .. } => as_numbers(data),
-            Weight::Device(weight) => {
-                let indices: Vec<i64> = indices.map(|index| index as i64).collect();
-                return weight.clone().select(0, self::indices(indices, &self.device)) * scale;
+            Weight::Device(matrix) => {
+                return matrix.rows(indices.map(|index| index as u32).collect(), scale, &self.device);
             }
         };
         let mut numbers = Vec::new();
@@ -113,11 +127,13 @@ impl Linear {
     pub fn forward(&self, input: Tensor<2>) -> Tensor<2> {
         let [rows, _] = input.dims();
         let output = match &self.weight {
-            Weight::Device(weight) => input.matmul(weight.clone().transpose()),
-            Weight::Memory { transposed, .. } if rows > ROWS_MAX => input.matmul(transposed.clone()),
+            Weight::Device(matrix) => return matrix.forward(input, self.bias.as_ref()),
+            Weight::Memory { transposed, .. } if rows > ROWS_MAX && self.outputs > NARROW_MAX => {
+                input.matmul(transposed.clone())
+            }
             Weight::Memory { data, .. } => {
                 let input = input.into_data();
-                let output = self.few_rows(as_numbers(data), as_numbers(&input), rows);
+                let output = self.in_order(as_numbers(data), as_numbers(&input), rows);
                 Tensor::from_data(TensorData::new(output, [rows, self.outputs]), &self.device)
             }
         };
@@ -127,8 +143,8 @@ impl Linear {
         }
     }
 
-    /// The same for rows in plain memory.
-    fn few_rows(&self, weight: &[f32], input: &[f32], rows: usize) -> Vec<f32> {
+    /// The same for rows in plain memory, in our own order of additions.
+    fn in_order(&self, weight: &[f32], input: &[f32], rows: usize) -> Vec<f32> {
         let mut columns = vec![0.0; rows * self.outputs];
         // Twice as many tasks as threads: one that is held up does not hold up all.
         let share = self.outputs.div_ceil(2 * rayon::current_num_threads());
@@ -161,8 +177,11 @@ pub(super) fn indices(indices: Vec<i64>, device: &Device) -> Tensor<1, Int> {
 }
 
 /// The numbers of a tensor that is f32 by construction.
+///
+/// # Panics
+/// Where a device failed: what it did not compute is missed here, at the first look. The engine rebuilds itself then.
 pub(super) fn as_numbers(data: &TensorData) -> &[f32] {
-    data.as_slice::<f32>().unwrap_or_else(|error| unreachable!("every tensor of the decoder is f32: {error:?}"))
+    data.as_slice::<f32>().unwrap_or_else(|error| panic!("the device gave no numbers: {error:?}"))
 }
 
 /// The scalar product, in a fixed order of additions.

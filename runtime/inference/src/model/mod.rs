@@ -41,6 +41,7 @@ pub mod architecture;
 pub mod attention;
 mod cache;
 mod decoder;
+mod device;
 pub mod encoder;
 mod error;
 mod families;
@@ -56,6 +57,7 @@ mod tensors;
 #[cfg(test)]
 mod tests;
 
+pub use crate::to_f32::Stored;
 pub use adapter::{Adapter, AdapterError};
 pub use architecture::Architecture;
 pub use cache::KvCache;

@@ -10,9 +10,10 @@
 use super::{
     Architecture, ModelError,
     architecture::{Feed, Pairs},
+    device::{NotFinite, Packed},
     tensors::Tensors,
 };
-use std::collections::HashSet;
+use std::{collections::HashSet, ops::Range};
 
 /// A tensor of a file, by what it is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -311,5 +312,30 @@ impl Placement<'_> {
         let mut numbers = Vec::with_capacity(total);
         pieces.iter().try_for_each(|piece| self.tensors.read(&piece.name, &mut numbers))?;
         Ok(numbers)
+    }
+
+    /// A weight as a device holds it, a part for each of its tensors. Only after [`check`](Self::check).
+    pub(super) fn packed(&self, slot: Slot, layer: usize) -> Result<Vec<Packed>, ModelError> {
+        let pack = |piece: &Piece| self.pack(&piece.name, 0..piece.shape[0], piece.shape[1]);
+        self.pieces(slot, layer)?.iter().map(pack).collect()
+    }
+
+    /// The same of one expert's.
+    pub(super) fn packed_expert(&self, slot: Slot, layer: usize, expert: usize) -> Result<Packed, ModelError> {
+        let pieces = self.pieces(slot, layer)?;
+        match pieces.as_slice() {
+            [Piece { name, shape }] if shape.len() == 3 => {
+                self.pack(name, expert * shape[1]..(expert + 1) * shape[1], shape[2])
+            }
+            pieces => self.pack(&pieces[expert].name, 0..pieces[expert].shape[0], pieces[expert].shape[1]),
+        }
+    }
+
+    fn pack(&self, name: &str, rows: Range<usize>, inputs: usize) -> Result<Packed, ModelError> {
+        Packed::of_stored(&self.tensors.stored(name)?, rows, inputs).or_else(|NotFinite| {
+            // Reading it says which number it is.
+            self.tensors.read(name, &mut Vec::new())?;
+            Err(ModelError::variant(format!("numbers of {name} that are infinite in its packing")))
+        })
     }
 }

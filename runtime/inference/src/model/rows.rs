@@ -7,26 +7,12 @@
 //! | --- | --- | --- |
 //! | rows of a span | a power of two | 8 for chunks of up to 128 tokens |
 //! | rows of a step | a power of two | as many |
-//! | positions that attention reads, and that a cache has room for | a power of two from [`POSITIONS_MIN`] to [`POSITIONS_STEP`], multiples of it from there on | 5, and one for each 1,024 tokens |
 //! | rows of logits, rows of an expert | a power of two | 4 for 8 sequences; 8 |
 //!
 //! A padded row is a token of the vocabulary at the positions behind its span. Its numbers are finite and nobody
 //! reads them: it writes no keys, its logits are not asked for, and a router passes over it.
 
 use std::ops::Range;
-
-/// Positions that attention reads on a device, at least.
-pub(super) const POSITIONS_MIN: usize = 64;
-/// From here on positions come in multiples: twice as many as needed would be too many.
-pub(super) const POSITIONS_STEP: usize = 1024;
-
-/// How many positions a device reads, or has room for, so that there is room for these.
-pub(super) fn padded_positions(positions: usize) -> usize {
-    match positions {
-        ..=POSITIONS_STEP => positions.next_power_of_two().max(POSITIONS_MIN),
-        _ => positions.next_multiple_of(POSITIONS_STEP),
-    }
-}
 
 /// The rows of one span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,16 +80,6 @@ impl StepRows {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes_are_few() {
-        let check = |positions, expect| assert_eq!(padded_positions(positions), expect);
-        check(1, 64);
-        check(65, 128);
-        check(1024, 1024);
-        check(1025, 2048);
-        check(5000, 5120);
-    }
 
     #[test]
     fn rows_are_placed() {

@@ -4,6 +4,7 @@ use super::ModelError;
 use crate::{
     gguf::{Gguf, GgufError},
     safetensors::{Safetensors, SafetensorsError},
+    to_f32::Stored,
 };
 
 /// Named tensors of a model file.
@@ -23,6 +24,12 @@ pub trait Tensors {
     /// [`ModelError`], where there is none of that name or it cannot be read.
     fn read(&self, name: &str, out: &mut Vec<f32>) -> Result<(), ModelError>;
 
+    /// Its numbers as the file stores them: not looked at.
+    ///
+    /// # Errors
+    /// [`ModelError`], where there is none of that name or its type cannot be read.
+    fn stored(&self, name: &str) -> Result<Stored<'_>, ModelError>;
+
     /// The sizes of one that a file may leave out.
     ///
     /// # Errors
@@ -41,6 +48,10 @@ impl Tensors for Gguf {
 
     fn read(&self, name: &str, out: &mut Vec<f32>) -> Result<(), ModelError> {
         Ok(self.dequantize(name, out)?)
+    }
+
+    fn stored(&self, name: &str) -> Result<Stored<'_>, ModelError> {
+        Ok(Gguf::stored(self, name)?)
     }
 
     fn shape_if(&self, name: &str) -> Result<Option<Vec<usize>>, ModelError> {
@@ -71,5 +82,9 @@ impl Tensors for Safetensors {
 
     fn read(&self, name: &str, out: &mut Vec<f32>) -> Result<(), ModelError> {
         Ok(self.read_f32(name, out)?)
+    }
+
+    fn stored(&self, name: &str) -> Result<Stored<'_>, ModelError> {
+        Ok(Safetensors::stored(self, name)?)
     }
 }

@@ -3,7 +3,7 @@
 //! Source: the enum `Dtype` of the safetensors repository. A type without a reader is known only by its size, so that the
 //! rest of its file can be checked and read.
 
-use crate::to_f32::{self, Block, ReadBlocks};
+use crate::to_f32::{self, Block, Form, ReadBlocks};
 
 /// How a tensor's elements are stored.
 #[derive(Clone, Copy)]
@@ -72,6 +72,16 @@ impl Dtype {
     /// What reads it, where something does: types that are read have whole bytes.
     pub(super) fn block(self) -> Option<Block> {
         Some(Block { bytes: self.0.bits as usize / 8, elements: 1, read: self.0.read? })
+    }
+
+    /// What its elements are.
+    pub(super) fn form(self) -> Form {
+        match self.0.name {
+            "F32" => Form::F32,
+            "F16" => Form::F16,
+            "BF16" => Form::Bf16,
+            _ => Form::Other,
+        }
     }
 
     /// The names of all types that can be read, comma-separated.

@@ -33,7 +33,7 @@ pub use error::SafetensorsError;
 
 use crate::{
     mapped::{self, FileBytes, MapError},
-    to_f32,
+    to_f32::{self, Stored},
 };
 use std::{collections::HashMap, path::Path};
 
@@ -141,13 +141,22 @@ impl Safetensors {
     /// # Errors
     /// [`SafetensorsError::NoTensor`], [`SafetensorsError::Unsupported`], [`SafetensorsError::NotFinite`].
     pub fn read_f32(&self, name: &str, out: &mut Vec<f32>) -> Result<(), SafetensorsError> {
+        let stored = self.stored(name)?;
+        to_f32::append(stored.bytes, stored.block, out)
+            .map_err(|to_f32::NotFinite(index)| SafetensorsError::NotFinite { name: error::quoted(name), index })
+    }
+
+    /// The numbers of a tensor as the file stores them.
+    ///
+    /// # Errors
+    /// [`SafetensorsError::NoTensor`], [`SafetensorsError::Unsupported`].
+    pub fn stored(&self, name: &str) -> Result<Stored<'_>, SafetensorsError> {
         let info = self.tensor(name)?;
         let Some(block) = info.dtype.block() else {
             return Err(SafetensorsError::Unsupported { name: error::quoted(name), dtype: info.dtype.name() });
         };
         let file = (*self.files[info.file]).as_ref();
-        to_f32::append(&file[info.start..info.start + info.bytes], block, out)
-            .map_err(|to_f32::NotFinite(index)| SafetensorsError::NotFinite { name: error::quoted(name), index })
+        Ok(Stored { form: info.dtype.form(), block, bytes: &file[info.start..info.start + info.bytes] })
     }
 }
 

@@ -288,7 +288,7 @@ fn a_tokenizer_beside_an_adapter_is_its_bases_or_refused() {
     (added["id"], added["content"]) = (261.into(), "<|tool|>".into());
     larger["added_tokens"].as_array_mut().unwrap().push(added);
     refused(&larger, "differ in token 261");
-    refused(&json!({}), "model y: the tokenizer cannot be built");
+    refused(&json!({}), "y/tokenizer.json: it has no model");
 }
 
 #[test]
@@ -311,7 +311,7 @@ fn what_is_no_adapter_of_the_base_is_refused_and_changes_nothing() {
     shelf.put("bare", "adapter_model.safetensors", b"");
     refused(shelf.adapter("bare"), "adapter_config.json cannot be read: ");
     shelf.put("bare", "adapter_config.json", b"{}");
-    refused(shelf.adapter("bare"), "adapter of a: the safetensors file");
+    refused(shelf.adapter("bare"), "so it is not a safetensors file");
     shelf.write_adapter("nan", 2, &[0.5, f32::NAN]);
     refused(shelf.adapter("nan"), "is infinite or not a number");
     shelf.write_adapter("other", 2, &[0.5]);

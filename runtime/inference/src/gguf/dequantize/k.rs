@@ -77,7 +77,7 @@ pub(in crate::gguf) fn q3_k(blocks: &[u8], out: &mut [f32]) {
 
 /// The scale and the minimum, six bits each, of a part of eight. The first four parts have the low bits of eight bytes;
 /// the others have a nibble each of the last four, and their two highest bits are those that the eight bytes leave.
-fn scale_and_minimum(bytes: &[u8], part: usize) -> (u8, u8) {
+pub(crate) fn scale_and_minimum(bytes: &[u8], part: usize) -> (u8, u8) {
     if part < 4 {
         return (bytes[part] & 63, bytes[part + 4] & 63);
     }

@@ -19,19 +19,18 @@ mod simple;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use k::scale_and_minimum as q4_k_scale_and_minimum;
 pub(super) use k::{q2_k, q3_k, q4_k, q5_k, q6_k};
 pub(super) use levels::{iq4_nl, iq4_xs};
 pub(super) use simple::{q4_0, q4_1, q5_0, q5_1, q8_0};
 
-use super::{GgufError, TensorInfo};
-use crate::to_f32;
+use super::GgufError;
+use crate::to_f32::{self, Stored};
 use half::f16 as Half;
 
-/// Appends the numbers of a tensor whose `blocks` were checked against its shape.
-pub(super) fn append(name: &str, info: &TensorInfo, blocks: &[u8], out: &mut Vec<f32>) -> Result<(), GgufError> {
-    let block =
-        info.kind.block().ok_or_else(|| GgufError::Unsupported { name: name.to_owned(), kind: info.kind.name() })?;
-    to_f32::append(blocks, block, out)
+/// Appends the numbers of a tensor whose blocks were checked against its shape.
+pub(super) fn append(name: &str, stored: Stored<'_>, out: &mut Vec<f32>) -> Result<(), GgufError> {
+    to_f32::append(stored.bytes, stored.block, out)
         .map_err(|to_f32::NotFinite(index)| GgufError::NotFinite { name: name.to_owned(), index })
 }
 

@@ -3,7 +3,7 @@
 //! Tensors go in and come out; between, each row's heads are normalised where the model does so, turned, and written to
 //! the sequence's [`KvCache`](super::KvCache), and its queries attend to what the layer's window leaves in sight. Few new rows are
 //! computed here; from [`BLOCK_ROWS_MIN`] on, scores and mixtures are `burn` matrix products over all query heads that
-//! share a key head. That is on the CPU; `device` does the same with tensors alone.
+//! share a key head. That is on the CPU; `device` hands both to programs of the device.
 //!
 //! A model that turns long texts differently does so from a sequence's first token: by the room of its cache, not by its
 //! length so far, since keys that are written are not turned again.
@@ -18,6 +18,7 @@ use super::{
     Architecture, Span,
     architecture::{Layer, Pairs},
     cache::LayerCache,
+    device::StepMemory,
     linear::{as_numbers, dot, is_memory},
     rows::StepRows,
 };
@@ -40,8 +41,6 @@ pub(super) struct Attention {
     epsilon: f32,
     pairs: Pairs,
     ropes: Vec<RopeSteps>,
-    /// What layers' windows are, each once, and that of those that see all.
-    windows: Vec<Option<usize>>,
     device: Device,
     /// Whether keys and values lie in plain memory.
     in_memory: bool,
@@ -70,15 +69,15 @@ enum HeadNorms {
         query: Vec<f32>,
         key: Vec<f32>,
     },
-    /// `[1, query and key heads, head width]`.
-    Device(Tensor<3>),
+    /// A query head's, then a key head's.
+    Device(Box<Tensor<1>>),
 }
 
 /// What all layers need to know of a step.
 pub(super) enum Step {
     /// Sine and cosine of each pair at each new position, for each rotary embedding: `[row][pair]`.
     Memory(Vec<Vec<(f32, f32)>>),
-    Device(device::DeviceStep),
+    Device(Box<StepMemory>),
 }
 
 impl LayerAttention {
@@ -91,7 +90,7 @@ impl LayerAttention {
     ) -> Self {
         let place = |(query, key): (Vec<f32>, Vec<f32>)| match is_memory(device) {
             true => HeadNorms::Memory { query, key },
-            false => HeadNorms::Device(device::head_norms(architecture, &query, &key, device)),
+            false => HeadNorms::Device(Box::new(device::head_norms(&query, &key, device))),
         };
         Self { layer: architecture.layers[layer], norms: norms.map(place) }
     }
@@ -122,9 +121,6 @@ impl Attention {
             long: rope.long_from().map(|tokens| (tokens, rope.steps(width, true))),
             magnitude: rope.magnitude(),
         });
-        let mut windows: Vec<Option<usize>> = architecture.layers.iter().map(|layer| layer.window).collect();
-        windows.sort_unstable();
-        windows.dedup();
         Self {
             heads: architecture.heads,
             kv_heads: architecture.kv_heads,
@@ -134,7 +130,6 @@ impl Attention {
             epsilon: architecture.epsilon,
             pairs: architecture.rope_pairs,
             ropes: ropes.collect(),
-            windows,
             device: device.clone(),
             in_memory: is_memory(device),
         }
@@ -149,7 +144,7 @@ impl Attention {
     /// For the new positions of all spans.
     pub(super) fn begin(&self, spans: &[Span<'_>], rows: &StepRows) -> Step {
         if !self.in_memory {
-            return Step::Device(self.begin_on_device(spans, rows));
+            return Step::Device(Box::new(self.begin_on_device(spans, rows)));
         }
         let of = |rope: &RopeSteps| {
             let mut turns = Vec::new();

@@ -1,0 +1,192 @@
+//! Where models are computed.
+//!
+//! | choice | device |
+//! | --- | --- |
+//! | `Cpu` | the CPU, through `burn`'s flex and the kernels in [`model`](crate::model) |
+//! | `Wgpu` | the best GPU that `wgpu` finds (Vulkan, Metal, DirectX 12); a software adapter where there is no other |
+//! | `Auto` | the best GPU through `wgpu`; the CPU where there is none, or where it cannot be opened |
+//! | `Cuda`, `Rocm` | the first card of that kind; only with the cargo feature of that name |
+//!
+//! A card of its own comes before one inside the processor, and that before a virtual one. A software adapter computes on
+//! the CPU, slower than the CPU's own kernels: it is for tests, and for whoever asks for it.
+
+mod adapter;
+
+use adapter::Adapter;
+use burn::tensor::Device;
+use std::str::FromStr;
+use thiserror::Error;
+
+/// Where models are computed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeviceChoice {
+    /// On the CPU.
+    Cpu,
+    /// On a GPU through `wgpu`, or on a software adapter.
+    Wgpu,
+    /// On a GPU where there is one, else on the CPU.
+    #[default]
+    Auto,
+    /// On an NVIDIA card.
+    #[cfg(feature = "cuda")]
+    Cuda,
+    /// On an AMD card.
+    #[cfg(feature = "rocm")]
+    Rocm,
+}
+
+/// The names of all choices.
+const NAMES: &[(&str, DeviceChoice)] = &[
+    ("cpu", DeviceChoice::Cpu),
+    ("wgpu", DeviceChoice::Wgpu),
+    ("auto", DeviceChoice::Auto),
+    #[cfg(feature = "cuda")]
+    ("cuda", DeviceChoice::Cuda),
+    #[cfg(feature = "rocm")]
+    ("rocm", DeviceChoice::Rocm),
+];
+
+/// Why there is no such device.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum DeviceError {
+    /// A name that stands for no choice.
+    #[error("there is no device {name}; choose one of {}", NAMES.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", "))]
+    Unknown {
+        /// The name.
+        name: String,
+    },
+    /// No adapter of any kind.
+    #[error(
+        "no GPU can be used: no graphics driver offers an adapter to wgpu; install one (Vulkan on Linux: \
+         `mesa-vulkan-drivers` or the vendor's, with `libvulkan1`), or choose the CPU"
+    )]
+    NoAdapter,
+    /// An adapter that is there and cannot be used.
+    #[error("the GPU {name} cannot be used: {why}; update its driver, or choose the CPU")]
+    Refused {
+        /// Its name.
+        name: String,
+        /// The driver's reason.
+        why: String,
+    },
+}
+
+/// A device that was opened. Its tensors are its own: another opening of the same choice cannot use them.
+#[derive(Clone, Debug)]
+pub struct OpenDevice {
+    tensors: Device,
+    name: String,
+    is_software: bool,
+    /// Of a GPU through `wgpu`.
+    handle: Option<burn_wgpu::wgpu::Device>,
+}
+
+impl OpenDevice {
+    fn new(tensors: Device, name: &str) -> Self {
+        Self { tensors, name: name.to_owned(), is_software: false, handle: None }
+    }
+
+    /// Where its tensors are made.
+    #[must_use]
+    pub fn tensors(&self) -> &Device {
+        &self.tensors
+    }
+
+    /// For people.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it stands for a GPU and computes on the CPU.
+    #[must_use]
+    pub fn is_software(&self) -> bool {
+        self.is_software
+    }
+
+    /// Loses it, as a driver's reset does: whatever is computed with it from now on fails. Answers whether it can be lost
+    /// at all. For tests of what happens then.
+    pub fn lose(&self) -> bool {
+        let Some(handle) = &self.handle else { return false };
+        handle.destroy();
+        // The loss is told at the next look.
+        let _ = handle.poll(burn_wgpu::wgpu::PollType::wait_indefinitely());
+        true
+    }
+}
+
+impl FromStr for DeviceChoice {
+    type Err = DeviceError;
+
+    /// `cpu`, `wgpu` or `auto`, and what else was compiled in.
+    fn from_str(name: &str) -> Result<Self, DeviceError> {
+        let found = NAMES.iter().find(|(known, _)| *known == name);
+        found.map(|(_, choice)| *choice).ok_or_else(|| DeviceError::Unknown { name: name.chars().take(40).collect() })
+    }
+}
+
+impl std::fmt::Display for DeviceChoice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let name = NAMES.iter().find(|(_, choice)| choice == self).map_or("", |(name, _)| *name);
+        f.write_str(name)
+    }
+}
+
+impl DeviceChoice {
+    /// Opens the device.
+    ///
+    /// # Errors
+    /// [`DeviceError`], where a GPU is asked for and there is none that can be used.
+    pub fn open(self) -> Result<OpenDevice, DeviceError> {
+        let cpu = || OpenDevice::new(Device::flex(), "CPU");
+        match self {
+            Self::Cpu => Ok(cpu()),
+            #[cfg(feature = "cuda")]
+            Self::Cuda => Ok(OpenDevice::new(Device::cuda(0), "CUDA card 0")),
+            #[cfg(feature = "rocm")]
+            Self::Rocm => Ok(OpenDevice::new(Device::rocm(0), "ROCm card 0")),
+            Self::Wgpu => open(Adapter::all().first().ok_or(DeviceError::NoAdapter)?),
+            Self::Auto => {
+                let Some(gpu) = Adapter::all().into_iter().find(|adapter| !adapter.is_software()) else {
+                    return Ok(cpu());
+                };
+                Ok(open(&gpu).unwrap_or_else(|error| {
+                    tracing::warn!(%error, "computing on the CPU");
+                    cpu()
+                }))
+            }
+        }
+    }
+}
+
+fn open(adapter: &Adapter) -> Result<OpenDevice, DeviceError> {
+    let opened = adapter.open()?;
+    Ok(OpenDevice {
+        tensors: opened.tensors,
+        name: adapter.name(),
+        is_software: adapter.is_software(),
+        handle: Some(opened.handle),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn choices_have_names() {
+        for (name, choice) in NAMES {
+            assert_eq!(name.parse(), Ok(*choice));
+            assert_eq!(choice.to_string(), *name);
+        }
+        let error = "tpu".parse::<DeviceChoice>().unwrap_err().to_string();
+        assert!(error.starts_with("there is no device tpu; choose one of cpu, wgpu, auto"), "{error}");
+    }
+
+    #[test]
+    fn the_cpu_is_always_there() {
+        let cpu = DeviceChoice::Cpu.open().unwrap();
+        assert_eq!(cpu.tensors(), &Device::flex());
+        assert!(!cpu.lose());
+    }
+}

@@ -1,0 +1,224 @@
+//! Heads of new rows on their way from a projection to attention: normalised where the model does so, turned, and
+//! written where attention reads them. Queries go to a buffer of the step, keys and values to their sequence's cache.
+//!
+//! Layout of a layer's cache: keys `[kv head, quarter, position, 4]`, values `[kv head, position, quarter, 4]`, where a
+//! quarter is four numbers of a head, the last one padded with zeros. So neighbouring units, which have neighbouring
+//! positions of keys and neighbouring quarters of values, read neighbouring memory.
+
+use super::{memory::cubes, norm::total};
+use crate::model::architecture::Pairs;
+use burn_cubecl::tensor::CubeTensor;
+use cubecl::prelude::*;
+
+/// Units of a cube, which has a head of a row.
+const UNITS: u32 = 64;
+
+/// What heads are, in all layers.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::model) struct HeadShape {
+    pub(in crate::model) heads: usize,
+    pub(in crate::model) kv_heads: usize,
+    pub(in crate::model) width: usize,
+    /// How many pairs of a head are turned, and which numbers are a pair.
+    pub(in crate::model) pairs: usize,
+    pub(in crate::model) order: Pairs,
+    /// Of scores: queries are multiplied with it.
+    pub(in crate::model) scale: f32,
+    pub(in crate::model) epsilon: f32,
+}
+
+impl HeadShape {
+    /// Quarters of a head.
+    pub(super) fn quarters(&self) -> usize {
+        self.width.div_ceil(4)
+    }
+}
+
+/// The rows of one sequence in a step.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::model) struct SpanRows {
+    /// Which of the step's sequences.
+    pub(in crate::model) span: usize,
+    /// The first of its rows.
+    pub(in crate::model) row: usize,
+    pub(in crate::model) tokens: usize,
+    /// With rows that nobody reads; attention fills these with zeros.
+    pub(in crate::model) padded: usize,
+}
+
+/// Keys and values of a layer, with room for so many positions.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cached<'a> {
+    pub(super) keys: &'a CubeTensor,
+    pub(super) values: &'a CubeTensor,
+    pub(super) capacity: usize,
+}
+
+/// What programs are compiled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Plan {
+    width: u32,
+    quarters: u32,
+    pairs: u32,
+    neighbours: bool,
+    normalised: bool,
+}
+
+/// Turns the heads `[row, query, key and value heads]` of a sequence and writes them to `queries`
+/// `[row, query heads]` and the cache, behind the position in `begins[span]`. `turns` are cosine and sine of each row's
+/// pairs, `norms` the weights of query and of key heads, where there are any.
+pub(super) fn place(
+    shape: &HeadShape,
+    rows: SpanRows,
+    projected: &CubeTensor,
+    norms: Option<&CubeTensor>,
+    turns: &CubeTensor,
+    begins: &CubeTensor,
+    queries: &CubeTensor,
+    cache: Cached<'_>,
+) {
+    let plan = Plan {
+        width: shape.width as u32,
+        quarters: shape.quarters() as u32,
+        pairs: shape.pairs as u32,
+        neighbours: shape.order == Pairs::Neighbours,
+        normalised: norms.is_some(),
+    };
+    let all = shape.heads + 2 * shape.kv_heads;
+    place_kernel::launch(
+        &projected.client,
+        cubes(all * rows.tokens),
+        CubeDim::new_1d(UNITS),
+        projected.clone().into_buffer_arg(),
+        norms.unwrap_or(turns).clone().into_buffer_arg(),
+        turns.clone().into_buffer_arg(),
+        begins.clone().into_buffer_arg(),
+        queries.clone().into_buffer_arg(),
+        cache.keys.clone().into_buffer_arg(),
+        cache.values.clone().into_buffer_arg(),
+        rows.span as u32,
+        rows.row as u32,
+        rows.tokens as u32,
+        shape.heads as u32,
+        shape.kv_heads as u32,
+        cache.capacity as u32,
+        shape.scale,
+        shape.epsilon,
+        plan,
+    );
+}
+
+#[cube(launch)]
+fn place_kernel(
+    projected: &[f32],
+    norms: &[f32],
+    turns: &[f32],
+    begins: &[u32],
+    queries: &mut [f32],
+    keys: &mut [f32],
+    values: &mut [f32],
+    span: u32,
+    first_row: u32,
+    tokens: u32,
+    heads: u32,
+    kv_heads: u32,
+    capacity: u32,
+    scale: f32,
+    epsilon: f32,
+    #[comptime] plan: Plan,
+) {
+    let all = heads + 2u32 * kv_heads;
+    let cube = CUBE_POS as u32;
+    let (token, head) = (cube / all, cube % all);
+    if token >= tokens {
+        terminate!();
+    }
+    let row = first_row + token;
+    let position = begins[span as usize] + token;
+    let begin = (row * all + head) * plan.width;
+    let is_query = head < heads;
+    let is_value = head >= heads + kv_heads;
+    let mut factor = 1.0f32;
+    let weights = select(is_query, 0u32, comptime!(plan.width));
+    if comptime!(plan.normalised) {
+        let mut square = 0.0f32;
+        for index in range_stepped(UNIT_POS, plan.width, UNITS) {
+            let value = projected[(begin + index) as usize];
+            square += value * value;
+        }
+        let square = total(square, UNITS);
+        factor = 1.0f32 / (square / comptime!(plan.width as f32) + epsilon).sqrt();
+    }
+    for index in range_stepped(UNIT_POS, comptime!(4 * plan.quarters), UNITS) {
+        let mut value = 0.0f32;
+        if index < plan.width {
+            value = projected[(begin + index) as usize];
+            if !is_value {
+                if comptime!(plan.normalised) {
+                    value *= factor * norms[(weights + index) as usize];
+                }
+                if index < comptime!(2 * plan.pairs) {
+                    let (is_first, pair) = pair_of(index, plan.pairs, plan.neighbours);
+                    let other = select(is_first, index + distance(plan), index - distance(plan));
+                    let mut partner = projected[(begin + other) as usize];
+                    if comptime!(plan.normalised) {
+                        partner *= factor * norms[(weights + other) as usize];
+                    }
+                    let turn = ((row * plan.pairs + pair) * 2u32) as usize;
+                    let sine = select(is_first, -turns[turn + 1], turns[turn + 1]);
+                    value = value * turns[turn] + partner * sine;
+                }
+            }
+        }
+        let (quarter, part) = (index / 4u32, index % 4u32);
+        if is_query {
+            if index < plan.width {
+                queries[((row * heads + head) * plan.width + index) as usize] = value * scale;
+            }
+        } else if is_value {
+            let kv_head = head - heads - kv_heads;
+            values[((kv_head * capacity + position) * comptime!(4 * plan.quarters) + index) as usize] = value;
+        } else {
+            let line = (head - heads) * plan.quarters + quarter;
+            keys[((line * capacity + position) * 4u32 + part) as usize] = value;
+        }
+    }
+}
+
+/// Whether a number is the first of its pair, and which pair that is.
+#[cube]
+fn pair_of(index: u32, #[comptime] pairs: u32, #[comptime] neighbours: bool) -> (bool, u32) {
+    if comptime!(neighbours) { (index % 2u32 == 0u32, index / 2u32) } else { (index < pairs, index % pairs) }
+}
+
+/// From the first number of a pair to the second.
+#[cube]
+fn distance(#[comptime] plan: Plan) -> u32 {
+    comptime!(if plan.neighbours { 1u32 } else { plan.pairs }).runtime()
+}
+
+/// Copies the first positions of caches of so many `lines`, each `[position, numbers]`.
+pub(super) fn copy(from: &CubeTensor, to: &CubeTensor, lines: usize, numbers: usize, positions: usize) {
+    let count = |memory: &CubeTensor| memory.meta.num_elements() / lines;
+    copy_kernel::launch(
+        &from.client,
+        cubes((lines * positions * numbers).div_ceil(UNITS as usize)),
+        CubeDim::new_1d(UNITS),
+        from.clone().into_buffer_arg(),
+        to.clone().into_buffer_arg(),
+        lines as u32,
+        (positions * numbers) as u32,
+        count(from) as u32,
+        count(to) as u32,
+    );
+}
+
+#[cube(launch)]
+fn copy_kernel(from: &[f32], to: &mut [f32], lines: u32, numbers: u32, from_line: u32, to_line: u32) {
+    let unit = ABSOLUTE_POS as u32;
+    if unit >= lines * numbers {
+        terminate!();
+    }
+    let (line, number) = (unit / numbers, unit % numbers);
+    to[(line * to_line + number) as usize] = from[(line * from_line + number) as usize];
+}
