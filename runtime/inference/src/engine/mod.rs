@@ -211,7 +211,7 @@ impl LocalEngine {
                 tracing::info!(model = &*name, seconds = time.as_secs_f64(), "model loaded");
                 times.push(time);
             }
-            adapters.place(&decoders, &device)?;
+            adapters.place(&decoders, device.tensors())?;
             Ok((Models { decoders, adapters, pool }, times))
         })
     }
