@@ -13,20 +13,21 @@
 //!   thread learns of it by the first sequence that asks for it, and never waits.
 //! - Its number is never given again, so that what was kept of its sequences is never taken for another's.
 //! - Sequences of a base and of its adapters are rows of the same steps. So each gives the same bits as alone.
-//! - Where the models are read again, so are the adapters: [`Adapters::place`] belongs to it.
+//! - Weights of adapters come and go with their bases': whoever reads those calls [`Adapters::place`] and keeps the
+//!   [`Placed`] beside them. An adapter that is added while they are away is checked, and read with them.
 //!
-//! Limits: [`Limits::adapters_max`] and [`Limits::adapter_bytes_max`]. One that is loaded stays as long as its engine.
+//! Limits: [`Limits::adapters_max`] and [`Limits::adapter_bytes_max`]. One that was added stays as long as its engine.
 
 use super::{Limits, Served};
 use crate::{
     AdapterFile, LoadError,
     adapter_files::AdapterFiles,
-    model::{Adapter, Architecture, Decoder},
+    model::{Adapter, Architecture},
     template::ChatTemplate,
 };
 use burn::tensor::Device;
 use remit_kernel::ports::ModelCard;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// What computes a sequence: one of an engine's models, alone or with an adapter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,57 +49,64 @@ impl ModelId {
 pub(super) struct Adapters {
     count_max: usize,
     bytes_max: u64,
-    /// Held while adapters are read, so that nobody reads for models that are being read again.
-    bases: Mutex<Vec<Base>>,
-    loaded: RwLock<Vec<Loaded>>,
+    /// The models that they are for, in the order of their ids.
+    bases: Vec<Architecture>,
+    /// Held while adapters are read.
+    place: Mutex<Place>,
+    added: RwLock<Vec<Added>>,
 }
 
-/// What an adapter is read for.
-struct Base {
-    architecture: Architecture,
-    device: Device,
+/// Where weights are.
+#[derive(Default)]
+struct Place {
+    /// Absent while the models' weights are away.
+    device: Option<Device>,
+    /// Counts the devices.
+    turn: u64,
 }
 
-struct Loaded {
+struct Added {
     served: Arc<Served>,
     base: usize,
     file: AdapterFile,
     bytes: u64,
-    weights: Arc<Adapter>,
+    /// Absent while its base's are.
+    weights: Option<Arc<Adapter>>,
+}
+
+/// The weights of all adapters on a device. Dropping it drops them, but for those that a sequence still has.
+pub(super) struct Placed {
+    adapters: Arc<Adapters>,
+    turn: u64,
 }
 
 impl Adapters {
-    /// None yet, for models that [`place`](Self::place) will name.
-    pub(super) fn within(limits: &Limits) -> Self {
+    /// None yet, for these models.
+    pub(super) fn new(bases: Vec<Architecture>, limits: &Limits) -> Self {
         Self {
             count_max: limits.adapters_max,
             bytes_max: limits.adapter_bytes_max,
-            bases: Mutex::default(),
-            loaded: RwLock::default(),
+            bases,
+            place: Mutex::default(),
+            added: RwLock::default(),
         }
     }
 
-    /// Takes these models as bases, in the order of their ids, and reads the weights of all adapters for them. Belongs to
-    /// every reading of the models: at first there are no adapters.
-    pub(super) fn place(&self, decoders: &[Decoder], device: &Device) -> Result<(), LoadError> {
-        let mut bases = self.bases();
-        let base = |decoder: &Decoder| Base { architecture: decoder.architecture().clone(), device: device.clone() };
-        *bases = decoders.iter().map(base).collect();
-        // Nobody adds one meanwhile, and nobody else's look at them waits for a disk.
-        let files: Vec<_> = self.loaded().iter().map(|loaded| (loaded.base, loaded.file.clone())).collect();
-        let read = files.iter().map(|(base, file)| {
-            let weights = AdapterFiles::open(file)?.weights(&bases[*base].architecture, device)?;
-            Ok(Arc::new(weights))
-        });
+    /// Reads the weights of all adapters onto the device of the models' own, and so of those that are added from now on.
+    pub(super) fn place(self: &Arc<Self>, device: &Device) -> Result<Placed, LoadError> {
+        let mut place = self.held();
+        // Nobody adds one meanwhile, and nobody's look at them waits for a disk.
+        let files: Vec<_> = self.added().iter().map(|added| (added.base, added.file.clone())).collect();
+        let read = files.iter().map(|(base, file)| AdapterFiles::open(file)?.weights(&self.bases[*base], device));
         let read = read.collect::<Result<Vec<_>, LoadError>>()?;
-        let mut loaded = self.loaded.write().unwrap_or_else(PoisonError::into_inner);
-        loaded.iter_mut().zip(read).for_each(|(loaded, weights)| loaded.weights = weights);
-        Ok(())
+        self.change().iter_mut().zip(read).for_each(|(added, weights)| added.weights = Some(Arc::new(weights)));
+        *place = Place { device: Some(device.clone()), turn: place.turn + 1 };
+        Ok(Placed { adapters: self.clone(), turn: place.turn })
     }
 
     /// Reads an adapter of the model with this index, and serves it from now on.
     pub(super) fn add(&self, file: &AdapterFile, base: usize, of: &Served) -> Result<ModelCard, LoadError> {
-        let bases = self.bases();
+        let place = self.held();
         let name = || file.name.to_string();
         if self.find(&file.name).is_some() {
             return Err(LoadError::Duplicate { name: name() });
@@ -114,18 +122,18 @@ impl Adapters {
             }
             None => of.template.clone(),
         };
-        let Base { architecture, device } = &bases[base];
-        let weights = Arc::new(files.weights(architecture, device)?);
+        files.check(&self.bases[base])?;
+        let read = |device| files.weights(&self.bases[base], device).map(Arc::new);
+        let weights = place.device.as_ref().map(read).transpose()?;
         let card = ModelCard { name: file.name.clone(), digest: file.digest.clone(), ..of.card.clone() };
         let served = Arc::new(Served { card: card.clone(), tokenizer: of.tokenizer.clone(), template });
-        let loaded = Loaded { served, base, file: file.clone(), bytes, weights };
-        self.loaded.write().unwrap_or_else(PoisonError::into_inner).push(loaded);
+        self.change().push(Added { served, base, file: file.clone(), bytes, weights });
         Ok(card)
     }
 
     /// Whether there is room for one more, of so many bytes.
     fn admit(&self, name: &str, bytes: u64) -> Result<(), LoadError> {
-        let (count, most) = (self.loaded().len(), self.bytes_max);
+        let (count, most) = (self.added().len(), self.bytes_max);
         let left = most.saturating_sub(self.bytes());
         if count >= self.count_max {
             Err(LoadError::AdapterCount { name: name.to_owned(), most: self.count_max })
@@ -138,32 +146,50 @@ impl Adapters {
 
     /// Bytes that all of them take.
     pub(super) fn bytes(&self) -> u64 {
-        self.loaded().iter().map(|loaded| loaded.bytes).sum()
+        self.added().iter().map(|added| added.bytes).sum()
     }
 
     /// The adapter of a name.
     pub(super) fn find(&self, name: &str) -> Option<(ModelId, Arc<Served>)> {
-        let loaded = self.loaded();
-        let place = loaded.iter().position(|loaded| &*loaded.served.card.name == name)?;
-        let id = ModelId { base: loaded[place].base, adapter: Some(place) };
-        Some((id, loaded[place].served.clone()))
+        let all = self.added();
+        let number = all.iter().position(|added| &*added.served.card.name == name)?;
+        Some((ModelId { base: all[number].base, adapter: Some(number) }, all[number].served.clone()))
     }
 
     /// All names.
     pub(super) fn names(&self) -> Vec<Arc<str>> {
-        self.loaded().iter().map(|loaded| loaded.served.card.name.clone()).collect()
+        self.added().iter().map(|added| added.served.card.name.clone()).collect()
     }
 
+    fn held(&self) -> MutexGuard<'_, Place> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn added(&self) -> RwLockReadGuard<'_, Vec<Added>> {
+        self.added.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self) -> RwLockWriteGuard<'_, Vec<Added>> {
+        self.added.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Placed {
     /// The weights of an adapter, for a new sequence.
     pub(super) fn weights(&self, adapter: usize) -> Arc<Adapter> {
-        self.loaded()[adapter].weights.clone()
+        let all = self.adapters.added();
+        let weights = all[adapter].weights.clone();
+        weights.unwrap_or_else(|| unreachable!("an adapter has weights as long as its base"))
     }
+}
 
-    fn bases(&self) -> MutexGuard<'_, Vec<Base>> {
-        self.bases.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn loaded(&self) -> RwLockReadGuard<'_, Vec<Loaded>> {
-        self.loaded.read().unwrap_or_else(PoisonError::into_inner)
+impl Drop for Placed {
+    fn drop(&mut self) {
+        let mut place = self.adapters.held();
+        // Unless they were read again before.
+        if place.turn == self.turn {
+            place.device = None;
+            self.adapters.change().iter_mut().for_each(|added| added.weights = None);
+        }
     }
 }

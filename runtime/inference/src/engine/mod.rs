@@ -185,17 +185,19 @@ impl LocalEngine {
     pub fn load(models: &[ModelFile], limits: Limits) -> Result<Self, LoadError> {
         let mut served = Vec::new();
         let mut files = Vec::new();
+        let mut architectures = Vec::new();
         for (index, model) in models.iter().enumerate() {
             if models[..index].iter().any(|other| other.name == model.name) {
                 return Err(LoadError::Duplicate { name: model.name.to_string() });
             }
             let begin = Instant::now();
             let (model, file) = open(model)?;
+            architectures.push(file.architecture()?);
             files.push((model.card.name.clone(), file, begin.elapsed()));
             served.push(model);
         }
         let (threads, device) = (limits.threads, limits.device);
-        let adapters = Arc::new(Adapters::within(&limits));
+        let adapters = Arc::new(Adapters::new(architectures, &limits));
         Self::start(served, adapters.clone(), limits, move || {
             let pool =
                 rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|index| format!("inference-{index}"));
@@ -211,7 +213,7 @@ impl LocalEngine {
                 tracing::info!(model = &*name, seconds = time.as_secs_f64(), "model loaded");
                 times.push(time);
             }
-            adapters.place(&decoders, device.tensors())?;
+            let adapters = adapters.place(device.tensors())?;
             Ok((Models { decoders, adapters, pool }, times))
         })
     }

@@ -80,7 +80,7 @@ fn fixture(script: Script, limits: Limits) -> Fixture {
     let (gate, steps) = (Arc::default(), Arc::default());
     let compute = Scripted { script, gate: Arc::clone(&gate), steps: Arc::clone(&steps) };
     let served = vec![Served { card, tokenizer, template }];
-    let adapters = Arc::new(Adapters::within(&limits));
+    let adapters = Arc::new(Adapters::new(Vec::new(), &limits));
     let engine = LocalEngine::start(served, adapters, limits, move || Ok((compute, vec![Duration::ZERO]))).unwrap();
     Fixture { gate, steps, engine }
 }

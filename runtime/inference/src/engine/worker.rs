@@ -5,7 +5,7 @@
 
 use super::{
     Limits, Shared,
-    adapters::{Adapters, ModelId},
+    adapters::{ModelId, Placed},
     prefix::PrefixStore,
     schedule::{self, Load, Status, Step},
     sequence::Sequence,
@@ -50,7 +50,7 @@ pub(super) struct Work<'a, C> {
 /// The models, their adapters, and the threads that compute them.
 pub(super) struct Models {
     pub(super) decoders: Vec<Decoder>,
-    pub(super) adapters: Arc<Adapters>,
+    pub(super) adapters: Placed,
     pub(super) pool: rayon::ThreadPool,
 }
 

@@ -1,6 +1,7 @@
 //! Adapters beside their base in one engine: bits, prefixes, adding them while it works, and what is refused.
 
 use super::{
+    super::adapters::Placed,
     sampling::{events, everything},
     *,
 };
@@ -129,13 +130,13 @@ struct Watch {
 fn watched(shelf: &Shelf) -> Watch {
     let limits = Limits::default();
     let (served, files) = open(&shelf.base()).unwrap();
-    let adapters = Arc::new(Adapters::within(&limits));
+    let adapters = Arc::new(Adapters::new(vec![files.architecture().unwrap()], &limits));
     let (gate, steps) = (Arc::default(), Arc::default());
     let (own_gate, own_steps) = (Arc::clone(&gate), Arc::clone(&steps));
     let engine = LocalEngine::start(vec![served], adapters.clone(), limits, move || {
         let device = Device::flex();
         let decoders = vec![files.decoder(&device)?];
-        adapters.place(&decoders, &device)?;
+        let adapters = adapters.place(&device)?;
         let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
         let models = Models { decoders, adapters, pool };
         Ok((Watched { models, gate: own_gate, steps: own_steps }, vec![Duration::ZERO]))
@@ -336,26 +337,36 @@ fn what_is_no_adapter_of_the_base_is_refused_and_changes_nothing() {
     );
 }
 
-/// The logits behind some tokens.
-fn logits(decoder: &Decoder, adapters: &Adapters) -> Vec<f32> {
+/// The logits behind some tokens with the first adapter.
+fn logits(decoder: &Decoder, adapters: &Placed) -> Vec<f32> {
     let mut cache = decoder.adapted_cache(8, adapters.weights(0));
     decoder.forward(&mut [Span { tokens: &[5, 6, 7], cache: &mut cache, wants_logits: true }])
 }
 
 #[test]
-fn adapters_are_read_again_with_their_models() {
+fn weights_of_adapters_come_and_go_with_those_of_their_base() {
     let shelf = Shelf::new();
     let (served, files) = open(&shelf.base()).unwrap();
     let device = Device::flex();
-    let decoders = [files.decoder(&device).unwrap()];
-    let adapters = Adapters::within(&Limits::default());
-    adapters.place(&decoders, &device).unwrap();
+    let decoder = files.decoder(&device).unwrap();
+    let adapters = Arc::new(Adapters::new(vec![decoder.architecture().clone()], &Limits::default()));
+    let wrong = adapters.add(&AdapterFile { path: shelf.path("a"), ..shelf.adapter("x") }, 0, &served);
+    assert!(wrong.is_err(), "it is checked though no weight is read");
+    // While the base's weights are away; and while they are here.
     adapters.add(&shelf.adapter("x"), 0, &served).unwrap();
-    let (before, weights) = (logits(&decoders[0], &adapters), adapters.weights(0));
-    adapters.place(&decoders, &device).unwrap();
-    assert!(!Arc::ptr_eq(&weights, &adapters.weights(0)), "they are read anew");
-    assert_eq!(logits(&decoders[0], &adapters), before);
+    let placed = adapters.place(&device).unwrap();
+    adapters.add(&shelf.adapter("y"), 0, &served).unwrap();
+    let expect = logits(&decoder, &placed);
+    let held = [0, 1].map(|adapter| Arc::downgrade(&placed.weights(adapter)));
+    drop(placed);
+    assert!(held.iter().all(|weights| weights.upgrade().is_none()), "they leave with it");
+    let placed = adapters.place(&device).unwrap();
+    assert_eq!(logits(&decoder, &placed), expect);
+    // A new one comes before the old one goes.
+    let again = adapters.place(&device).unwrap();
+    drop(placed);
+    assert_eq!(logits(&decoder, &again), expect);
     std::fs::remove_dir_all(shelf.path("x")).unwrap();
-    let gone = adapters.place(&decoders, &device).unwrap_err().to_string();
+    let gone = adapters.place(&device).map(drop).unwrap_err().to_string();
     assert!(gone.contains("model x, an adapter of a: "), "{gone}");
 }
