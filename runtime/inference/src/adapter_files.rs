@@ -9,11 +9,10 @@
 
 use crate::{
     LoadError,
-    model::{Adapter, AdapterError, Architecture, Tensors as _, read_config},
+    model::{Adapter, AdapterError, Architecture, Split, Tensors as _, read_config},
     safetensors::Safetensors,
     tokenizer::{Tokenizer, chat_template_of},
 };
-use burn::tensor::Device;
 use serde_json::{Map, Value};
 use std::{path::PathBuf, sync::Arc};
 
@@ -81,12 +80,12 @@ impl<'a> AdapterFiles<'a> {
         Adapter::check(&self.config, &self.tensors, base).map_err(|source| wrong(self.file, source))
     }
 
-    /// Reads the weights onto a device.
+    /// Reads the weights to where the base's layers are computed.
     ///
     /// # Errors
     /// [`LoadError::Adapter`].
-    pub(crate) fn weights(&self, base: &Architecture, device: &Device) -> Result<Adapter, LoadError> {
-        Adapter::load(&self.config, &self.tensors, base, device).map_err(|source| wrong(self.file, source))
+    pub(crate) fn weights(&self, base: &Architecture, split: &Split) -> Result<Adapter, LoadError> {
+        Adapter::load(&self.config, &self.tensors, base, split.clone()).map_err(|source| wrong(self.file, source))
     }
 
     /// The source of its own chat template, where it has one.

@@ -8,7 +8,7 @@
 use crate::{
     LoadError,
     gguf::{Gguf, optional},
-    model::{Architecture, Decoder, Encoder, ModelError, Tensors, read_config},
+    model::{Architecture, Decoder, DeviceBytes, Encoder, ModelError, Split, Tensors, read_config},
     safetensors::Safetensors,
     tokenizer::{Tokenizer, chat_template_of},
 };
@@ -103,13 +103,34 @@ impl ModelFiles {
         }
     }
 
-    /// Reads its weights onto a device.
-    pub(crate) fn decoder(&self, device: &Device) -> Result<Decoder, LoadError> {
-        let decoder = match &self.form {
-            Form::Gguf(file) => Decoder::load(file, device),
-            Form::Folder { config, weights, .. } => Decoder::from_json(config, weights, device),
+    /// Reads its weights onto a device, where it has `room` for so many bytes; where they are more, its first layers, and at
+    /// worst all of it, stay on the CPU. A conversation or several may have `tokens` together.
+    pub(crate) fn decoder(&self, device: &Device, room: Option<u64>, tokens: usize) -> Result<Decoder, LoadError> {
+        let failed = |source| LoadError::Model { name: self.name.clone(), source };
+        let split = match room {
+            None => Split::from(device),
+            Some(room) => {
+                let bytes = self.device_bytes(tokens).map_err(failed)?;
+                let layers = bytes.layers.len();
+                let host_layers = bytes.host_layers(room).unwrap_or(layers);
+                if host_layers > 0 {
+                    tracing::info!(model = self.name, host_layers, layers, room, "not all layers fit onto the device");
+                }
+                if host_layers == layers { Split::from(&Device::flex()) } else { Split::new(device, host_layers) }
+            }
         };
-        decoder.map_err(|source| LoadError::Model { name: self.name.clone(), source })
+        let decoder = match &self.form {
+            Form::Gguf(file) => Decoder::load(file, split),
+            Form::Folder { config, weights, .. } => Decoder::from_json(config, weights, split),
+        };
+        decoder.map_err(failed)
+    }
+
+    fn device_bytes(&self, tokens: usize) -> Result<DeviceBytes, ModelError> {
+        match &self.form {
+            Form::Gguf(file) => Decoder::bytes(file, tokens),
+            Form::Folder { config, weights, .. } => Decoder::json_bytes(config, weights, tokens),
+        }
     }
 
     /// Reads the weights of an encoder onto a device.

@@ -40,7 +40,7 @@ use burn::tensor::Device;
 use golden::{config, distance, gguf_with, golden, metadata, tokens};
 use remit_inference::{
     DeviceChoice,
-    model::{Adapter, Decoder, KvCache, Span},
+    model::{Adapter, Decoder, KvCache, Span, Split},
 };
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Instant};
@@ -165,27 +165,52 @@ fn phi3_is_the_same() {
     check("phi3", &[0, 1]);
 }
 
+/// With the first layers on the CPU, the sequences' keys and values lie on both, and so do those of a copied prefix.
+#[test]
+fn a_model_split_between_both_is_the_same() {
+    let device = adapter_device();
+    for family in ["llama", "gemma2", "qwen3_moe"] {
+        let case = &golden(family)["cases"][0];
+        let on = |split: Split| Decoder::from_json(config(case), &golden::safetensors(case), split).unwrap();
+        let sequences = [tokens(case), tokens(case).into_iter().rev().collect()];
+        let chunks = [7, 16, 1, 1, 15];
+        let of = |decoder: &Decoder| logits(decoder, &mut caches(decoder, &sequences), &sequences, &chunks);
+        let whole = of(&on(Split::from(&Device::flex())));
+        let split = on(Split::new(&device, 1));
+        let difference = worst(&of(&split), &whole);
+        assert!(difference <= TOLERANCE, "{family}: {difference:.1e}");
+        let first = &sequences[..1];
+        let mut known = caches(&split, first);
+        let whole = logits(&split, &mut known, first, &[20]);
+        let mut copy = [known[0].prefix(split.architecture(), 20, 90)];
+        let difference = worst(&logits(&split, &mut copy, first, &[20]), &whole[1..]);
+        assert!(difference <= TOLERANCE, "{family}, a copied prefix: {difference:.1e}");
+    }
+}
+
 #[test]
 fn an_adapter_changes_its_own_sequence_alike() {
     let device = adapter_device();
     let case = &golden("adapters")["cases"][0];
     let sequences = [tokens(case), tokens(case)];
-    let of = |device: &Device| {
-        let decoder = decoders(case, device).remove(0);
+    let of = |split: Split| {
+        let decoder = Decoder::from_json(config(case), &golden::safetensors(case), split.clone()).unwrap();
         let file = json!({ "json": case["adapter"] });
         let settings = case["adapter"]["config"].as_object().unwrap();
         let (tensors, architecture) = (golden::safetensors(&file), decoder.architecture());
         // On a thread of its own, as an engine's callers do.
-        let load = || Adapter::load(settings, &tensors, architecture, device).unwrap();
+        let load = || Adapter::load(settings, &tensors, architecture, split).unwrap();
         let adapter = std::thread::scope(|scope| scope.spawn(load).join().unwrap());
         let length = sequences[0].len();
         let mut caches = [decoder.adapted_cache(length, Arc::new(adapter)), decoder.cache(length)];
         logits(&decoder, &mut caches, &sequences, &[7, 16, 1])
     };
-    let (found, expected) = (of(&device), of(&Device::flex()));
-    let difference = worst(&found, &expected);
-    assert!(difference <= TOLERANCE, "{difference:.1e}");
-    assert!(distance(&found[0], &found[1]) > 0.01, "it changes something");
+    let expected = of(Split::from(&Device::flex()));
+    assert!(distance(&expected[0], &expected[1]) > 0.01, "it changes something");
+    for host_layers in [0, 1] {
+        let difference = worst(&of(Split::new(&device, host_layers)), &expected);
+        assert!(difference <= TOLERANCE, "{difference:.1e}, {host_layers} layers on the CPU");
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@
 //! the CPU, slower than the CPU's own kernels: it is for tests, and for whoever asks for it.
 
 mod adapter;
+mod room;
 
 use adapter::Adapter;
 use burn::tensor::Device;
@@ -77,13 +78,14 @@ pub struct OpenDevice {
     tensors: Device,
     name: String,
     is_software: bool,
+    memory_bytes: Option<u64>,
     /// Of a GPU through `wgpu`.
     handle: Option<burn_wgpu::wgpu::Device>,
 }
 
 impl OpenDevice {
     fn new(tensors: Device, name: &str) -> Self {
-        Self { tensors, name: name.to_owned(), is_software: false, handle: None }
+        Self { tensors, name: name.to_owned(), is_software: false, memory_bytes: None, handle: None }
     }
 
     /// Where its tensors are made.
@@ -102,6 +104,12 @@ impl OpenDevice {
     #[must_use]
     pub fn is_software(&self) -> bool {
         self.is_software
+    }
+
+    /// Bytes of memory of its own, where that is known.
+    #[must_use]
+    pub fn memory_bytes(&self) -> Option<u64> {
+        self.memory_bytes
     }
 
     /// Loses it, as a driver's reset does: whatever is computed with it from now on fails. Answers whether it can be lost
@@ -165,6 +173,7 @@ fn open(adapter: &Adapter) -> Result<OpenDevice, DeviceError> {
         tensors: opened.tensors,
         name: adapter.name(),
         is_software: adapter.is_software(),
+        memory_bytes: adapter.memory_bytes(),
         handle: Some(opened.handle),
     })
 }

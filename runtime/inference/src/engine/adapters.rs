@@ -22,10 +22,9 @@ use super::{Limits, Served};
 use crate::{
     AdapterFile, LoadError,
     adapter_files::AdapterFiles,
-    model::{Adapter, Architecture},
+    model::{Adapter, Architecture, Decoder, Split},
     template::ChatTemplate,
 };
-use burn::tensor::Device;
 use remit_kernel::ports::ModelCard;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -56,12 +55,12 @@ pub(super) struct Adapters {
     added: RwLock<Vec<Added>>,
 }
 
-/// Where weights are.
+/// Where the models' weights are.
 #[derive(Default)]
 struct Place {
-    /// Absent while the models' weights are away.
-    device: Option<Device>,
-    /// Counts the devices.
+    /// Of each model's; none while they are away.
+    splits: Vec<Split>,
+    /// Counts the readings.
     turn: u64,
 }
 
@@ -74,7 +73,7 @@ struct Added {
     weights: Option<Arc<Adapter>>,
 }
 
-/// The weights of all adapters on a device. Dropping it drops them, but for those that a sequence still has.
+/// The weights of all adapters, beside their bases'. Dropping it drops them, but for those that a sequence still has.
 pub(super) struct Placed {
     adapters: Arc<Adapters>,
     turn: u64,
@@ -92,15 +91,19 @@ impl Adapters {
         }
     }
 
-    /// Reads the weights of all adapters onto the device of the models' own, and so of those that are added from now on.
-    pub(super) fn place(self: &Arc<Self>, device: &Device) -> Result<Placed, LoadError> {
+    /// Reads the weights of all adapters to where those of the models are, and so of those that are added from now on.
+    pub(super) fn place(self: &Arc<Self>, decoders: &[Decoder]) -> Result<Placed, LoadError> {
         let mut place = self.held();
+        let splits: Vec<_> = decoders.iter().map(|decoder| decoder.split().clone()).collect();
         // Nobody adds one meanwhile, and nobody's look at them waits for a disk.
         let files: Vec<_> = self.added().iter().map(|added| (added.base, added.file.clone())).collect();
-        let read = files.iter().map(|(base, file)| AdapterFiles::open(file)?.weights(&self.bases[*base], device));
+        let read = files.iter().map(|(base, file)| {
+            let files = AdapterFiles::open(file)?;
+            files.weights(&self.bases[*base], &splits[*base])
+        });
         let read = read.collect::<Result<Vec<_>, LoadError>>()?;
         self.change().iter_mut().zip(read).for_each(|(added, weights)| added.weights = Some(Arc::new(weights)));
-        *place = Place { device: Some(device.clone()), turn: place.turn + 1 };
+        *place = Place { splits, turn: place.turn + 1 };
         Ok(Placed { adapters: self.clone(), turn: place.turn })
     }
 
@@ -123,8 +126,8 @@ impl Adapters {
             None => of.template.clone(),
         };
         files.check(&self.bases[base])?;
-        let read = |device| files.weights(&self.bases[base], device).map(Arc::new);
-        let weights = place.device.as_ref().map(read).transpose()?;
+        let read = |split| files.weights(&self.bases[base], split).map(Arc::new);
+        let weights = place.splits.get(base).map(read).transpose()?;
         let card = ModelCard { name: file.name.clone(), digest: file.digest.clone(), ..of.card.clone() };
         let served = Arc::new(Served { card: card.clone(), tokenizer: of.tokenizer.clone(), template });
         self.change().push(Added { served, base, file: file.clone(), bytes, weights });
@@ -188,7 +191,7 @@ impl Drop for Placed {
         let mut place = self.adapters.held();
         // Unless they were read again before.
         if place.turn == self.turn {
-            place.device = None;
+            place.splits.clear();
             self.adapters.change().iter_mut().for_each(|added| added.weights = None);
         }
     }

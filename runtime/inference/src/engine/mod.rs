@@ -52,6 +52,9 @@ use std::{
 };
 use worker::{Compute, Models, Worker};
 
+/// Of a GPU's memory, one part in so many is left to its driver and to others.
+pub const DEVICE_SPARE: u64 = 10;
+
 /// What an engine may use at most.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -78,6 +81,9 @@ pub struct Limits {
     pub threads: usize,
     /// Where all models are computed.
     pub device: DeviceChoice,
+    /// Bytes of a GPU's memory for weights, keys and values; layers that do not fit are the CPU's. `None`: all that it has,
+    /// where that is known, less [`DEVICE_SPARE`].
+    pub device_bytes: Option<u64>,
 }
 
 impl Default for Limits {
@@ -94,6 +100,7 @@ impl Default for Limits {
             adapter_bytes_max: 2 << 30,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             device: DeviceChoice::Cpu,
+            device_bytes: None,
         }
     }
 }
@@ -196,7 +203,8 @@ impl LocalEngine {
             files.push((model.card.name.clone(), file, begin.elapsed()));
             served.push(model);
         }
-        let (threads, device) = (limits.threads, limits.device);
+        let (threads, device, tokens) = (limits.threads, limits.device, limits.kv_tokens_max);
+        let stated = limits.device_bytes;
         let adapters = Arc::new(Adapters::new(architectures, &limits));
         Self::start(served, adapters.clone(), limits, move || {
             let pool =
@@ -204,16 +212,18 @@ impl LocalEngine {
             let pool = pool.build().map_err(|error| LoadError::Thread(error.to_string()))?;
             let device = device.open()?;
             tracing::info!(device = device.name(), "computing");
+            let known = device.memory_bytes().map(|bytes| bytes - bytes / DEVICE_SPARE);
+            let room = stated.or(known);
             let mut decoders = Vec::new();
             let mut times = Vec::new();
             for (name, file, opened) in files {
                 let begin = Instant::now();
-                decoders.push(file.decoder(device.tensors())?);
+                decoders.push(file.decoder(device.tensors(), room, tokens)?);
                 let time = opened + begin.elapsed();
                 tracing::info!(model = &*name, seconds = time.as_secs_f64(), "model loaded");
                 times.push(time);
             }
-            let adapters = adapters.place(device.tensors())?;
+            let adapters = adapters.place(&decoders)?;
             Ok((Models { decoders, adapters, pool }, times))
         })
     }

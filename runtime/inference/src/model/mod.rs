@@ -9,6 +9,7 @@
 //! | [`encoder`] | computes the embedding of a text: another architecture, from the same parts | its own sizes |
 //! | [`adapter`] | LoRA: small changes to weights, for one sequence | the decoder's slots |
 //! | `cache` | a sequence's keys and values, and its adapter | sizes only |
+//! | `split` | which layers are computed where | numbers only |
 //! | `rows` | where tokens lie in a step's tensors; to what sizes a device pads them | numbers only |
 //!
 //! Principles:
@@ -53,6 +54,7 @@ mod metadata;
 mod placement;
 pub mod rope;
 mod rows;
+mod split;
 mod tensors;
 #[cfg(test)]
 mod tests;
@@ -64,6 +66,8 @@ pub use cache::KvCache;
 pub use decoder::{Decoder, Span};
 pub use encoder::Encoder;
 pub use error::ModelError;
+pub(crate) use split::DeviceBytes;
+pub use split::Split;
 pub use tensors::Tensors;
 
 use crate::gguf::Gguf;

@@ -331,6 +331,29 @@ impl Placement<'_> {
         }
     }
 
+    /// Bytes of all weights outside of layers that are computed with a layer's output, and of each layer's: at most as many
+    /// as a device needs for them. And of the largest matrix of a layer, were its numbers f32.
+    pub(super) fn device_bytes(&self) -> Result<(u64, Vec<u64>, u64), ModelError> {
+        let bytes = |slot: &Slot, layer| {
+            let mut sum = 0;
+            for Piece { name, shape } in self.pieces(*slot, layer)? {
+                let numbers = shape.iter().fold(1u64, |all, size| all.saturating_mul(*size as u64));
+                sum += Packed::bytes_max(self.tensors.stored(&name)?.form, numbers);
+            }
+            Ok::<u64, ModelError>(sum)
+        };
+        let (_, inside) = self.slots();
+        let layers = 0..self.architecture.layers.len();
+        let layers = layers.map(|layer| inside.iter().map(|slot| bytes(slot, layer)).sum::<Result<u64, ModelError>>());
+        let output = if self.architecture.tied_output { Slot::Embedding } else { Slot::Output };
+        let largest = inside.iter().map(|slot| {
+            let size = |piece: &Piece| piece.shape.iter().rev().take(2).product::<usize>() as u64;
+            Ok(self.pieces(*slot, 0)?.iter().map(size).sum::<u64>())
+        });
+        let largest = largest.collect::<Result<Vec<_>, ModelError>>()?.into_iter().max().unwrap_or_default();
+        Ok((bytes(&output, 0)?, layers.collect::<Result<_, _>>()?, largest.saturating_mul(size_of::<f32>() as u64)))
+    }
+
     fn pack(&self, name: &str, rows: Range<usize>, inputs: usize) -> Result<Packed, ModelError> {
         Packed::of_stored(&self.tensors.stored(name)?, rows, inputs).or_else(|NotFinite| {
             // Reading it says which number it is.

@@ -134,9 +134,8 @@ fn watched(shelf: &Shelf) -> Watch {
     let (gate, steps) = (Arc::default(), Arc::default());
     let (own_gate, own_steps) = (Arc::clone(&gate), Arc::clone(&steps));
     let engine = LocalEngine::start(vec![served], adapters.clone(), limits, move || {
-        let device = Device::flex();
-        let decoders = vec![files.decoder(&device)?];
-        let adapters = adapters.place(&device)?;
+        let decoders = vec![files.decoder(&Device::flex(), None, 0)?];
+        let adapters = adapters.place(&decoders)?;
         let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
         let models = Models { decoders, adapters, pool };
         Ok((Watched { models, gate: own_gate, steps: own_steps }, vec![Duration::ZERO]))
@@ -347,26 +346,26 @@ fn logits(decoder: &Decoder, adapters: &Placed) -> Vec<f32> {
 fn weights_of_adapters_come_and_go_with_those_of_their_base() {
     let shelf = Shelf::new();
     let (served, files) = open(&shelf.base()).unwrap();
-    let device = Device::flex();
-    let decoder = files.decoder(&device).unwrap();
+    let decoders = [files.decoder(&Device::flex(), None, 0).unwrap()];
+    let [decoder] = &decoders;
     let adapters = Arc::new(Adapters::new(vec![decoder.architecture().clone()], &Limits::default()));
     let wrong = adapters.add(&AdapterFile { path: shelf.path("a"), ..shelf.adapter("x") }, 0, &served);
     assert!(wrong.is_err(), "it is checked though no weight is read");
     // While the base's weights are away; and while they are here.
     adapters.add(&shelf.adapter("x"), 0, &served).unwrap();
-    let placed = adapters.place(&device).unwrap();
+    let placed = adapters.place(&decoders).unwrap();
     adapters.add(&shelf.adapter("y"), 0, &served).unwrap();
-    let expect = logits(&decoder, &placed);
+    let expect = logits(decoder, &placed);
     let held = [0, 1].map(|adapter| Arc::downgrade(&placed.weights(adapter)));
     drop(placed);
     assert!(held.iter().all(|weights| weights.upgrade().is_none()), "they leave with it");
-    let placed = adapters.place(&device).unwrap();
-    assert_eq!(logits(&decoder, &placed), expect);
+    let placed = adapters.place(&decoders).unwrap();
+    assert_eq!(logits(decoder, &placed), expect);
     // A new one comes before the old one goes.
-    let again = adapters.place(&device).unwrap();
+    let again = adapters.place(&decoders).unwrap();
     drop(placed);
-    assert_eq!(logits(&decoder, &again), expect);
+    assert_eq!(logits(decoder, &again), expect);
     std::fs::remove_dir_all(shelf.path("x")).unwrap();
-    let gone = adapters.place(&device).map(drop).unwrap_err().to_string();
+    let gone = adapters.place(&decoders).map(drop).unwrap_err().to_string();
     assert!(gone.contains("model x, an adapter of a: "), "{gone}");
 }

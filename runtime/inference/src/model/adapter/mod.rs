@@ -20,13 +20,13 @@ pub use config::RANK_MAX;
 pub use error::AdapterError;
 
 use super::{
-    Architecture, ModelError, Tensors,
+    Architecture, ModelError, Split, Tensors,
     architecture::{Feed, Pairs},
     families,
     linear::Linear,
     placement::{Layout, Part, Slot},
 };
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 use config::Strength;
 use serde_json::{Map, Value};
 use std::{
@@ -35,7 +35,7 @@ use std::{
     sync::Arc,
 };
 
-/// An adapter with its weights on a device. It fits models of one architecture.
+/// An adapter with its weights where its base's layers are computed. It fits models of one architecture.
 #[derive(Debug)]
 pub struct Adapter {
     architecture: Architecture,
@@ -155,7 +155,8 @@ impl Plan {
 }
 
 impl Adapter {
-    /// Reads an adapter for models of this architecture: its `adapter_config.json` and its tensors.
+    /// Reads an adapter for models of this architecture, whose layers are computed there: its `adapter_config.json` and its
+    /// tensors.
     ///
     /// # Errors
     /// [`AdapterError`], where it is for another model, or of a kind that is not supported.
@@ -163,8 +164,9 @@ impl Adapter {
         config: &Map<String, Value>,
         tensors: &dyn Tensors,
         architecture: &Architecture,
-        device: &Device,
+        split: impl Into<Split>,
     ) -> Result<Self, AdapterError> {
+        let split = split.into();
         let Plan { strength: Strength { rank, scale }, pairs } = Plan::new(config, tensors, architecture)?;
         let mut changes: HashMap<(usize, Slot), Vec<Change>> = HashMap::new();
         for Pair { place, outputs, inputs, names: [down, up], turns } in pairs {
@@ -172,6 +174,7 @@ impl Adapter {
             if turns {
                 up = to_neighbours(&up, rank, architecture);
             }
+            let device = split.of(place.0);
             let (down, up) = (Linear::new(down, inputs, device), Linear::new(up, rank, device));
             changes.entry(place).or_default().push(Change { outputs, down, up, scale });
         }

@@ -5,6 +5,7 @@ use crate::model::{
     Decoder, KvCache, Span,
     golden::{config, distance, floats, gguf_with, golden, metadata, safetensors, sizes, tokens},
 };
+use burn::tensor::Device;
 use serde_json::json;
 
 /// As without adapters.

@@ -52,7 +52,7 @@ impl Attention {
         };
         let sight = Sight { window: layer.layer.window, softcap: self.softcap };
         let norms = match &layer.norms {
-            Some(HeadNorms::Device(weights)) => Some(&**weights),
+            Some(HeadNorms::Device(weights)) => Some(weights.as_ref()),
             Some(HeadNorms::Memory { .. }) | None => None,
         };
         let attending = Attending::new(&shape, step, projected);

@@ -13,7 +13,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 /// Puts a file's weights onto a device.
 pub(super) struct Loader<'a> {
-    pub(super) placement: Placement<'a>,
+    pub(super) placement: &'a Placement<'a>,
     pub(super) device: &'a Device,
 }
 
