@@ -93,7 +93,14 @@ fn models(home: &Home) -> Result<Vec<Finding>, CommandError> {
             }
         }
     };
-    Ok(registry.iter().map(finding).collect())
+    let memory = Finding {
+        what: format!(
+            "memory for models: {} MB for the weights of all that are used, unless `--weights-max` says otherwise",
+            machine.weights_bytes_max / 1_000_000
+        ),
+        remedy: None,
+    };
+    Ok(std::iter::once(memory).chain(registry.iter().map(finding)).collect())
 }
 
 /// An adapter that is on this machine.
@@ -117,6 +124,14 @@ fn here(model: &KnownModel, stored: &Stored, machine: &Machine) -> Finding {
         Err(error) => Finding { what: name, remedy: Some(error.to_string()) },
         Ok(Some(Fit { weights_bytes, context, tokens_per_second })) => {
             let needs = format!("{name}: {} MB loaded", weights_bytes / 1_000_000);
+            if weights_bytes > machine.weights_bytes_max {
+                let most = machine.weights_bytes_max / 1_000_000;
+                let remedy = format!(
+                    "the weights of all models have {most} MB: start the host with a larger `--weights-max`, or choose a \
+                     smaller model"
+                );
+                return Finding { what: needs, remedy: Some(remedy) };
+            }
             match context {
                 Some(context) if context > 0 => Finding {
                     what: format!(

@@ -13,8 +13,8 @@ pub(crate) fn runtime(threads: usize) -> Result<Runtime, CommandError> {
     runtime.map_err(|error| CommandError::Machine(format!("no threads can be started: {error}")))
 }
 
-/// A node on the data folder.
-pub(crate) fn open(home: Home, prices: PriceList) -> Result<Node, CommandError> {
+/// A node on the data folder, with so much memory for models' weights.
+pub(crate) fn open(home: Home, prices: PriceList, weights_bytes_max: Option<u64>) -> Result<Node, CommandError> {
     let (compiler, schedule) = (compiler()?, Schedule::default());
     Ok(Node::open(NodeConfig {
         home,
@@ -22,6 +22,7 @@ pub(crate) fn open(home: Home, prices: PriceList) -> Result<Node, CommandError> 
         compile_limits: CompileLimits::default(),
         guest_threads: None,
         guests_max: None,
+        weights_bytes_max,
         schedule,
         prices,
     })?)

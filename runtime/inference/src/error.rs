@@ -53,6 +53,19 @@ pub enum LoadError {
         /// Of the output matrix.
         rows: usize,
     },
+    /// It can never be in memory.
+    #[error(
+        "model {name}: its weights take {} MB, and all models together may have {} MB of memory; raise that limit, or \
+         choose a smaller model", bytes.div_ceil(1_000_000), most / 1_000_000
+    )]
+    TooLarge {
+        /// The registry's name.
+        name: String,
+        /// Bytes of its weights, in memory.
+        bytes: u64,
+        /// Bytes of all models' weights, at most.
+        most: u64,
+    },
     /// An adapter's files cannot be read, or do not fit its base.
     #[error("model {name}, an adapter of {base}: {source}")]
     Adapter {
@@ -105,6 +118,9 @@ pub enum LoadError {
     /// The operating system gave no thread.
     #[error("the engine's threads cannot be started: {0}; raise the limit on threads")]
     Thread(String),
+    /// The weights are in memory, and nothing can be computed with them.
+    #[error("a first token could not be computed: {0}; look at the device and its driver, or choose the CPU")]
+    Probe(String),
     /// The engine's thread ended while it loaded.
     #[error(
         "the engine's thread ended while it loaded: {0}; this is a defect of Remit, report it with the file's name"

@@ -8,7 +8,10 @@
 use crate::{
     LoadError,
     gguf::{Gguf, optional},
-    model::{Architecture, Decoder, DeviceBytes, Encoder, ModelError, Split, Tensors, read_config},
+    model::{
+        Architecture, Decoder, DeviceBytes, Encoder, ModelError, Split, Tensors, encoder::EncoderArchitecture,
+        read_config,
+    },
     safetensors::Safetensors,
     tokenizer::{Tokenizer, chat_template_of},
 };
@@ -131,6 +134,15 @@ impl ModelFiles {
             Form::Gguf(file) => Decoder::bytes(file, tokens),
             Form::Folder { config, weights, .. } => Decoder::json_bytes(config, weights, tokens),
         }
+    }
+
+    /// What the encoder is, checked against its weights' shapes.
+    pub(crate) fn encoder_architecture(&self) -> Result<EncoderArchitecture, LoadError> {
+        let architecture = match &self.form {
+            Form::Gguf(file) => EncoderArchitecture::from_gguf(file),
+            Form::Folder { config, weights, .. } => EncoderArchitecture::from_json(config, weights),
+        };
+        architecture.map_err(|source| LoadError::Model { name: self.name.clone(), source })
     }
 
     /// Reads the weights of an encoder onto a device.

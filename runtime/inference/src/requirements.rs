@@ -9,8 +9,8 @@ use crate::{
 use rayon::prelude::*;
 use std::{path::Path, time::Instant};
 
-/// Bytes of a number as the engine holds it.
-const NUMBER_BYTES: u64 = size_of::<f32>() as u64;
+/// Bytes of a number as engines hold it.
+pub(crate) const NUMBER_BYTES: u64 = size_of::<f32>() as u64;
 
 /// What a language model asks of a machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +33,11 @@ impl Requirements {
     /// # Errors
     /// [`LoadError`], where it is no language model that the engine serves.
     pub fn of(name: &str, path: &Path) -> Result<Self, LoadError> {
-        let files = ModelFiles::open(name, path)?;
+        Self::of_files(&ModelFiles::open(name, path)?)
+    }
+
+    /// Those of the model of these files.
+    pub(crate) fn of_files(files: &ModelFiles) -> Result<Self, LoadError> {
         let architecture = files.architecture()?;
         Ok(Self::new(&architecture, files.numbers()?))
     }

@@ -30,18 +30,23 @@ mod sampler {
     pub(crate) use remit_inference::sampler::SplitMix64;
 }
 mod tokenizer {
-    /// For a sample that is not made here.
+    /// As GPT-2 writes a byte: those that cannot be seen come behind the others.
     pub(crate) fn byte_character(byte: u8) -> char {
-        char::from(byte)
+        let is_plain = |byte: u8| matches!(byte, 0x21..=0x7e | 0xa1..=0xac | 0xae..=0xff);
+        let others = (0..byte).filter(|byte| !is_plain(*byte)).count() as u32;
+        if is_plain(byte) { char::from(byte) } else { char::from_u32(256 + others).unwrap() }
     }
 }
 
 use burn::tensor::Device;
+use gguf_sample as sample;
 use golden::{config, distance, gguf_with, golden, metadata, tokens};
+use remit_abi::{Params, TenantId};
 use remit_inference::{
-    DeviceChoice,
+    DeviceChoice, Limits, LocalEngine, ModelFile,
     model::{Adapter, Decoder, KvCache, Span, Split},
 };
+use remit_kernel::ports::{Engine, EngineEvent, EngineFinish, GenerationJob};
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Instant};
 
@@ -245,4 +250,30 @@ fn a_lost_device_is_replaced_by_opening_another() {
     for device in [second, DeviceChoice::Wgpu.open().unwrap()] {
         assert_eq!(compute(device.tensors()), whole);
     }
+}
+
+/// A whole engine goes on after a loss: no generation notices but by the time, and nothing is counted twice.
+#[test]
+fn generations_go_on_after_a_lost_device() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.gguf");
+    std::fs::write(&path, sample::model().finish()).unwrap();
+    let file = ModelFile { name: "m".into(), path, digest: "0".into() };
+    let limits = Limits { device: DeviceChoice::Wgpu, ..Limits::default() };
+    let engine = LocalEngine::load(&[file], limits).unwrap();
+    let params = Params { logit_bias: vec![(sample::END, Params::BIAS_NEVER)], ..Params::greedy(60) };
+    let mut streams = [20u32, 45].map(|length| {
+        let (model, prompt) = ("m".into(), (0..length).map(|place| place * 37 % 256).collect());
+        engine.generate(GenerationJob { tenant: TenantId(length), model, prompt, params: params.clone() }).unwrap()
+    });
+    assert!(matches!(streams[1].events.blocking_recv(), Some(EngineEvent::Text(_))));
+    engine.drill();
+    for (stream, length) in streams.iter_mut().zip([20, 45]) {
+        let last = std::iter::from_fn(|| stream.events.blocking_recv()).last();
+        assert_eq!(last, Some(EngineEvent::End(EngineFinish::Length)));
+        let usage = stream.meter.usage();
+        assert_eq!((usage.input, usage.cached, usage.output), (length, 0, 60));
+    }
+    println!("computing again after a lost device: {:.2} s", engine.last_rebuild().unwrap().as_secs_f64());
+    assert_eq!(engine.rebuilds(), 1);
 }

@@ -7,9 +7,26 @@ use sysinfo::{MemoryRefreshKind, System};
 /// Bytes that the machine's memory is measured with: far more than its caches hold, on most machines.
 const LOOK_BYTES: usize = 1 << 28;
 
+/// Of the machine's memory, what all models' weights may have where the operator does not say: three quarters. The rest is
+/// for conversations, guests and everything else.
+const WEIGHTS_PART: (u64, u64) = (3, 4);
+
+/// Bytes of memory that all models' weights may have together where the operator does not say: three quarters of the
+/// machine's memory, or of what this process may have of it.
+#[must_use]
+pub fn weights_bytes_max() -> u64 {
+    let mut system = System::new();
+    system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
+    let machine = system.total_memory();
+    let own = system.cgroup_limits().map_or(machine, |limits| limits.total_memory.min(machine));
+    own / WEIGHTS_PART.1 * WEIGHTS_PART.0
+}
+
 /// What this machine has for models.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Machine {
+    /// Bytes of memory that all models' weights may have together, where the operator does not say.
+    pub weights_bytes_max: u64,
     /// Bytes of memory that nobody uses.
     pub free_bytes: u64,
     /// Bytes a second that its threads read together.
@@ -22,7 +39,8 @@ impl Machine {
     pub fn look() -> Self {
         let mut system = System::new();
         system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
-        Self { free_bytes: system.available_memory(), bandwidth: read_bandwidth(LOOK_BYTES) }
+        let (free_bytes, bandwidth) = (system.available_memory(), read_bandwidth(LOOK_BYTES));
+        Self { weights_bytes_max: weights_bytes_max(), free_bytes, bandwidth }
     }
 }
 

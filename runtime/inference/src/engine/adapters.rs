@@ -108,7 +108,7 @@ impl Adapters {
     }
 
     /// Reads an adapter of the model with this index, and serves it from now on.
-    pub(super) fn add(&self, file: &AdapterFile, base: usize, of: &Served) -> Result<ModelCard, LoadError> {
+    pub(super) fn add(&self, file: &AdapterFile, base: usize, of: &Served) -> Result<(), LoadError> {
         let place = self.held();
         let name = || file.name.to_string();
         if self.find(&file.name).is_some() {
@@ -129,9 +129,9 @@ impl Adapters {
         let read = |split| files.weights(&self.bases[base], split).map(Arc::new);
         let weights = place.splits.get(base).map(read).transpose()?;
         let card = ModelCard { name: file.name.clone(), digest: file.digest.clone(), ..of.card.clone() };
-        let served = Arc::new(Served { card: card.clone(), tokenizer: of.tokenizer.clone(), template });
+        let served = Arc::new(Served { card, tokenizer: of.tokenizer.clone(), template });
         self.change().push(Added { served, base, file: file.clone(), bytes, weights });
-        Ok(card)
+        Ok(())
     }
 
     /// Whether there is room for one more, of so many bytes.
