@@ -223,6 +223,76 @@ fn a_hubs_files_are_pulled_by_its_client_and_kept_as_they_came() {
     run(&[&add[..], &["v2", "--file", "deep/m.gguf"]].concat(), 7, "asked for download --revision=v2");
 }
 
+/// A list of one model that a package carries.
+const PACKAGED: &str = "[[model]]\nname = \"mine\"\nfamily = \"llama\"\npackage = { name = \"pkg\", version = \"1\" }\n\
+    price = { input = 200_000, cached_input = 20_000, output = 1_500_000, embedding = 50_000 }\n\
+    [[model.file]]\nname = \"m.gguf\"\nfrom = \"pkg/m.gguf\"\nbytes = 7\n\
+    sha256 = \"9a129038d9a00aed0cf6a7ea059ca50a813449061ab87848cf1a13eafdf33b2c\"\n";
+
+/// It stands for Python with pip: its connection breaks while there is a file `broken` beside it, and what it had then must
+/// be gone when it is asked again.
+const PIP: &str = r#"#!/bin/sh
+here=$(dirname "$0")
+case "$*" in
+"-m pip --version") exit 0 ;;
+"-m pip download --help") echo "  --resume-retries <resume_retries>"; exit 0 ;;
+esac
+[ -e "$TMPDIR/part" ] && { echo "ERROR: something is left" >&2; exit 1; }
+[ -e "$here/broken" ] && { printf wei > "$TMPDIR/part"; echo "ERROR: the connection broke" >&2; exit 1; }
+[ "$*" = "-m pip download --quiet --no-deps --only-binary=:all: --no-cache-dir --resume-retries=10 --dest ${10} pkg==1" ] ||
+    { echo "ERROR: asked for $*" >&2; exit 1; }
+cp "$here/pkg-1-py3-none-any.whl" "${10}"
+"#;
+
+#[test]
+fn a_package_is_asked_for_again_where_it_broke_and_not_where_it_was_here() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let (here, home) = (folder.path(), folder.path().join("home"));
+    let write = |path: &str, content: &[u8]| {
+        let path = here.join(path);
+        std::fs::create_dir_all(path.parent().expect("it is in the folder")).expect("it is writable");
+        std::fs::write(path, content).expect("it is writable");
+    };
+    write("pkg/m.gguf", b"weights");
+    let mut zip = Command::new("python3");
+    zip.args(["-m", "zipfile", "-c", "pkg-1-py3-none-any.whl", "pkg"]).current_dir(here);
+    assert!(zip.status().expect("Python is there").success());
+    write("python3", PIP.as_bytes());
+    std::fs::set_permissions(here.join("python3"), std::fs::Permissions::from_mode(0o755)).expect("it is ours");
+    write("home/models.toml", PACKAGED.as_bytes());
+    let path = format!("{}:{}", here.display(), std::env::var("PATH").expect("there is one"));
+    let run = |arguments: &[&str], code: i32, words: &str| {
+        let mut command = Command::new(made("REMIT_TEST_CLI"));
+        let ran = command.args(arguments).env("REMIT_HOME", &home).env("PATH", &path).output();
+        let ran = ran.expect("the program is built");
+        let said = [ran.stdout, ran.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+        assert_eq!(ran.status.code(), Some(code), "{arguments:?}: {said}");
+        assert!(said.contains(words), "{arguments:?}: {said}");
+    };
+    let left = || std::fs::read_dir(home.join("models/mine")).expect("it is there").count();
+    run(
+        &["models", "show", "mine"],
+        0,
+        "price        input 0.2, cached input 0.02, output 1.5, embedding 0.05 tokens each",
+    );
+    run(&["models", "ls"], 0, "0.2/1.5");
+    write("broken", b"");
+    run(&["models", "pull", "mine"], 7, "the connection broke");
+    assert_eq!(left(), 0, "nothing half-written is left");
+    // As if the machine had stopped in the middle of a download.
+    write("home/models/mine/.download/partial/part", b"wei");
+    std::fs::remove_file(here.join("broken")).expect("it was there");
+    run(&["models", "pull", "mine"], 0, "models/mine/m.gguf");
+    assert_eq!((std::fs::read(home.join("models/mine/m.gguf")).ok().as_deref(), left()), (Some(&b"weights"[..]), 1));
+    // As if it had stopped between the download and the check.
+    std::fs::remove_file(home.join("models/mine/m.gguf")).expect("it was there");
+    let wheel = std::fs::read(here.join("pkg-1-py3-none-any.whl")).expect("it was made");
+    write("home/models/mine/.download/pkg-1-py3-none-any.whl", &wheel);
+    write("broken", b"");
+    run(&["models", "pull", "mine"], 0, "models/mine/m.gguf");
+    assert_eq!(left(), 1, "nothing else is left");
+}
+
 /// Writes a LoRA adapter of rank 1 as `peft` would: of one matrix of SmolLM2 of 576 numbers by 576, all of its own numbers
 /// `strength`.
 fn write_adapter(folder: &Path, strength: f32) {

@@ -29,6 +29,7 @@ const TESTED: &[Tested] = &[
             "panics",
             "reads_taint",
             "sampled",
+            "shows_pictures",
             "sleeper",
             "spin",
             "stack_overflow",

@@ -1,6 +1,6 @@
 //! A call of a model: from what, with which parameters.
 
-use crate::{Completion, Content, Generation, LlmError, Message, Model, bindings::remit::kernel::llm};
+use crate::{Completion, Content, Generation, LlmError, Message, Model, bindings::remit::kernel::llm, model::RawParts};
 
 /// Output tokens of a call that names no limit: a few paragraphs.
 const MAX_TOKENS_DEFAULT: u32 = 256;
@@ -189,8 +189,8 @@ impl Call<'_, ChatPrompt<'_>> {
     /// # Errors
     /// [`LlmError`]: a parameter out of its range, no right, no money, no room in the context, or no engine.
     pub fn send(&self) -> Result<Completion, LlmError> {
-        let messages: Vec<_> = self.prompt.0.iter().map(Message::raw).collect();
-        Ok(Completion::new(self.model.raw.chat(&messages, self.params())?))
+        let parts = RawParts::of(self.prompt.0);
+        Ok(Completion::new(self.model.raw.chat(&parts.messages(self.prompt.0), self.params())?))
     }
 
     /// Answers at once with a stream.
@@ -198,8 +198,8 @@ impl Call<'_, ChatPrompt<'_>> {
     /// # Errors
     /// As [`Call::send`].
     pub fn stream(&self) -> Result<Generation, LlmError> {
-        let messages: Vec<_> = self.prompt.0.iter().map(Message::raw).collect();
-        Ok(Generation::new(self.model.raw.chat_stream(&messages, self.params())?))
+        let parts = RawParts::of(self.prompt.0);
+        Ok(Generation::new(self.model.raw.chat_stream(&parts.messages(self.prompt.0), self.params())?))
     }
 }
 

@@ -78,7 +78,7 @@ pub use error::{
     SendError, Shortfall, SpawnError, ValueError, WaitError,
 };
 pub use generate::{Completion, FinishReason, Generation, Summary, Usage};
-pub use model::{Message, Model, ModelInfo, Prompt};
+pub use model::{Media, Message, Model, ModelInfo, Part, Prompt};
 pub use outcome::{Failure, Outcome, Stop};
 pub use remit_sdk_macros::agent;
 pub use task::{Input, Role, Status, Task, artifact, emit_text, progress};

@@ -8,7 +8,7 @@ use crate::{
     task::Role,
 };
 
-pub use llm::ModelInfo;
+pub use llm::{Media, ModelInfo};
 
 /// A model that was opened through a grant.
 ///
@@ -80,8 +80,8 @@ impl Model {
     pub fn count_tokens<'a>(&self, prompt: impl Into<Prompt<'a>>) -> Result<u32, LlmError> {
         let count = match prompt.into() {
             Prompt::Chat(messages) => {
-                let messages: Vec<_> = messages.iter().map(Message::raw).collect();
-                self.raw.count_tokens(llm::Prompt::Chat(&messages))
+                let parts = RawParts::of(messages);
+                self.raw.count_tokens(llm::Prompt::Chat(&parts.messages(messages)))
             }
             Prompt::Text(text) => self.raw.count_tokens(llm::Prompt::Text(text.raw())),
         };
@@ -131,15 +131,36 @@ impl Model {
 pub struct Message<'a> {
     /// Who speaks.
     pub role: Role,
-    /// What is said.
-    pub content: Content<'a>,
+    /// What is said, in this order; texts follow each other without anything between.
+    pub content: Vec<Part<'a>>,
+}
+
+/// A piece of what a message says.
+#[derive(Clone, Debug)]
+pub enum Part<'a> {
+    /// Text.
+    Text(Content<'a>),
+    /// A picture: a value of a media type `image/...`, unread.
+    Image(&'a Value),
+    /// A sound: a value of a media type `audio/...`, unread.
+    Audio(&'a Value),
+}
+
+impl Part<'_> {
+    fn raw(&self) -> llm::Part<'_> {
+        match self {
+            Self::Text(text) => llm::Part::Text(text.raw()),
+            Self::Image(value) => llm::Part::Image(value.raw()),
+            Self::Audio(value) => llm::Part::Audio(value.raw()),
+        }
+    }
 }
 
 impl<'a> Message<'a> {
     /// Said by somebody.
     #[must_use]
     pub fn new(role: Role, content: impl Into<Content<'a>>) -> Self {
-        Self { role, content: content.into() }
+        Self { role, content: vec![Part::Text(content.into())] }
     }
 
     /// Standing instructions.
@@ -160,8 +181,42 @@ impl<'a> Message<'a> {
         Self::new(Role::Assistant, content)
     }
 
-    pub(crate) fn raw(&self) -> llm::Message<'_> {
-        llm::Message { role: self.role, content: self.content.raw() }
+    /// Says one more thing. A model that does not take it answers [`LlmError::NotSupported`], and costs nothing.
+    ///
+    /// ```no_run
+    /// # use remit::{Part, prelude::*};
+    /// # fn example(model: &Model, photo: &Value) -> Result<(), Failure> {
+    /// let messages = [Message::user("What is on this photo?").with(Part::Image(photo))];
+    /// match model.chat(&messages).send() {
+    ///     Err(LlmError::NotSupported { .. }) => emit_text("I cannot see.")?,
+    ///     answer => emit_text(&answer?.content)?,
+    /// }
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn with(mut self, part: Part<'a>) -> Self {
+        self.content.push(part);
+        self
+    }
+}
+
+/// The parts of messages as the kernel takes them, all in one list: what [`RawParts::messages`] borrows.
+pub(crate) struct RawParts<'a>(Vec<llm::Part<'a>>);
+
+impl<'a> RawParts<'a> {
+    pub(crate) fn of(messages: &'a [Message<'a>]) -> Self {
+        Self(messages.iter().flat_map(|message| message.content.iter().map(Part::raw)).collect())
+    }
+
+    /// Of the messages that it was made of.
+    pub(crate) fn messages(&'a self, messages: &[Message<'_>]) -> Vec<llm::Message<'a>> {
+        let mut rest = self.0.as_slice();
+        let message = |message: &Message<'_>| {
+            let (content, others) = rest.split_at(message.content.len());
+            rest = others;
+            llm::Message { role: message.role, content }
+        };
+        messages.iter().map(message).collect()
     }
 }
 

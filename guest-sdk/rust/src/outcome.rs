@@ -152,7 +152,7 @@ impl From<Failure> for Stop {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{CheckpointError, Denial, Tokens, ValueError};
+    use crate::{CheckpointError, Denial, Media, Tokens, ValueError};
 
     #[test]
     fn an_error_becomes_a_failure_of_one_sentence() {
@@ -165,6 +165,7 @@ mod tests {
         check(LlmError::Shortfall(shortfall).into(), "1.5 tokens are needed and 1 are left", false);
         check(LlmError::from(Denial::NotGranted("chat".into())).into(), "--grant chat", false);
         check(LlmError::TooLong { tokens: 9, capacity: 8 }.into(), "9 tokens", false);
+        check(LlmError::NotSupported { model: "m".into(), part: Media::Audio }.into(), "m takes no audio parts", false);
         check(LlmError::Unavailable("it is loading".into()).into(), "it is loading", true);
         check(EmitError::Closed.into(), "nobody listens", true);
         check(ValueError::NotText { offset: 3 }.into(), "byte 3", false);

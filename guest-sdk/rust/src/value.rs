@@ -34,6 +34,10 @@ impl Value {
         Self { raw }
     }
 
+    pub(crate) const fn raw(&self) -> &value::Value {
+        &self.raw
+    }
+
     pub(crate) fn into_raw(self) -> value::Value {
         self.raw
     }

@@ -4,7 +4,7 @@
 //! [`Fault`]: it ends the process and names the [`Party`] that is to blame. Each text is one sentence that says what
 //! failed, why, and what to do.
 
-use crate::Tokens;
+use crate::{Media, Tokens};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -147,9 +147,17 @@ pub enum LlmError {
     /// Nothing to answer.
     #[error("the prompt is empty: give at least one message with text in it")]
     EmptyPrompt,
-    /// A parameter out of its range, or a value that is not UTF-8 text.
+    /// A parameter out of its range, a value that is not UTF-8 text, or a part of another media type than it says.
     #[error("the request is invalid: {0}")]
     Invalid(Box<str>),
+    /// The model takes no parts of this kind.
+    #[error("the model {model} takes no {part} parts: send text alone, or open a model that takes them")]
+    NotSupported {
+        /// The registry's name.
+        model: Box<str>,
+        /// The first such part of the prompt.
+        part: Media,
+    },
     /// A handle that names nothing (any more).
     #[error("no such model, generation or value: it was dropped, or never was")]
     Dead,

@@ -54,8 +54,8 @@ pub use reply::{
 };
 pub use request::{
     Attenuate, BudgetRequest, CapabilityRequest, CheckpointRequest, Class, ClockRequest, Content, FuelRequest,
-    Generate, GuestEvent, LlmRequest, Message, Prompt, RandomRequest, Request, Role, TaskRequest, TraceRequest,
-    ValueRequest, WaitRequest,
+    Generate, GuestEvent, LlmRequest, Media, Message, Part, Prompt, RandomRequest, Request, Role, TaskRequest,
+    TraceRequest, ValueRequest, WaitRequest,
 };
 pub use sampling::{DrawnToken, Params, Penalties, Sampling, ScoredToken};
 pub use scope::{EntryFault, Scope, ScopeError, is_name};

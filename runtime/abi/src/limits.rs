@@ -36,6 +36,12 @@ pub const TOKENIZE_FUEL_PER_BYTE: u64 = 200;
 /// Messages of one prompt: a template renders each.
 pub const PROMPT_MESSAGES_MAX: usize = 4096;
 
+/// Parts of one message: a document with a picture on each of its pages.
+pub const MESSAGE_PARTS_MAX: usize = 64;
+
+/// Pictures and sounds of one prompt, in bytes: some photographs, or a quarter of an hour of speech. They live in the host's memory.
+pub const PROMPT_MEDIA_BYTES_MAX: u64 = 16 * MIB;
+
 /// Stop strings of one generation: each is looked for at every token.
 pub const STOP_STRINGS_MAX: usize = 16;
 

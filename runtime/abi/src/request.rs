@@ -6,6 +6,7 @@ use crate::{
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// A syscall.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -288,13 +289,59 @@ pub enum Content {
     Value(ValueId),
 }
 
+/// What a message says besides text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Media {
+    /// A picture.
+    Image,
+    /// A sound.
+    Audio,
+}
+
+impl Media {
+    /// What its media types begin with (RFC 6838, section 4.2).
+    #[must_use]
+    pub const fn top_level_type(self) -> &'static str {
+        match self {
+            Self::Image => "image/",
+            Self::Audio => "audio/",
+        }
+    }
+}
+
+impl fmt::Display for Media {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Image => "image",
+            Self::Audio => "audio",
+        })
+    }
+}
+
+/// A piece of what a message says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Part {
+    /// Text.
+    Text(Content),
+    /// A picture or a sound: a value of such a media type, which the process need not have read.
+    Media(Media, ValueId),
+}
+
 /// One message of a prompt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
     /// Who speaks.
     pub role: Role,
-    /// What is said.
-    pub content: Content,
+    /// What is said, in this order; texts follow each other without anything between.
+    pub content: Box<[Part]>,
+}
+
+impl Message {
+    /// One that says a text and nothing else.
+    #[must_use]
+    pub fn text(role: Role, content: Content) -> Self {
+        Self { role, content: [Part::Text(content)].into() }
+    }
 }
 
 /// What a model is given.

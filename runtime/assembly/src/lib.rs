@@ -19,7 +19,7 @@ pub use node::{
     Agent, GrantChoice, GrantingError, Node, NodeConfig, NodeError, Running, StartError, Task, TaskMessage,
     open_package,
 };
-pub use remit_authority::{Explanation, GrantError, PriceError, PriceList, Refusal};
+pub use remit_authority::{Explanation, GrantError, ModelPrices, PriceError, PriceList, Refusal};
 pub use remit_host::{CompileLimits, CompilerCommand, compile::child_main as compile_child};
 pub use remit_kernel::{
     Denied, Ended, Finished, GiveError, GrantView, KeptEvent, Kernel, Ledger, Listener, Output, ProcessView, Selection,

@@ -47,7 +47,7 @@ pub struct NodeConfig {
     pub weights_bytes_max: Option<u64>,
     /// Who runs next.
     pub schedule: Schedule,
-    /// What turns work into tokens.
+    /// What turns work into tokens. [`Node::open`] adds what the lists of models say of those that it does not name.
     pub prices: PriceList,
 }
 
@@ -223,9 +223,10 @@ impl Node {
     ///
     /// # Errors
     /// [`NodeError`].
-    pub fn open(config: NodeConfig) -> Result<Self, NodeError> {
+    pub fn open(mut config: NodeConfig) -> Result<Self, NodeError> {
         let weights_bytes_max = config.weights_bytes_max.unwrap_or_else(weights_bytes_max);
         let (registry, store) = (Registry::of(&config.home)?, ModelStore::of(&config.home));
+        registry.complete(&mut config.prices);
         let engines = Arc::new(Engines::new(registry, store, weights_bytes_max));
         Self::start_with(config, engines.clone(), Some(engines))
     }

@@ -18,4 +18,4 @@ mod tree;
 pub use account::{AccountError, AccountNode, Accounts};
 pub use arena::Arena;
 pub use grant::{Explanation, GrantError, GrantNode, Grants, Limit, Refusal, Use};
-pub use price::{ModelPrices, Money, PriceError, PriceList};
+pub use price::{ModelPrices, Money, PriceError, PriceList, StatedPrices};

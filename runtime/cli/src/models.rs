@@ -3,10 +3,12 @@
 use crate::exit::CommandError;
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
+use remit_abi::Tokens;
 use remit_assembly::{
-    Home,
+    Home, ModelPrices,
     models::{
-        ADAPTER_FILES_READ, HubRepository, KnownModel, ModelStore, NewModel, PullProgress, Registry, Source, describe,
+        ADAPTER_FILES_READ, HubRepository, KnownModel, ModelStore, NewModel, PullProgress, Registry, Source,
+        adapter_bytes, describe, family,
     },
 };
 use std::{
@@ -26,7 +28,7 @@ pub(crate) enum Models {
         #[arg(long, value_name = "PATH")]
         from: Option<PathBuf>,
     },
-    /// List known models, and which are here
+    /// List known models: which are here, their size, family, licence, and price of a token of input and of output
     Ls,
     /// Show what is known of a model, its files and their digests
     Show {
@@ -124,19 +126,36 @@ impl Add {
     fn run(self, home: &Home, store: &ModelStore) -> Result<(), CommandError> {
         let bar = Progress::new();
         let Self { name, path, hub, file, base, revision } = self;
-        let model = match (path, hub) {
+        let adding = Registry::adding(home, &name, &mut || bar.show(PullProgress::Waiting))?;
+        let mut model = match (path, hub) {
             (Some(path), _) => local(name, base, &path, &bar)?,
             (None, Some(repository)) => {
-                let new = NewModel { name, base, hub: HubRepository { repository, revision }, files: file };
-                store.pull_new(home, new, &mut |step| bar.show(step))?
+                let new = NewModel { hub: HubRepository { repository, revision }, files: file, base };
+                store.pull_new(home, &adding, new, &mut |step| bar.show(step))?
             }
             (None, None) => unreachable!("clap asks for one of them"),
         };
         bar.0.finish_and_clear();
-        Registry::keep(home, model.clone())?;
+        Registry::check(home, &model)?;
+        if let Some(why) = look_at(&mut model, home, store)? {
+            eprintln!("{} is added, and cannot be served: {why}", model.name);
+        }
+        adding.keep(model.clone())?;
         show(&model, &Registry::of(home)?, store);
         Ok(())
     }
+}
+
+/// What a new model's files say of it: its family, and why it could not be served.
+fn look_at(model: &mut KnownModel, home: &Home, store: &ModelStore) -> Result<Option<String>, CommandError> {
+    let (stored, registry) = (store.find(model)?, Registry::of(home)?);
+    let seen = match registry.base_of(model).map(|base| (base, store.find(base))) {
+        None => family(&model.name, &stored).map(|family| model.family = family),
+        Some((base, Ok(of_base))) => adapter_bytes((model, &stored), (base, &of_base)).map(drop),
+        // The base's files come later.
+        Some((_, Err(_))) => Ok(()),
+    };
+    Ok(seen.err().map(|error| error.to_string()))
 }
 
 /// What a model of a folder is made of: of several files in a folder those that an engine reads.
@@ -148,11 +167,7 @@ fn local(name: String, base: Option<String>, path: &Path, bar: &Progress) -> Res
         (false, _) => (path.parent().unwrap_or(&path).to_owned(), vec![path]),
     };
     let files = paths.iter().map(|path| describe(path, &mut |step| bar.show(step))).collect::<Result<_, _>>()?;
-    let model = KnownModel::in_folder(name, folder, files);
-    Ok(match base {
-        Some(base) => model.adapting(base),
-        None => model,
-    })
+    Ok(KnownModel::in_folder(name, folder, files).adapting(base))
 }
 
 /// The files of a model in a folder.
@@ -189,15 +204,33 @@ fn list(model: &KnownModel, registry: &Registry, store: &ModelStore) {
         _ => "here",
     };
     let family = base.map_or_else(|| model.family.clone(), |base| format!("on {}", base.name));
+    let price = match registry.price_of(model) {
+        None => "-".to_owned(),
+        Some(ModelPrices::FREE) => "free".to_owned(),
+        Some(price) => format!("{}/{}", Tokens::from_micro(price.input), Tokens::from_micro(price.output)),
+    };
     println!(
-        "{:12} {:9} {:5} MB  {:10} {:10}  {}",
+        "{:12} {:9} {:5} MB  {:10} {:10} {:9} {}",
         model.name,
         here,
         model.bytes() / 1_000_000,
         family,
         model.licence,
+        price,
         model.description
     );
+}
+
+/// What a model's tokens cost, in tokens.
+fn price(price: Option<ModelPrices>) -> String {
+    match price {
+        None => "as the price list says".to_owned(),
+        Some(ModelPrices::FREE) => "free, unless the price list says otherwise".to_owned(),
+        Some(price) => {
+            let named = price.named().map(|(name, price)| format!("{name} {price}")).join(", ");
+            format!("{named} tokens each, unless the price list says otherwise")
+        }
+    }
 }
 
 fn show(model: &KnownModel, registry: &Registry, store: &ModelStore) {
@@ -220,6 +253,7 @@ fn show(model: &KnownModel, registry: &Registry, store: &ModelStore) {
         ("family", &model.family),
         ("base", &base.unwrap_or_default()),
         ("licence", &model.licence),
+        ("price", &price(registry.price_of(model))),
         ("source", &source),
         ("here", &here),
     ] {

@@ -9,8 +9,8 @@ use crate::{
     task::role_from_wit,
 };
 use remit_abi::{
-    Completion, Delta, FinishReason, Generate, LlmError, LlmReply, LlmRequest, Message, ModelInfo, Params, Penalties,
-    Prompt, Reply, Request, Sampling, ScoredToken, Summary, WaitId,
+    Completion, Delta, FinishReason, Generate, LlmError, LlmReply, LlmRequest, Media, Message, ModelInfo, Params, Part,
+    Penalties, Prompt, Reply, Request, Sampling, ScoredToken, Summary, WaitId,
 };
 use wasmtime::{Result, component::Resource};
 
@@ -28,9 +28,18 @@ impl Guest {
 
     fn conversation(&self, messages: Vec<llm::Message>) -> Result<Prompt> {
         let message = |message: llm::Message| {
-            Ok(Message { role: role_from_wit(message.role), content: self.content(message.content)? })
+            let content = message.content.into_iter().map(|part| self.part(part)).collect::<Result<_>>()?;
+            Ok(Message { role: role_from_wit(message.role), content })
         };
         messages.into_iter().map(message).collect::<Result<_>>().map(Prompt::Chat)
+    }
+
+    fn part(&self, part: llm::Part) -> Result<Part> {
+        Ok(match part {
+            llm::Part::Text(content) => Part::Text(self.content(content)?),
+            llm::Part::Image(handle) => Part::Media(Media::Image, self.row(&handle)?.0),
+            llm::Part::Audio(handle) => Part::Media(Media::Audio, self.row(&handle)?.0),
+        })
     }
 
     fn generate(&self, handle: &Resource<ModelRow>, prompt: Prompt, params: llm::Params) -> Result<Box<Generate>> {
@@ -187,6 +196,13 @@ fn error_to_wit(error: LlmError) -> Result<llm::LlmError> {
         LlmError::TooLong { tokens, capacity } => llm::LlmError::TooLong(llm::Overflow { tokens, capacity }),
         LlmError::EmptyPrompt => llm::LlmError::EmptyPrompt,
         LlmError::Invalid(reason) => llm::LlmError::Invalid(reason.into()),
+        LlmError::NotSupported { model, part } => llm::LlmError::NotSupported(llm::Unsupported {
+            model: model.into(),
+            part: match part {
+                Media::Image => llm::Media::Image,
+                Media::Audio => llm::Media::Audio,
+            },
+        }),
         LlmError::TooMany { limit } => llm::LlmError::TooMany(limit),
         LlmError::Unavailable(reason) => llm::LlmError::Unavailable(reason.into()),
         LlmError::Dead => return Err(dead("model, generation or value")),

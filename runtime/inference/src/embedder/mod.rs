@@ -27,9 +27,6 @@ use std::{
 use tokio::sync::oneshot;
 use worker::{Encode, Encoding, Job, Message, Shared, Vectors, Worker};
 
-/// As a model card says it.
-const FAMILY: &str = "bert";
-
 /// Calls that wait for their turn; more are refused. 1,024: a process has one call under way, and so many processes wait for
 /// seconds already.
 const QUEUED_CALLS_MAX: usize = 1024;
@@ -64,6 +61,9 @@ fn reader(files: ModelFiles, threads: usize) -> impl FnMut() -> Result<Encoding<
 }
 
 impl LocalEmbedder {
+    /// What the models of this kind are called on their cards.
+    pub const FAMILY: &str = "bert";
+
     /// Whether the model of these files is one that embeds.
     ///
     /// # Errors
@@ -97,7 +97,7 @@ impl LocalEmbedder {
         let number = |size: usize| u32::try_from(size).unwrap_or(u32::MAX);
         let card = ModelCard {
             name: model.name.clone(),
-            family: FAMILY.into(),
+            family: Self::FAMILY.into(),
             context_length: number(architecture.context),
             vocabulary: number(tokenizer.size()),
             digest: model.digest.clone(),

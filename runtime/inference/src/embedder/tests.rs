@@ -26,8 +26,13 @@ impl Encode for Scripted {
 fn scripted(residency: &Arc<Residency>) -> LocalEmbedder {
     let file = Gguf::from_bytes(sample::with_tokenizer(sample::Writer::new()).finish()).unwrap();
     let tokenizer = Tokenizer::from_gguf(&file).unwrap();
-    let card =
-        ModelCard { name: "e".into(), family: FAMILY.into(), context_length: 9, vocabulary: 261, digest: "0".into() };
+    let card = ModelCard {
+        name: "e".into(),
+        family: LocalEmbedder::FAMILY.into(),
+        context_length: 9,
+        vocabulary: 261,
+        digest: "0".into(),
+    };
     let make = || {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build();
         Ok(Encoding { encoder: Scripted, pool: pool.map_err(|error| LoadError::Thread(error.to_string()))? })

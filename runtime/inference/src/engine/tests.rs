@@ -12,6 +12,7 @@ use remit_kernel::ports::{ChatMessage, EngineEvent, EngineFinish};
 use std::sync::Mutex;
 
 mod adapters;
+mod damaged;
 mod faults;
 mod memory;
 mod sampling;

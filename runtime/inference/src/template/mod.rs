@@ -1,48 +1,83 @@
 //! The chat template: how a model's family writes a conversation.
 //!
-//! Templates are Jinja2 in the environment that Hugging Face's `transformers` gives them (`apply_chat_template`):
-//! blocks are trimmed, Python's string methods exist, and the variables are `messages`, `add_generation_prompt`,
-//! `bos_token`, `eos_token` and the function `raise_exception`. A template comes with a model file, so it is untrusted.
+//! Templates are Jinja2 in the environment that Hugging Face's `transformers` gives them (`apply_chat_template`): blocks are
+//! trimmed, loops can be left, and the variables are `messages`, `add_generation_prompt`, `bos_token`, `eos_token` and the
+//! function `raise_exception`. A template comes with a model file, so it is untrusted.
 //!
-//! A list that a template writes out as it is has double quotes around its strings, where Python has single ones.
+//! It is run by an interpreter of our own, since an engine has to bound what a template takes while it takes it. A general
+//! one counts instructions, and one instruction can double a text, search a list of 2⁶⁰ items, or nest lists so deep that
+//! dropping them overflows the stack; its operators and values cannot be replaced from outside. Here every text and list is
+//! held by a [meter](meter) before it is allocated, every instruction costs steps in proportion to what it works on, and
+//! nothing nests deeper than its limit.
 //!
-//! Limits: [`SOURCE_BYTES_MAX`], [`FUEL`] instructions, [`RECURSION_MAX`], [`OUTPUT_BYTES_MAX`] of output. No files, no other
-//! templates, no clock: `strftime_now` does not exist, so the same conversation is the same prompt tomorrow; templates
-//! that ask whether it is defined go on without. Messages are text: there are no images, no sound and no tools for a
-//! template to write. A string that a template builds inside an expression and does not write out is bounded by the
-//! fuel alone, and so is a list: forty doublings of one are within the fuel and beyond any memory. Who serves models of
-//! strangers bounds the process's memory.
+//! What Jinja2 has and this does not: tuples (they are lists), tags and filters that no known chat template uses, lists of
+//! arguments, attributes of Python's own objects; a macro sees the names of the template, and not those of a block around it.
+//!
+//! Limits: [`SOURCE_BYTES_MAX`], [`FUEL`] steps, [`MEMORY_BYTES_MAX`], [`RECURSION_MAX`], [`NESTING_MAX`],
+//! [`OUTPUT_BYTES_MAX`] of output. No files, no other templates, no clock: `strftime_now` does not exist, so the same
+//! conversation is the same prompt tomorrow; templates that ask whether it is defined go on without. Messages are text: there
+//! are no images, no sound and no tools for a template to write.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `lexer`, `parser`, `syntax` | from a text to statements and expressions |
+//! | `render` | statements, names, calls |
+//! | `operators`, `filters`, `predicates` (`is ...`), `methods` | what Python and Jinja2 do with values |
+//! | `print`, `format` | values as text and JSON, and in patterns |
+//! | `value`, `meter` | values, and what holds them |
 
-mod json;
+mod filters;
+mod format;
+mod lexer;
+mod meter;
+mod methods;
+mod operators;
+mod parser;
+mod predicates;
+mod print;
+mod render;
+mod syntax;
+mod value;
 
-use minijinja::{Environment, Error, ErrorKind, Value, context};
+use meter::{Meter, Outcome, Stop};
 use remit_abi::Role;
-use serde::Serialize;
-use std::{
-    io::{self, Write},
-    panic::{AssertUnwindSafe, catch_unwind},
-};
+use render::Renderer;
+use std::{borrow::Cow, rc::Rc};
+use syntax::Block;
 use thiserror::Error;
+use value::{List, Map, Value};
 
-/// Instructions of one rendering: thousands of messages take some hundred each.
+/// Steps of one rendering: an instruction takes one, and one more for some hundred bytes that it works on. Thousands of messages
+/// take some hundred each; all of them take about a second.
 pub const FUEL: u64 = 5_000_000;
-/// Depth of calls and loops inside each other: known templates have less than ten.
-pub const RECURSION_MAX: usize = 64;
+
+/// Bytes that texts and lists of one rendering hold together at any moment, the output with them: some ten times as much as
+/// the longest conversation takes.
+pub const MEMORY_BYTES_MAX: usize = 64 << 20;
+
+/// Depth of calls, blocks and expressions inside each other: known templates have less than 30. Each takes some hundred bytes of
+/// the stack.
+pub const RECURSION_MAX: usize = 200;
+
+/// Depth of lists and maps inside each other: known templates write JSON of less than 10.
+pub const NESTING_MAX: usize = 64;
+
 /// Text of one rendering: four times the longest prompt that the kernel lets through.
 pub const OUTPUT_BYTES_MAX: usize = 4 << 20;
 
 /// Text of a template: the longest known ones have 40 KB.
-pub const SOURCE_BYTES_MAX: usize = 1 << 20;
+pub const SOURCE_BYTES_MAX: usize = 256 << 10;
 
-const NAME: &str = "chat template";
+/// Blocks inside each other, and brackets in one expression: known templates have less than 20.
+const PARSE_DEPTH_MAX: usize = 64;
 
 /// Why a template gave no prompt.
 #[derive(Debug, Error)]
 pub enum TemplateError {
-    /// It is not Jinja2.
+    /// It is not Jinja2, or more of it than chat templates have.
     #[error("the model's chat template does not compile: {0}; choose another model file")]
     Compile(String),
-    /// It failed, called `raise_exception`, or ran out of fuel.
+    /// It failed, called `raise_exception`, or went over a limit.
     #[error("{0}")]
     Render(String),
     /// It wrote more than [`OUTPUT_BYTES_MAX`].
@@ -59,15 +94,9 @@ pub enum TemplateError {
 /// A compiled chat template. Immutable: threads share it.
 #[derive(Debug)]
 pub struct ChatTemplate {
-    environment: Environment<'static>,
+    template: Block,
     begin: String,
     end: String,
-}
-
-#[derive(Serialize)]
-struct Message<'a> {
-    role: Role,
-    content: &'a str,
 }
 
 impl ChatTemplate {
@@ -79,20 +108,13 @@ impl ChatTemplate {
         if source.len() > SOURCE_BYTES_MAX {
             return Err(TemplateError::Compile(format!("it has more than {SOURCE_BYTES_MAX} bytes")));
         }
-        let mut environment = Environment::new();
-        environment.set_trim_blocks(true);
-        environment.set_lstrip_blocks(true);
-        environment.set_fuel(Some(FUEL));
-        environment.set_recursion_limit(RECURSION_MAX);
-        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-        environment.add_function("raise_exception", |message: String| -> Result<Value, Error> {
-            Err(Error::new(ErrorKind::InvalidOperation, message))
-        });
-        environment.add_filter("tojson", json::to_json);
-        let compiled = environment.add_template_owned(NAME, source.to_owned());
-        compiled.map_err(|error| TemplateError::Compile(sentence(&error)))?;
+        let source = match source.contains('\r') {
+            true => Cow::Owned(source.replace("\r\n", "\n").replace('\r', "\n")),
+            false => Cow::Borrowed(source),
+        };
+        let template = parser::parse(&source).map_err(|error| TemplateError::Compile(error.0))?;
         let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
-        Ok(Self { environment, begin: text(begin), end: text(end) })
+        Ok(Self { template, begin: text(begin), end: text(end) })
     }
 
     /// The prompt of a conversation, with the head of the model's turn at its end.
@@ -100,57 +122,47 @@ impl ChatTemplate {
     /// # Errors
     /// [`TemplateError::Render`], [`TemplateError::Output`].
     pub fn render(&self, messages: &[(Role, String)]) -> Result<String, TemplateError> {
-        let messages: Vec<_> = messages.iter().map(|(role, content)| Message { role: *role, content }).collect();
-        let variables = context! {
-            messages => messages,
-            add_generation_prompt => true,
-            bos_token => self.begin,
-            eos_token => self.end,
-        };
-        let template = self.environment.get_template(NAME).map_err(|error| TemplateError::Render(sentence(&error)))?;
-        let mut out = Bounded::default();
-        // A list of 2^60 elements makes the library panic.
-        let render = AssertUnwindSafe(|| template.render_captured_to(variables, &mut out).map(drop));
-        let rendered = catch_unwind(render)
-            .unwrap_or_else(|_| Err(Error::new(ErrorKind::InvalidOperation, "the template asks for too much memory")));
-        if out.exceeded {
-            return Err(TemplateError::Output);
+        let meter = Rc::new(Meter::default());
+        let mut renderer = Renderer::new(&meter).map_err(|stop| stopped(stop, 1))?;
+        let rendered = self.give(&mut renderer, messages).and_then(|()| renderer.render(&self.template));
+        rendered.map_err(|stop| stopped(stop, renderer.line()))
+    }
+
+    /// Gives a template its variables.
+    fn give<'a>(&'a self, renderer: &mut Renderer<'a>, messages: &'a [(Role, String)]) -> Outcome<()> {
+        let meter = renderer.meter.clone();
+        let mut list = List::new(&meter)?;
+        for (role, content) in messages {
+            let role = match role {
+                Role::System => "system",
+                Role::User => "user",
+                Role::Assistant => "assistant",
+            };
+            let mut message = Map::new(&meter)?;
+            message.insert(Value::from("role"), Value::from(role))?;
+            message.insert(Value::from("content"), Value::from(content.as_str()))?;
+            list.push(message.into())?;
         }
-        rendered.map_err(|error| TemplateError::Render(sentence(&error)))?;
-        String::from_utf8(out.bytes).map_err(|error| TemplateError::Render(error.to_string()))
+        renderer.assign_name("messages", list.into())?;
+        renderer.assign_name("add_generation_prompt", Value::Bool(true))?;
+        renderer.assign_name("bos_token", Value::from(self.begin.as_str()))?;
+        renderer.assign_name("eos_token", Value::from(self.end.as_str()))
     }
 }
 
-/// An error's message without the listing of the source that its `Display` may add.
-fn sentence(error: &Error) -> String {
-    let place = error.line().map(|line| format!(" (line {line})")).unwrap_or_default();
-    match (error.kind(), error.detail()) {
-        (ErrorKind::OutOfFuel, _) => format!("it takes more than {FUEL} steps; shorten the conversation{place}"),
-        (_, Some(detail)) => format!("{detail}{place}"),
-        (kind, None) => format!("{kind}{place}"),
-    }
-}
-
-/// Takes [`OUTPUT_BYTES_MAX`] and no more.
-#[derive(Default)]
-struct Bounded {
-    bytes: Vec<u8>,
-    exceeded: bool,
-}
-
-impl Write for Bounded {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.bytes.len() + bytes.len() > OUTPUT_BYTES_MAX {
-            self.exceeded = true;
-            return Err(io::ErrorKind::FileTooLarge.into());
+/// Why a rendering stopped, as its user sees it.
+fn stopped(stop: Stop, line: u32) -> TemplateError {
+    let sentence = match stop {
+        Stop::Failed(why) => why,
+        Stop::Fuel => format!("it takes more than {FUEL} steps; shorten the conversation"),
+        Stop::Memory => {
+            format!("it takes too much memory, more than {MEMORY_BYTES_MAX} bytes; shorten the conversation")
         }
-        self.bytes.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+        Stop::Recursion => format!("its calls and blocks go deeper than {RECURSION_MAX} levels (endless recursion?)"),
+        Stop::Nesting => format!("its lists and mappings nest deeper than {NESTING_MAX} levels"),
+        Stop::Output => return TemplateError::Output,
+    };
+    TemplateError::Render(format!("{sentence} (line {line})"))
 }
 
 #[cfg(test)]

@@ -32,20 +32,62 @@ fn renders_as_transformers_does() {
 #[test]
 fn refuses_with_a_sentence() {
     check("{{ raise_exception('Roles must alternate.') }}", "Roles must alternate. (line 1)");
-    check("{% for %}", "does not compile: ");
-    check("{{ messages.absent.deeper }}", "undefined");
-    check(
-        "{% for a in range(9999) %}{% for b in range(9999) %}{{ '' }}{% endfor %}{% endfor %}",
-        "more than 5000000 steps",
-    );
+    check("{% for %}", "does not compile: a name is missing (line 1)");
+    check("a\n{% if x %}", "does not compile: the tag if is opened and not closed (line 2)");
+    check("{{ 1 + }}", "does not compile: a value is missing (line 1)");
+    check("{{ 'a }}", "does not compile: a string is opened and not closed");
+    check("{# a", "does not compile: a comment is opened and not closed");
+    check("{{ messages.absent.deeper }}", "'absent' is undefined");
+    check("\n\n{{ absent.deeper }}", "'absent' is undefined (line 3)");
+    check("{{ 'a' + 1 }}", "a string + an integer is not possible");
+    check("{{ 1 // 0 }}", "divided by zero");
+    check("{{ 2 ** 63 }}", "larger than 64 bits");
+    check("{{ messages | frobnicate }}", "no filter frobnicate");
+    check("{{ messages is frobnicated }}", "no test frobnicated");
+    check("{{ 'a'.frobnicate() }}", "no method frobnicate");
+    check("{% include 'other' %}", "no tag include");
+    check("{% break %}", "break stands outside of a loop");
+    check(&"x".repeat(SOURCE_BYTES_MAX + 1), "does not compile: it has more than 262144 bytes");
+    check("{{ strftime_now('%Y') }}", "'strftime_now' is undefined");
+}
+
+/// What would take for ever, or all memory, or all of the stack. `tests/mutations` measures what such templates hold.
+#[test]
+fn ends_what_has_no_end() {
+    let (steps, memory) = ("more than 5000000 steps", "too much memory");
+    check("{% for a in range(9999) %}{% for b in range(9999) %}{{ '' }}{% endfor %}{% endfor %}", steps);
     check("{% for a in range(9999) %}{{ 'x' * 1000 }}{% endfor %}", "writes more than 4194304 bytes");
+    check("{{ ([0] * (2 ** 61)) | list | length }}", memory);
+    check("{{ 'x' * (2 ** 40) }}", steps);
+    check("{{ 'xxxxxxxxxxxxxxxx' * (2 ** 40) }}", memory);
+    check("{{ '' * (2 ** 62) }}", steps);
+    check("{{ [] * (2 ** 62) }}", steps);
     check("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "recursion");
     check("{% for a in messages recursive %}{{ loop([a]) }}{% endfor %}", "recursion");
-    check("{{ ([0] * (2 ** 61)) | list | length }}", "too much memory");
-    check("{{ 'x' * (2 ** 40) }}", "too large");
-    check("{% include 'other' %}", "other");
-    check(&"x".repeat(SOURCE_BYTES_MAX + 1), "does not compile: it has more than 1048576 bytes");
-    check("{{ strftime_now('%Y') }}", "strftime_now");
+    let nested = "{% set ns = namespace(x=[]) %}{% for i in range(99999) %}{% set ns.x = [ns.x] %}{% endfor %}";
+    check(nested, "nest deeper than 64 levels");
+    check("{% set ns = namespace() %}{% set ns.self = ns %}", "a namespace cannot be put into another value");
+    check("{% for m in messages %}{% set x = [loop] %}{% endfor %}", "a loop cannot be put into another value");
+    check(&format!("{{{{ {}1{} }}}}", "(".repeat(1000), ")".repeat(1000)), "more than 64 expressions");
+    check(&"{% if 1 %}".repeat(1000), "more than 64 blocks");
+    check(&format!("{{{{ {}1 }}}}", "not ".repeat(100_000 / 4)), "more than 64 expressions");
+    // Rows are no nesting.
+    check(&format!("{{{{ 0{} }}}}", " + 1".repeat(20_000)), "20000");
+    check(&format!("{{{{ 'a'{} }}}}", "|upper".repeat(20_000)), "A");
+    check(&format!("{{% if 0 %}}{}{{% endif %}}", "{% elif 0 %}".repeat(10_000)), "");
+}
+
+/// A thread of the engine's may have little stack left.
+#[test]
+fn the_deepest_template_takes_a_quarter_of_a_mebibyte_of_the_stack() {
+    for rounds in [0, 1, 5, 50] {
+        let (open, close) = ("[".repeat(rounds), "]".repeat(rounds));
+        let again = format!("{{% if n %}}{{{{ {open}m(n - 1){close} }}}}{{% endif %}}");
+        let source = format!("{{% macro m(n) %}}{again}{{% endmacro %}}{{{{ m(999) }}}}");
+        let run = move || render(&source).expect_err("it is too deep").to_string();
+        let ran = std::thread::Builder::new().stack_size(256 << 10).spawn(run).unwrap();
+        assert!(ran.join().unwrap().contains("deeper than"));
+    }
 }
 
 fn goldens() -> PathBuf {
@@ -91,11 +133,50 @@ fn the_families_templates_render_as_the_reference_does() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// One construct at a time, as `snippets.py` had them rendered by Jinja2 itself.
+#[test]
+fn every_construct_does_what_it_does_in_jinja2() {
+    let file = std::fs::read_to_string(goldens().join("snippets.json")).unwrap();
+    let snippets: Vec<(String, Option<String>)> = serde_json::from_str(&file).unwrap();
+    let rendered = |source: &str| {
+        let messages = [(Role::System, "Be brief.".to_owned()), (Role::User, " Hi. ".to_owned())];
+        ChatTemplate::new(source, Some("<s>"), None).and_then(|template| template.render(&messages))
+    };
+    let mut wrong = Vec::new();
+    for (source, expect) in &snippets {
+        let rendered = rendered(source);
+        if rendered.as_ref().ok() != expect.as_ref() {
+            wrong.push(format!("{source:?}: {rendered:?}, not {expect:?}"));
+        }
+    }
+    assert!(wrong.is_empty() && snippets.len() > 400, "{}", wrong.join("\n"));
+}
+
 /// Parts of templates, which together are often one.
 fn part() -> impl Strategy<Value = String> {
     prop_oneof![
         prop::sample::select(vec![
             "{{",
+            "{% set ns.x = ",
+            "ns.x",
+            "{% set ns = namespace(x='a') %}",
+            "{% for i in range(99) %}",
+            "{% endfor %}",
+            "{% break %}",
+            "[1:",
+            ":2]",
+            "{'k': ",
+            "}",
+            "replace('', ns.x)",
+            "map('upper')",
+            "sort(attribute='role')",
+            "dictsort",
+            "indent(99)",
+            "'%s%d' % ",
+            "'{}{0}'.format",
+            "loop",
+            "**",
+            "//",
             "}}",
             "{%",
             "%}",

@@ -84,11 +84,23 @@ impl Tokenizer {
     pub fn from_folder(folder: &Path) -> Result<Self, TokenizerError> {
         let path = folder.join("tokenizer.json");
         let json = read(&path, TOKENIZER_BYTES_MAX)?;
-        let damaged = |why| TokenizerError::Json { path: path.clone(), why };
-        let (library, bytes, mut special) = Library::new(&json).map_err(damaged)?;
         let settings: TokenizerSettings = settings(&folder.join("tokenizer_config.json"))?;
         let generation: GenerationSettings = self::settings(&folder.join("generation_config.json"))?;
-        apply(&mut special, &settings, &generation);
+        Self::described(&json, &settings, &generation).map_err(|why| TokenizerError::Json { path, why })
+    }
+
+    /// Builds the tokenizer of a `tokenizer.json` that has nothing beside it.
+    ///
+    /// # Errors
+    /// [`TokenizerError::Json`], where it is damaged or impossible.
+    pub fn from_json(json: &[u8]) -> Result<Self, TokenizerError> {
+        let described = Self::described(json, &TokenizerSettings::default(), &GenerationSettings::default());
+        described.map_err(|why| TokenizerError::Json { path: "tokenizer.json".into(), why })
+    }
+
+    fn described(json: &[u8], settings: &TokenizerSettings, generation: &GenerationSettings) -> Result<Self, String> {
+        let (library, bytes, mut special) = Library::new(json)?;
+        apply(&mut special, settings, generation);
         special.ends.retain(|end| (*end as usize) < bytes.count());
         special.complete_ends();
         Ok(Self { model: Model::Library(Box::new(library)), bytes, control: Control::new(&special), special })

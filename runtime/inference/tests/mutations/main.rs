@@ -1,10 +1,13 @@
 //! Model files that were changed at random: reading one never panics, and never takes memory beyond a multiple of the
-//! file; nor does making a model of one. The targets in `fuzz/` search the same ground for as long as one likes; this is what CI has time for.
+//! file; nor does making a tokenizer, a chat template or a model of one. The targets in `fuzz/` search the same ground for as long as one
+//! likes; this is what CI has time for. `REMIT_TEST_MUTATIONS` says how many times as many cases are tried.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod allocation;
 mod model;
+mod template;
+mod tokenizer;
 
 use proptest::{collection::vec, prelude::*, sample::Index};
 use remit_inference::{gguf::Gguf, safetensors::Safetensors};
@@ -16,6 +19,12 @@ const HELD_PER_BYTE_MAX: i64 = 32;
 const HELD_MAX: i64 = 64 * 1024;
 /// About a second of each test.
 const CASES: u32 = 32_768;
+
+/// How many cases are tried, where that many are usual.
+fn cases(usual: u32) -> u32 {
+    let times = std::env::var("REMIT_TEST_MUTATIONS").map(|times| times.parse().expect("it is a number"));
+    usual * times.unwrap_or(1)
+}
 
 /// One change to a file.
 #[derive(Clone, Debug)]
@@ -145,7 +154,7 @@ fn headers_of_nothing_but_tensors_stay_within_the_limit() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(CASES))]
+    #![proptest_config(ProptestConfig::with_cases(cases(CASES)))]
 
     #[test]
     fn changed_gguf_files_are_survived(changes in vec(change(), 1..8)) {

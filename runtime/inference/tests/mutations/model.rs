@@ -78,7 +78,7 @@ fn the_models_that_are_changed_are_sound() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(CASES))]
+    #![proptest_config(ProptestConfig::with_cases(super::cases(CASES)))]
 
     #[test]
     fn changed_models_are_survived(changes in vec(change(), 1..4)) {

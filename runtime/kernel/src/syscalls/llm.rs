@@ -4,19 +4,23 @@
 //! pay: then the account, not the caller, sets its length, and its end says so. Some fuel is left in the account, so that
 //! the agent can still say a last word.
 
-use super::{Context, Right, embed, params::validate_params};
+use super::{
+    Context, Right, embed,
+    params::validate_params,
+    prompt::{self, Resolved},
+};
 use crate::{
     bill::{Quote, Reservation},
     control::ControlBlock,
     generation::{Collected, Generation, unavailable},
     kernel::Shared,
-    ports::{ChatMessage, EngineStream, GenerationJob, ModelCard, PromptText},
+    ports::{EngineStream, GenerationJob, ModelCard},
     process::{OpenModel, Process, TEXT, Value},
 };
 use bytes::Bytes;
 use remit_abi::{
-    Access, Completion, Content, DrawnToken, Fuel, GenerationId, GrantId, GrantKind, Label, LlmError, LlmReply,
-    LlmRequest, Message, ModelId, ModelInfo, Params, Prompt, TenantId, Usage, ValueError, limits,
+    Access, Completion, DrawnToken, Fuel, GenerationId, GrantId, GrantKind, Label, LlmError, LlmReply, LlmRequest,
+    ModelId, ModelInfo, Params, Prompt, TenantId, Usage, ValueError, limits,
 };
 use std::sync::Arc;
 
@@ -25,7 +29,7 @@ pub(super) fn validate(process: &Process, request: &LlmRequest) -> Result<(), Ll
         LlmRequest::Open { .. } if !process.has_room(process.models.len()) => {
             Err(LlmError::TooMany { limit: process.limits.objects_max })
         }
-        LlmRequest::CountTokens { prompt, .. } => validate_prompt(process, prompt),
+        LlmRequest::CountTokens { prompt, .. } => prompt::validate(process, prompt),
         LlmRequest::Embed { texts, .. } => embed::validate(process, texts),
         LlmRequest::Chat(generate) => validate_generate(process, generate),
         LlmRequest::Start(generate) => {
@@ -39,31 +43,9 @@ pub(super) fn validate(process: &Process, request: &LlmRequest) -> Result<(), Ll
 }
 
 fn validate_generate(process: &Process, generate: &remit_abi::Generate) -> Result<(), LlmError> {
-    validate_prompt(process, &generate.prompt)?;
+    prompt::validate(process, &generate.prompt)?;
     let open = process.models.get(generate.model).ok_or(LlmError::Dead)?;
     validate_params(&generate.params, open.card.vocabulary)
-}
-
-fn validate_prompt(process: &Process, prompt: &Prompt) -> Result<(), LlmError> {
-    let size = match prompt {
-        Prompt::Chat(messages) if messages.len() > limits::PROMPT_MESSAGES_MAX => {
-            let sentence =
-                format!("a prompt has {} messages and {} are the most", messages.len(), limits::PROMPT_MESSAGES_MAX);
-            return Err(LlmError::Invalid(sentence.into()));
-        }
-        Prompt::Chat(messages) => {
-            messages.iter().fold(0, |sum: u64, message| sum.saturating_add(process.content_size(&message.content)))
-        }
-        Prompt::Text(content) => process.content_size(content),
-    };
-    match size {
-        0 => Err(LlmError::EmptyPrompt),
-        1..=limits::PROMPT_BYTES_MAX => Ok(()),
-        _ => {
-            let sentence = format!("a prompt holds {size} bytes and {} are the most", limits::PROMPT_BYTES_MAX);
-            Err(LlmError::Invalid(sentence.into()))
-        }
-    }
 }
 
 pub(super) fn right(process: &Process, request: &LlmRequest) -> Right {
@@ -77,7 +59,7 @@ pub(super) fn right(process: &Process, request: &LlmRequest) -> Right {
         LlmRequest::CountTokens { model, .. } => look(*model),
         LlmRequest::Chat(generate) | LlmRequest::Start(generate) => match process.models.get(generate.model) {
             Some(open) => {
-                let (tokens, label) = (generate.params.max_tokens, prompt_label(process, &generate.prompt));
+                let (tokens, label) = (generate.params.max_tokens, prompt::label(process, &generate.prompt));
                 Right::Use { grant: open.grant, kind, access: Access::ReadWrite, tokens, label }
             }
             None => Right::None,
@@ -95,16 +77,6 @@ pub(super) fn right(process: &Process, request: &LlmRequest) -> Right {
             None => Right::None,
         },
         _ => Right::None,
-    }
-}
-
-/// What flows into a model with a prompt.
-fn prompt_label(process: &Process, prompt: &Prompt) -> Label {
-    match prompt {
-        Prompt::Text(content) => process.content_label(content),
-        Prompt::Chat(messages) => {
-            messages.iter().fold(process.label, |label, message| label.join(process.content_label(&message.content)))
-        }
     }
 }
 
@@ -151,35 +123,6 @@ pub(super) fn act(context: &mut Context<'_>, request: &LlmRequest) -> Result<Llm
     }
 }
 
-/// A prompt with its values read by the kernel, not by the process.
-struct Resolved {
-    text: PromptText,
-    bytes: u64,
-    label: Label,
-}
-
-fn resolve(process: &Process, prompt: &Prompt) -> Result<Resolved, LlmError> {
-    let mut label = process.label;
-    let mut bytes = 0_u64;
-    let mut text = |content: &Content| -> Result<String, LlmError> {
-        let resolved = process.resolve(content).ok_or(LlmError::Dead)?;
-        label = label.join(resolved.label);
-        bytes = bytes.saturating_add(resolved.bytes.len() as u64);
-        let text = std::str::from_utf8(&resolved.bytes);
-        let text = text.map_err(|_| LlmError::Invalid("a value in the prompt is not UTF-8 text".into()))?;
-        Ok(text.to_owned())
-    };
-    let prompt = match prompt {
-        Prompt::Text(content) => PromptText::Text(text(content)?),
-        Prompt::Chat(messages) => {
-            let message =
-                |Message { role, content }: &Message| Ok(ChatMessage { role: *role, content: text(content)? });
-            PromptText::Chat(messages.iter().map(message).collect::<Result<_, LlmError>>()?)
-        }
-    };
-    Ok(Resolved { text: prompt, bytes, label })
-}
-
 /// Counting a prompt's tokens.
 pub(crate) struct Count {
     card: Arc<ModelCard>,
@@ -189,7 +132,8 @@ pub(crate) struct Count {
 impl Count {
     pub(super) fn prepare(process: &Process, model: ModelId, prompt: &Prompt) -> Result<Self, LlmError> {
         let card = process.models.get(model).ok_or(LlmError::Dead)?.card.clone();
-        Ok(Self { card, prompt: resolve(process, prompt)? })
+        let prompt = Resolved::new(process, prompt, &card)?;
+        Ok(Self { card, prompt })
     }
 
     pub(super) fn quote(&self, shared: &Shared) -> Quote {
@@ -231,7 +175,7 @@ impl Generate {
         delivery: Delivery,
     ) -> Result<Self, LlmError> {
         let OpenModel { grant, card } = process.models.get(generate.model).ok_or(LlmError::Dead)?.clone();
-        let prompt = resolve(process, &generate.prompt)?;
+        let prompt = Resolved::new(process, &generate.prompt, &card)?;
         let (tenant, params) = (process.pid.tenant, generate.params.clone());
         Ok(Self { tenant, grant, card, prompt, params, delivery, tokens: [].into() })
     }

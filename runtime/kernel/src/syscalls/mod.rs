@@ -16,6 +16,7 @@ mod mailbox;
 mod params;
 mod passing;
 mod process;
+mod prompt;
 mod random;
 mod task;
 mod trace;

@@ -15,6 +15,7 @@ mod limits;
 mod llm;
 mod mailbox_grants;
 mod manage;
+mod media;
 mod messages;
 mod model;
 mod properties;

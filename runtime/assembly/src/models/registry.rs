@@ -9,6 +9,7 @@
 //! family = "qwen3"
 //! licence = "Apache-2.0"
 //! hub = { repository = "owner/name", revision = "main" }   # or package = { name, version }, or folder = "/path"
+//! price = { input = 200_000, cached_input = 20_000, output = 1_000_000, embedding = 50_000 }   # or { free = true }
 //!
 //! [[model.file]]
 //! name = "model.gguf"                 # as it is kept
@@ -29,11 +30,19 @@
 //! [[model.file]]                      # and adapter_model.safetensors; chat_template.jinja, tokenizer.json and
 //! name = "adapter_config.json"        # tokenizer_config.json where it has them
 //! ```
+//!
+//! A price is in micro-tokens for each token, as in a price list, so that it is exact. It may be left out. What the operator's price
+//! list says of the model stands before it; a model that neither knows costs what the list's `default_model` does.
 
-#[cfg(test)]
-mod tests;
+mod adding;
+mod bases;
+
+pub use adding::Adding;
+pub use bases::ADAPTER_FILES_READ;
 
 use crate::home::Home;
+use adding::lock_list;
+use remit_authority::{ModelPrices, PriceList, StatedPrices};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::HashSet,
@@ -47,13 +56,6 @@ const MODELS_MAX: usize = 1_000;
 
 /// Files of one model, at most: the largest models come in some two hundred shards.
 const FILES_MAX: usize = 1_000;
-
-/// Files that every adapter has.
-const ADAPTER_FILES: [&str; 2] = ["adapter_config.json", "adapter_model.safetensors"];
-
-/// Files of an adapter that are read: those that it has, and those that it may have.
-pub const ADAPTER_FILES_READ: [&str; 5] =
-    [ADAPTER_FILES[0], ADAPTER_FILES[1], "chat_template.jinja", "tokenizer.json", "tokenizer_config.json"];
 
 /// Characters of a model's name, at most.
 const NAME_MAX: usize = 64;
@@ -73,6 +75,9 @@ pub struct KnownModel {
     /// The model that it changes, where it is an adapter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<String>,
+    /// What its tokens cost, where the operator's price list does not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    price: Option<StatedPrices>,
     /// SPDX identifier of its licence.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub licence: String,
@@ -162,16 +167,11 @@ impl KnownModel {
         Self { hub: Some(hub), ..Self::of_files(name, files) }
     }
 
-    /// The same as an adapter of another model.
-    #[must_use]
-    pub fn adapting(self, base: String) -> Self {
-        Self { base: Some(base), ..self }
-    }
-
     /// From nowhere yet.
     fn of_files(name: String, files: Vec<KnownFile>) -> Self {
         let (description, family, licence) = Default::default();
-        Self { name, description, family, base: None, licence, package: None, hub: None, folder: None, files }
+        let (base, price, package, hub, folder) = Default::default();
+        Self { name, description, family, base, price, licence, package, hub, folder, files }
     }
 
     /// Where its files come from.
@@ -185,6 +185,13 @@ impl KnownModel {
         }
     }
 
+    /// What its tokens cost, where it says so.
+    #[must_use]
+    pub fn price(&self) -> Option<ModelPrices> {
+        // A price that is wrong is not read.
+        self.price.and_then(|price| price.read("price").ok())
+    }
+
     /// Of all its files together.
     #[must_use]
     pub fn bytes(&self) -> u64 {
@@ -196,15 +203,16 @@ impl KnownModel {
         let sources =
             [self.package.is_some(), self.hub.is_some(), self.folder.is_some()].iter().filter(|there| **there).count();
         if !is_name(&self.name) {
-            return Some(format!(
-                "is no name: use 1 to {NAME_MAX} of a-z, 0-9, '-', '.' and '_', the first of them a letter or a digit"
-            ));
+            return Some(no_name());
         }
         if sources != 1 {
             return Some(format!("has {sources} sources: give it one of package, hub and folder"));
         }
         if self.folder.as_ref().is_some_and(|folder| !folder.is_absolute()) {
             return Some("has a relative folder: give its path from / on".to_owned());
+        }
+        if let Some(Err(error)) = self.price.map(|price| price.read("price")) {
+            return Some(format!("has no price that can be charged: {error}"));
         }
         if self.files.is_empty() || self.files.len() > FILES_MAX {
             return Some(format!("has {} files: give it 1 to {FILES_MAX}", self.files.len()));
@@ -214,8 +222,7 @@ impl KnownModel {
             let why = file.fault().or_else(|| (!names.insert(&*file.name)).then(|| "is there twice".to_owned()))?;
             Some(format!("has a file {:?} that {why}", file.name))
         });
-        let lacking = || ADAPTER_FILES.into_iter().find(|name| self.base.is_some() && !names.contains(name));
-        of_a_file.or_else(|| Some(format!("is an adapter and has no file {}: add it", lacking()?)))
+        of_a_file.or_else(|| self.lacks(&names))
     }
 }
 
@@ -236,6 +243,14 @@ impl KnownFile {
             None
         }
     }
+}
+
+/// What is wrong with a name that there is already.
+const TAKEN: &str = "is there twice, or built in: rename it";
+
+/// What is wrong with a name that is none.
+fn no_name() -> String {
+    format!("is no name: use 1 to {NAME_MAX} of a-z, 0-9, '-', '.' and '_', the first of them a letter or a digit")
 }
 
 fn is_name(name: &str) -> bool {
@@ -319,7 +334,7 @@ impl Registry {
     #[must_use]
     pub fn built_in() -> Self {
         let mut registry = Self { models: Vec::new() };
-        match registry.add_list(include_str!("../../../models.toml"), Path::new(BUILT_IN)) {
+        match registry.add_list(include_str!("../../models.toml"), Path::new(BUILT_IN)) {
             Ok(()) => registry,
             Err(error) => unreachable!("{error}"),
         }
@@ -355,7 +370,7 @@ impl Registry {
     }
 
     fn add(&mut self, model: KnownModel, path: &Path) -> Result<(), RegistryError> {
-        let taken = || self.find(&model.name).is_ok().then(|| "is there twice, or built in: rename it".to_owned());
+        let taken = || self.find(&model.name).is_ok().then(|| TAKEN.to_owned());
         match model.fault().or_else(taken) {
             Some(why) => Err(RegistryError::Model { path: path.to_owned(), name: model.name, why }),
             None => {
@@ -363,22 +378,6 @@ impl Registry {
                 Ok(())
             }
         }
-    }
-
-    /// Whether the base of an adapter is a model that can be one. So there are no adapters of adapters, and no circles.
-    fn check_base(&self, model: &KnownModel, path: &Path) -> Result<(), RegistryError> {
-        let Some(base) = &model.base else { return Ok(()) };
-        let why = match self.find(base) {
-            _ if *base == model.name => "is its own base: name the model that it changes".to_owned(),
-            Err(UnknownModel { known, .. }) => {
-                format!("changes the base {base:?}, which is in no list: add that first, or name one of {known}")
-            }
-            Ok(KnownModel { base: Some(under), .. }) => {
-                format!("changes {base:?}, which is an adapter itself (of {under:?}): name a model that is none")
-            }
-            Ok(_) => return Ok(()),
-        };
-        Err(RegistryError::Model { path: path.to_owned(), name: model.name.clone(), why })
     }
 
     /// Whether a model could be added to the operator's own list.
@@ -391,32 +390,13 @@ impl Registry {
         registry.add(model.clone(), &path)
     }
 
-    /// Whether a model could go: nothing is made of it.
-    ///
-    /// # Errors
-    /// [`RegistryError::Needed`].
-    pub fn check_unneeded(&self, name: &str) -> Result<(), RegistryError> {
-        let of_it = self.models.iter().filter(|model| model.base.as_deref() == Some(name));
-        let adapters: Vec<&str> = of_it.map(|model| model.name.as_str()).collect();
-        match adapters.is_empty() {
-            true => Ok(()),
-            false => Err(RegistryError::Needed { name: name.to_owned(), adapters: adapters.join(", ") }),
-        }
-    }
-
-    /// The model that an adapter changes; none where this is no adapter.
-    #[must_use]
-    pub fn base_of(&self, model: &KnownModel) -> Option<&KnownModel> {
-        let base = model.base.as_ref()?;
-        self.models.iter().find(|model| model.name == *base)
-    }
-
     /// Adds a model to the operator's own list.
     ///
     /// # Errors
     /// [`RegistryError`]; the list is as it was then.
     pub fn keep(home: &Home, model: KnownModel) -> Result<(), RegistryError> {
         let path = home.model_list();
+        let _alone = lock_list(&path)?;
         Self::check(home, &model)?;
         let mut own = own_list(&path)?;
         own.models.push(model);
@@ -428,8 +408,9 @@ impl Registry {
     /// # Errors
     /// [`RegistryError`]; the list is as it was then.
     pub fn forget(home: &Home, name: &str) -> Result<bool, RegistryError> {
-        Self::of(home)?.check_unneeded(name)?;
         let path = home.model_list();
+        let _alone = lock_list(&path)?;
+        Self::of(home)?.check_unneeded(name)?;
         let mut own = own_list(&path)?;
         let before = own.models.len();
         own.models.retain(|model| model.name != name);
@@ -437,6 +418,15 @@ impl Registry {
             return Ok(false);
         }
         write(&path, &own).map(|()| true)
+    }
+
+    /// Gives a price list the prices of models of which it says nothing; of an adapter that has none its base's.
+    pub fn complete(&self, prices: &mut PriceList) {
+        for model in &self.models {
+            if let Some(price) = self.price_of(model) {
+                prices.complete(&model.name, price);
+            }
+        }
     }
 
     /// All of them.
@@ -484,3 +474,6 @@ fn write(path: &Path, list: &List) -> Result<(), RegistryError> {
     file.as_file().sync_all().map_err(failed)?;
     file.persist(path).map(drop).map_err(|error| failed(error.error))
 }
+
+#[cfg(test)]
+mod tests;

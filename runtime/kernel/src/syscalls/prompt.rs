@@ -1,0 +1,142 @@
+//! Prompts: what is possible, what flows into a model with one, and its texts.
+//!
+//! A message may have parts that are pictures or sounds. No engine takes one so far, as the port's `ChatMessage` is text, so such a
+//! prompt ends in [`LlmError::NotSupported`]: after the caller's right to the model was checked, and before anything
+//! is tokenised or paid.
+
+use crate::{
+    ports::{ChatMessage, ModelCard, PromptText},
+    process::Process,
+};
+use remit_abi::{Content, Label, LlmError, Media, Message, Part, Prompt, ValueId, limits};
+
+pub(super) fn validate(process: &Process, prompt: &Prompt) -> Result<(), LlmError> {
+    let size = match prompt {
+        Prompt::Chat(messages) => conversation_size(process, messages)?,
+        Prompt::Text(content) => Size { text: process.content_size(content), media: 0 },
+    };
+    match size {
+        Size { text: 0, media: 0 } => Err(LlmError::EmptyPrompt),
+        Size { text, .. } if text > limits::PROMPT_BYTES_MAX => {
+            Err(invalid(format!("a prompt holds {text} bytes and {} are the most", limits::PROMPT_BYTES_MAX)))
+        }
+        Size { media, .. } if media > limits::PROMPT_MEDIA_BYTES_MAX => {
+            let most = limits::PROMPT_MEDIA_BYTES_MAX;
+            Err(invalid(format!("images and audio of a prompt hold {media} bytes and {most} are the most")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// In bytes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Size {
+    text: u64,
+    media: u64,
+}
+
+fn conversation_size(process: &Process, messages: &[Message]) -> Result<Size, LlmError> {
+    if messages.len() > limits::PROMPT_MESSAGES_MAX {
+        let most = limits::PROMPT_MESSAGES_MAX;
+        return Err(invalid(format!("a prompt has {} messages and {most} are the most", messages.len())));
+    }
+    let mut size = Size::default();
+    for Message { content, .. } in messages {
+        if content.len() > limits::MESSAGE_PARTS_MAX {
+            let most = limits::MESSAGE_PARTS_MAX;
+            return Err(invalid(format!("a message has {} parts and {most} are the most", content.len())));
+        }
+        for part in content {
+            match part {
+                Part::Text(content) => size.text = size.text.saturating_add(process.content_size(content)),
+                Part::Media(media, value) => {
+                    size.media = size.media.saturating_add(media_size(process, *media, *value)?);
+                }
+            }
+        }
+    }
+    Ok(size)
+}
+
+/// The size of a part that is what it says; one without bytes is none.
+fn media_size(process: &Process, media: Media, value: ValueId) -> Result<u64, LlmError> {
+    let value = process.values.get(value).ok_or(LlmError::Dead)?;
+    let expected = media.top_level_type();
+    let begins = value.media_type.get(..expected.len());
+    if !begins.is_some_and(|begins| begins.eq_ignore_ascii_case(expected)) {
+        let given = &value.media_type;
+        return Err(invalid(format!("an {media} part is a value of media type {given}, and must be of {expected}*")));
+    }
+    match value.bytes.len() {
+        0 => Err(invalid(format!("an {media} part is empty"))),
+        bytes => Ok(bytes as u64),
+    }
+}
+
+fn invalid(sentence: String) -> LlmError {
+    LlmError::Invalid(sentence.into())
+}
+
+/// What flows into a model with a prompt.
+pub(super) fn label(process: &Process, prompt: &Prompt) -> Label {
+    let parts = |label: Label, message: &Message| {
+        message.content.iter().fold(label, |label, part| {
+            label.join(match part {
+                Part::Text(content) => process.content_label(content),
+                Part::Media(_, value) => process.content_label(&Content::Value(*value)),
+            })
+        })
+    };
+    match prompt {
+        Prompt::Text(content) => process.content_label(content),
+        Prompt::Chat(messages) => messages.iter().fold(process.label, parts),
+    }
+}
+
+/// A prompt with its values read by the kernel, not by the process.
+pub(super) struct Resolved {
+    pub(super) text: PromptText,
+    pub(super) bytes: u64,
+    pub(super) label: Label,
+}
+
+impl Resolved {
+    /// For a model.
+    pub(super) fn new(process: &Process, prompt: &Prompt, card: &ModelCard) -> Result<Self, LlmError> {
+        let mut resolved = Self { text: PromptText::Chat(Vec::new()), bytes: 0, label: process.label };
+        resolved.text = match prompt {
+            Prompt::Text(content) => {
+                let mut text = String::new();
+                resolved.append(process, content, &mut text)?;
+                PromptText::Text(text)
+            }
+            Prompt::Chat(messages) => {
+                let message = |message| resolved.message(process, message, card);
+                PromptText::Chat(messages.iter().map(message).collect::<Result<_, _>>()?)
+            }
+        };
+        Ok(resolved)
+    }
+
+    fn message(&mut self, process: &Process, message: &Message, card: &ModelCard) -> Result<ChatMessage, LlmError> {
+        let mut text = String::new();
+        for part in &message.content {
+            match part {
+                Part::Text(content) => self.append(process, content, &mut text)?,
+                Part::Media(part, _) => {
+                    return Err(LlmError::NotSupported { model: (&*card.name).into(), part: *part });
+                }
+            }
+        }
+        Ok(ChatMessage { role: message.role, content: text })
+    }
+
+    fn append(&mut self, process: &Process, content: &Content, text: &mut String) -> Result<(), LlmError> {
+        let resolved = process.resolve(content).ok_or(LlmError::Dead)?;
+        self.label = self.label.join(resolved.label);
+        self.bytes = self.bytes.saturating_add(resolved.bytes.len() as u64);
+        let added = std::str::from_utf8(&resolved.bytes);
+        text.push_str(added.map_err(|_| invalid("a value in the prompt is not UTF-8 text".to_owned()))?);
+        Ok(())
+    }
+}
