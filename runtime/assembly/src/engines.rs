@@ -1,13 +1,13 @@
-//! The engines of a node: one for each model, opened when it is first granted.
+//! The engines of a node: one for each model and its adapters, opened when it is first granted.
 //!
 //! An opened model's card, tokenizer and chat template stay, so that prompts can be counted and priced at any time. All
 //! models' weights share a limit in bytes; which of them are in memory is the [`Residency`]'s matter, and who generates does
 //! not see it but for the time.
 
-use crate::models::{ModelError, ModelStore, Registry, UnknownModel};
+use crate::models::{KnownModel, ModelError, ModelStore, Registry, UnknownModel};
 use parking_lot::{Mutex, RwLock};
 use remit_inference::{
-    DeviceChoice, Limits, LoadError, LocalEmbedder, LocalEngine, ModelFile, Residency,
+    AdapterFile, DeviceChoice, Limits, LoadError, LocalEmbedder, LocalEngine, ModelFile, Residency,
     residency::{ResidencyView, Rules},
 };
 use remit_kernel::ports::{
@@ -31,6 +31,14 @@ pub enum EngineLoadError {
     /// Its file cannot be served.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// Its base is no model that answers.
+    #[error("the model {name} is an adapter of {base}, which embeds and takes none: name another base")]
+    Base {
+        /// Which model.
+        name: String,
+        /// What it changes.
+        base: String,
+    },
 }
 
 /// A model that was opened.
@@ -56,6 +64,7 @@ pub(crate) struct Engines {
     store: ModelStore,
     residency: Arc<Residency>,
     device: DeviceChoice,
+    /// An adapter is served by its base's engine.
     opened: RwLock<BTreeMap<String, Opened>>,
     /// Held while a model of that name is opened; names of the registry alone.
     opening: Mutex<BTreeMap<String, Arc<Mutex<()>>>>,
@@ -73,16 +82,53 @@ impl Engines {
         Self { registry, store, residency, device, opened: RwLock::default(), opening: Mutex::default() }
     }
 
-    /// Opens a model unless it is, and reads its weights where there is room that nobody else waits for; else they come with
-    /// the first request. One that has stopped is opened again. Takes seconds, and blocks nobody but who opens the same
-    /// model.
+    /// Opens a model unless it is, and before an adapter its base; reads its weights where there is room that nobody else
+    /// waits for, else they come with the first request. One that has stopped is opened again. Takes seconds, and blocks
+    /// nobody but who opens the same model.
     pub(crate) fn open(&self, name: &str) -> Result<(), EngineLoadError> {
         let known = self.registry.find(name)?;
-        let one_at_a_time = self.opening.lock().entry(name.to_owned()).or_default().clone();
+        match self.registry.base_of(known) {
+            Some(base) => self.open_adapter(known, base),
+            None => self.open_model(known).map(drop),
+        }
+    }
+
+    /// What others wait for who open the same model; a base is waited for by who has its adapter, and never otherwise.
+    fn one_at_a_time(&self, name: &str) -> Arc<Mutex<()>> {
+        self.opening.lock().entry(name.to_owned()).or_default().clone()
+    }
+
+    /// A model that is open and has not stopped.
+    fn serving(&self, name: &str) -> Option<Opened> {
+        self.opened.read().get(name).filter(|opened| !opened.is_stopped()).cloned()
+    }
+
+    fn open_adapter(&self, known: &KnownModel, base: &KnownModel) -> Result<(), EngineLoadError> {
+        let one_at_a_time = self.one_at_a_time(&known.name);
         let _opening = one_at_a_time.lock();
-        let opened = self.opened.read().get(name).is_some_and(|opened| !opened.is_stopped());
-        if opened {
+        if self.serving(&known.name).is_some() {
             return Ok(());
+        }
+        let (stored, of_base) = (self.store.find(known)?, self.store.find(base)?);
+        let Opened::Answers(engine) = self.open_model(base)? else {
+            return Err(EngineLoadError::Base { name: known.name.clone(), base: base.name.clone() });
+        };
+        engine.add_adapter(&AdapterFile {
+            name: known.name.as_str().into(),
+            base: base.name.as_str().into(),
+            digest: stored.digest_on(&of_base).into(),
+            path: stored.path,
+        })?;
+        self.opened.write().insert(known.name.clone(), Opened::Answers(engine));
+        Ok(())
+    }
+
+    fn open_model(&self, known: &KnownModel) -> Result<Opened, EngineLoadError> {
+        let name = known.name.as_str();
+        let one_at_a_time = self.one_at_a_time(name);
+        let _opening = one_at_a_time.lock();
+        if let Some(opened) = self.serving(name) {
+            return Ok(opened);
         }
         // What has stopped leaves first, so that it holds no room.
         let stopped = self.opened.write().remove(name);
@@ -102,8 +148,8 @@ impl Engines {
                 Opened::Answers(Arc::new(engine))
             }
         };
-        self.opened.write().insert(name.to_owned(), model);
-        Ok(())
+        self.opened.write().insert(name.to_owned(), model.clone());
+        Ok(model)
     }
 
     /// Which models' weights are in memory.

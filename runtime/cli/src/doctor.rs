@@ -4,8 +4,8 @@ use crate::exit::CommandError;
 use remit_assembly::{
     Home,
     models::{
-        DeviceChoice, Fit, KnownModel, Machine, ModelError, ModelStore, Registry, Stored, has_hub_client,
-        has_package_client,
+        DeviceChoice, Fit, KnownModel, Machine, ModelError, ModelStore, Registry, Stored, adapter_bytes,
+        has_hub_client, has_package_client,
     },
 };
 use std::{path::Path, process::ExitCode};
@@ -82,7 +82,10 @@ fn models(home: &Home, device: DeviceChoice) -> Result<Vec<Finding>, CommandErro
         Err(error) => return Ok(vec![Finding { what: format!("device {device}"), remedy: Some(error.to_string()) }]),
     };
     let finding = |model: &KnownModel| match store.find(model) {
-        Ok(stored) => here(model, &stored, &machine),
+        Ok(stored) => match registry.base_of(model) {
+            Some(base) => adapter((model, &stored), base, &store),
+            None => here(model, &stored, &machine),
+        },
         Err(error) => {
             let what = format!("model {}: {}", model.name, model.description);
             // Whoever wants another one than the default pulls it.
@@ -103,6 +106,19 @@ fn models(home: &Home, device: DeviceChoice) -> Result<Vec<Finding>, CommandErro
         remedy: None,
     };
     Ok([computes, memory].into_iter().chain(registry.iter().map(finding)).collect())
+}
+
+/// An adapter that is on this machine.
+fn adapter((model, stored): (&KnownModel, &Stored), base: &KnownModel, store: &ModelStore) -> Finding {
+    let what = format!("model {}: an adapter of {}", model.name, base.name);
+    let of_base = match store.find(base) {
+        Ok(of_base) => of_base,
+        Err(error) => return Finding { what, remedy: Some(error.to_string()) },
+    };
+    match adapter_bytes((model, stored), (base, &of_base)) {
+        Ok(bytes) => Finding { what: format!("{what}, {:.1} MB loaded beside it", bytes as f64 / 1e6), remedy: None },
+        Err(error) => Finding { what, remedy: Some(error.to_string()) },
+    }
 }
 
 /// A model that is on this machine.

@@ -1,7 +1,8 @@
 //! What a model asks of a machine, known from its files' directories without reading a weight.
 
 use crate::{
-    LoadError,
+    AdapterFile, LoadError,
+    adapter_files::AdapterFiles,
     files::ModelFiles,
     model::{Architecture, architecture::Feed},
 };
@@ -77,6 +78,16 @@ impl Requirements {
         let room = bytes.checked_sub(self.weights_bytes)? / self.token_bytes.max(1);
         Some(self.context.min(u32::try_from(room).unwrap_or(u32::MAX)))
     }
+}
+
+/// Bytes that an adapter takes beside its base, loaded, known without reading a weight.
+///
+/// # Errors
+/// [`LoadError`], where it does not fit the base at `base`, or one of the two is none that the engine serves.
+pub fn adapter_bytes(adapter: &AdapterFile, base: &Path) -> Result<u64, LoadError> {
+    let files = AdapterFiles::open(adapter)?;
+    files.check(&ModelFiles::open(&adapter.base, base)?.architecture()?)?;
+    files.bytes()
 }
 
 /// Bytes a second at which this machine's threads read memory together, from one look at so many bytes. What a decode step

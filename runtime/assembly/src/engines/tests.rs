@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     home::Home,
-    models::{KnownFile, KnownModel, Place},
+    models::{KnownFile, KnownModel, Place, RegistryError, describe},
 };
 use remit_abi::{Params, TenantId, Usage};
 use remit_inference::Requirements;
@@ -99,6 +99,27 @@ fn model(mut seed: u32) -> Vec<u8> {
     writer.finish()
 }
 
+/// Adds an adapter of a model's query matrix, of rank 1 and as strong as this, to the list.
+fn adapter(home: &Home, (name, base): (&str, &str), folder: &Path, strength: f32) -> Result<(), RegistryError> {
+    let tensor = |letter: char, shape: &str, place: [usize; 2]| {
+        let name = format!("base_model.model.model.layers.0.self_attn.q_proj.lora_{letter}.weight");
+        format!("\"{name}\":{{\"dtype\":\"F32\",\"shape\":{shape},\"data_offsets\":{place:?}}}")
+    };
+    let header = format!("{{{},{}}}", tensor('A', "[1,16]", [0, 64]), tensor('B', "[16,1]", [64, 128]));
+    let numbers = [[1.0; 16], [strength; 16]].concat();
+    let data: Vec<u8> = numbers.iter().flat_map(|number: &f32| number.to_le_bytes()).collect();
+    let weights = [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &data].concat();
+    let config = b"{\"peft_type\":\"LORA\",\"r\":1,\"lora_alpha\":1}";
+    let place = folder.join(name);
+    fs::create_dir_all(&place).expect("a folder");
+    let files = [("adapter_config.json", &config[..]), ("adapter_model.safetensors", &weights)].map(|(name, bytes)| {
+        fs::write(place.join(name), bytes).expect("a file");
+        describe(&place.join(name), &mut |_| ()).expect("it can be read")
+    });
+    let model = KnownModel::in_folder(name.into(), place, files.into());
+    Registry::keep(home, model.adapting(Some(base.into())))
+}
+
 /// The models `one` and `two` in a data folder, and the bytes that each takes in memory.
 fn two_models(folder: &Path) -> (Registry, ModelStore, u64) {
     let home = Home::at(folder.join("data"));
@@ -173,6 +194,57 @@ fn two_models_answer_in_memory_for_one() {
     let view = engines.residency();
     assert_eq!(view.bytes_max, rules.bytes_max);
     assert!(view.models.iter().all(|model| model.loads > 0 && model.bytes == weights_bytes), "{view:?}");
+}
+
+#[test]
+fn an_adapter_comes_and_goes_with_its_base_and_is_a_model_of_its_own() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let (_, store, weights_bytes) = two_models(folder.path());
+    let home = Home::at(folder.path().join("data"));
+    for (name, strength) in [("same", 0.0), ("other", 3.0)] {
+        adapter(&home, (name, "one"), folder.path(), strength).expect("its base is known");
+    }
+    let rules = Rules {
+        bytes_max: weights_bytes * 3 / 2,
+        stay_min: Duration::from_millis(1),
+        patience: Duration::from_millis(2),
+    };
+    let engines = Engines::with_rules(Registry::of(&home).expect("it is a list"), store, rules);
+    for name in ["same", "two", "other", "one"] {
+        engines.open(name).expect("it can be served");
+    }
+    let view = engines.residency();
+    assert_eq!(view.models.iter().map(|model| &*model.name).collect::<Vec<_>>(), ["one", "two"], "one reading for all");
+    let [one, same] = ["one", "same"].map(|name| engines.card(name).expect("it is open"));
+    assert_ne!(one.digest, same.digest);
+    assert_eq!(ModelCard { name: one.name.clone(), digest: one.digest.clone(), ..same }, one);
+    let prompt = engines.tokenize("other", &PromptText::Text("hello, you".into())).expect("it is open");
+    let answer = |name: &str| read(engines.generate(job(name, prompt.clone(), 60)).expect("it is open")).0;
+    let first = ["one", "same", "other"].map(answer);
+    assert_eq!(first[0], first[1]);
+    assert_ne!(first[0], first[2]);
+    for _ in 0..3 {
+        answer("two");
+        assert_eq!(["one", "same", "other"].map(answer), first);
+    }
+    let loads: Vec<_> = engines.residency().models.iter().map(|model| model.loads).collect();
+    assert!(loads.iter().all(|loads| *loads >= 3), "each made room for the other: {loads:?}");
+}
+
+#[test]
+fn an_adapter_that_does_not_fit_is_refused_and_its_base_is_not() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let (_, store, weights_bytes) = two_models(folder.path());
+    let home = Home::at(folder.path().join("data"));
+    adapter(&home, ("tuned", "one"), folder.path(), 1.0).expect("its base is known");
+    let config = b"{\"peft_type\":\"LORA\",\"r\":2,\"lora_alpha\":1}";
+    fs::write(folder.path().join("tuned/adapter_config.json"), config).expect("it is writable");
+    let engines = Engines::new(Registry::of(&home).expect("it is a list"), store, weights_bytes);
+    let sentence = engines.open("tuned").expect_err("its rank is another").to_string();
+    assert!(sentence.starts_with("model tuned, an adapter of one: its tensor "), "{sentence}");
+    engines.open("one").expect("it can be served");
+    let sentence = engines.card("tuned").expect_err("it is not open").to_string();
+    assert!(sentence.contains("no model tuned is loaded; there is one"), "{sentence}");
 }
 
 #[test]

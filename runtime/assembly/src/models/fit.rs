@@ -1,8 +1,9 @@
 //! What this machine could do with a model.
 
-use super::Stored;
+use super::{KnownModel, Stored};
 use remit_inference::{
-    DeviceChoice, DeviceError, DeviceView, LoadError, LocalEmbedder, ModelFile, Requirements, read_bandwidth,
+    AdapterFile, DeviceChoice, DeviceError, DeviceView, LoadError, LocalEmbedder, ModelFile, Requirements,
+    read_bandwidth,
 };
 use sysinfo::{MemoryRefreshKind, System};
 
@@ -99,4 +100,21 @@ impl Fit {
             tokens_per_second: machine.bandwidth / needs.step_bytes.max(1) as f64,
         }))
     }
+}
+
+/// Bytes that an adapter takes beside its base, loaded.
+///
+/// # Errors
+/// [`LoadError`], where the two do not fit, or one of them is none that can be served.
+pub fn adapter_bytes(
+    (adapter, stored): (&KnownModel, &Stored),
+    (base, of_base): (&KnownModel, &Stored),
+) -> Result<u64, LoadError> {
+    let adapter = AdapterFile {
+        name: adapter.name.as_str().into(),
+        base: base.name.as_str().into(),
+        path: stored.path.clone(),
+        digest: stored.digest_on(of_base).into(),
+    };
+    remit_inference::adapter_bytes(&adapter, &of_base.path)
 }

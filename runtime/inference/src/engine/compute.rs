@@ -1,5 +1,6 @@
 //! What the engine's thread computes with: a seam, so that tests can script a model that fails.
 
+use super::adapters::{ModelId, Placed};
 use crate::{
     device::OpenDevice,
     model::{Decoder, KvCache, Span},
@@ -13,16 +14,16 @@ pub(super) trait Compute {
     type Cache;
 
     /// Room for so many tokens.
-    fn cache(&self, model: usize, room: usize) -> Self::Cache;
+    fn cache(&self, model: ModelId, room: usize) -> Self::Cache;
 
-    /// The first tokens of another sequence, with room for so many.
-    fn prefix(&self, model: usize, of: &Self::Cache, tokens: usize, room: usize) -> Self::Cache;
+    /// The first tokens of another sequence of the same model, with room for so many; `base` is that model's.
+    fn prefix(&self, base: usize, of: &Self::Cache, tokens: usize, room: usize) -> Self::Cache;
 
     /// How many tokens it holds.
     fn length(cache: &Self::Cache) -> usize;
 
-    /// As [`Decoder::forward`].
-    fn forward(&self, model: usize, spans: &mut [Work<'_, Self::Cache>]) -> Vec<f32>;
+    /// As [`Decoder::forward`], for sequences of one base.
+    fn forward(&self, base: usize, spans: &mut [Work<'_, Self::Cache>]) -> Vec<f32>;
 
     /// Whether [`Compute::forward`] may return before all is computed: a step that asks for no logits on a device.
     fn is_deferred(&self) -> bool;
@@ -44,9 +45,10 @@ pub(super) struct Work<'a, C> {
     pub(super) wants_logits: bool,
 }
 
-/// The models and the threads that compute them.
+/// The models, their adapters, and the threads that compute them.
 pub(super) struct Models {
     pub(super) decoders: Vec<Decoder>,
+    pub(super) adapters: Placed,
     pub(super) device: OpenDevice,
     pub(super) pool: rayon::ThreadPool,
 }
@@ -54,25 +56,29 @@ pub(super) struct Models {
 impl Compute for Models {
     type Cache = KvCache;
 
-    fn cache(&self, model: usize, room: usize) -> KvCache {
-        self.decoders[model].cache(room)
+    fn cache(&self, model: ModelId, room: usize) -> KvCache {
+        let decoder = &self.decoders[model.base];
+        match model.adapter {
+            Some(adapter) => decoder.adapted_cache(room, self.adapters.weights(adapter)),
+            None => decoder.cache(room),
+        }
     }
 
-    fn prefix(&self, model: usize, of: &KvCache, tokens: usize, room: usize) -> KvCache {
-        of.prefix(self.decoders[model].architecture(), tokens, room)
+    fn prefix(&self, base: usize, of: &KvCache, tokens: usize, room: usize) -> KvCache {
+        of.prefix(self.decoders[base].architecture(), tokens, room)
     }
 
     fn length(cache: &KvCache) -> usize {
         cache.length()
     }
 
-    fn forward(&self, model: usize, spans: &mut [Work<'_, KvCache>]) -> Vec<f32> {
+    fn forward(&self, base: usize, spans: &mut [Work<'_, KvCache>]) -> Vec<f32> {
         let mut spans: Vec<Span<'_>> = spans
             .iter_mut()
             .map(|work| Span { tokens: work.tokens, cache: work.cache, wants_logits: work.wants_logits })
             .collect();
         // On a thread of the pool, so that its tasks need no wake-up of this one.
-        self.pool.install(|| self.decoders[model].forward(&mut spans))
+        self.pool.install(|| self.decoders[base].forward(&mut spans))
     }
 
     fn is_deferred(&self) -> bool {
@@ -90,9 +96,9 @@ impl Compute for Models {
     }
 
     fn probe(&self) {
-        for model in 0..self.decoders.len() {
-            let mut cache = self.cache(model, 1);
-            drop(self.forward(model, &mut [Work { tokens: &[0], cache: &mut cache, wants_logits: true }]));
+        for base in 0..self.decoders.len() {
+            let mut cache = self.cache(ModelId::base(base), 1);
+            drop(self.forward(base, &mut [Work { tokens: &[0], cache: &mut cache, wants_logits: true }]));
         }
     }
 }

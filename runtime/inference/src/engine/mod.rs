@@ -5,7 +5,8 @@
 //! | this file | loads, tokenises and checks on the caller's thread, hands sequences over | the port |
 //! | `sequence` | one generation: sampling, text, stop strings, its end | no other sequence |
 //! | `schedule` | who is admitted, what the next steps compute | numbers only: pure functions |
-//! | `prefix` | keys and values of finished sequences, for those that begin alike | tenants, so as to keep them apart |
+//! | `prefix` | keys and values of finished sequences, for those that begin alike | tenants and models, to keep them apart |
+//! | `adapters` | LoRA: models by name that share a base's weights | files, the base |
 //! | `history` | in which pieces tokens were computed, so that they can be computed again to the same bits | numbers only |
 //! | `faults` | who is the reason of a crash; how often to build again | numbers and times only |
 //! | `compute` | what computes, as a seam for tests | models and devices |
@@ -30,6 +31,7 @@
 //!
 //! Limits: see [`Limits`].
 
+mod adapters;
 mod compute;
 pub(crate) mod faults;
 mod history;
@@ -43,12 +45,13 @@ mod tests;
 mod worker;
 
 use crate::{
-    DeviceChoice, LoadError, Requirements,
+    AdapterFile, DeviceChoice, LoadError, Requirements,
     files::ModelFiles,
     residency::Residency,
     template::{ChatTemplate, TemplateError},
     tokenizer::Tokenizer,
 };
+use adapters::{Adapters, ModelId};
 use compute::{Compute, Models};
 use remit_kernel::ports::{Engine, EngineError, EngineStream, GenerationJob, Meter, ModelCard, PromptText};
 use sequence::Sequence;
@@ -60,7 +63,7 @@ use std::{
         mpsc,
     },
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use worker::{Message, Worker};
 
@@ -84,6 +87,11 @@ pub struct Limits {
     /// Prompt tokens of a step while others decode, and of a piece into which each prompt is cut. 32: those wait some tenths
     /// of a second at most.
     pub chunk_tokens_shared: usize,
+    /// Adapters of all models. 64: each is looked for by its name in a list.
+    pub adapters_max: usize,
+    /// Bytes of all adapters' weights. 2 GiB: an adapter of rank 16 on every matrix of a model of 7 billion weights has
+    /// 160 MB.
+    pub adapter_bytes_max: u64,
     /// Threads that compute.
     pub threads: usize,
     /// Where all models are computed.
@@ -103,6 +111,8 @@ impl Default for Limits {
             kv_tokens_max: 32_768,
             chunk_tokens: 128,
             chunk_tokens_shared: 32,
+            adapters_max: 64,
+            adapter_bytes_max: 2 << 30,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             device: DeviceChoice::Cpu,
             device_bytes: None,
@@ -123,7 +133,8 @@ pub struct ModelFile {
 
 /// An engine on this machine.
 pub struct LocalEngine {
-    served: Vec<Served>,
+    served: Vec<Arc<Served>>,
+    adapters: Arc<Adapters>,
     weights_bytes: u64,
     shared: Arc<Shared>,
     queue_max: usize,
@@ -137,7 +148,7 @@ pub struct LocalEngine {
 struct Served {
     card: ModelCard,
     tokenizer: Arc<Tokenizer>,
-    template: Option<ChatTemplate>,
+    template: Option<Arc<ChatTemplate>>,
 }
 
 /// What callers and the engine's thread both see.
@@ -169,7 +180,7 @@ fn open(model: &ModelFile) -> Result<(Served, ModelFiles), LoadError> {
     let tokenizer = files.tokenizer()?;
     let compile = |source: String| ChatTemplate::new(&source, tokenizer.begin_text(), tokenizer.end_text());
     let template = files.chat_template()?.map(compile).transpose();
-    let template = template.map_err(|source| LoadError::Template { name: name(), source })?;
+    let template = template.map_err(|source| LoadError::Template { name: name(), source })?.map(Arc::new);
     let architecture = files.architecture()?;
     // Some models round the rows of their vocabulary up; what has no token is never drawn.
     let rows = architecture.vocabulary;
@@ -186,8 +197,12 @@ fn open(model: &ModelFile) -> Result<(Served, ModelFiles), LoadError> {
     Ok((Served { card, tokenizer: Arc::new(tokenizer), template }, files))
 }
 
-/// Reads the weights of all these files, as often as it is called.
-fn reader(files: Vec<ModelFiles>, limits: &Limits) -> impl FnMut() -> Result<Models, LoadError> + Send + use<> {
+/// Reads the weights of all these files, and of the adapters that there are by then, as often as it is called.
+fn reader(
+    files: Vec<ModelFiles>,
+    adapters: Arc<Adapters>,
+    limits: &Limits,
+) -> impl FnMut() -> Result<Models, LoadError> + Send + use<> {
     let Limits { threads, device, device_bytes, kv_tokens_max, .. } = *limits;
     move || {
         let pool =
@@ -198,8 +213,9 @@ fn reader(files: Vec<ModelFiles>, limits: &Limits) -> impl FnMut() -> Result<Mod
         let known = device.memory_bytes().map(|bytes| bytes - bytes / DEVICE_SPARE);
         let room = device_bytes.or(known);
         let decoder = |files: &ModelFiles| files.decoder(device.tensors(), room, kv_tokens_max);
-        let decoders = files.iter().map(decoder).collect::<Result<_, _>>()?;
-        Ok(Models { decoders, device, pool })
+        let decoders: Vec<_> = files.iter().map(decoder).collect::<Result<_, _>>()?;
+        let adapters = adapters.place(&decoders)?;
+        Ok(Models { decoders, adapters, device, pool })
     }
 }
 
@@ -223,6 +239,7 @@ impl LocalEngine {
     pub fn open(models: &[ModelFile], limits: Limits, residency: &Arc<Residency>) -> Result<Self, LoadError> {
         let mut served = Vec::new();
         let mut files = Vec::new();
+        let mut architectures = Vec::new();
         let mut weights_bytes = 0u64;
         let is_gpu = limits.device.look()?.is_gpu;
         for (index, model) in models.iter().enumerate() {
@@ -231,6 +248,7 @@ impl LocalEngine {
             }
             let (model, file) = open(model)?;
             weights_bytes = weights_bytes.saturating_add(Requirements::of_files(&file, is_gpu)?.weights_bytes);
+            architectures.push(file.architecture()?);
             files.push(file);
             served.push(model);
         }
@@ -238,13 +256,14 @@ impl LocalEngine {
             // What has no room there is the CPU's.
             weights_bytes = weights_bytes.min(room);
         }
-        let make = reader(files, &limits);
-        Self::start(served, limits, (residency, weights_bytes), make)
+        let adapters = Arc::new(Adapters::new(architectures, &limits));
+        let make = reader(files, adapters.clone(), &limits);
+        Self::start((served, adapters), limits, (residency, weights_bytes), make)
     }
 
     /// Starts the engine's thread; `make` reads the weights, of so many bytes.
     fn start<C: Compute + 'static>(
-        served: Vec<Served>,
+        (served, adapters): (Vec<Served>, Arc<Adapters>),
         limits: Limits,
         (residency, weights_bytes): (&Arc<Residency>, u64),
         make: impl FnMut() -> Result<C, LoadError> + Send + 'static,
@@ -261,7 +280,40 @@ impl LocalEngine {
             move || Worker::new(make, seat, limits, shared).run(&incoming)
         });
         let thread = thread.map_err(|error| LoadError::Thread(error.to_string()))?;
-        Ok(Self { served, weights_bytes, shared, queue_max, messages: Some(messages), thread: Some(thread) })
+        let served = served.into_iter().map(Arc::new).collect();
+        Ok(Self { served, adapters, weights_bytes, shared, queue_max, messages: Some(messages), thread: Some(thread) })
+    }
+
+    /// Serves an adapter of one of the models under a name of its own, from now until the engine is dropped. It is read on
+    /// the caller's thread; the model's weights stay as they are, and generations go on. Its own weights come and go with
+    /// the model's.
+    ///
+    /// # Errors
+    /// [`LoadError`]; nothing has changed then.
+    pub fn add_adapter(&self, file: &AdapterFile) -> Result<(), LoadError> {
+        let begin = Instant::now();
+        let place = |name: &str| self.served.iter().position(|served| &*served.card.name == name);
+        if place(&file.name).is_some() {
+            return Err(LoadError::Duplicate { name: file.name.to_string() });
+        }
+        let Some(base) = place(&file.base) else {
+            let (name, base, known) = (file.name.to_string(), file.base.to_string(), self.shared.names.clone());
+            return Err(LoadError::NoBase { name, base, known });
+        };
+        self.adapters.add(file, base, &self.served[base])?;
+        tracing::info!(
+            model = &*file.name,
+            base = &*file.base,
+            seconds = begin.elapsed().as_secs_f64(),
+            "adapter added"
+        );
+        Ok(())
+    }
+
+    /// Bytes that the weights of all adapters take, beside the models'.
+    #[must_use]
+    pub fn adapter_bytes(&self) -> u64 {
+        self.adapters.bytes()
     }
 
     /// Reads the weights where there is room that nobody else waits for, and waits until that is done.
@@ -313,10 +365,12 @@ impl LocalEngine {
         self.shared.stopped.get().map(|why| &**why)
     }
 
-    fn find(&self, name: &str) -> Result<(usize, &Served), EngineError> {
-        let found = self.served.iter().enumerate().find(|(_, served)| &*served.card.name == name);
-        found.ok_or_else(|| {
-            let known: Vec<&str> = self.served.iter().map(|served| &*served.card.name).collect();
+    fn find(&self, name: &str) -> Result<(ModelId, Arc<Served>), EngineError> {
+        let base = self.served.iter().position(|served| &*served.card.name == name);
+        let base = base.map(|base| (ModelId::base(base), self.served[base].clone()));
+        base.or_else(|| self.adapters.find(name)).ok_or_else(|| {
+            let bases = self.served.iter().map(|served| served.card.name.clone());
+            let known: Vec<Arc<str>> = bases.chain(self.adapters.names()).collect();
             EngineError::UnknownModel { name: name.into(), known: known.join(", ").into() }
         })
     }

@@ -1,11 +1,14 @@
 //! Keys and values of finished sequences, for those that begin with the same tokens.
 //!
 //! A state is found only under its own tenant and model: that a prompt was seen before is itself something that another
-//! tenant must not learn. A found state is copied, so that several can go on from it. Least recently used ones go
-//! first.
+//! tenant must not learn, and with another adapter keys and values are others. A found state is copied, so that several
+//! can go on from it. Least recently used ones go first.
 
-use super::history::History;
+use super::{adapters::ModelId, history::History};
 use remit_abi::TenantId;
+
+/// Whose states they are, and of what.
+pub(super) type Key = (TenantId, ModelId);
 
 pub(super) struct PrefixStore<C> {
     states: Vec<State<C>>,
@@ -21,7 +24,7 @@ pub(super) struct Kept<C> {
 }
 
 struct State<C> {
-    key: (TenantId, usize),
+    key: Key,
     tokens: Vec<u32>,
     kept: Kept<C>,
     /// For how many tokens the cache has room.
@@ -38,7 +41,7 @@ impl<C> Default for PrefixStore<C> {
 impl<C> PrefixStore<C> {
     /// The state that has the most tokens in common with a prompt, and how many; never the whole prompt, whose last
     /// token has to be computed for its logits.
-    pub(super) fn find(&mut self, key: (TenantId, usize), prompt: &[u32]) -> Option<(&Kept<C>, usize)> {
+    pub(super) fn find(&mut self, key: Key, prompt: &[u32]) -> Option<(&Kept<C>, usize)> {
         let common = |state: &State<C>| {
             let most = prompt.len().saturating_sub(1);
             state.tokens.iter().zip(&prompt[..most]).take_while(|(a, b)| a == b).count()
@@ -54,7 +57,7 @@ impl<C> PrefixStore<C> {
     }
 
     /// Keeps a state, in place of those that it continues.
-    pub(super) fn keep(&mut self, key: (TenantId, usize), tokens: Vec<u32>, kept: Kept<C>, room: usize) {
+    pub(super) fn keep(&mut self, key: Key, tokens: Vec<u32>, kept: Kept<C>, room: usize) {
         if tokens.is_empty() {
             return;
         }
@@ -81,11 +84,12 @@ impl<C> PrefixStore<C> {
 mod tests {
     use super::*;
 
-    const A: (TenantId, usize) = (TenantId(1), 0);
-    const B: (TenantId, usize) = (TenantId(2), 0);
-    const A_OTHER_MODEL: (TenantId, usize) = (TenantId(1), 1);
+    const A: Key = (TenantId(1), ModelId::base(0));
+    const B: Key = (TenantId(2), ModelId::base(0));
+    const A_OTHER_MODEL: Key = (TenantId(1), ModelId::base(1));
+    const A_ADAPTED: Key = (TenantId(1), ModelId { base: 0, adapter: Some(0) });
 
-    fn store(states: &[((TenantId, usize), &[u32], &'static str)]) -> PrefixStore<&'static str> {
+    fn store(states: &[(Key, &[u32], &'static str)]) -> PrefixStore<&'static str> {
         let mut store = PrefixStore::default();
         for (key, tokens, name) in states {
             let kept = Kept { cache: *name, history: History::new(tokens.len()) };
@@ -109,6 +113,7 @@ mod tests {
         check(A, &[1], None);
         check(A, &[], None);
         check(A_OTHER_MODEL, &[1, 2, 3], None);
+        check(A_ADAPTED, &[1, 2, 3], None);
     }
 
     #[test]

@@ -2,8 +2,8 @@
 //! channel.
 //!
 //! One round has, for each model, the next token of each sequence that has one token to compute, together as rows of
-//! one step, and then one chunk of one longer prompt. So each stream moves in every round, and waits for one chunk at
-//! most. Longer prompts take turns.
+//! one step, whatever their adapters; and then one chunk of one longer prompt. So each stream moves in every round, and
+//! waits for one chunk at most. Longer prompts take turns.
 //!
 //! Sums of f32 depend on their order, and the model has one way to compute few rows and another for many. So that the same
 //! prompt gives the same bits whatever is computed beside it, where a prompt is cut depends on the prompt alone (see
@@ -37,8 +37,8 @@ pub(super) fn admits(load: Load, kv_tokens: usize, limits: &Limits) -> bool {
 pub(super) struct Status<'a> {
     /// Rising in the order of admission.
     pub(super) id: u64,
-    /// Index of its model.
-    pub(super) model: usize,
+    /// Index of the model whose weights compute it, whatever its adapter.
+    pub(super) base: usize,
     /// Tokens that were computed, or found at hand.
     pub(super) done: usize,
     /// Tokens to compute before the next one can be drawn; at least 1.
@@ -53,7 +53,7 @@ pub(super) struct Status<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Step {
     /// Index of the model.
-    pub(super) model: usize,
+    pub(super) base: usize,
     /// Place in the list of sequences, and how many of its pending tokens.
     pub(super) spans: Vec<(usize, usize)>,
     /// Any tokens behind those of the one span, to be forgotten after the step.
@@ -65,8 +65,8 @@ pub(super) fn plan(sequences: &[Status<'_>], last: u64, limits: &Limits) -> Vec<
     let mut steps: Vec<Step> = Vec::new();
     let mut own: Vec<Step> = Vec::new();
     for (place, status) in sequences.iter().enumerate().filter(|(_, status)| status.pending == 1) {
-        let open = |step: &&mut Step| step.model == status.model && step.spans.len() < linear::ROWS_MAX;
-        let step = || Step { model: status.model, spans: vec![(place, 1)], padding: 0 };
+        let open = |step: &&mut Step| step.base == status.base && step.spans.len() < linear::ROWS_MAX;
+        let step = || Step { base: status.base, spans: vec![(place, 1)], padding: 0 };
         match steps.iter_mut().find(open) {
             _ if status.alone => own.push(step()),
             Some(step) => step.spans.push((place, 1)),
@@ -80,7 +80,7 @@ pub(super) fn plan(sequences: &[Status<'_>], last: u64, limits: &Limits) -> Vec<
     if let Some((place, status)) = long.min_by_key(|(_, status)| (!status.alone, status.id <= last, status.id)) {
         let known = status.done + status.pending;
         let Piece { tokens, padding } = status.history.next(status.done, known, most, limits.chunk_tokens_shared);
-        steps.push(Step { model: status.model, spans: vec![(place, tokens)], padding });
+        steps.push(Step { base: status.base, spans: vec![(place, tokens)], padding });
     }
     steps
 }
@@ -117,7 +117,7 @@ pub(super) fn chunk(done: usize, pending: usize, most: usize, piece: usize) -> u
 mod tests {
     use super::*;
 
-    /// `sequences` are (id, model, pending); `expect` are (model, [(place, tokens)]).
+    /// `sequences` are (id, base, pending); `expect` are (base, [(place, tokens)]).
     fn check(sequences: &[(u64, usize, usize)], last: u64, expect: &[(usize, &[(usize, usize)])]) {
         check_with(sequences, &[], last, expect);
     }
@@ -125,14 +125,14 @@ mod tests {
     /// The same with the ids of those that are to be alone.
     fn check_with(sequences: &[(u64, usize, usize)], alone: &[u64], last: u64, expect: &[(usize, &[(usize, usize)])]) {
         let histories: Vec<_> = sequences.iter().map(|(_, _, pending)| History::new(*pending)).collect();
-        let status = |(&(id, model, pending), history)| {
+        let status = |(&(id, base, pending), history)| {
             let alone = alone.contains(&id);
-            Status { id, model, done: 0, pending, history, alone }
+            Status { id, base, done: 0, pending, history, alone }
         };
         let statuses: Vec<_> = sequences.iter().zip(&histories).map(status).collect();
         let limits = Limits { chunk_tokens: 128, chunk_tokens_shared: 32, ..Limits::default() };
         let got = plan(&statuses, last, &limits);
-        let got: Vec<_> = got.iter().map(|step| (step.model, step.spans.as_slice())).collect();
+        let got: Vec<_> = got.iter().map(|step| (step.base, step.spans.as_slice())).collect();
         assert_eq!(got, expect);
     }
 

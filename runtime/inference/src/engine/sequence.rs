@@ -1,6 +1,6 @@
 //! One generation: from drawn tokens to events.
 
-use super::{faults::Record, history::History};
+use super::{adapters::ModelId, faults::Record, history::History, prefix::Key};
 use crate::{
     sampler::{Distribution, Sampler, Scratch},
     stop::{Matched, StopMatcher},
@@ -18,7 +18,7 @@ pub(super) struct Sequence {
     /// Rising in the order of arrival; the engine's thread gives it.
     pub(super) id: u64,
     job: GenerationJob,
-    model: usize,
+    model: ModelId,
     /// Tokens of output, at most; at least 1, and the context has room for them.
     limit: u32,
     generated: u32,
@@ -44,7 +44,7 @@ pub(super) struct Sequence {
 impl Sequence {
     pub(super) fn new(
         job: GenerationJob,
-        model: usize,
+        model: ModelId,
         limit: u32,
         tokenizer: Arc<Tokenizer>,
         meter: Arc<Meter>,
@@ -74,11 +74,11 @@ impl Sequence {
     }
 
     /// Whose prefixes it may share.
-    pub(super) fn key(&self) -> (remit_abi::TenantId, usize) {
+    pub(super) fn key(&self) -> Key {
         (self.job.tenant, self.model)
     }
 
-    pub(super) fn model(&self) -> usize {
+    pub(super) fn model(&self) -> ModelId {
         self.model
     }
 

@@ -41,7 +41,7 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
             work.push(Work { tokens, cache: &mut active.cache, wants_logits: is_drawing });
         }
         assert!(!std::mem::take(&mut self.is_drill), "this is a drill");
-        let logits = compute.forward(step.model, &mut work);
+        let logits = compute.forward(step.base, &mut work);
         // Where logits came back, all before them was computed too.
         if !compute.is_deferred() || !logits.is_empty() {
             self.under_way.clear();
@@ -57,7 +57,7 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
         let end = begin + tokens;
         self.under_way.push((sequence.id, end));
         self.last_chunk = sequence.id;
-        let mut wide = compute.prefix(step.model, cache, begin, end + step.padding);
+        let mut wide = compute.prefix(step.base, cache, begin, end + step.padding);
         if C::length(&wide) != begin {
             // With so much room the model would turn its keys differently: the other sequence was not like this one either.
             self.under_way.pop();
@@ -66,8 +66,8 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
         let mut padded = sequence.tokens()[begin..end].to_vec();
         padded.resize(tokens + step.padding, 0);
         let work = Work { tokens: &padded, cache: &mut wide, wants_logits: false };
-        drop(compute.forward(step.model, &mut [work]));
-        *cache = compute.prefix(step.model, &wide, end, *room);
+        drop(compute.forward(step.base, &mut [work]));
+        *cache = compute.prefix(step.base, &wide, end, *room);
         if !compute.is_deferred() {
             self.under_way.clear();
         }

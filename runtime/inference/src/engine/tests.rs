@@ -11,6 +11,7 @@ use remit_abi::{Params, Role, Sampling, TenantId, Usage};
 use remit_kernel::ports::{ChatMessage, EngineEvent, EngineFinish};
 use std::sync::Mutex;
 
+mod adapters;
 mod damaged;
 mod faults;
 mod memory;
@@ -34,7 +35,7 @@ struct Scripted {
 impl Compute for Scripted {
     type Cache = Vec<u32>;
 
-    fn cache(&self, _: usize, _: usize) -> Vec<u32> {
+    fn cache(&self, _: ModelId, _: usize) -> Vec<u32> {
         Vec::new()
     }
 
@@ -115,8 +116,13 @@ fn scripted<C: Compute + 'static>(
     let tokenizer = Arc::new(Tokenizer::from_gguf(&file).unwrap());
     let (family, vocabulary) = ("f".into(), tokenizer.size() as u32);
     let card = ModelCard { name: "m".into(), family, context_length: CONTEXT, vocabulary, digest: "0".into() };
-    let template = Some(ChatTemplate::new(sample::TEMPLATE, None, None).unwrap());
-    LocalEngine::start(vec![Served { card, tokenizer, template }], limits, (residency, 10), make)
+    let template = Some(Arc::new(ChatTemplate::new(sample::TEMPLATE, None, None).unwrap()));
+    let served = (vec![Served { card, tokenizer, template }], no_adapters(&limits));
+    LocalEngine::start(served, limits, (residency, 10), make)
+}
+
+fn no_adapters(limits: &Limits) -> Arc<Adapters> {
+    Arc::new(Adapters::new(Vec::new(), limits))
 }
 
 /// A letter that depends on everything before it.

@@ -54,7 +54,7 @@ impl<C> Active<C> {
         let done = K::length(&self.cache);
         Status {
             id: self.sequence.id,
-            model: self.sequence.model(),
+            base: self.sequence.model().base,
             done,
             pending: self.sequence.tokens().len() - done,
             history: self.sequence.history(),
@@ -270,7 +270,7 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
             let state = if next.is_begun() { None } else { self.retained.find(next.key(), next.tokens()) };
             let (cache, history) = match state {
                 Some((state, tokens)) => {
-                    (compute.prefix(model, &state.cache, tokens, room), Some(state.history.clone()))
+                    (compute.prefix(model.base, &state.cache, tokens, room), Some(state.history.clone()))
                 }
                 None => (compute.cache(model, room), None),
             };

@@ -228,6 +228,12 @@ impl Decoder {
         &self.architecture
     }
 
+    /// Where its layers are computed.
+    #[must_use]
+    pub fn split(&self) -> &Split {
+        &self.split
+    }
+
     /// An empty cache for up to `capacity` tokens of a sequence that this decoder computes.
     #[must_use]
     pub fn cache(&self, capacity: usize) -> KvCache {

@@ -6,7 +6,9 @@
 //! threads, and multiplied with each input row.
 //!
 //! The order of additions in a product is fixed, whatever the rows, chunks and threads: [`LANES`] partial sums, added
-//! in order. So a row's result is the same bits in any step of at most [`ROWS_MAX`] rows.
+//! in order. So a row's result is the same bits in any step of at most [`ROWS_MAX`] rows. `burn`'s product (the crate
+//! `gemm`) is as steady for weights of many outputs, in any step of more rows; for few outputs it chooses an order by the
+//! number of rows. So weights of up to [`NARROW_MAX`] outputs, an adapter's, are always multiplied here.
 //!
 //! On any other device a weight is as narrow as its file has it, and [`ROWS_MAX`] says up to where a program of our own
 //! reads it so (see `device`); for more rows it is unpacked to f32 first, and the product is `burn`'s.
@@ -20,6 +22,9 @@ use rayon::prelude::*;
 
 /// Rows that are multiplied here rather than by `burn`: as measured, `burn` is at least as fast from 12 rows on.
 pub const ROWS_MAX: usize = 8;
+/// Outputs up to which `gemm` 0.19 may add up in an order that depends on the rows: products of at most 256 results go row
+/// by column, and those of at most 64 rows and 64 outputs are cut at other lengths than larger ones.
+pub const NARROW_MAX: usize = 64;
 /// Partial sums of a dot product: enough to fill the vector units' pipelines.
 pub const LANES: usize = 16;
 /// Numbers of a weight that a task reads at least, so that handing it out costs little beside it.
@@ -139,10 +144,12 @@ impl Linear {
         let [rows, _] = input.dims();
         let output = match &self.weight {
             Weight::Device(matrix) => return matrix.forward(input, self.bias.as_ref()),
-            Weight::Memory { transposed, .. } if rows > ROWS_MAX => input.matmul(transposed.as_ref().clone()),
+            Weight::Memory { transposed, .. } if rows > ROWS_MAX && self.outputs > NARROW_MAX => {
+                input.matmul(transposed.as_ref().clone())
+            }
             Weight::Memory { data, .. } => {
                 let input = input.into_data();
-                let output = self.few_rows(as_numbers(data), as_numbers(&input), rows);
+                let output = self.in_order(as_numbers(data), as_numbers(&input), rows);
                 Tensor::from_data(TensorData::new(output, [rows, self.outputs]), &self.device)
             }
         };
@@ -152,8 +159,8 @@ impl Linear {
         }
     }
 
-    /// The same for rows in plain memory.
-    fn few_rows(&self, weight: &[f32], input: &[f32], rows: usize) -> Vec<f32> {
+    /// The same for rows in plain memory, in our own order of additions.
+    fn in_order(&self, weight: &[f32], input: &[f32], rows: usize) -> Vec<f32> {
         let mut columns = vec![0.0; rows * self.outputs];
         // Twice as many tasks as threads: one that is held up does not hold up all.
         let share = self.outputs.div_ceil(2 * rayon::current_num_threads());

@@ -62,7 +62,7 @@ mod tensors;
 mod tests;
 
 pub use crate::to_f32::Stored;
-pub use adapter::Adapter;
+pub use adapter::{Adapter, AdapterError};
 pub use architecture::Architecture;
 pub use cache::KvCache;
 pub use decoder::{Decoder, Span};

@@ -11,7 +11,8 @@
 //! room it comes back every [`ASK_EVERY`], since time alone changes the answer.
 //!
 //! What counts are the weights as they are held ([`Requirements::weights_bytes`](crate::Requirements::weights_bytes)); keys
-//! and values, which leave with them, have a limit of their own ([`Limits::kv_tokens_max`](crate::Limits::kv_tokens_max)).
+//! and values, which leave with them, have a limit of their own ([`Limits::kv_tokens_max`](crate::Limits::kv_tokens_max)), and
+//! so have adapters ([`Limits::adapter_bytes_max`](crate::Limits::adapter_bytes_max)).
 
 mod policy;
 

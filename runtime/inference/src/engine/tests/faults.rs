@@ -170,20 +170,20 @@ struct Flaky {
 impl Compute for Flaky {
     type Cache = <Models as Compute>::Cache;
 
-    fn cache(&self, model: usize, room: usize) -> Self::Cache {
+    fn cache(&self, model: ModelId, room: usize) -> Self::Cache {
         self.models.cache(model, room)
     }
 
-    fn prefix(&self, model: usize, of: &Self::Cache, tokens: usize, room: usize) -> Self::Cache {
-        self.models.prefix(model, of, tokens, room)
+    fn prefix(&self, base: usize, of: &Self::Cache, tokens: usize, room: usize) -> Self::Cache {
+        self.models.prefix(base, of, tokens, room)
     }
 
     fn length(cache: &Self::Cache) -> usize {
         Models::length(cache)
     }
 
-    fn forward(&self, model: usize, spans: &mut [Work<'_, Self::Cache>]) -> Vec<f32> {
-        let logits = self.models.forward(model, spans);
+    fn forward(&self, base: usize, spans: &mut [Work<'_, Self::Cache>]) -> Vec<f32> {
+        let logits = self.models.forward(base, spans);
         let left = self.left.fetch_update(Ordering::AcqRel, Ordering::Acquire, |left| left.checked_sub(1));
         assert_ne!(left, Ok(1), "the device is lost");
         logits
@@ -214,10 +214,11 @@ fn conversations(left: usize) -> (Vec<(Vec<EngineEvent>, Usage)>, u64) {
     std::fs::write(&path, sample::model().finish()).unwrap();
     let (served, files) = open(&ModelFile { name: "a".into(), path, digest: "d".into() }).unwrap();
     let limits = Limits { threads: 2, active_sequences_max: 4, retained_sequences_max: 20, ..Limits::default() };
-    let mut read_weights = reader(vec![files], &limits);
+    let adapters = no_adapters(&limits);
+    let mut read_weights = reader(vec![files], adapters.clone(), &limits);
     let left = Arc::new(AtomicUsize::new(left));
     let make = move || Ok(Flaky { models: read_weights()?, left: left.clone() });
-    let engine = LocalEngine::start(vec![served], limits, (&Residency::unlimited(), 10), make).unwrap();
+    let engine = LocalEngine::start((vec![served], adapters), limits, (&Residency::unlimited(), 10), make).unwrap();
     // Around the sizes of pieces; of each prompt's first turn so many tokens are the second's.
     let turns = [(1, 1), (8, 3), (9, 40), (33, 20), (40, 45), (64, 50), (70, 90), (100, 58), (130, 35)];
     let play = |second: bool| {
