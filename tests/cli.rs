@@ -293,6 +293,97 @@ fn a_package_is_asked_for_again_where_it_broke_and_not_where_it_was_here() {
     assert_eq!(left(), 1, "nothing else is left");
 }
 
+/// Writes a LoRA adapter of rank 1 as `peft` would: of one matrix of SmolLM2 of 576 numbers by 576, all of its own numbers
+/// `strength`.
+fn write_adapter(folder: &Path, strength: f32) {
+    let name = |letter| format!("base_model.model.model.layers.20.self_attn.o_proj.lora_{letter}.weight");
+    let numbers = [[0.5f32; 576], [strength; 576]].concat();
+    let data: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
+    let tensor = |shape: [u32; 2], place: [usize; 2]| serde_json::json!({ "dtype": "F32", "shape": shape, "data_offsets": place });
+    let half = data.len() / 2;
+    let header = serde_json::json!({
+        name('A'): tensor([1, 576], [0, half]), name('B'): tensor([576, 1], [half, 2 * half]),
+    });
+    let header = header.to_string();
+    let file = [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &data].concat();
+    std::fs::create_dir_all(folder).expect("it is writable");
+    std::fs::write(folder.join("adapter_model.safetensors"), file).expect("it is writable");
+    let config = r#"{ "peft_type": "LORA", "r": 1, "lora_alpha": 1 }"#;
+    std::fs::write(folder.join("adapter_config.json"), config).expect("it is writable");
+}
+
+#[test]
+fn an_adapter_is_a_model_of_its_own_on_the_weights_of_its_base() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let home = folder.path().join("home");
+    let run = |arguments: &[&str], code, words: &str| {
+        let ran = remit(&home, arguments, b"");
+        let said = format!("{}{}", ran.stdout, ran.stderr);
+        assert_eq!(ran.code, code, "{arguments:?}: {said}");
+        assert!(said.contains(words), "{arguments:?}: {said}");
+        ran.stdout
+    };
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    for (name, strength) in [("same", 0.0), ("other", 8.0)] {
+        write_adapter(&folder.path().join(name), strength);
+        run(
+            &["models", "add", name, &path(name), "--base", "smollm2"],
+            0,
+            "base         smollm2: the model smollm2 is not on",
+        );
+    }
+    run(&["models", "ls"], 0, "no base");
+    let base = made("REMIT_TEST_MODEL").display().to_string();
+    run(&["models", "pull", "smollm2", "--from", &base], 0, "is here");
+    run(&["models", "pull", "same"], 0, "same is here");
+    run(&["models", "verify", "same"], 0, &path("same"));
+    let doctor = remit(&home, &["doctor"], b"").stdout;
+    assert!(doctor.contains("well     model same: an adapter of smollm2, 0.0 MB loaded beside it"), "{doctor}");
+    let answer = |model: &str| {
+        let agent = folder.path().join(format!("asks-{model}"));
+        std::fs::create_dir_all(&agent).expect("it is writable");
+        std::fs::copy(program("ask"), agent.join("ask.wasm")).expect("it is writable");
+        let manifest = format!(
+            "name = \"ask\"\nversion = \"1.0.0\"\ncomponent = \"ask.wasm\"\n\
+             [[wants.models]]\nlabel = \"chat\"\nnames = [{model:?}]\n"
+        );
+        std::fs::write(agent.join("remit.toml"), manifest).expect("it is writable");
+        run(&["run", &agent.display().to_string(), "12\nWhat is the capital of France?"], 0, "")
+    };
+    let plain = answer("smollm2");
+    assert!(plain.contains("Paris"), "{plain}");
+    assert_eq!(answer("same"), plain);
+    assert_ne!(answer("other"), plain);
+}
+
+#[test]
+fn adapters_and_their_bases_come_and_go_in_order() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let home = folder.path().join("home");
+    let run = |arguments: &[&str], code, words: &str| {
+        let ran = remit(&home, arguments, b"");
+        let said = format!("{}{}", ran.stdout, ran.stderr);
+        assert_eq!(ran.code, code, "{arguments:?}: {said}");
+        assert!(said.contains(words), "{arguments:?}: {said}");
+    };
+    let tuned = folder.path().join("tuned");
+    write_adapter(&tuned, 1.0);
+    std::fs::write(tuned.join("trainer_state.json"), "{}").expect("it is writable");
+    let path = tuned.display().to_string();
+    run(&["models", "add", "tuned", &path], 2, "holds an adapter: say of which model, with --base");
+    run(&["models", "add", "tuned", &path, "--base", "gpt-9"], 2, "changes the base \"gpt-9\", which is in no list");
+    run(&["models", "add", "tuned", &path, "--base", "smollm2"], 0, "adapter_model.safetensors");
+    run(&["models", "add", "more", &path, "--base", "tuned"], 2, "which is an adapter itself");
+    run(&["models", "show", "tuned"], 0, "the model smollm2 is not on this machine: run `remit models pull smollm2`");
+    run(&["models", "ls"], 0, "on smollm2");
+    run(&["models", "rm", "smollm2"], 2, "smollm2 is the base of tuned: remove them first");
+    let list = std::fs::read_to_string(home.join("models.toml")).expect("it is kept");
+    assert!(list.contains("base = \"smollm2\"") && !list.contains("trainer_state"), "{list}");
+    run(&["models", "rm", "tuned"], 0, "is deleted");
+    assert!(tuned.join("adapter_model.safetensors").exists(), "what lies elsewhere is left alone");
+    run(&["models", "rm", "smollm2"], 0, "was not here");
+}
+
 #[test]
 fn without_a_network_a_pull_says_so() {
     let home = tempfile::tempdir().expect("a folder for the test");

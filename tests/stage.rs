@@ -110,6 +110,8 @@ impl Stage {
             compile_limits: CompileLimits { seconds_max: COMPILE_SECONDS_MAX, ..CompileLimits::default() },
             guest_threads: Some(2),
             guests_max: Some(GUESTS),
+            weights_bytes_max: None,
+            device: remit_assembly::models::DeviceChoice::Cpu,
             schedule: Schedule::default(),
             prices: PriceList::built_in(),
         };

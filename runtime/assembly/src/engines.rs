@@ -1,13 +1,23 @@
-//! The engines of a node: one for each model, loaded when it is first granted.
+//! The engines of a node: one for each model and its adapters, opened when it is first granted.
+//!
+//! An opened model's card, tokenizer and chat template stay, so that prompts can be counted and priced at any time. All
+//! models' weights share a limit in bytes; which of them are in memory is the [`Residency`]'s matter, and who generates does
+//! not see it but for the time.
 
-use crate::models::{ModelError, ModelStore, Registry, UnknownModel};
-use parking_lot::RwLock;
-use remit_inference::{Limits, LoadError, LocalEmbedder, LocalEngine, ModelFile};
+use crate::models::{KnownModel, ModelError, ModelStore, Registry, UnknownModel};
+use parking_lot::{Mutex, RwLock};
+use remit_inference::{
+    AdapterFile, DeviceChoice, Limits, LoadError, LocalEmbedder, LocalEngine, ModelFile, Residency,
+    residency::{ResidencyView, Rules},
+};
 use remit_kernel::ports::{
     EmbedOutcome, Engine, EngineError, EngineStream, GenerationJob, ModelCard, PortFuture, PromptText,
 };
 use std::{collections::BTreeMap, sync::Arc};
 use thiserror::Error;
+
+#[cfg(test)]
+mod tests;
 
 /// A model that cannot be served.
 #[derive(Debug, Error)]
@@ -21,49 +31,137 @@ pub enum EngineLoadError {
     /// Its file cannot be served.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// Its base is no model that answers.
+    #[error("the model {name} is an adapter of {base}, which embeds and takes none: name another base")]
+    Base {
+        /// Which model.
+        name: String,
+        /// What it changes.
+        base: String,
+    },
 }
 
-/// A model that is loaded.
+/// A model that was opened.
 #[derive(Clone)]
-enum Loaded {
+enum Opened {
     Answers(Arc<LocalEngine>),
     Embeds(Arc<LocalEmbedder>),
 }
 
-/// All loaded models.
+impl Opened {
+    fn is_stopped(&self) -> bool {
+        match self {
+            Self::Answers(engine) => engine.stopped(),
+            Self::Embeds(embedder) => embedder.stopped(),
+        }
+        .is_some()
+    }
+}
+
+/// All opened models.
 pub(crate) struct Engines {
     registry: Registry,
     store: ModelStore,
-    loaded: RwLock<BTreeMap<String, Loaded>>,
+    residency: Arc<Residency>,
+    device: DeviceChoice,
+    /// An adapter is served by its base's engine.
+    opened: RwLock<BTreeMap<String, Opened>>,
+    /// Held while a model of that name is opened; names of the registry alone.
+    opening: Mutex<BTreeMap<String, Arc<Mutex<()>>>>,
 }
 
 impl Engines {
-    pub(crate) fn new(registry: Registry, store: ModelStore) -> Self {
-        Self { registry, store, loaded: RwLock::default() }
+    /// No model is opened yet. All models' weights together may have so many bytes of memory where they are computed; a model
+    /// that embeds is computed on the CPU.
+    pub(crate) fn new(registry: Registry, store: ModelStore, weights_bytes_max: u64, device: DeviceChoice) -> Self {
+        Self::with_rules(registry, store, Rules::new(weights_bytes_max), device)
     }
 
-    /// Loads a model unless it is loaded. Takes seconds, and blocks.
-    pub(crate) fn load(&self, name: &str) -> Result<(), EngineLoadError> {
-        let mut loaded = self.loaded.write();
-        if loaded.contains_key(name) {
+    fn with_rules(registry: Registry, store: ModelStore, rules: Rules, device: DeviceChoice) -> Self {
+        let residency = Residency::new(rules);
+        Self { registry, store, residency, device, opened: RwLock::default(), opening: Mutex::default() }
+    }
+
+    /// Opens a model unless it is, and before an adapter its base; reads its weights where there is room that nobody else
+    /// waits for, else they come with the first request. One that has stopped is opened again. Takes seconds, and blocks
+    /// nobody but who opens the same model.
+    pub(crate) fn open(&self, name: &str) -> Result<(), EngineLoadError> {
+        let known = self.registry.find(name)?;
+        match self.registry.base_of(known) {
+            Some(base) => self.open_adapter(known, base),
+            None => self.open_model(known).map(drop),
+        }
+    }
+
+    /// What others wait for who open the same model; a base is waited for by who has its adapter, and never otherwise.
+    fn one_at_a_time(&self, name: &str) -> Arc<Mutex<()>> {
+        self.opening.lock().entry(name.to_owned()).or_default().clone()
+    }
+
+    /// A model that is open and has not stopped.
+    fn serving(&self, name: &str) -> Option<Opened> {
+        self.opened.read().get(name).filter(|opened| !opened.is_stopped()).cloned()
+    }
+
+    fn open_adapter(&self, known: &KnownModel, base: &KnownModel) -> Result<(), EngineLoadError> {
+        let one_at_a_time = self.one_at_a_time(&known.name);
+        let _opening = one_at_a_time.lock();
+        if self.serving(&known.name).is_some() {
             return Ok(());
         }
-        let stored = self.store.find(self.registry.find(name)?)?;
-        let file = ModelFile { name: name.into(), path: stored.path, digest: stored.sha256.into() };
-        let limits = Limits::default();
-        let model = match LocalEmbedder::serves(&file)? {
-            true => Loaded::Embeds(Arc::new(LocalEmbedder::load(&file, limits.threads)?)),
-            false => Loaded::Answers(Arc::new(LocalEngine::load(&[file], limits)?)),
+        let (stored, of_base) = (self.store.find(known)?, self.store.find(base)?);
+        let Opened::Answers(engine) = self.open_model(base)? else {
+            return Err(EngineLoadError::Base { name: known.name.clone(), base: base.name.clone() });
         };
-        loaded.insert(name.to_owned(), model);
+        engine.add_adapter(&AdapterFile {
+            name: known.name.as_str().into(),
+            base: base.name.as_str().into(),
+            digest: stored.digest_on(&of_base).into(),
+            path: stored.path,
+        })?;
+        self.opened.write().insert(known.name.clone(), Opened::Answers(engine));
         Ok(())
     }
 
-    fn of(&self, model: &str) -> Result<Loaded, EngineError> {
-        let loaded = self.loaded.read();
-        loaded.get(model).cloned().ok_or_else(|| EngineError::UnknownModel {
+    fn open_model(&self, known: &KnownModel) -> Result<Opened, EngineLoadError> {
+        let name = known.name.as_str();
+        let one_at_a_time = self.one_at_a_time(name);
+        let _opening = one_at_a_time.lock();
+        if let Some(opened) = self.serving(name) {
+            return Ok(opened);
+        }
+        // What has stopped leaves first, so that it holds no room.
+        let stopped = self.opened.write().remove(name);
+        drop(stopped);
+        let stored = self.store.find(known)?;
+        let file = ModelFile { name: name.into(), path: stored.path, digest: stored.sha256.into() };
+        let limits = Limits { device: self.device, ..Limits::default() };
+        let model = match LocalEmbedder::serves(&file)? {
+            true => {
+                let embedder = LocalEmbedder::open(&file, limits.threads, &self.residency)?;
+                embedder.warm()?;
+                Opened::Embeds(Arc::new(embedder))
+            }
+            false => {
+                let engine = LocalEngine::open(&[file], limits, &self.residency)?;
+                engine.warm()?;
+                Opened::Answers(Arc::new(engine))
+            }
+        };
+        self.opened.write().insert(name.to_owned(), model.clone());
+        Ok(model)
+    }
+
+    /// Which models' weights are in memory.
+    pub(crate) fn residency(&self) -> ResidencyView {
+        self.residency.view()
+    }
+
+    fn of(&self, model: &str) -> Result<Opened, EngineError> {
+        let opened = self.opened.read();
+        opened.get(model).cloned().ok_or_else(|| EngineError::UnknownModel {
             name: model.into(),
-            known: loaded.keys().map(String::as_str).collect::<Vec<_>>().join(", ").into(),
+            known: opened.keys().map(String::as_str).collect::<Vec<_>>().join(", ").into(),
         })
     }
 }
@@ -76,30 +174,30 @@ fn only_embeds(model: &str) -> EngineError {
 impl Engine for Engines {
     fn card(&self, model: &str) -> Result<ModelCard, EngineError> {
         match self.of(model)? {
-            Loaded::Answers(engine) => engine.card(model),
-            Loaded::Embeds(embedder) => Ok(embedder.card().clone()),
+            Opened::Answers(engine) => engine.card(model),
+            Opened::Embeds(embedder) => Ok(embedder.card().clone()),
         }
     }
 
     fn tokenize(&self, model: &str, prompt: &PromptText) -> Result<Arc<[u32]>, EngineError> {
         match (self.of(model)?, prompt) {
-            (Loaded::Answers(engine), _) => engine.tokenize(model, prompt),
-            (Loaded::Embeds(embedder), PromptText::Text(text)) => Ok(embedder.tokenize(text).into()),
-            (Loaded::Embeds(_), PromptText::Chat(_)) => Err(only_embeds(model)),
+            (Opened::Answers(engine), _) => engine.tokenize(model, prompt),
+            (Opened::Embeds(embedder), PromptText::Text(text)) => Ok(embedder.tokenize(text).into()),
+            (Opened::Embeds(_), PromptText::Chat(_)) => Err(only_embeds(model)),
         }
     }
 
     fn embed(&self, model: &str, texts: Vec<Arc<[u32]>>) -> Result<PortFuture<'static, EmbedOutcome>, EngineError> {
         match self.of(model)? {
-            Loaded::Answers(engine) => engine.embed(model, texts),
-            Loaded::Embeds(embedder) => Ok(Box::pin(embedder.embed_later(texts))),
+            Opened::Answers(engine) => engine.embed(model, texts),
+            Opened::Embeds(embedder) => Ok(Box::pin(embedder.embed_later(texts))),
         }
     }
 
     fn generate(&self, job: GenerationJob) -> Result<EngineStream, EngineError> {
         match self.of(&job.model)? {
-            Loaded::Answers(engine) => engine.generate(job),
-            Loaded::Embeds(_) => Err(only_embeds(&job.model)),
+            Opened::Answers(engine) => engine.generate(job),
+            Opened::Embeds(_) => Err(only_embeds(&job.model)),
         }
     }
 }

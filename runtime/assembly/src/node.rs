@@ -4,7 +4,7 @@ use crate::{
     adapters::{FairRunQueue, HostRunner, SystemClock, SystemEntropy},
     engines::{EngineLoadError, Engines},
     home::Home,
-    models::{ModelStore, Registry, RegistryError},
+    models::{DeviceChoice, DeviceError, ModelStore, Registry, RegistryError, ResidencyView, weights_bytes_max},
     packages::InstalledPackages,
     schedule::Schedule,
     wants,
@@ -42,6 +42,11 @@ pub struct NodeConfig {
     pub guest_threads: Option<usize>,
     /// Guests that live at a time; as many as the machine's address space has room for without this.
     pub guests_max: Option<u32>,
+    /// Bytes of memory for the weights of all models; a part of the machine's without this
+    /// ([`Machine::weights_bytes_max`](crate::models::Machine::weights_bytes_max)).
+    pub weights_bytes_max: Option<u64>,
+    /// Where models are computed.
+    pub device: DeviceChoice,
     /// Who runs next.
     pub schedule: Schedule,
     /// What turns work into tokens. [`Node::open`] adds what the lists of models say of those that it does not name.
@@ -57,6 +62,9 @@ pub enum NodeError {
     /// The operator's list of models.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// Where models are to be computed.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// Not called from a tokio runtime.
     #[error("the node needs a tokio runtime with time enabled; please report this")]
     NoRuntime,
@@ -221,9 +229,11 @@ impl Node {
     /// # Errors
     /// [`NodeError`].
     pub fn open(mut config: NodeConfig) -> Result<Self, NodeError> {
-        let registry = Registry::of(&config.home)?;
+        let device = config.device.look()?;
+        let weights_bytes_max = config.weights_bytes_max.unwrap_or_else(|| weights_bytes_max(&device));
+        let (registry, store) = (Registry::of(&config.home)?, ModelStore::of(&config.home));
         registry.complete(&mut config.prices);
-        let engines = Arc::new(Engines::new(registry, ModelStore::of(&config.home)));
+        let engines = Arc::new(Engines::new(registry, store, weights_bytes_max, config.device));
         Self::start_with(config, engines.clone(), Some(engines))
     }
 
@@ -324,12 +334,18 @@ impl Node {
         Ok(self.kernel.give(pid, grant)?)
     }
 
-    /// Loads the models that grants name. Those that a pattern opens are loaded by whoever is granted them by name.
+    /// Opens the models that grants name. Those that a pattern opens are opened by whoever is granted them by name.
     fn serve_models(&self, grants: &[GrantSpec]) -> Result<(), EngineLoadError> {
         let Some(engines) = &self.engines else { return Ok(()) };
         let models = grants.iter().filter(|grant| grant.kind == GrantKind::Model);
         let mut names = models.flat_map(|grant| grant.scope.entries()).filter(|name| !name.ends_with('*'));
-        names.try_for_each(|name| engines.load(name))
+        names.try_for_each(|name| engines.open(name))
+    }
+
+    /// Which models' weights are in memory; none where the caller brought an engine of their own.
+    #[must_use]
+    pub fn residency(&self) -> Option<ResidencyView> {
+        self.engines.as_ref().map(|engines| engines.residency())
     }
 
     /// The kernel, for what an operator sees and does.

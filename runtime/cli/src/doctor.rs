@@ -3,7 +3,10 @@
 use crate::exit::CommandError;
 use remit_assembly::{
     Home,
-    models::{Fit, KnownModel, Machine, ModelError, ModelStore, Registry, Stored, has_hub_client, has_package_client},
+    models::{
+        DeviceChoice, Fit, KnownModel, Machine, ModelError, ModelStore, Registry, Stored, adapter_bytes,
+        has_hub_client, has_package_client,
+    },
 };
 use std::{path::Path, process::ExitCode};
 
@@ -18,10 +21,10 @@ struct Finding {
 const FREE_BYTES_MIN: u64 = 1 << 30;
 
 /// Looks, and says. Succeeds where everything that a run needs is here.
-pub(crate) fn run() -> Result<ExitCode, CommandError> {
+pub(crate) fn run(device: DeviceChoice) -> Result<ExitCode, CommandError> {
     let home = Home::find()?;
     let mut findings = vec![processor(), data_folder(&home), free_space(&home), package_client(), hub_client()];
-    findings.extend(models(&home)?);
+    findings.extend(models(&home, device)?);
     for Finding { what, remedy } in &findings {
         match remedy {
             None => println!("well     {what}"),
@@ -72,10 +75,17 @@ fn hub_client() -> Finding {
     Finding { what: format!("hf, which fetches models that were added from a hub: {there}"), remedy: None }
 }
 
-fn models(home: &Home) -> Result<Vec<Finding>, CommandError> {
-    let (store, machine, registry) = (ModelStore::of(home), Machine::look(), Registry::of(home)?);
+fn models(home: &Home, device: DeviceChoice) -> Result<Vec<Finding>, CommandError> {
+    let (store, registry) = (ModelStore::of(home), Registry::of(home)?);
+    let machine = match Machine::look(device) {
+        Ok(machine) => machine,
+        Err(error) => return Ok(vec![Finding { what: format!("device {device}"), remedy: Some(error.to_string()) }]),
+    };
     let finding = |model: &KnownModel| match store.find(model) {
-        Ok(stored) => here(model, &stored, &machine),
+        Ok(stored) => match registry.base_of(model) {
+            Some(base) => adapter((model, &stored), base, &store),
+            None => here(model, &stored, &machine),
+        },
         Err(error) => {
             let what = format!("model {}: {}", model.name, model.description);
             // Whoever wants another one than the default pulls it.
@@ -87,7 +97,28 @@ fn models(home: &Home) -> Result<Vec<Finding>, CommandError> {
             }
         }
     };
-    Ok(registry.iter().map(finding).collect())
+    let computes = Finding { what: format!("models are computed on: {}", machine.device.name), remedy: None };
+    let memory = Finding {
+        what: format!(
+            "memory for models: {} MB for the weights of all that are used, unless `--weights-max` says otherwise",
+            machine.weights_bytes_max / 1_000_000
+        ),
+        remedy: None,
+    };
+    Ok([computes, memory].into_iter().chain(registry.iter().map(finding)).collect())
+}
+
+/// An adapter that is on this machine.
+fn adapter((model, stored): (&KnownModel, &Stored), base: &KnownModel, store: &ModelStore) -> Finding {
+    let what = format!("model {}: an adapter of {}", model.name, base.name);
+    let of_base = match store.find(base) {
+        Ok(of_base) => of_base,
+        Err(error) => return Finding { what, remedy: Some(error.to_string()) },
+    };
+    match adapter_bytes((model, stored), (base, &of_base)) {
+        Ok(bytes) => Finding { what: format!("{what}, {:.1} MB loaded beside it", bytes as f64 / 1e6), remedy: None },
+        Err(error) => Finding { what, remedy: Some(error.to_string()) },
+    }
 }
 
 /// A model that is on this machine.
@@ -98,6 +129,14 @@ fn here(model: &KnownModel, stored: &Stored, machine: &Machine) -> Finding {
         Err(error) => Finding { what: name, remedy: Some(error.to_string()) },
         Ok(Some(Fit { weights_bytes, context, tokens_per_second })) => {
             let needs = format!("{name}: {} MB loaded", weights_bytes / 1_000_000);
+            if weights_bytes > machine.weights_bytes_max {
+                let most = machine.weights_bytes_max / 1_000_000;
+                let remedy = format!(
+                    "the weights of all models have {most} MB: start the host with a larger `--weights-max`, or choose a \
+                     smaller model"
+                );
+                return Finding { what: needs, remedy: Some(remedy) };
+            }
             match context {
                 Some(context) if context > 0 => Finding {
                     what: format!(

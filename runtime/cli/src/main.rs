@@ -25,6 +25,7 @@ mod up;
 
 use clap::{Parser, Subcommand};
 use exit::CommandError;
+use remit_assembly::models::DeviceChoice;
 use std::process::ExitCode;
 
 /// Runs LLM agents the way an operating system runs programs that it does not trust.
@@ -45,7 +46,11 @@ enum Command {
     #[command(subcommand)]
     Models(models::Models),
     /// Say what this machine has and lacks
-    Doctor,
+    Doctor {
+        /// Where models would be computed: cpu, wgpu (a GPU), or auto
+        #[arg(long, value_name = "NAME", env = "REMIT_DEVICE", default_value_t)]
+        device: DeviceChoice,
+    },
     /// Print the JSON Schema of remit.toml
     ManifestSchema,
     /// Run a host: it runs agents until it is stopped, and other commands ask it
@@ -88,7 +93,7 @@ impl Command {
             Self::Run(run) => run.run(),
             Self::Check(check) => check.run(),
             Self::Models(models) => models.run(),
-            Self::Doctor => doctor::run(),
+            Self::Doctor { device } => doctor::run(device),
             Self::ManifestSchema => {
                 print!("{}", remit_assembly::json_schema());
                 Ok(ExitCode::SUCCESS)

@@ -6,7 +6,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use remit_abi::Tokens;
 use remit_assembly::{
     Home, ModelPrices,
-    models::{HubRepository, KnownModel, ModelStore, PullProgress, Registry, Source, describe, family},
+    models::{
+        ADAPTER_FILES_READ, HubRepository, KnownModel, ModelStore, NewModel, PullProgress, Registry, Source,
+        adapter_bytes, describe, family,
+    },
 };
 use std::{
     path::{Path, PathBuf},
@@ -17,7 +20,7 @@ use std::{
 /// Get, list, add and delete models.
 #[derive(Subcommand)]
 pub(crate) enum Models {
-    /// Get a model, unless it is here
+    /// Get a model, unless it is here; with an adapter comes its base
     Pull {
         /// Its name, as `remit models ls` shows it
         name: String,
@@ -32,9 +35,11 @@ pub(crate) enum Models {
         /// Its name
         name: String,
     },
-    /// Name a model of your own: files of this machine, which are used where they lie, or files of a model hub
+    /// Name a model of your own: files of this machine, which are used where they lie, or files of a model hub; with
+    /// --base a LoRA adapter
     Add(Add),
-    /// Delete a model's files; one that was added is also forgotten, and files that lie elsewhere are left alone
+    /// Delete a model's files; one that was added is also forgotten, and files that lie elsewhere are left alone. A base
+    /// goes after its adapters
     Rm {
         /// Its name
         name: String,
@@ -55,7 +60,8 @@ pub(crate) enum Models {
 pub(crate) struct Add {
     /// What to call it: a-z, 0-9, '-', '.', '_'
     name: String,
-    /// A GGUF file, or a folder with safetensors, config.json and tokenizer.json
+    /// A GGUF file, or a folder with safetensors, config.json and tokenizer.json; with --base a folder as `peft` writes it,
+    /// with adapter_config.json and adapter_model.safetensors
     #[arg(required_unless_present = "hub", conflicts_with = "hub")]
     path: Option<PathBuf>,
     /// A repository of a model hub, OWNER/NAME: its files are pulled now, and their digests kept
@@ -64,6 +70,10 @@ pub(crate) struct Add {
     /// A file of the repository; give it once for each
     #[arg(long, value_name = "FILE")]
     file: Vec<String>,
+    /// The model that it changes: what is added is a LoRA adapter, served under its own name with the base's weights,
+    /// tokenizer and, where it has none of its own, chat template
+    #[arg(long, value_name = "MODEL")]
+    base: Option<String>,
     /// A branch, tag or commit of the repository
     #[arg(long, default_value = "main", requires = "hub")]
     revision: String,
@@ -76,15 +86,17 @@ impl Models {
         match self {
             Self::Pull { name, from } => {
                 let model = registry.find(&name)?;
-                let bar = Progress::new();
-                let pulled = store.pull(model, from.as_deref(), &mut |step| bar.show(step));
-                bar.0.finish_and_clear();
-                eprintln!("{name} is here: {}", pulled?.path.display());
+                // Whoever brings an adapter's files has its base, or gets it by its own name.
+                if let Some(base) = registry.base_of(model).filter(|_| from.is_none()) {
+                    pull(base, None, &store)?;
+                }
+                pull(model, from.as_deref(), &store)?;
             }
-            Self::Ls => registry.iter().for_each(|model| list(model, &store)),
-            Self::Show { name } => show(registry.find(&name)?, &store),
+            Self::Ls => registry.iter().for_each(|model| list(model, &registry, &store)),
+            Self::Show { name } => show(registry.find(&name)?, &registry, &store),
             Self::Add(add) => add.run(&home, &store)?,
             Self::Rm { name } => {
+                registry.check_unneeded(&name)?;
                 let deleted = store.remove(registry.find(&name)?)?;
                 let forgotten = Registry::forget(&home, &name)?;
                 eprintln!("{name} {}", if deleted || forgotten { "is deleted" } else { "was not here" });
@@ -102,69 +114,107 @@ impl Models {
     }
 }
 
+fn pull(model: &KnownModel, from: Option<&Path>, store: &ModelStore) -> Result<(), CommandError> {
+    let bar = Progress::new();
+    let pulled = store.pull(model, from, &mut |step| bar.show(step));
+    bar.0.finish_and_clear();
+    eprintln!("{} is here: {}", model.name, pulled?.path.display());
+    Ok(())
+}
+
 impl Add {
     fn run(self, home: &Home, store: &ModelStore) -> Result<(), CommandError> {
         let bar = Progress::new();
-        let adding = Registry::adding(home, &self.name, &mut || bar.show(PullProgress::Waiting))?;
-        let mut model = match (self.path, self.hub) {
-            (Some(path), _) => local(self.name, &path, &bar)?,
+        let Self { name, path, hub, file, base, revision } = self;
+        let adding = Registry::adding(home, &name, &mut || bar.show(PullProgress::Waiting))?;
+        let mut model = match (path, hub) {
+            (Some(path), _) => local(name, base, &path, &bar)?,
             (None, Some(repository)) => {
-                let hub = HubRepository { repository, revision: self.revision };
-                store.pull_new(home, &adding, &hub, &self.file, &mut |step| bar.show(step))?
+                let new = NewModel { hub: HubRepository { repository, revision }, files: file, base };
+                store.pull_new(home, &adding, new, &mut |step| bar.show(step))?
             }
             (None, None) => unreachable!("clap asks for one of them"),
         };
         bar.0.finish_and_clear();
-        match store.find(&model).map(|stored| family(&model.name, &stored)) {
-            Ok(Ok(family)) => model.family = family,
-            Ok(Err(error)) => eprintln!("{} is added, and cannot be served: {error}", model.name),
-            Err(error) => return Err(error.into()),
+        Registry::check(home, &model)?;
+        if let Some(why) = look_at(&mut model, home, store)? {
+            eprintln!("{} is added, and cannot be served: {why}", model.name);
         }
         adding.keep(model.clone())?;
-        show(&model, store);
+        show(&model, &Registry::of(home)?, store);
         Ok(())
     }
 }
 
-/// What a model of a folder is made of: of several files in a folder those that an engine reads.
-fn local(name: String, path: &Path, bar: &Progress) -> Result<KnownModel, CommandError> {
-    let read = |error: std::io::Error| CommandError::Machine(format!("{}: {error}", path.display()));
-    let path = path.canonicalize().map_err(read)?;
-    let (folder, paths) = match path.is_dir() {
-        true => {
-            let entries = std::fs::read_dir(&path).map_err(read)?;
-            let mut paths: Vec<_> = entries.filter_map(Result::ok).map(|entry| entry.path()).collect();
-            paths.retain(|path| {
-                path.is_file()
-                    && path
-                        .extension()
-                        .is_some_and(|end| ["safetensors", "json", "jinja"].map(Some).contains(&end.to_str()))
-            });
-            paths.sort();
-            (path, paths)
-        }
-        false => (path.parent().unwrap_or(&path).to_owned(), vec![path]),
+/// What a new model's files say of it: its family, and why it could not be served.
+fn look_at(model: &mut KnownModel, home: &Home, store: &ModelStore) -> Result<Option<String>, CommandError> {
+    let (stored, registry) = (store.find(model)?, Registry::of(home)?);
+    let seen = match registry.base_of(model).map(|base| (base, store.find(base))) {
+        None => family(&model.name, &stored).map(|family| model.family = family),
+        Some((base, Ok(of_base))) => adapter_bytes((model, &stored), (base, &of_base)).map(drop),
+        // The base's files come later.
+        Some((_, Err(_))) => Ok(()),
     };
-    let files = paths.iter().map(|path| describe(path, &mut |step| bar.show(step))).collect::<Result<_, _>>()?;
-    Ok(KnownModel::in_folder(name, folder, files))
+    Ok(seen.err().map(|error| error.to_string()))
 }
 
-fn list(model: &KnownModel, store: &ModelStore) {
-    let here = match store.find(model) {
-        Ok(_) => "here",
-        Err(_) => "not here",
+/// What a model of a folder is made of: of several files in a folder those that an engine reads.
+fn local(name: String, base: Option<String>, path: &Path, bar: &Progress) -> Result<KnownModel, CommandError> {
+    let path = path.canonicalize().map_err(unreadable(path))?;
+    let (folder, paths) = match (path.is_dir(), &base) {
+        (true, None) => (path.clone(), model_files(&path)?),
+        (true, Some(_)) => (path.clone(), adapter_files(&path)),
+        (false, _) => (path.parent().unwrap_or(&path).to_owned(), vec![path]),
     };
-    let price = match model.price() {
+    let files = paths.iter().map(|path| describe(path, &mut |step| bar.show(step))).collect::<Result<_, _>>()?;
+    Ok(KnownModel::in_folder(name, folder, files).adapting(base))
+}
+
+/// The files of a model in a folder.
+fn model_files(folder: &Path) -> Result<Vec<PathBuf>, CommandError> {
+    if folder.join(ADAPTER_FILES_READ[0]).exists() && !folder.join("config.json").exists() {
+        let why = format!("{} holds an adapter: say of which model, with --base", folder.display());
+        return Err(CommandError::Usage(why));
+    }
+    let entries = std::fs::read_dir(folder).map_err(unreadable(folder))?;
+    let mut paths: Vec<_> = entries.filter_map(Result::ok).map(|entry| entry.path()).collect();
+    paths.retain(|path| {
+        let end = path.extension().and_then(|end| end.to_str());
+        path.is_file() && end.is_some_and(|end| ["safetensors", "json", "jinja"].contains(&end))
+    });
+    paths.sort();
+    Ok(paths)
+}
+
+/// The files of an adapter in a folder.
+fn adapter_files(folder: &Path) -> Vec<PathBuf> {
+    ADAPTER_FILES_READ.iter().map(|name| folder.join(name)).filter(|path| path.is_file()).collect()
+}
+
+fn unreadable(path: &Path) -> impl Fn(std::io::Error) -> CommandError {
+    move |error| CommandError::Machine(format!("{}: {error}", path.display()))
+}
+
+fn list(model: &KnownModel, registry: &Registry, store: &ModelStore) {
+    let is_here = |model: &KnownModel| store.find(model).is_ok();
+    let base = registry.base_of(model);
+    let here = match base {
+        _ if !is_here(model) => "not here",
+        Some(base) if !is_here(base) => "no base",
+        _ => "here",
+    };
+    let family = base.map_or_else(|| model.family.clone(), |base| format!("on {}", base.name));
+    let price = match registry.price_of(model) {
         None => "-".to_owned(),
         Some(ModelPrices::FREE) => "free".to_owned(),
         Some(price) => format!("{}/{}", Tokens::from_micro(price.input), Tokens::from_micro(price.output)),
     };
     println!(
-        "{:12} {:9} {:5} MB  {:8} {:10} {:9} {}",
+        "{:12} {:9} {:5} MB  {:10} {:10} {:9} {}",
         model.name,
         here,
         model.bytes() / 1_000_000,
-        model.family,
+        family,
         model.licence,
         price,
         model.description
@@ -172,8 +222,8 @@ fn list(model: &KnownModel, store: &ModelStore) {
 }
 
 /// What a model's tokens cost, in tokens.
-fn price(model: &KnownModel) -> String {
-    match model.price() {
+fn price(price: Option<ModelPrices>) -> String {
+    match price {
         None => "as the price list says".to_owned(),
         Some(ModelPrices::FREE) => "free, unless the price list says otherwise".to_owned(),
         Some(price) => {
@@ -183,7 +233,7 @@ fn price(model: &KnownModel) -> String {
     }
 }
 
-fn show(model: &KnownModel, store: &ModelStore) {
+fn show(model: &KnownModel, registry: &Registry, store: &ModelStore) {
     let source = match model.source() {
         Source::Package(package) => format!("package {} {}", package.name, package.version),
         Source::Hub(hub) => format!("hub {} at {}", hub.repository, hub.revision),
@@ -193,12 +243,17 @@ fn show(model: &KnownModel, store: &ModelStore) {
         Ok(stored) => stored.path.display().to_string(),
         Err(error) => error.to_string(),
     };
+    let base = registry.base_of(model).map(|base| match store.find(base) {
+        Ok(_) => base.name.clone(),
+        Err(error) => format!("{}: {error}", base.name),
+    });
     for (what, said) in [
         ("name", &model.name),
         ("description", &model.description),
         ("family", &model.family),
+        ("base", &base.unwrap_or_default()),
         ("licence", &model.licence),
-        ("price", &price(model)),
+        ("price", &price(registry.price_of(model))),
         ("source", &source),
         ("here", &here),
     ] {

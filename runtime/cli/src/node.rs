@@ -1,8 +1,10 @@
 //! What every command that opens a node, or asks a host, begins with.
 
-use crate::exit::CommandError;
+use crate::{exit::CommandError, text::bytes};
 use clap::Args;
-use remit_assembly::{CompileLimits, CompilerCommand, Home, Node, NodeConfig, PriceList, Schedule, compile_child};
+use remit_assembly::{
+    CompileLimits, CompilerCommand, Home, Node, NodeConfig, PriceList, Schedule, compile_child, models::DeviceChoice,
+};
 use remit_server::Client;
 use std::{path::Path, process::ExitCode};
 use tokio::runtime::{Builder, Runtime};
@@ -13,8 +15,20 @@ pub(crate) fn runtime(threads: usize) -> Result<Runtime, CommandError> {
     runtime.map_err(|error| CommandError::Machine(format!("no threads can be started: {error}")))
 }
 
+/// Where models are computed, and in how much memory.
+#[derive(Args)]
+pub(crate) struct Computing {
+    /// Memory for the weights of all models together, such as 8GB; three quarters of what there is without this. A running
+    /// host has its own
+    #[arg(long, value_name = "SIZE", value_parser = bytes)]
+    pub(crate) weights_max: Option<u64>,
+    /// Where models are computed: cpu, wgpu (a GPU), or auto, which is a GPU where there is one. A running host has its own
+    #[arg(long, value_name = "NAME", env = "REMIT_DEVICE", default_value_t)]
+    pub(crate) device: DeviceChoice,
+}
+
 /// A node on the data folder.
-pub(crate) fn open(home: Home, prices: PriceList) -> Result<Node, CommandError> {
+pub(crate) fn open(home: Home, prices: PriceList, computing: &Computing) -> Result<Node, CommandError> {
     let (compiler, schedule) = (compiler()?, Schedule::default());
     Ok(Node::open(NodeConfig {
         home,
@@ -22,6 +36,8 @@ pub(crate) fn open(home: Home, prices: PriceList) -> Result<Node, CommandError> 
         compile_limits: CompileLimits::default(),
         guest_threads: None,
         guests_max: None,
+        weights_bytes_max: computing.weights_max,
+        device: computing.device,
         schedule,
         prices,
     })?)

@@ -3,7 +3,8 @@
 use crate::{
     exit::{self, CommandError},
     json::JsonLines,
-    ledger, node,
+    ledger,
+    node::{self, Computing},
     terminal::Terminal,
 };
 use clap::{Args, ValueEnum};
@@ -57,6 +58,8 @@ pub(crate) struct Run {
     /// Prices instead of the built-in ones, in TOML; a running host has its own
     #[arg(long, value_name = "FILE")]
     prices: Option<PathBuf>,
+    #[command(flatten)]
+    computing: Computing,
     /// Show at the end what was done and paid
     #[arg(long)]
     ledger: bool,
@@ -91,6 +94,10 @@ impl Run {
                 let sentence = "a running host has its own prices: give them to `remit up`, or run with --local";
                 return Err(CommandError::Usage(sentence.to_owned()));
             }
+            Some(_) if self.computing.weights_max.is_some() => {
+                let sentence = "a running host has its own memory: give it to `remit up`, or run with --local";
+                return Err(CommandError::Usage(sentence.to_owned()));
+            }
             Some(host) if self.detach => return self.leave(&host).await,
             Some(host) => self.run_on(&host, &mut sink).await?,
         };
@@ -105,7 +112,7 @@ impl Run {
     async fn run_here(&self, home: Home, sink: &mut Sink) -> Result<(Finished, bool), CommandError> {
         let package = open_package(&home, &self.agent)?;
         let RunRequest { grants, messages, tags, name, .. } = self.request()?;
-        let node = node::open(home, node::prices(self.prices.as_deref())?)?;
+        let node = node::open(home, node::prices(self.prices.as_deref())?, &self.computing)?;
         sink.note("loading");
         let agent = node.load(&package, &grants.map_or(GrantChoice::All, GrantChoice::Only))?;
         let messages = messages.into_iter().map(|Message { text, trusted }| TaskMessage { text, trusted }).collect();

@@ -14,6 +14,18 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     signed(text).ok_or_else(|| "that is no time: write it as 5s, 500ms or 1h30m".to_owned())
 }
 
+/// Units of an amount of memory.
+const SIZES: [(&str, u64); 6] =
+    [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("GB", 1_000_000_000), ("MB", 1_000_000), ("KB", 1_000)];
+
+/// Reads `8GB`, `512MiB` or a number of bytes.
+pub(crate) fn bytes(text: &str) -> Result<u64, String> {
+    let unit = SIZES.into_iter().find_map(|(name, size)| Some((text.strip_suffix(name)?, size)));
+    let (number, size) = unit.unwrap_or((text, 1));
+    let read = number.trim_end().parse::<u64>().ok().and_then(|number| number.checked_mul(size));
+    read.ok_or_else(|| "that is no amount of memory: write it as 8GB, 512MiB or a number of bytes".to_owned())
+}
+
 /// Reads an RFC 3339 date-time, or a time from now such as `30d` or `12h`; in nanoseconds since 1970-01-01T00:00:00Z.
 pub(crate) fn moment(text: &str) -> Result<u64, String> {
     let wrong = || "that is no moment: write it as 2030-01-01T00:00:00Z, or from now on as 30d or 12h".to_owned();
@@ -89,13 +101,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_and_rates_are_read_as_people_write_them() {
+    fn times_sizes_and_rates_are_read_as_people_write_them() {
         assert_eq!(duration("5s"), Ok(Duration::from_secs(5)));
         assert_eq!(duration("1m 500ms"), Ok(Duration::from_millis(60_500)));
         for wrong in ["", "5", "-5s", "soon"] {
             assert!(duration(wrong).is_err(), "{wrong}");
         }
         assert_eq!(moment("1970-01-01T00:00:01Z"), Ok(1_000_000_000));
+        for (text, expect) in [("8GB", 8_000_000_000), ("512MiB", 512 << 20), ("1 KB", 1000), ("7", 7)] {
+            assert_eq!(bytes(text), Ok(expect));
+        }
+        for wrong in ["", "GB", "-1GB", "1.5GB", "99999999999GB", "8TB"] {
+            assert!(bytes(wrong).is_err(), "{wrong}");
+        }
         let (day, now) = (moment("1d").expect("it is one"), moment("0s").expect("it is one"));
         assert!((86_399_000_000_000..=86_400_000_000_000).contains(&(day - now)), "{day} - {now}");
         for wrong in ["", "tomorrow", "1969-01-01T00:00:00Z", "99999999d"] {

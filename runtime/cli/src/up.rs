@@ -1,6 +1,10 @@
 //! `remit up`: the headless host.
 
-use crate::{exit::CommandError, node, text::duration};
+use crate::{
+    exit::CommandError,
+    node::{self, Computing},
+    text::duration,
+};
 use clap::Args;
 use remit_assembly::Home;
 use remit_server::Server;
@@ -24,6 +28,8 @@ pub(crate) struct Up {
     /// Prices instead of the built-in ones, in TOML
     #[arg(long, value_name = "FILE")]
     prices: Option<PathBuf>,
+    #[command(flatten)]
+    computing: Computing,
 }
 
 impl Up {
@@ -42,7 +48,7 @@ impl Up {
         // From here on a signal is an orderly end.
         let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-        let server = Server::bind(node::open(home.clone(), prices)?, home, lock)?;
+        let server = Server::bind(node::open(home.clone(), prices, &self.computing)?, home, lock)?;
         let ready = format!("listening on {}\n", server.path().display());
         io::stdout()
             .write_all(ready.as_bytes())

@@ -8,7 +8,10 @@
 use crate::{
     LoadError,
     gguf::{Gguf, optional},
-    model::{Architecture, Decoder, Encoder, ModelError, Tensors, read_config},
+    model::{
+        Architecture, Decoder, DeviceBytes, Encoder, ModelError, Split, Tensors, encoder::EncoderArchitecture,
+        read_config,
+    },
     safetensors::Safetensors,
     tokenizer::{Tokenizer, chat_template_of},
 };
@@ -103,13 +106,45 @@ impl ModelFiles {
         }
     }
 
-    /// Reads its weights onto a device.
-    pub(crate) fn decoder(&self, device: &Device) -> Result<Decoder, LoadError> {
-        let decoder = match &self.form {
-            Form::Gguf(file) => Decoder::load(file, device),
-            Form::Folder { config, weights, .. } => Decoder::from_json(config, weights, device),
+    /// Reads its weights onto a device, where it has `room` for so many bytes; where they are more, its first layers, and at
+    /// worst all of it, stay on the CPU. A conversation or several may have `tokens` together.
+    pub(crate) fn decoder(&self, device: &Device, room: Option<u64>, tokens: usize) -> Result<Decoder, LoadError> {
+        let failed = |source| LoadError::Model { name: self.name.clone(), source };
+        let split = match room {
+            Some(room) if *device != Device::flex() => {
+                let bytes = self.device_bytes()?;
+                let layers = bytes.layers.len();
+                let host_layers = bytes.host_layers(room, tokens).unwrap_or(layers);
+                if host_layers > 0 {
+                    tracing::info!(model = self.name, host_layers, layers, room, "not all layers fit onto the device");
+                }
+                if host_layers == layers { Split::from(&Device::flex()) } else { Split::new(device, host_layers) }
+            }
+            _ => Split::from(device),
         };
-        decoder.map_err(|source| LoadError::Model { name: self.name.clone(), source })
+        let decoder = match &self.form {
+            Form::Gguf(file) => Decoder::load(file, split),
+            Form::Folder { config, weights, .. } => Decoder::from_json(config, weights, split),
+        };
+        decoder.map_err(failed)
+    }
+
+    /// What it takes on a device other than the CPU.
+    pub(crate) fn device_bytes(&self) -> Result<DeviceBytes, LoadError> {
+        let bytes = match &self.form {
+            Form::Gguf(file) => Decoder::bytes(file),
+            Form::Folder { config, weights, .. } => Decoder::json_bytes(config, weights),
+        };
+        bytes.map_err(|source| LoadError::Model { name: self.name.clone(), source })
+    }
+
+    /// What the encoder is, checked against its weights' shapes.
+    pub(crate) fn encoder_architecture(&self) -> Result<EncoderArchitecture, LoadError> {
+        let architecture = match &self.form {
+            Form::Gguf(file) => EncoderArchitecture::from_gguf(file),
+            Form::Folder { config, weights, .. } => EncoderArchitecture::from_json(config, weights),
+        };
+        architecture.map_err(|source| LoadError::Model { name: self.name.clone(), source })
     }
 
     /// Reads the weights of an encoder onto a device.

@@ -16,6 +16,7 @@
 //! Limits: the families in the README's table, in f32, on the CPU or on one GPU ([`device`]). The [`model`] module says
 //! how fast the CPU is and what bounds it.
 
+mod adapter_files;
 pub mod device;
 mod embedder;
 pub mod engine;
@@ -25,6 +26,7 @@ pub mod gguf;
 mod mapped;
 pub mod model;
 mod requirements;
+pub mod residency;
 pub mod safetensors;
 pub mod sampler;
 pub mod stop;
@@ -32,8 +34,10 @@ pub mod template;
 mod to_f32;
 pub mod tokenizer;
 
-pub use device::{DeviceChoice, DeviceError};
+pub use adapter_files::AdapterFile;
+pub use device::{DeviceChoice, DeviceError, DeviceView, OpenDevice};
 pub use embedder::LocalEmbedder;
 pub use engine::{Limits, LocalEngine, ModelFile};
 pub use error::LoadError;
-pub use requirements::{Requirements, read_bandwidth};
+pub use requirements::{Requirements, adapter_bytes, read_bandwidth};
+pub use residency::Residency;

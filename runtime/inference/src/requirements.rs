@@ -1,15 +1,16 @@
 //! What a model asks of a machine, known from its files' directories without reading a weight.
 
 use crate::{
-    LoadError,
+    AdapterFile, LoadError,
+    adapter_files::AdapterFiles,
     files::ModelFiles,
     model::{Architecture, architecture::Feed},
 };
 use rayon::prelude::*;
 use std::{path::Path, time::Instant};
 
-/// Bytes of a number as the engine holds it.
-const NUMBER_BYTES: u64 = size_of::<f32>() as u64;
+/// Bytes of a number as engines hold it.
+pub(crate) const NUMBER_BYTES: u64 = size_of::<f32>() as u64;
 
 /// What a language model asks of a machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,14 +28,24 @@ pub struct Requirements {
 }
 
 impl Requirements {
-    /// Those of the model at `path`.
+    /// Those of the model at `path`, computed on the CPU, or on a GPU where weights are as narrow as their file has them.
     ///
     /// # Errors
     /// [`LoadError`], where it is no language model that the engine serves.
-    pub fn of(name: &str, path: &Path) -> Result<Self, LoadError> {
-        let files = ModelFiles::open(name, path)?;
+    pub fn of(name: &str, path: &Path, is_gpu: bool) -> Result<Self, LoadError> {
+        Self::of_files(&ModelFiles::open(name, path)?, is_gpu)
+    }
+
+    /// Those of the model of these files.
+    pub(crate) fn of_files(files: &ModelFiles, is_gpu: bool) -> Result<Self, LoadError> {
         let architecture = files.architecture()?;
-        Ok(Self::new(&architecture, files.numbers()?))
+        let held = Self::new(&architecture, files.numbers()?);
+        if !is_gpu {
+            return Ok(held);
+        }
+        let bytes = files.device_bytes()?;
+        let step_bytes = bytes.weights().saturating_sub(bytes.embedding).saturating_sub(bytes.idle);
+        Ok(Self { weights_bytes: bytes.weights(), step_bytes, ..held })
     }
 
     fn new(architecture: &Architecture, numbers: u64) -> Self {
@@ -67,6 +78,16 @@ impl Requirements {
         let room = bytes.checked_sub(self.weights_bytes)? / self.token_bytes.max(1);
         Some(self.context.min(u32::try_from(room).unwrap_or(u32::MAX)))
     }
+}
+
+/// Bytes that an adapter takes beside its base, loaded, known without reading a weight.
+///
+/// # Errors
+/// [`LoadError`], where it does not fit the base at `base`, or one of the two is none that the engine serves.
+pub fn adapter_bytes(adapter: &AdapterFile, base: &Path) -> Result<u64, LoadError> {
+    let files = AdapterFiles::open(adapter)?;
+    files.check(&ModelFiles::open(&adapter.base, base)?.architecture()?)?;
+    files.bytes()
 }
 
 /// Bytes a second at which this machine's threads read memory together, from one look at so many bytes. What a decode step

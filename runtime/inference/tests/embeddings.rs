@@ -29,7 +29,7 @@ fn sentences_of_many_languages_get_the_references_vectors() {
     let texts: Vec<_> =
         sentences.iter().map(|sentence| embedder.tokenize(sentence["text"].as_str().unwrap())).collect();
     assert_eq!(texts.len(), 20);
-    let together = embedder.embed(&texts);
+    let together = embedder.embed(&texts).unwrap();
     for ((sentence, tokens), vector) in sentences.iter().zip(&texts).zip(together) {
         let vector = vector.unwrap();
         let hexadecimal = sentence["vector"].as_str().unwrap().as_bytes();
@@ -42,7 +42,7 @@ fn sentences_of_many_languages_get_the_references_vectors() {
         assert_eq!(golden.len(), embedder.width());
         let cosine = cosine(&vector, &golden);
         assert!(cosine >= COSINE_MIN, "{}: {cosine}", sentence["text"]);
-        let alone = embedder.embed(std::slice::from_ref(tokens)).remove(0).unwrap();
+        let alone = embedder.embed(std::slice::from_ref(tokens)).unwrap().remove(0).unwrap();
         assert_eq!(alone, vector, "a text's vector is the same alone and in a batch");
     }
 }
@@ -51,8 +51,8 @@ fn sentences_of_many_languages_get_the_references_vectors() {
 fn what_means_the_same_is_near() {
     let embedder = load();
     let texts = ["A man is eating food.", "A man eats something.", "The stock market fell."];
-    let vectors: Vec<_> =
-        embedder.embed(&texts.map(|text| embedder.tokenize(text))).into_iter().map(|vector| vector.unwrap()).collect();
+    let vectors = embedder.embed(&texts.map(|text| embedder.tokenize(text))).unwrap();
+    let vectors: Vec<_> = vectors.into_iter().map(|vector| vector.unwrap()).collect();
     assert!(cosine(&vectors[0], &vectors[1]) > cosine(&vectors[0], &vectors[2]) + 0.4);
 }
 
@@ -60,7 +60,7 @@ fn what_means_the_same_is_near() {
 fn a_text_that_is_too_long_is_refused_and_the_others_are_not() {
     let embedder = load();
     let texts = ["a ".repeat(600), "short".to_owned()].map(|text| embedder.tokenize(&text));
-    let vectors = embedder.embed(&texts);
+    let vectors = embedder.embed(&texts).unwrap();
     let refusal = vectors[0].as_ref().unwrap_err().to_string();
     assert!(refusal.contains("602") && refusal.contains("512"), "{refusal}");
     assert!(vectors[1].is_ok());

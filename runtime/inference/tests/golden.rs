@@ -1,6 +1,7 @@
 //! SmolLM2 against an independent f32 implementation (see `goldens/make.py`): tokens, logits, greedy text.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::print_stdout, reason = "it says how long it took")]
 
 use burn::tensor::Device;
 use remit_abi::{Params, Penalties, Role, Sampling, TenantId};
@@ -13,7 +14,7 @@ use remit_inference::{
 };
 use remit_kernel::ports::{ChatMessage, Engine, EngineEvent, EngineFinish, EngineStream, GenerationJob, PromptText};
 use serde_json::Value;
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 /// Largest difference of a logit, over the largest logit of its position. The reference itself is within 2e-6 of f64;
 /// two orders of f32 additions over 30 layers differ by some 3e-6.
@@ -190,23 +191,27 @@ fn a_reused_prefix_gives_the_same_text() {
     assert_eq!(other, first);
 }
 
-/// All events of these prompts, together or one after the other. Each has a seed, and a tenant of its own.
+/// Starts to write behind a prompt: with a seed and a tenant of its own.
+fn start(engine: &LocalEngine, tenant: u32, (index, prompt): (usize, &Arc<[u32]>)) -> EngineStream {
+    let sampling = Sampling { temperature: 1.0, top_k: 200, top_p: 0.95, seed: index as u64, ..Sampling::default() };
+    let penalties = Penalties { repetition: 1.1, ..Penalties::default() };
+    let params = Params { sampling, penalties, logprobs: Some(2), ..Params::greedy(12) };
+    let (tenant, prompt) = (TenantId(tenant + index as u32), prompt.clone());
+    engine.generate(GenerationJob { tenant, model: "smollm2".into(), prompt, params }).unwrap()
+}
+
+fn rest(mut stream: EngineStream) -> Vec<EngineEvent> {
+    std::iter::from_fn(|| stream.events.blocking_recv()).collect()
+}
+
+/// All events of these prompts, together or one after the other.
 fn sampled(engine: &LocalEngine, prompts: &[Arc<[u32]>], tenant: u32, together: bool) -> Vec<Vec<EngineEvent>> {
-    let start = |(index, prompt): (usize, &Arc<[u32]>)| {
-        let sampling =
-            Sampling { temperature: 1.0, top_k: 200, top_p: 0.95, seed: index as u64, ..Sampling::default() };
-        let penalties = Penalties { repetition: 1.1, ..Penalties::default() };
-        let params = Params { sampling, penalties, logprobs: Some(2), ..Params::greedy(12) };
-        let (tenant, prompt) = (TenantId(tenant + index as u32), prompt.clone());
-        engine.generate(GenerationJob { tenant, model: "smollm2".into(), prompt, params }).unwrap()
-    };
-    let read = |mut stream: EngineStream| std::iter::from_fn(move || stream.events.blocking_recv()).collect();
     let starts = prompts.iter().enumerate();
     if together {
-        let streams: Vec<_> = starts.map(start).collect();
-        streams.into_iter().map(read).collect()
+        let streams: Vec<_> = starts.map(|each| start(engine, tenant, each)).collect();
+        streams.into_iter().map(rest).collect()
     } else {
-        starts.map(|each| read(start(each))).collect()
+        starts.map(|each| rest(start(engine, tenant, each))).collect()
     }
 }
 
@@ -227,4 +232,24 @@ fn a_seeds_text_does_not_depend_on_what_is_computed_beside_it() {
     };
     check(sampled(&engine, &prompts, 100, true), "beside each other");
     check(sampled(&engine, &prompts, 100, true), "with prompts at hand");
+}
+
+/// A crash in the middle changes neither text nor log-probabilities, and all goes on within five seconds.
+#[test]
+fn texts_go_on_after_a_crash() {
+    let engine = load();
+    let goldens = goldens("smollm2-135m-instruct.json");
+    let prompts: Vec<Arc<[u32]>> = [0, 2, 7].map(|index| ids(&goldens["prompts"][index]["prompt_ids"]).into()).into();
+    let undisturbed = sampled(&engine, &prompts, 0, true);
+    let mut streams: Vec<_> = prompts.iter().enumerate().map(|each| start(&engine, 100, each)).collect();
+    let first = streams[0].events.blocking_recv();
+    engine.drill();
+    let mut disturbed: Vec<_> = streams.into_iter().map(rest).collect();
+    disturbed[0].splice(..0, first);
+    let same: Vec<bool> = disturbed.iter().zip(&undisturbed).map(|(a, b)| a == b).collect();
+    assert_eq!(same, [true; 3]);
+    assert_eq!(engine.rebuilds(), 1);
+    let took = engine.last_rebuild().unwrap();
+    println!("computing again after a crash: {:.2} s", took.as_secs_f64());
+    assert!(took < Duration::from_secs(5), "{took:?}");
 }

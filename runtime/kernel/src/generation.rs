@@ -207,8 +207,9 @@ pub(crate) fn unavailable(error: &EngineError) -> LlmError {
     match error {
         EngineError::TooLong { tokens, capacity } => LlmError::TooLong { tokens: *tokens, capacity: *capacity },
         EngineError::Prompt(why) => LlmError::Invalid(why.clone()),
-        EngineError::UnknownModel { .. } | EngineError::Busy { .. } | EngineError::Stopped(_) => {
-            LlmError::Unavailable(error.to_string().into_boxed_str())
-        }
+        EngineError::UnknownModel { .. }
+        | EngineError::Busy { .. }
+        | EngineError::Failed(_)
+        | EngineError::Stopped(_) => LlmError::Unavailable(error.to_string().into_boxed_str()),
     }
 }

@@ -212,7 +212,10 @@ pub enum EngineError {
         /// How many wait.
         waiting: usize,
     },
-    /// The engine's thread has ended, or its device is lost.
+    /// Computing this one failed again and again, or in a way that leaves the engine whole: others go on.
+    #[error("computing it failed: {0}")]
+    Failed(Box<str>),
+    /// The engine's thread has ended, or its device is lost for good.
     #[error("the engine has stopped: {0}")]
     Stopped(Box<str>),
 }

@@ -5,10 +5,14 @@ use crate::{
     data_folder::make_folder,
     environment::{Environment, LANGUAGE_MODEL},
     tests::WHOLE_HOST,
+    vulkan::Vulkan,
 };
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 /// A benchmark that there is.
 struct Bench {
@@ -24,7 +28,11 @@ const BENCHES: &[Bench] = &[
     Bench { name: "density", what: "how many processes live on this machine, and what each one takes" },
     Bench { name: "neighbour", what: "a call between two processes while another one misbehaves" },
     Bench { name: "decode", what: "tokens per second, next to the memory's limit" },
+    Bench { name: GPU, what: "how much of a GPU's bandwidth and compute inference gets" },
 ];
+
+/// This one is a program that can be taken to another machine, and needs no agents and no model.
+const GPU: &str = "gpu";
 
 /// `cargo xtask bench NAME`.
 ///
@@ -37,22 +45,50 @@ pub(crate) fn command(name: &str) -> Result<()> {
         bail!("`cargo xtask bench NAME` knows no bench {name:?}, but these:{known}");
     };
     let mut environment = Environment::open()?;
-    let prepared = environment.prepare(WHOLE_HOST, &[LANGUAGE_MODEL])?;
-    let folder = environment.workspace.target.join("bench");
-    make_folder(&folder)?;
-    let out = folder.join(format!("{}.json", bench.name));
-    // Numbers of an earlier run are not to be taken for those of a run that wrote none.
-    if out.exists() {
-        fs::remove_file(&out).with_context(|| format!("cannot remove the earlier {}", out.display()))?;
+    let out = numbers_file(&environment, bench.name)?;
+    match bench.name {
+        GPU => run_program(&mut environment, &out)?,
+        name => run_target(&mut environment, name, &out)?,
     }
-    let mut cargo = environment.cargo();
-    // Of the whole workspace, with the features that everything else was built with: nothing is built twice.
-    cargo.args(["bench", "--profile", "dev", "--workspace", "--bench", bench.name]).env("REMIT_BENCH_OUT", &out);
-    prepared.apply(&environment, &mut cargo);
-    command::run(&mut cargo, &format!("the bench {}", bench.name))?;
     check_numbers(&out)?;
     println!("{}", out.display());
     Ok(())
+}
+
+/// Where a bench leaves its numbers. Those of an earlier run are not to be taken for those of a run that wrote none.
+fn numbers_file(environment: &Environment, name: &str) -> Result<PathBuf> {
+    let folder = environment.workspace.target.join("bench");
+    make_folder(&folder)?;
+    let out = folder.join(format!("{name}.json"));
+    if out.exists() {
+        fs::remove_file(&out).with_context(|| format!("cannot remove the earlier {}", out.display()))?;
+    }
+    Ok(out)
+}
+
+fn run_target(environment: &mut Environment, name: &str, out: &Path) -> Result<()> {
+    let prepared = environment.prepare(WHOLE_HOST, &[LANGUAGE_MODEL])?;
+    let mut cargo = environment.cargo();
+    // Of the whole workspace, with the features that everything else was built with: nothing is built twice.
+    cargo.args(["bench", "--profile", "dev", "--workspace", "--bench", name]).env("REMIT_BENCH_OUT", out);
+    prepared.apply(environment, &mut cargo);
+    command::run(&mut cargo, &format!("the bench {name}"))
+}
+
+/// On whatever GPU there is, else on a software adapter, whose numbers say that they are no GPU's.
+fn run_program(environment: &mut Environment, out: &Path) -> Result<()> {
+    let vulkan = Vulkan::ensure(&environment.data)?;
+    environment.set_up_host_build()?;
+    let program = "remit-gpu-bench";
+    let mut cargo = environment.cargo();
+    cargo.args(["build", "--workspace", "--bin", program]);
+    command::run(&mut cargo, &format!("building {program}"))?;
+    let built =
+        environment.workspace.target.join("debug").join(program).with_extension(std::env::consts::EXE_EXTENSION);
+    let mut bench = command::new(built);
+    bench.arg("--out").arg(out);
+    vulkan.apply(&mut bench)?;
+    command::run(&mut bench, "the bench gpu")
 }
 
 fn check_numbers(file: &Path) -> Result<()> {

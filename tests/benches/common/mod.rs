@@ -123,6 +123,8 @@ impl Stage {
             compile_limits: CompileLimits { seconds_max: COMPILE_SECONDS_MAX, ..CompileLimits::default() },
             guest_threads: None,
             guests_max: Some(guests_max),
+            weights_bytes_max: None,
+            device: remit_assembly::models::DeviceChoice::Cpu,
             schedule: Schedule::default(),
             prices: PriceList::built_in(),
         };

@@ -15,8 +15,11 @@ mod store;
 pub use digest::describe;
 pub use error::{ModelError, PullNewError};
 pub use fetch::{has_hub_client, has_package_client};
-pub use fit::{Fit, Machine, family};
+pub use fit::{Fit, Machine, adapter_bytes, family, weights_bytes_max};
 pub use registry::{
-    Adding, HubRepository, KnownFile, KnownModel, PythonPackage, Registry, RegistryError, Source, UnknownModel,
+    ADAPTER_FILES_READ, Adding, HubRepository, KnownFile, KnownModel, PythonPackage, Registry, RegistryError, Source,
+    UnknownModel,
 };
-pub use store::{ModelStore, PullProgress, Stored};
+pub use remit_inference::residency::{Demand, ModelView, Place, ResidencyView};
+pub use remit_inference::{DeviceChoice, DeviceError, DeviceView};
+pub use store::{ModelStore, NewModel, PullProgress, Stored};

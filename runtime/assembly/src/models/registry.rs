@@ -18,12 +18,27 @@
 //! sha256 = "b179…"
 //! ```
 //!
+//! A LoRA adapter is a model of its own too: `base` names the model that it changes, which is in a list itself and no
+//! adapter, and its files are those that Hugging Face `peft` writes.
+//!
+//! ```toml
+//! [[model]]
+//! name = "tuned"                      # a grant of it opens it, and not its base
+//! base = "mine"
+//! folder = "/path"                    # or hub, or package
+//!
+//! [[model.file]]                      # and adapter_model.safetensors; chat_template.jinja, tokenizer.json and
+//! name = "adapter_config.json"        # tokenizer_config.json where it has them
+//! ```
+//!
 //! A price is in micro-tokens for each token, as in a price list, so that it is exact. It may be left out. What the operator's price
 //! list says of the model stands before it; a model that neither knows costs what the list's `default_model` does.
 
 mod adding;
+mod bases;
 
 pub use adding::Adding;
+pub use bases::ADAPTER_FILES_READ;
 
 use crate::home::Home;
 use adding::lock_list;
@@ -57,6 +72,9 @@ pub struct KnownModel {
     /// Its architecture.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub family: String,
+    /// The model that it changes, where it is an adapter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<String>,
     /// What its tokens cost, where the operator's price list does not say it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     price: Option<StatedPrices>,
@@ -140,15 +158,20 @@ impl KnownModel {
     /// A model of files that are on this machine.
     #[must_use]
     pub fn in_folder(name: String, folder: PathBuf, files: Vec<KnownFile>) -> Self {
-        let (description, family, licence) = Default::default();
-        Self { name, description, family, price: None, licence, package: None, hub: None, folder: Some(folder), files }
+        Self { folder: Some(folder), ..Self::of_files(name, files) }
     }
 
     /// A model of files of a hub.
     #[must_use]
     pub fn in_hub(name: String, hub: HubRepository, files: Vec<KnownFile>) -> Self {
+        Self { hub: Some(hub), ..Self::of_files(name, files) }
+    }
+
+    /// From nowhere yet.
+    fn of_files(name: String, files: Vec<KnownFile>) -> Self {
         let (description, family, licence) = Default::default();
-        Self { name, description, family, price: None, licence, package: None, hub: Some(hub), folder: None, files }
+        let (base, price, package, hub, folder) = Default::default();
+        Self { name, description, family, base, price, licence, package, hub, folder, files }
     }
 
     /// Where its files come from.
@@ -195,10 +218,11 @@ impl KnownModel {
             return Some(format!("has {} files: give it 1 to {FILES_MAX}", self.files.len()));
         }
         let mut names = HashSet::new();
-        self.files.iter().find_map(|file| {
-            let why = file.fault().or_else(|| (!names.insert(&file.name)).then(|| "is there twice".to_owned()))?;
+        let of_a_file = self.files.iter().find_map(|file| {
+            let why = file.fault().or_else(|| (!names.insert(&*file.name)).then(|| "is there twice".to_owned()))?;
             Some(format!("has a file {:?} that {why}", file.name))
-        })
+        });
+        of_a_file.or_else(|| self.lacks(&names))
     }
 }
 
@@ -275,6 +299,14 @@ pub enum RegistryError {
         /// What is wrong with it.
         why: String,
     },
+    /// One that cannot go, since others are made of it.
+    #[error("{name} is the base of {adapters}: remove them first, with `remit models rm`")]
+    Needed {
+        /// Which model.
+        name: String,
+        /// Its adapters, comma-separated.
+        adapters: String,
+    },
 }
 
 /// A list as it is written down.
@@ -329,10 +361,12 @@ impl Registry {
         if models.len() > MODELS_MAX {
             return Err(form(format!("it has {} models; {MODELS_MAX} are the most", models.len())));
         }
+        let before = self.models.len();
         for model in models {
             self.add(model, path)?;
         }
-        Ok(())
+        // An adapter may stand before its base.
+        self.models[before..].iter().try_for_each(|model| self.check_base(model, path))
     }
 
     fn add(&mut self, model: KnownModel, path: &Path) -> Result<(), RegistryError> {
@@ -351,7 +385,9 @@ impl Registry {
     /// # Errors
     /// [`RegistryError`], where it could not.
     pub fn check(home: &Home, model: &KnownModel) -> Result<(), RegistryError> {
-        Self::of(home)?.add(model.clone(), &home.model_list())
+        let (mut registry, path) = (Self::of(home)?, home.model_list());
+        registry.check_base(model, &path)?;
+        registry.add(model.clone(), &path)
     }
 
     /// Adds a model to the operator's own list.
@@ -367,13 +403,14 @@ impl Registry {
         write(&path, &own)
     }
 
-    /// Takes a model out of the operator's own list; whether it was there.
+    /// Takes a model out of the operator's own list; whether it was there. One that has adapters stays.
     ///
     /// # Errors
     /// [`RegistryError`]; the list is as it was then.
     pub fn forget(home: &Home, name: &str) -> Result<bool, RegistryError> {
         let path = home.model_list();
         let _alone = lock_list(&path)?;
+        Self::of(home)?.check_unneeded(name)?;
         let mut own = own_list(&path)?;
         let before = own.models.len();
         own.models.retain(|model| model.name != name);
@@ -383,10 +420,10 @@ impl Registry {
         write(&path, &own).map(|()| true)
     }
 
-    /// Gives a price list the prices of models of which it says nothing.
+    /// Gives a price list the prices of models of which it says nothing; of an adapter that has none its base's.
     pub fn complete(&self, prices: &mut PriceList) {
         for model in &self.models {
-            if let Some(price) = model.price() {
+            if let Some(price) = self.price_of(model) {
                 prices.complete(&model.name, price);
             }
         }

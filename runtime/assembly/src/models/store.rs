@@ -45,6 +45,26 @@ pub struct Stored {
     pub sha256: String,
 }
 
+impl Stored {
+    /// What says all that an adapter on its base computes with: the SHA-256, in hexadecimal, of two lines `DIGEST  base`
+    /// and `DIGEST  adapter`.
+    #[must_use]
+    pub fn digest_on(&self, base: &Self) -> String {
+        hexadecimal(Sha256::digest(format!("{}  base\n{}  adapter\n", base.sha256, self.sha256)))
+    }
+}
+
+/// Files of a hub that nobody has described yet.
+#[derive(Clone, Debug)]
+pub struct NewModel {
+    /// Where they are.
+    pub hub: HubRepository,
+    /// As the hub calls them.
+    pub files: Vec<String>,
+    /// The model that they change, where they are an adapter.
+    pub base: Option<String>,
+}
+
 /// The folder of models.
 #[derive(Clone, Debug)]
 pub struct ModelStore {
@@ -178,8 +198,7 @@ impl ModelStore {
         &self,
         home: &Home,
         adding: &Adding,
-        hub: &HubRepository,
-        files: &[String],
+        new: NewModel,
         progress: &mut dyn FnMut(PullProgress),
     ) -> Result<KnownModel, PullNewError> {
         let unknown = |from: &String| KnownFile {
@@ -188,11 +207,13 @@ impl ModelStore {
             bytes: 0,
             sha256: "0".repeat(64),
         };
-        let mut model = KnownModel::in_hub(adding.name().to_owned(), hub.clone(), files.iter().map(unknown).collect());
+        let NewModel { hub, files, base } = new;
+        let files = files.iter().map(unknown).collect();
+        let mut model = KnownModel::in_hub(adding.name().to_owned(), hub.clone(), files).adapting(base);
         Registry::check(home, &model)?;
         let download = self.folder_of(&model).join(DOWNLOAD);
         fs::create_dir_all(&download).map_err(|error| ModelError::io(&download, error))?;
-        fetch::hub(&model, hub, &download, progress)?;
+        fetch::hub(&model, &hub, &download, progress)?;
         for file in &mut model.files {
             let described = describe(&download.join(file.at_source()), progress)?;
             (file.bytes, file.sha256) = (described.bytes, described.sha256);
@@ -423,6 +444,16 @@ mod tests {
         assert_eq!(files_in(&stored.path), ["a.safetensors", "b.json"]);
         let list = model.files.iter().map(|file| format!("{}  {}\n", file.sha256, file.name)).collect::<String>();
         assert_eq!(stored.sha256, hexadecimal(Sha256::digest(list)));
+    }
+
+    #[test]
+    fn an_adapters_digest_changes_with_its_base() {
+        let stored = |sha256: &str| Stored { path: PathBuf::new(), sha256: sha256.into() };
+        let digest = |adapter: &str, base: &str| stored(adapter).digest_on(&stored(base));
+        assert_eq!(digest("1a", "2b"), hexadecimal(Sha256::digest("2b  base\n1a  adapter\n")));
+        assert_ne!(digest("1a", "2b"), digest("1a", "2c"));
+        assert_ne!(digest("1a", "2b"), digest("1b", "2b"));
+        assert_ne!(digest("1a", "2b"), digest("2b", "1a"));
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! All of them come from one instance that is never dropped: the Vulkan loader crashes where instances come and go on
 //! several threads.
 
-use super::DeviceError;
+use super::{DeviceError, room};
 use burn::tensor::Device;
 use burn_wgpu::{RuntimeOptions, WgpuInitError, WgpuSetup, try_init_device, wgpu};
 use cubecl::future::block_on;
@@ -64,6 +64,11 @@ impl Adapter {
     /// For people: its name, and the interface that it is spoken to by.
     pub(super) fn name(&self) -> String {
         format!("{} ({:?})", self.info.name, self.info.backend)
+    }
+
+    /// Bytes of memory of its own, where that is known.
+    pub(super) fn memory_bytes(&self) -> Option<u64> {
+        room::memory_bytes(self.info.vendor, &self.info.device_pci_bus_id)
     }
 
     /// A new device of it, which shares nothing with others.

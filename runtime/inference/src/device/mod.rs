@@ -11,10 +11,11 @@
 //! the CPU, slower than the CPU's own kernels: it is for tests, and for whoever asks for it.
 
 mod adapter;
+mod room;
 
 use adapter::Adapter;
-use burn::tensor::Device;
-use std::str::FromStr;
+use burn::tensor::{Device, Tensor};
+use std::{str::FromStr, time::Instant};
 use thiserror::Error;
 
 /// Where models are computed.
@@ -34,6 +35,13 @@ pub enum DeviceChoice {
     #[cfg(feature = "rocm")]
     Rocm,
 }
+
+/// For people.
+const CPU: &str = "CPU";
+#[cfg(feature = "cuda")]
+const CUDA: &str = "CUDA card 0";
+#[cfg(feature = "rocm")]
+const ROCM: &str = "ROCm card 0";
 
 /// The names of all choices.
 const NAMES: &[(&str, DeviceChoice)] = &[
@@ -71,19 +79,31 @@ pub enum DeviceError {
     },
 }
 
+/// What a choice comes to on this machine, before it is opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceView {
+    /// For people.
+    pub name: String,
+    /// Whether it is another device than the CPU, where weights are as narrow as their file has them.
+    pub is_gpu: bool,
+    /// Bytes of memory of its own, where that is known.
+    pub memory_bytes: Option<u64>,
+}
+
 /// A device that was opened. Its tensors are its own: another opening of the same choice cannot use them.
 #[derive(Clone, Debug)]
 pub struct OpenDevice {
     tensors: Device,
     name: String,
     is_software: bool,
+    memory_bytes: Option<u64>,
     /// Of a GPU through `wgpu`.
     handle: Option<burn_wgpu::wgpu::Device>,
 }
 
 impl OpenDevice {
-    fn new(tensors: Device, name: &str) -> Self {
-        Self { tensors, name: name.to_owned(), is_software: false, handle: None }
+    fn new(tensors: Device, name: &str, memory_bytes: Option<u64>) -> Self {
+        Self { tensors, name: name.to_owned(), is_software: false, memory_bytes, handle: None }
     }
 
     /// Where its tensors are made.
@@ -102,6 +122,28 @@ impl OpenDevice {
     #[must_use]
     pub fn is_software(&self) -> bool {
         self.is_software
+    }
+
+    /// Bytes of memory of its own, where that is known.
+    #[must_use]
+    pub fn memory_bytes(&self) -> Option<u64> {
+        self.memory_bytes
+    }
+
+    /// Bytes a second at which it reads its memory, from some looks at so many bytes: a sum, which is bound by nothing else.
+    /// A device that fails reads nothing.
+    #[must_use]
+    pub fn read_bandwidth(&self, bytes: usize) -> f64 {
+        /// The first look compiles, and the fastest of the others was disturbed least.
+        const LOOKS: usize = 4;
+        let numbers = Tensor::<1>::ones([bytes / size_of::<f32>()], &self.tensors);
+        let look = |_| {
+            let begin = Instant::now();
+            let sum = numbers.clone().sum().try_into_scalar::<f32>().ok()?;
+            std::hint::black_box(sum);
+            Some(bytes as f64 / begin.elapsed().as_secs_f64())
+        };
+        (0..LOOKS).filter_map(look).skip(1).fold(0.0, f64::max)
     }
 
     /// Loses it, as a driver's reset does: whatever is computed with it from now on fails. Answers whether it can be lost
@@ -133,23 +175,40 @@ impl std::fmt::Display for DeviceChoice {
 }
 
 impl DeviceChoice {
+    /// What it comes to.
+    ///
+    /// # Errors
+    /// [`DeviceError::NoAdapter`].
+    pub fn look(self) -> Result<DeviceView, DeviceError> {
+        let of =
+            |adapter: &Adapter| DeviceView { name: adapter.name(), is_gpu: true, memory_bytes: adapter.memory_bytes() };
+        let cpu = DeviceView { name: CPU.to_owned(), is_gpu: false, memory_bytes: None };
+        match self {
+            Self::Cpu => Ok(cpu),
+            #[cfg(feature = "cuda")]
+            Self::Cuda => Ok(DeviceView { name: CUDA.to_owned(), is_gpu: true, memory_bytes: room::of_nvidia("0") }),
+            #[cfg(feature = "rocm")]
+            Self::Rocm => Ok(DeviceView { name: ROCM.to_owned(), is_gpu: true, memory_bytes: None }),
+            Self::Wgpu => Adapter::all().first().map(of).ok_or(DeviceError::NoAdapter),
+            Self::Auto => Ok(gpu().as_ref().map_or(cpu, of)),
+        }
+    }
+
     /// Opens the device.
     ///
     /// # Errors
     /// [`DeviceError`], where a GPU is asked for and there is none that can be used.
     pub fn open(self) -> Result<OpenDevice, DeviceError> {
-        let cpu = || OpenDevice::new(Device::flex(), "CPU");
+        let cpu = || OpenDevice::new(Device::flex(), CPU, None);
         match self {
             Self::Cpu => Ok(cpu()),
             #[cfg(feature = "cuda")]
-            Self::Cuda => Ok(OpenDevice::new(Device::cuda(0), "CUDA card 0")),
+            Self::Cuda => Ok(OpenDevice::new(Device::cuda(0), CUDA, room::of_nvidia("0"))),
             #[cfg(feature = "rocm")]
-            Self::Rocm => Ok(OpenDevice::new(Device::rocm(0), "ROCm card 0")),
+            Self::Rocm => Ok(OpenDevice::new(Device::rocm(0), ROCM, None)),
             Self::Wgpu => open(Adapter::all().first().ok_or(DeviceError::NoAdapter)?),
             Self::Auto => {
-                let Some(gpu) = Adapter::all().into_iter().find(|adapter| !adapter.is_software()) else {
-                    return Ok(cpu());
-                };
+                let Some(gpu) = gpu() else { return Ok(cpu()) };
                 Ok(open(&gpu).unwrap_or_else(|error| {
                     tracing::warn!(%error, "computing on the CPU");
                     cpu()
@@ -159,12 +218,18 @@ impl DeviceChoice {
     }
 }
 
+/// The best adapter that is no software.
+fn gpu() -> Option<Adapter> {
+    Adapter::all().into_iter().find(|adapter| !adapter.is_software())
+}
+
 fn open(adapter: &Adapter) -> Result<OpenDevice, DeviceError> {
     let opened = adapter.open()?;
     Ok(OpenDevice {
         tensors: opened.tensors,
         name: adapter.name(),
         is_software: adapter.is_software(),
+        memory_bytes: adapter.memory_bytes(),
         handle: Some(opened.handle),
     })
 }
@@ -187,6 +252,7 @@ mod tests {
     fn the_cpu_is_always_there() {
         let cpu = DeviceChoice::Cpu.open().unwrap();
         assert_eq!(cpu.tensors(), &Device::flex());
+        assert!(!DeviceChoice::Cpu.look().unwrap().is_gpu);
         assert!(!cpu.lose());
     }
 }

@@ -5,8 +5,12 @@
 //! | this file | loads, tokenises and checks on the caller's thread, hands sequences over | the port |
 //! | `sequence` | one generation: sampling, text, stop strings, its end | no other sequence |
 //! | `schedule` | who is admitted, what the next steps compute | numbers only: pure functions |
-//! | `prefix` | keys and values of finished sequences, for those that begin alike | tenants, so as to keep them apart |
-//! | `worker` | the thread: admit, plan, compute, hand tokens out | all of the above |
+//! | `prefix` | keys and values of finished sequences, for those that begin alike | tenants and models, to keep them apart |
+//! | `adapters` | LoRA: models by name that share a base's weights | files, the base |
+//! | `history` | in which pieces tokens were computed, so that they can be computed again to the same bits | numbers only |
+//! | `faults` | who is the reason of a crash; how often to build again | numbers and times only |
+//! | `compute` | what computes, as a seam for tests | models and devices |
+//! | `worker`, `steps`, `recovery` | the thread: ask for memory, admit, plan, compute, hand tokens out; go on after a crash | all of the above |
 //!
 //! Principles:
 //!
@@ -18,36 +22,53 @@
 //!   of the prompt is at hand, that part may have been computed in other pieces, and logits differ by rounding. So they do
 //!   where a model has experts: how many rows one expert has depends on how many pieces are computed together.
 //! - Whatever is computed is counted in the meter before its text is sent.
-//! - A panic while computing ends the engine, not the process: every generation, running or to come, is told.
+//! - A panic while computing, which is also how a lost device shows, ends neither the process nor the engine: all that
+//!   computes is built again from the model's files, and every generation goes on from its tokens, with the same bits on the
+//!   CPU. A generation that was in the step of three crashes fails alone (see `faults`). Where nothing can be built any
+//!   more, the engine stops, and every generation, running or to come, is told.
+//! - Weights are in memory as long as its [`Residency`] says, which several engines share; the card, the tokenizer and the
+//!   chat template stay. The weights come back with the next generation.
 //!
-//! Limits: see [`Limits`]; weights of all models stay in memory from load to drop.
+//! Limits: see [`Limits`].
 
+mod adapters;
+mod compute;
+pub(crate) mod faults;
+mod history;
 mod prefix;
+mod recovery;
 mod schedule;
 mod sequence;
+mod steps;
 #[cfg(test)]
 mod tests;
 mod worker;
 
 use crate::{
-    DeviceChoice, LoadError,
+    AdapterFile, DeviceChoice, LoadError, Requirements,
     files::ModelFiles,
+    residency::Residency,
     template::{ChatTemplate, TemplateError},
     tokenizer::Tokenizer,
 };
+use adapters::{Adapters, ModelId};
+use compute::{Compute, Models};
 use remit_kernel::ports::{Engine, EngineError, EngineStream, GenerationJob, Meter, ModelCard, PromptText};
 use sequence::Sequence;
 use std::{
     path::PathBuf,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
         mpsc,
     },
     thread::JoinHandle,
     time::{Duration, Instant},
 };
-use worker::{Compute, Models, Worker};
+use worker::{Message, Worker};
+
+/// Of a GPU's memory, one part in so many is left to its driver and to others.
+pub const DEVICE_SPARE: u64 = 10;
 
 /// What an engine may use at most.
 #[derive(Clone, Debug)]
@@ -66,10 +87,18 @@ pub struct Limits {
     /// Prompt tokens of a step while others decode, and of a piece into which each prompt is cut. 32: those wait some tenths
     /// of a second at most.
     pub chunk_tokens_shared: usize,
+    /// Adapters of all models. 64: each is looked for by its name in a list.
+    pub adapters_max: usize,
+    /// Bytes of all adapters' weights. 2 GiB: an adapter of rank 16 on every matrix of a model of 7 billion weights has
+    /// 160 MB.
+    pub adapter_bytes_max: u64,
     /// Threads that compute.
     pub threads: usize,
     /// Where all models are computed.
     pub device: DeviceChoice,
+    /// Bytes of a GPU's memory for weights, keys and values; layers that do not fit are the CPU's. `None`: all that it has,
+    /// where that is known, less [`DEVICE_SPARE`].
+    pub device_bytes: Option<u64>,
 }
 
 impl Default for Limits {
@@ -82,8 +111,11 @@ impl Default for Limits {
             kv_tokens_max: 32_768,
             chunk_tokens: 128,
             chunk_tokens_shared: 32,
+            adapters_max: 64,
+            adapter_bytes_max: 2 << 30,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             device: DeviceChoice::Cpu,
+            device_bytes: None,
         }
     }
 }
@@ -99,23 +131,16 @@ pub struct ModelFile {
     pub digest: Arc<str>,
 }
 
-/// A model that was loaded.
-#[derive(Clone, Debug)]
-pub struct Loaded {
-    /// What it serves.
-    pub card: ModelCard,
-    /// How long it took, from opening the file to the last weight in memory.
-    pub time: Duration,
-}
-
 /// An engine on this machine.
 pub struct LocalEngine {
-    served: Vec<Served>,
-    loaded: Vec<Loaded>,
+    served: Vec<Arc<Served>>,
+    adapters: Arc<Adapters>,
+    weights_bytes: u64,
     shared: Arc<Shared>,
     queue_max: usize,
     /// `None` only while it is dropped.
-    sequences: Option<mpsc::Sender<Sequence>>,
+    messages: Option<mpsc::Sender<Message>>,
+    /// `None` only while it is dropped.
     thread: Option<JoinHandle<()>>,
 }
 
@@ -123,23 +148,29 @@ pub struct LocalEngine {
 struct Served {
     card: ModelCard,
     tokenizer: Arc<Tokenizer>,
-    template: Option<ChatTemplate>,
+    template: Option<Arc<ChatTemplate>>,
 }
 
 /// What callers and the engine's thread both see.
 #[derive(Default)]
 struct Shared {
+    /// The models, comma-separated.
+    names: String,
     /// Sequences handed over and not yet admitted.
     queued: AtomicUsize,
     /// The engine is being dropped.
     closing: AtomicBool,
     /// Why the engine has stopped.
     stopped: OnceLock<Box<str>>,
+    /// How often what computes was built again after a crash.
+    rebuilds: AtomicU64,
+    /// How long the last one took, in microseconds.
+    last_rebuild_us: AtomicU64,
 }
 
 impl std::fmt::Debug for LocalEngine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LocalEngine").field("loaded", &self.loaded).finish_non_exhaustive()
+        f.debug_struct("LocalEngine").field("models", &self.shared.names).finish_non_exhaustive()
     }
 }
 
@@ -149,7 +180,7 @@ fn open(model: &ModelFile) -> Result<(Served, ModelFiles), LoadError> {
     let tokenizer = files.tokenizer()?;
     let compile = |source: String| ChatTemplate::new(&source, tokenizer.begin_text(), tokenizer.end_text());
     let template = files.chat_template()?.map(compile).transpose();
-    let template = template.map_err(|source| LoadError::Template { name: name(), source })?;
+    let template = template.map_err(|source| LoadError::Template { name: name(), source })?.map(Arc::new);
     let architecture = files.architecture()?;
     // Some models round the rows of their vocabulary up; what has no token is never drawn.
     let rows = architecture.vocabulary;
@@ -166,81 +197,180 @@ fn open(model: &ModelFile) -> Result<(Served, ModelFiles), LoadError> {
     Ok((Served { card, tokenizer: Arc::new(tokenizer), template }, files))
 }
 
+/// Reads the weights of all these files, and of the adapters that there are by then, as often as it is called.
+fn reader(
+    files: Vec<ModelFiles>,
+    adapters: Arc<Adapters>,
+    limits: &Limits,
+) -> impl FnMut() -> Result<Models, LoadError> + Send + use<> {
+    let Limits { threads, device, device_bytes, kv_tokens_max, .. } = *limits;
+    move || {
+        let pool =
+            rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|index| format!("inference-{index}"));
+        let pool = pool.build().map_err(|error| LoadError::Thread(error.to_string()))?;
+        let device = device.open()?;
+        tracing::info!(device = device.name(), "computing");
+        let known = device.memory_bytes().map(|bytes| bytes - bytes / DEVICE_SPARE);
+        let room = device_bytes.or(known);
+        let decoder = |files: &ModelFiles| files.decoder(device.tensors(), room, kv_tokens_max);
+        let decoders: Vec<_> = files.iter().map(decoder).collect::<Result<_, _>>()?;
+        let adapters = adapters.place(&decoders)?;
+        Ok(Models { decoders, adapters, device, pool })
+    }
+}
+
 impl LocalEngine {
-    /// Opens the files, checks them, reads their weights on the engine's thread, and waits until it serves.
+    /// Opens the files, checks them, reads their weights on the engine's thread, and waits until it serves. The weights stay
+    /// in memory until it is dropped.
     ///
     /// # Errors
     /// [`LoadError`]; nothing stays behind then.
     pub fn load(models: &[ModelFile], limits: Limits) -> Result<Self, LoadError> {
+        let engine = Self::open(models, limits, &Residency::unlimited())?;
+        engine.warm()?;
+        Ok(engine)
+    }
+
+    /// Opens the files and checks them. Their weights come into memory with the first generation, and leave again when others
+    /// need their room.
+    ///
+    /// # Errors
+    /// [`LoadError`]; nothing stays behind then.
+    pub fn open(models: &[ModelFile], limits: Limits, residency: &Arc<Residency>) -> Result<Self, LoadError> {
         let mut served = Vec::new();
         let mut files = Vec::new();
+        let mut architectures = Vec::new();
+        let mut weights_bytes = 0u64;
+        let is_gpu = limits.device.look()?.is_gpu;
         for (index, model) in models.iter().enumerate() {
             if models[..index].iter().any(|other| other.name == model.name) {
                 return Err(LoadError::Duplicate { name: model.name.to_string() });
             }
-            let begin = Instant::now();
             let (model, file) = open(model)?;
-            files.push((model.card.name.clone(), file, begin.elapsed()));
+            weights_bytes = weights_bytes.saturating_add(Requirements::of_files(&file, is_gpu)?.weights_bytes);
+            architectures.push(file.architecture()?);
+            files.push(file);
             served.push(model);
         }
-        let (threads, device) = (limits.threads, limits.device);
-        Self::start(served, limits, move || {
-            let pool =
-                rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|index| format!("inference-{index}"));
-            let pool = pool.build().map_err(|error| LoadError::Thread(error.to_string()))?;
-            let device = device.open()?;
-            tracing::info!(device = device.name(), "computing");
-            let mut decoders = Vec::new();
-            let mut times = Vec::new();
-            for (name, file, opened) in files {
-                let begin = Instant::now();
-                decoders.push(file.decoder(device.tensors())?);
-                let time = opened + begin.elapsed();
-                tracing::info!(model = &*name, seconds = time.as_secs_f64(), "model loaded");
-                times.push(time);
-            }
-            Ok((Models { decoders, pool }, times))
-        })
+        if let Some(room) = limits.device_bytes.filter(|_| is_gpu) {
+            // What has no room there is the CPU's.
+            weights_bytes = weights_bytes.min(room);
+        }
+        let adapters = Arc::new(Adapters::new(architectures, &limits));
+        let make = reader(files, adapters.clone(), &limits);
+        Self::start((served, adapters), limits, (residency, weights_bytes), make)
     }
 
+    /// Starts the engine's thread; `make` reads the weights, of so many bytes.
     fn start<C: Compute + 'static>(
-        served: Vec<Served>,
+        (served, adapters): (Vec<Served>, Arc<Adapters>),
         limits: Limits,
-        make: impl FnOnce() -> Result<(C, Vec<Duration>), LoadError> + Send + 'static,
+        (residency, weights_bytes): (&Arc<Residency>, u64),
+        make: impl FnMut() -> Result<C, LoadError> + Send + 'static,
     ) -> Result<Self, LoadError> {
-        let shared = Arc::new(Shared::default());
+        let names = served.iter().map(|served| &*served.card.name).collect::<Vec<_>>().join(", ");
         let queue_max = limits.queued_sequences_max;
-        let (sequences, incoming) = mpsc::channel();
-        let (ready, result) = mpsc::channel();
+        let (messages, incoming) = mpsc::channel();
+        let sender = messages.clone();
+        let wake = move || drop(sender.send(Message::Wake));
+        let seat = residency.seat(names.as_str().into(), weights_bytes, wake)?;
+        let shared = Arc::new(Shared { names, ..Shared::default() });
         let thread = std::thread::Builder::new().name("inference".to_owned()).spawn({
             let shared = shared.clone();
-            move || match std::panic::catch_unwind(std::panic::AssertUnwindSafe(make)) {
-                Err(panic) => drop(ready.send(Err(LoadError::Crashed(worker::panic_text(&*panic))))),
-                Ok(Err(error)) => drop(ready.send(Err(error))),
-                Ok(Ok((compute, times))) => {
-                    let _ = ready.send(Ok(times));
-                    Worker::new(compute, limits, shared).run(&incoming);
-                }
-            }
+            move || Worker::new(make, seat, limits, shared).run(&incoming)
         });
         let thread = thread.map_err(|error| LoadError::Thread(error.to_string()))?;
-        let gone = || Err(LoadError::Crashed("it gave no reason".to_owned()));
-        let times = result.recv().unwrap_or_else(|_| gone())?;
-        let loaded =
-            served.iter().zip(times).map(|(served, time)| Loaded { card: served.card.clone(), time }).collect();
-        Ok(Self { served, loaded, shared, queue_max, sequences: Some(sequences), thread: Some(thread) })
+        let served = served.into_iter().map(Arc::new).collect();
+        Ok(Self { served, adapters, weights_bytes, shared, queue_max, messages: Some(messages), thread: Some(thread) })
     }
 
-    /// The models, in the order in which they were given, and what loading them took.
+    /// Serves an adapter of one of the models under a name of its own, from now until the engine is dropped. It is read on
+    /// the caller's thread; the model's weights stay as they are, and generations go on. Its own weights come and go with
+    /// the model's.
+    ///
+    /// # Errors
+    /// [`LoadError`]; nothing has changed then.
+    pub fn add_adapter(&self, file: &AdapterFile) -> Result<(), LoadError> {
+        let begin = Instant::now();
+        let place = |name: &str| self.served.iter().position(|served| &*served.card.name == name);
+        if place(&file.name).is_some() {
+            return Err(LoadError::Duplicate { name: file.name.to_string() });
+        }
+        let Some(base) = place(&file.base) else {
+            let (name, base, known) = (file.name.to_string(), file.base.to_string(), self.shared.names.clone());
+            return Err(LoadError::NoBase { name, base, known });
+        };
+        self.adapters.add(file, base, &self.served[base])?;
+        tracing::info!(
+            model = &*file.name,
+            base = &*file.base,
+            seconds = begin.elapsed().as_secs_f64(),
+            "adapter added"
+        );
+        Ok(())
+    }
+
+    /// Bytes that the weights of all adapters take, beside the models'.
     #[must_use]
-    pub fn loaded(&self) -> &[Loaded] {
-        &self.loaded
+    pub fn adapter_bytes(&self) -> u64 {
+        self.adapters.bytes()
     }
 
-    fn find(&self, name: &str) -> Result<(usize, &Served), EngineError> {
-        let found = self.served.iter().enumerate().find(|(_, served)| &*served.card.name == name);
-        found.ok_or_else(|| {
-            let known: Vec<&str> = self.served.iter().map(|served| &*served.card.name).collect();
+    /// Reads the weights where there is room that nobody else waits for, and waits until that is done.
+    ///
+    /// # Errors
+    /// [`LoadError`], where they cannot be read.
+    pub fn warm(&self) -> Result<(), LoadError> {
+        let (done, is_done) = mpsc::channel();
+        let gone = || LoadError::Crashed("it gave no reason".to_owned());
+        self.tell(Message::Warm(done));
+        is_done.recv().unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// Bytes of the weights of all its models, in memory.
+    #[must_use]
+    pub fn weights_bytes(&self) -> u64 {
+        self.weights_bytes
+    }
+
+    /// How often what computes was built again after a crash.
+    #[must_use]
+    pub fn rebuilds(&self) -> u64 {
+        self.shared.rebuilds.load(Ordering::Acquire)
+    }
+
+    /// From the last crash until computing went on, pauses included; the sequences' tokens are computed again after that. None
+    /// where there was no crash.
+    #[must_use]
+    pub fn last_rebuild(&self) -> Option<Duration> {
+        let took = || Duration::from_micros(self.shared.last_rebuild_us.load(Ordering::Acquire));
+        (self.rebuilds() > 0).then(took)
+    }
+
+    /// Makes what computes crash in its next step, on a GPU by losing it as a driver's reset does: a drill, and a test. Whoever
+    /// generates sees nothing of it but the time.
+    pub fn drill(&self) {
+        // An engine that has stopped cannot crash.
+        self.tell(Message::Drill);
+    }
+
+    /// Whether the engine's thread is there to hear it.
+    fn tell(&self, message: Message) -> bool {
+        self.messages.as_ref().is_some_and(|messages| messages.send(message).is_ok())
+    }
+
+    /// Why it has stopped, where it has: it computes nothing any more then.
+    #[must_use]
+    pub fn stopped(&self) -> Option<&str> {
+        self.shared.stopped.get().map(|why| &**why)
+    }
+
+    fn find(&self, name: &str) -> Result<(ModelId, Arc<Served>), EngineError> {
+        let base = self.served.iter().position(|served| &*served.card.name == name);
+        let base = base.map(|base| (ModelId::base(base), self.served[base].clone()));
+        base.or_else(|| self.adapters.find(name)).ok_or_else(|| {
+            let bases = self.served.iter().map(|served| served.card.name.clone());
+            let known: Vec<Arc<str>> = bases.chain(self.adapters.names()).collect();
             EngineError::UnknownModel { name: name.into(), known: known.join(", ").into() }
         })
     }
@@ -292,8 +422,7 @@ impl Engine for LocalEngine {
         let meter = Arc::new(Meter::default());
         let limit = job.params.max_tokens.clamp(1, capacity - tokens);
         let (sequence, events) = Sequence::new(job, model, limit, served.tokenizer.clone(), meter.clone());
-        let sent = self.sequences.as_ref().is_some_and(|sequences| sequences.send(sequence).is_ok());
-        if !sent {
+        if !self.tell(Message::Generate(Box::new(sequence))) {
             return Err(EngineError::Stopped("its thread has ended".into()));
         }
         Ok(EngineStream { events, meter })
@@ -304,7 +433,9 @@ impl Drop for LocalEngine {
     /// Ends every generation and waits for the step that is being computed.
     fn drop(&mut self) {
         self.shared.closing.store(true, Ordering::Release);
-        self.sequences = None;
+        // The thread may sleep. It ends when nobody can tell it anything any more.
+        self.tell(Message::Wake);
+        self.messages = None;
         if let Some(thread) = self.thread.take() {
             // A panic of the thread was reported to every generation.
             let _ = thread.join();

@@ -1,10 +1,14 @@
 //! Keys and values of finished sequences, for those that begin with the same tokens.
 //!
 //! A state is found only under its own tenant and model: that a prompt was seen before is itself something that another
-//! tenant must not learn. A found state is copied, so that several can go on from it. Least recently used ones go
-//! first.
+//! tenant must not learn, and with another adapter keys and values are others. A found state is copied, so that several
+//! can go on from it. Least recently used ones go first.
 
+use super::{adapters::ModelId, history::History};
 use remit_abi::TenantId;
+
+/// Whose states they are, and of what.
+pub(super) type Key = (TenantId, ModelId);
 
 pub(super) struct PrefixStore<C> {
     states: Vec<State<C>>,
@@ -12,23 +16,32 @@ pub(super) struct PrefixStore<C> {
     clock: u64,
 }
 
+/// What a sequence came to.
+pub(super) struct Kept<C> {
+    pub(super) cache: C,
+    /// How its tokens were computed.
+    pub(super) history: History,
+}
+
 struct State<C> {
-    key: (TenantId, usize),
+    key: Key,
     tokens: Vec<u32>,
-    cache: C,
+    kept: Kept<C>,
     /// For how many tokens the cache has room.
     room: usize,
     used: u64,
 }
 
-impl<C> PrefixStore<C> {
-    pub(super) fn new() -> Self {
+impl<C> Default for PrefixStore<C> {
+    fn default() -> Self {
         Self { states: Vec::new(), clock: 0 }
     }
+}
 
+impl<C> PrefixStore<C> {
     /// The state that has the most tokens in common with a prompt, and how many; never the whole prompt, whose last
     /// token has to be computed for its logits.
-    pub(super) fn find(&mut self, key: (TenantId, usize), prompt: &[u32]) -> Option<(&C, usize)> {
+    pub(super) fn find(&mut self, key: Key, prompt: &[u32]) -> Option<(&Kept<C>, usize)> {
         let common = |state: &State<C>| {
             let most = prompt.len().saturating_sub(1);
             state.tokens.iter().zip(&prompt[..most]).take_while(|(a, b)| a == b).count()
@@ -40,17 +53,17 @@ impl<C> PrefixStore<C> {
         }
         self.clock += 1;
         state.used = self.clock;
-        Some((&state.cache, tokens))
+        Some((&state.kept, tokens))
     }
 
     /// Keeps a state, in place of those that it continues.
-    pub(super) fn keep(&mut self, key: (TenantId, usize), tokens: Vec<u32>, cache: C, room: usize) {
+    pub(super) fn keep(&mut self, key: Key, tokens: Vec<u32>, kept: Kept<C>, room: usize) {
         if tokens.is_empty() {
             return;
         }
         self.states.retain(|state| state.key != key || !tokens.starts_with(&state.tokens));
         self.clock += 1;
-        self.states.push(State { key, tokens, cache, room, used: self.clock });
+        self.states.push(State { key, tokens, kept, room, used: self.clock });
     }
 
     /// Drops states until at most so many are left, with room for at most so many tokens.
@@ -71,14 +84,16 @@ impl<C> PrefixStore<C> {
 mod tests {
     use super::*;
 
-    const A: (TenantId, usize) = (TenantId(1), 0);
-    const B: (TenantId, usize) = (TenantId(2), 0);
-    const A_OTHER_MODEL: (TenantId, usize) = (TenantId(1), 1);
+    const A: Key = (TenantId(1), ModelId::base(0));
+    const B: Key = (TenantId(2), ModelId::base(0));
+    const A_OTHER_MODEL: Key = (TenantId(1), ModelId::base(1));
+    const A_ADAPTED: Key = (TenantId(1), ModelId { base: 0, adapter: Some(0) });
 
-    fn store(states: &[((TenantId, usize), &[u32], &'static str)]) -> PrefixStore<&'static str> {
-        let mut store = PrefixStore::new();
+    fn store(states: &[(Key, &[u32], &'static str)]) -> PrefixStore<&'static str> {
+        let mut store = PrefixStore::default();
         for (key, tokens, name) in states {
-            store.keep(*key, tokens.to_vec(), *name, tokens.len());
+            let kept = Kept { cache: *name, history: History::new(tokens.len()) };
+            store.keep(*key, tokens.to_vec(), kept, tokens.len());
         }
         store
     }
@@ -88,7 +103,7 @@ mod tests {
         let mut store =
             store(&[(A, &[1, 2, 9], "short"), (A, &[1, 2, 3, 4], "long"), (B, &[1, 2, 3, 4, 5], "other's")]);
         let mut check = |key, prompt: &[u32], expect: Option<(&'static str, usize)>| {
-            assert_eq!(store.find(key, prompt).map(|(name, tokens)| (*name, tokens)), expect);
+            assert_eq!(store.find(key, prompt).map(|(kept, tokens)| (kept.cache, tokens)), expect);
         };
         check(A, &[1, 2, 3, 4, 5], Some(("long", 4)));
         check(A, &[1, 2, 3, 4], Some(("long", 3)));
@@ -98,13 +113,14 @@ mod tests {
         check(A, &[1], None);
         check(A, &[], None);
         check(A_OTHER_MODEL, &[1, 2, 3], None);
+        check(A_ADAPTED, &[1, 2, 3], None);
     }
 
     #[test]
     fn a_state_replaces_what_it_continues() {
         let mut store = store(&[(A, &[1, 2], "a"), (B, &[1, 2], "b"), (A, &[1, 2, 3], "a, continued")]);
         assert_eq!(store.states.len(), 2);
-        assert_eq!(store.find(A, &[1, 2, 3, 4]).map(|(name, _)| *name), Some("a, continued"));
+        assert_eq!(store.find(A, &[1, 2, 3, 4]).map(|(kept, _)| kept.cache), Some("a, continued"));
     }
 
     #[test]

@@ -2,14 +2,18 @@
 //! channel.
 //!
 //! One round has, for each model, the next token of each sequence that has one token to compute, together as rows of
-//! one step, and then one chunk of one longer prompt. So each stream moves in every round, and waits for one chunk at
-//! most. Longer prompts take turns.
+//! one step, whatever their adapters; and then one chunk of one longer prompt. So each stream moves in every round, and
+//! waits for one chunk at most. Longer prompts take turns.
 //!
 //! Sums of f32 depend on their order, and the model has one way to compute few rows and another for many. So that the same
 //! prompt gives the same bits whatever is computed beside it, where a prompt is cut depends on the prompt alone (see
-//! [`chunk`]); load decides only how many of the pieces are computed at once.
+//! [`chunk`]); load decides only how many of the pieces are computed at once. A sequence that is computed again after a
+//! crash is one long prompt, cut as it was (see `history`); those under suspicion (see `faults`) come first.
 
-use super::Limits;
+use super::{
+    Limits,
+    history::{History, Piece},
+};
 use crate::model::linear;
 
 /// What there is of sequences.
@@ -30,42 +34,53 @@ pub(super) fn admits(load: Load, kv_tokens: usize, limits: &Limits) -> bool {
 
 /// An active sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Status {
+pub(super) struct Status<'a> {
     /// Rising in the order of admission.
     pub(super) id: u64,
-    /// Index of its model.
-    pub(super) model: usize,
+    /// Index of the model whose weights compute it, whatever its adapter.
+    pub(super) base: usize,
     /// Tokens that were computed, or found at hand.
     pub(super) done: usize,
     /// Tokens to compute before the next one can be drawn; at least 1.
     pub(super) pending: usize,
+    /// In which pieces.
+    pub(super) history: &'a History,
+    /// Whether nobody may be computed in the same step.
+    pub(super) alone: bool,
 }
 
 /// One forward pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Step {
     /// Index of the model.
-    pub(super) model: usize,
+    pub(super) base: usize,
     /// Place in the list of sequences, and how many of its pending tokens.
     pub(super) spans: Vec<(usize, usize)>,
+    /// Any tokens behind those of the one span, to be forgotten after the step.
+    pub(super) padding: usize,
 }
 
 /// The steps of the next round. `last` is the id of the sequence that had the last chunk.
-pub(super) fn plan(sequences: &[Status], last: u64, limits: &Limits) -> Vec<Step> {
+pub(super) fn plan(sequences: &[Status<'_>], last: u64, limits: &Limits) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
+    let mut own: Vec<Step> = Vec::new();
     for (place, status) in sequences.iter().enumerate().filter(|(_, status)| status.pending == 1) {
-        let open = |step: &&mut Step| step.model == status.model && step.spans.len() < linear::ROWS_MAX;
+        let open = |step: &&mut Step| step.base == status.base && step.spans.len() < linear::ROWS_MAX;
+        let step = || Step { base: status.base, spans: vec![(place, 1)], padding: 0 };
         match steps.iter_mut().find(open) {
+            _ if status.alone => own.push(step()),
             Some(step) => step.spans.push((place, 1)),
-            None => steps.push(Step { model: status.model, spans: vec![(place, 1)] }),
+            None => steps.push(step()),
         }
     }
+    steps.append(&mut own);
     let most = if steps.is_empty() { limits.chunk_tokens } else { limits.chunk_tokens_shared };
     let long = sequences.iter().enumerate().filter(|(_, status)| status.pending > 1);
     // The next id behind the last one; where there is none, the first.
-    if let Some((place, status)) = long.min_by_key(|(_, status)| (status.id <= last, status.id)) {
-        let tokens = chunk(status.done, status.pending, most, limits.chunk_tokens_shared);
-        steps.push(Step { model: status.model, spans: vec![(place, tokens)] });
+    if let Some((place, status)) = long.min_by_key(|(_, status)| (!status.alone, status.id <= last, status.id)) {
+        let known = status.done + status.pending;
+        let Piece { tokens, padding } = status.history.next(status.done, known, most, limits.chunk_tokens_shared);
+        steps.push(Step { base: status.base, spans: vec![(place, tokens)], padding });
     }
     steps
 }
@@ -79,7 +94,7 @@ const TOGETHER_MAX: usize = 512;
 ///
 /// A prompt's pieces end at the multiples of `piece` tokens, and before its last token: that one is computed as one of a
 /// decode step, as it is where all before it is found at hand. Up to [`linear::ROWS_MAX`] tokens are all computed as such.
-fn chunk(done: usize, pending: usize, most: usize, piece: usize) -> usize {
+pub(super) fn chunk(done: usize, pending: usize, most: usize, piece: usize) -> usize {
     if pending <= linear::ROWS_MAX {
         return pending;
     }
@@ -90,6 +105,10 @@ fn chunk(done: usize, pending: usize, most: usize, piece: usize) -> usize {
         return pending - 1;
     }
     let first_cut = done - done % piece + piece;
+    if !done.is_multiple_of(piece) {
+        // Behind what is at hand a piece is smaller than the others, and so it is computed alone, whatever the load.
+        return first_cut - done;
+    }
     let reached = (done + most).min(TOGETHER_MAX);
     (reached - reached % piece).clamp(first_cut, last_cut) - done
 }
@@ -98,13 +117,22 @@ fn chunk(done: usize, pending: usize, most: usize, piece: usize) -> usize {
 mod tests {
     use super::*;
 
-    /// `sequences` are (id, model, pending); `expect` are (model, [(place, tokens)]).
+    /// `sequences` are (id, base, pending); `expect` are (base, [(place, tokens)]).
     fn check(sequences: &[(u64, usize, usize)], last: u64, expect: &[(usize, &[(usize, usize)])]) {
-        let status = |&(id, model, pending)| Status { id, model, done: 0, pending };
-        let statuses: Vec<_> = sequences.iter().map(status).collect();
+        check_with(sequences, &[], last, expect);
+    }
+
+    /// The same with the ids of those that are to be alone.
+    fn check_with(sequences: &[(u64, usize, usize)], alone: &[u64], last: u64, expect: &[(usize, &[(usize, usize)])]) {
+        let histories: Vec<_> = sequences.iter().map(|(_, _, pending)| History::new(*pending)).collect();
+        let status = |(&(id, base, pending), history)| {
+            let alone = alone.contains(&id);
+            Status { id, base, done: 0, pending, history, alone }
+        };
+        let statuses: Vec<_> = sequences.iter().zip(&histories).map(status).collect();
         let limits = Limits { chunk_tokens: 128, chunk_tokens_shared: 32, ..Limits::default() };
         let got = plan(&statuses, last, &limits);
-        let got: Vec<_> = got.iter().map(|step| (step.model, step.spans.as_slice())).collect();
+        let got: Vec<_> = got.iter().map(|step| (step.base, step.spans.as_slice())).collect();
         assert_eq!(got, expect);
     }
 
@@ -115,6 +143,17 @@ mod tests {
         check(&[(1, 0, 50)], 0, &[(0, &[(0, 32)])]);
         check(&[(1, 0, 1), (2, 0, 300), (3, 0, 1)], 0, &[(0, &[(0, 1), (2, 1)]), (0, &[(1, 32)])]);
         check(&[(1, 0, 1), (2, 1, 1), (3, 0, 1)], 0, &[(0, &[(0, 1), (2, 1)]), (1, &[(1, 1)])]);
+    }
+
+    #[test]
+    fn those_under_suspicion_have_steps_of_their_own_and_come_first() {
+        let decode = [(1, 0, 1), (2, 0, 1), (3, 0, 1)];
+        check_with(&decode, &[2], 0, &[(0, &[(0, 1), (2, 1)]), (0, &[(1, 1)])]);
+        check_with(&decode, &[1, 2, 3], 0, &[(0, &[(0, 1)]), (0, &[(1, 1)]), (0, &[(2, 1)])]);
+        let long = [(4, 0, 300), (6, 0, 300), (9, 0, 300)];
+        for (last, place) in [(0, 1), (4, 1), (6, 2), (9, 1)] {
+            check_with(&long, &[6, 9], last, &[(0, &[(place, 128)])]);
+        }
     }
 
     #[test]
@@ -148,9 +187,10 @@ mod tests {
         check(0, 100, &[0, 32, 64, 96, 100]);
         check(50, 100, &[50, 64, 96, 100]);
         check(99, 100, &[99, 100]);
+        assert_eq!(cuts(58, 300, || 128), [58, 64, 192, 288, 299, 300]);
         assert_eq!(cuts(0, 300, || 128), [0, 128, 256, 288, 299, 300]);
-        assert_eq!(cuts(40, 300, || 100), [40, 128, 224, 288, 299, 300]);
-        assert_eq!(cuts(380, 600, || 128), [380, 480, 512, 544, 576, 599, 600]);
+        assert_eq!(cuts(40, 300, || 100), [40, 64, 160, 256, 288, 299, 300]);
+        assert_eq!(cuts(380, 600, || 128), [380, 384, 512, 544, 576, 599, 600]);
     }
 
     proptest::proptest! {

@@ -1,5 +1,6 @@
 //! One generation: from drawn tokens to events.
 
+use super::{adapters::ModelId, faults::Record, history::History, prefix::Key};
 use crate::{
     sampler::{Distribution, Sampler, Scratch},
     stop::{Matched, StopMatcher},
@@ -14,13 +15,22 @@ use tokio::sync::mpsc;
 const EVENTS_EXTRA: usize = 3;
 
 pub(super) struct Sequence {
+    /// Rising in the order of arrival; the engine's thread gives it.
+    pub(super) id: u64,
     job: GenerationJob,
-    model: usize,
+    model: ModelId,
     /// Tokens of output, at most; at least 1, and the context has room for them.
     limit: u32,
     generated: u32,
     /// Prompt and output.
     tokens: Vec<u32>,
+    /// In which pieces they are computed.
+    history: History,
+    is_begun: bool,
+    /// Tokens that the meter has counted, as computed or as found: what is computed again after a crash is not paid again.
+    counted: usize,
+    /// The crashes that it was in.
+    pub(super) record: Record,
     tokenizer: Arc<Tokenizer>,
     sampler: Sampler,
     characters: Utf8Stream,
@@ -34,7 +44,7 @@ pub(super) struct Sequence {
 impl Sequence {
     pub(super) fn new(
         job: GenerationJob,
-        model: usize,
+        model: ModelId,
         limit: u32,
         tokenizer: Arc<Tokenizer>,
         meter: Arc<Meter>,
@@ -42,10 +52,15 @@ impl Sequence {
         let events_each = 1 + usize::from(job.params.logprobs.is_some());
         let (events, receiver) = mpsc::channel(limit as usize * events_each + EVENTS_EXTRA);
         let sequence = Self {
+            id: 0,
             model,
             limit,
             generated: 0,
             tokens: job.prompt.to_vec(),
+            history: History::new(job.prompt.len()),
+            is_begun: false,
+            counted: 0,
+            record: Record::default(),
             tokenizer,
             sampler: Sampler::new(&job.params),
             characters: Utf8Stream::default(),
@@ -59,11 +74,11 @@ impl Sequence {
     }
 
     /// Whose prefixes it may share.
-    pub(super) fn key(&self) -> (remit_abi::TenantId, usize) {
+    pub(super) fn key(&self) -> Key {
         (self.job.tenant, self.model)
     }
 
-    pub(super) fn model(&self) -> usize {
+    pub(super) fn model(&self) -> ModelId {
         self.model
     }
 
@@ -71,8 +86,13 @@ impl Sequence {
         &self.tokens
     }
 
-    pub(super) fn into_tokens(mut self) -> Vec<u32> {
-        std::mem::take(&mut self.tokens)
+    pub(super) fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// What it came to: its tokens, and in which pieces they were computed.
+    pub(super) fn into_state(mut self) -> (Vec<u32>, History) {
+        (std::mem::take(&mut self.tokens), self.history.clone())
     }
 
     /// Tokens for whose keys and values it needs room: the last token of the output is never computed.
@@ -85,15 +105,28 @@ impl Sequence {
         self.meter.is_cancelled() || self.events.is_closed()
     }
 
-    /// Counts tokens that were found at hand.
-    pub(super) fn count_cached(&self, tokens: usize) {
-        self.meter.add_cached(tokens as u32);
+    /// Whether it was begun: from then on its history says in which pieces it is computed.
+    pub(super) fn is_begun(&self) -> bool {
+        self.is_begun
     }
 
-    /// Counts tokens that were computed, of which those of the prompt are input.
-    pub(super) fn count_computed(&self, begin: usize, tokens: usize) {
-        let input = (begin + tokens).min(self.job.prompt.len()).saturating_sub(begin);
+    /// Begins, with the first tokens of a state where there is one; those count as found. Where it was begun before, it is
+    /// computed again as it was.
+    pub(super) fn begin(&mut self, state: Option<(History, usize)>) {
+        self.is_begun = true;
+        if let Some((history, found)) = state {
+            self.history = history.continued(found, self.job.prompt.len());
+            self.meter.add_cached(found as u32);
+            self.counted = found;
+        }
+    }
+
+    /// Counts tokens that were computed for the first time, of which those of the prompt are input.
+    pub(super) fn count_computed(&mut self, begin: usize, tokens: usize) {
+        let end = (begin + tokens).min(self.job.prompt.len());
+        let input = end.saturating_sub(begin.max(self.counted));
         self.meter.add_input(input as u32);
+        self.counted = self.counted.max(begin + tokens);
     }
 
     /// Draws the next token and sends its text. Answers whether, and how, the generation is at its end.
@@ -153,9 +186,14 @@ impl Sequence {
         self.ended = true;
     }
 
-    /// Sends that the generation failed.
+    /// Sends that the generation failed, since the engine has stopped.
     pub(super) fn fail(&mut self, why: &str) {
-        self.send(EngineEvent::Failed(EngineError::Stopped(why.into())));
+        self.fail_with(EngineError::Stopped(why.into()));
+    }
+
+    /// Sends that the generation failed.
+    pub(super) fn fail_with(&mut self, error: EngineError) {
+        self.send(EngineEvent::Failed(error));
         self.ended = true;
     }
 }

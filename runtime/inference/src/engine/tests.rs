@@ -6,28 +6,36 @@ use crate::gguf::{
     Gguf,
     sample::{self, END, Writer},
 };
+use compute::Work;
 use remit_abi::{Params, Role, Sampling, TenantId, Usage};
 use remit_kernel::ports::{ChatMessage, EngineEvent, EngineFinish};
 use std::sync::Mutex;
-use worker::Work;
 
+mod adapters;
 mod damaged;
+mod faults;
+mod memory;
 mod sampling;
 
 /// The token after these.
 type Script = fn(&[u32]) -> u32;
 
+/// What happens in a step that brings sequences to these tokens: nothing, or a panic.
+type Fault = Arc<dyn Fn(&[Vec<u32>]) + Send + Sync>;
+
 /// A model that goes by a script. It stands still while somebody holds the gate, and notes the tokens of each span.
+#[derive(Clone)]
 struct Scripted {
     script: Script,
     gate: Arc<Mutex<()>>,
     steps: Arc<Mutex<Vec<Vec<usize>>>>,
+    fault: Fault,
 }
 
 impl Compute for Scripted {
     type Cache = Vec<u32>;
 
-    fn cache(&self, _: usize, _: usize) -> Vec<u32> {
+    fn cache(&self, _: ModelId, _: usize) -> Vec<u32> {
         Vec::new()
     }
 
@@ -41,6 +49,8 @@ impl Compute for Scripted {
 
     fn forward(&self, _: usize, spans: &mut [Work<'_, Vec<u32>>]) -> Vec<f32> {
         drop(self.gate.lock());
+        let come_to: Vec<_> = spans.iter().map(|span| [span.cache, span.tokens].concat()).collect();
+        (self.fault)(&come_to);
         self.steps.lock().unwrap().push(spans.iter().map(|span| span.tokens.len()).collect());
         let mut logits = Vec::new();
         for span in spans {
@@ -61,6 +71,20 @@ impl Compute for Scripted {
         }
         logits
     }
+
+    fn is_deferred(&self) -> bool {
+        false
+    }
+
+    fn settle(&self) {}
+
+    fn lose(&self) -> bool {
+        false
+    }
+
+    fn probe(&self) {
+        (self.fault)(&[]);
+    }
 }
 
 struct Fixture {
@@ -72,16 +96,33 @@ struct Fixture {
 const CONTEXT: u32 = 100_000;
 
 fn fixture(script: Script, limits: Limits) -> Fixture {
+    fixture_with(script, limits, Arc::new(|_| ()))
+}
+
+fn fixture_with(script: Script, limits: Limits, fault: Fault) -> Fixture {
+    let (gate, steps) = (Arc::default(), Arc::default());
+    let compute = Scripted { script, gate: Arc::clone(&gate), steps: Arc::clone(&steps), fault };
+    let engine = scripted(limits, &Residency::unlimited(), move || Ok(compute.clone())).unwrap();
+    Fixture { gate, steps, engine }
+}
+
+/// An engine of the model `m`, whose weights take ten bytes.
+fn scripted<C: Compute + 'static>(
+    limits: Limits,
+    residency: &Arc<Residency>,
+    make: impl FnMut() -> Result<C, LoadError> + Send + 'static,
+) -> Result<LocalEngine, LoadError> {
     let file = Gguf::from_bytes(sample::with_tokenizer(Writer::new()).finish()).unwrap();
     let tokenizer = Arc::new(Tokenizer::from_gguf(&file).unwrap());
     let (family, vocabulary) = ("f".into(), tokenizer.size() as u32);
     let card = ModelCard { name: "m".into(), family, context_length: CONTEXT, vocabulary, digest: "0".into() };
-    let template = Some(ChatTemplate::new(sample::TEMPLATE, None, None).unwrap());
-    let (gate, steps) = (Arc::default(), Arc::default());
-    let compute = Scripted { script, gate: Arc::clone(&gate), steps: Arc::clone(&steps) };
-    let served = vec![Served { card, tokenizer, template }];
-    let engine = LocalEngine::start(served, limits, move || Ok((compute, vec![Duration::ZERO]))).unwrap();
-    Fixture { gate, steps, engine }
+    let template = Some(Arc::new(ChatTemplate::new(sample::TEMPLATE, None, None).unwrap()));
+    let served = (vec![Served { card, tokenizer, template }], no_adapters(&limits));
+    LocalEngine::start(served, limits, (residency, 10), make)
+}
+
+fn no_adapters(limits: &Limits) -> Arc<Adapters> {
+    Arc::new(Adapters::new(Vec::new(), limits))
 }
 
 /// A letter that depends on everything before it.
@@ -246,19 +287,6 @@ fn prefixes_are_reused_inside_a_tenant() {
 fn stopped(result: Result<EngineFinish, EngineError>, expect: &str) {
     let sentence = result.unwrap_err().to_string();
     assert!(sentence.starts_with("the engine has stopped: ") && sentence.contains(expect), "{sentence}");
-}
-
-#[test]
-fn a_panic_is_told_to_everybody() {
-    let script = |tokens: &[u32]| if tokens.len() == 5 { panic!("the device is lost") } else { 65 };
-    let fixture = fixture(script, Limits { active_sequences_max: 1, ..Limits::default() });
-    let held = fixture.gate.lock().unwrap();
-    let streams = ["abc", "abcd"].map(|prompt| fixture.engine.generate(job(prompt, 40)).unwrap());
-    drop(held);
-    for stream in streams {
-        stopped(read(stream).1, "computing failed: the device is lost");
-    }
-    stopped(fixture.engine.generate(job("abc", 4)).map(|_| EngineFinish::Stop), "the device is lost");
 }
 
 #[test]

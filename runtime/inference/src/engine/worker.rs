@@ -1,172 +1,219 @@
 //! The engine's thread.
 //!
-//! A round: take what has come in, end what nobody wants, admit in order of arrival, plan, and compute each step.
-//! Between steps the state is whole, and a panic inside one ends the engine with a reason that everybody is told.
+//! A round: take what has come in, ask for memory, end what nobody wants, admit in order of arrival, plan, and compute each
+//! step. Between rounds the state is whole. A panic inside one throws away whatever computes, with every cache, and the
+//! sequences go on from their tokens on a new one (see `recovery`). `steps` has what a round computes.
 
 use super::{
     Limits, Shared,
-    prefix::PrefixStore,
-    schedule::{self, Load, Status, Step},
+    compute::Compute,
+    faults::{Pauses, panic_text},
+    prefix::{Kept, PrefixStore},
+    schedule::{self, Load, Status},
     sequence::Sequence,
 };
 use crate::{
-    model::{Decoder, KvCache, Span},
+    LoadError,
+    residency::{ASK_EVERY, Demand, Order, Seat},
     sampler::Scratch,
 };
-use remit_kernel::ports::EngineFinish;
+use remit_kernel::ports::{EngineError, EngineFinish};
 use std::{
-    any::Any,
     collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, atomic::Ordering, mpsc},
+    sync::{
+        Arc,
+        atomic::Ordering,
+        mpsc::{Receiver, RecvTimeoutError, Sender},
+    },
+    time::Instant,
 };
 
-/// Something that computes tokens of sequences. Tests script one that fails.
-pub(super) trait Compute {
-    /// Keys and values of one sequence.
-    type Cache;
-
-    /// Room for so many tokens.
-    fn cache(&self, model: usize, room: usize) -> Self::Cache;
-
-    /// The first tokens of another sequence, with room for so many.
-    fn prefix(&self, model: usize, of: &Self::Cache, tokens: usize, room: usize) -> Self::Cache;
-
-    /// How many tokens it holds.
-    fn length(cache: &Self::Cache) -> usize;
-
-    /// As [`Decoder::forward`].
-    fn forward(&self, model: usize, spans: &mut [Work<'_, Self::Cache>]) -> Vec<f32>;
+/// What the thread is told.
+pub(super) enum Message {
+    /// A sequence to compute.
+    Generate(Box<Sequence>),
+    /// Read the weights now, where there is room that nobody else waits for, and answer when that is done.
+    Warm(Sender<Result<(), LoadError>>),
+    /// Crash.
+    Drill,
+    /// Look at memory again, or at the engine's end.
+    Wake,
 }
 
-/// As [`Span`].
-pub(super) struct Work<'a, C> {
-    pub(super) tokens: &'a [u32],
-    pub(super) cache: &'a mut C,
-    pub(super) wants_logits: bool,
+/// A sequence that is computed.
+pub(super) struct Active<C> {
+    pub(super) sequence: Sequence,
+    pub(super) cache: C,
+    pub(super) room: usize,
+    pub(super) finish: Option<Result<EngineFinish, EngineError>>,
 }
 
-/// The models and the threads that compute them.
-pub(super) struct Models {
-    pub(super) decoders: Vec<Decoder>,
-    pub(super) pool: rayon::ThreadPool,
-}
-
-impl Compute for Models {
-    type Cache = KvCache;
-
-    fn cache(&self, model: usize, room: usize) -> KvCache {
-        self.decoders[model].cache(room)
-    }
-
-    fn prefix(&self, model: usize, of: &KvCache, tokens: usize, room: usize) -> KvCache {
-        of.prefix(self.decoders[model].architecture(), tokens, room)
-    }
-
-    fn length(cache: &KvCache) -> usize {
-        cache.length()
-    }
-
-    fn forward(&self, model: usize, spans: &mut [Work<'_, KvCache>]) -> Vec<f32> {
-        let mut spans: Vec<Span<'_>> = spans
-            .iter_mut()
-            .map(|work| Span { tokens: work.tokens, cache: work.cache, wants_logits: work.wants_logits })
-            .collect();
-        // On a thread of the pool, so that its tasks need no wake-up of this one.
-        self.pool.install(|| self.decoders[model].forward(&mut spans))
+impl<C> Active<C> {
+    fn status<K: Compute<Cache = C>>(&self) -> Status<'_> {
+        let done = K::length(&self.cache);
+        Status {
+            id: self.sequence.id,
+            base: self.sequence.model().base,
+            done,
+            pending: self.sequence.tokens().len() - done,
+            history: self.sequence.history(),
+            alone: self.sequence.record.is_alone(done),
+        }
     }
 }
 
-struct Active<C> {
-    id: u64,
-    sequence: Sequence,
-    cache: C,
-    room: usize,
-    finish: Option<EngineFinish>,
-}
-
-pub(super) struct Worker<C: Compute> {
-    compute: C,
-    limits: Limits,
-    shared: Arc<Shared>,
-    waiting: VecDeque<Sequence>,
-    active: Vec<Active<C::Cache>>,
-    retained: PrefixStore<C::Cache>,
+pub(super) struct Worker<C: Compute, M> {
+    /// Reads the weights: at the beginning, when they come back, and after a crash.
+    pub(super) make: M,
+    /// Absent while the weights are away.
+    pub(super) compute: Option<C>,
+    pub(super) seat: Seat,
+    pub(super) limits: Limits,
+    pub(super) shared: Arc<Shared>,
+    pub(super) waiting: VecDeque<Sequence>,
+    pub(super) active: Vec<Active<C::Cache>>,
+    pub(super) retained: PrefixStore<C::Cache>,
+    /// What is being computed, or not known to be: ids, and how many tokens they will have come to.
+    pub(super) under_way: Vec<(u64, usize)>,
+    pub(super) pauses: Pauses,
+    /// Whether the next step crashes.
+    pub(super) is_drill: bool,
+    pub(super) begin: Instant,
     next_id: u64,
     /// The sequence that had the last chunk.
-    last_chunk: u64,
-    scratch: Scratch,
+    pub(super) last_chunk: u64,
+    pub(super) scratch: Scratch,
 }
 
-/// What a panic said.
-pub(super) fn panic_text(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "it gave no reason".to_owned())
-}
-
-impl<C: Compute> Worker<C> {
-    pub(super) fn new(compute: C, limits: Limits, shared: Arc<Shared>) -> Self {
+impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
+    pub(super) fn new(make: M, seat: Seat, limits: Limits, shared: Arc<Shared>) -> Self {
         Self {
-            compute,
+            make,
+            compute: None,
+            seat,
             limits,
             shared,
             waiting: VecDeque::new(),
             active: Vec::new(),
-            retained: PrefixStore::new(),
+            retained: PrefixStore::default(),
+            under_way: Vec::new(),
+            pauses: Pauses::default(),
+            is_drill: false,
+            begin: Instant::now(),
             next_id: 1,
             last_chunk: 0,
             scratch: Scratch::default(),
         }
     }
 
-    /// Serves until the engine is dropped.
-    pub(super) fn run(mut self, incoming: &mpsc::Receiver<Sequence>) {
+    /// Serves until the engine is dropped, or cannot compute any more.
+    pub(super) fn run(mut self, incoming: &Receiver<Message>) {
         let why = match catch_unwind(AssertUnwindSafe(|| self.serve(incoming))) {
-            Ok(()) => "it was shut down".to_owned(),
-            Err(panic) => format!("computing failed: {}", panic_text(&*panic)),
+            Ok(Ok(())) => "it was shut down".to_owned(),
+            Ok(Err(why)) => why,
+            Err(panic) => format!("its thread failed: {}", panic_text(&*panic)),
         };
         // From here on nobody is handed over any more, except those who looked before: they are told below.
-        let why = self.shared.stopped.get_or_init(|| why.into());
-        self.active.iter_mut().for_each(|active| active.sequence.fail(why));
-        self.waiting.iter_mut().for_each(|sequence| sequence.fail(why));
-        self.active.clear();
+        let why = self.shared.stopped.get_or_init(|| why.into()).clone();
+        self.active.iter_mut().for_each(|active| active.sequence.fail(&why));
+        self.waiting.iter_mut().for_each(|sequence| sequence.fail(&why));
         self.waiting.clear();
-        for mut sequence in incoming {
-            sequence.fail(why);
+        self.active.clear();
+        self.drop_weights();
+        // With the seat goes the last sender but the engine's own, and the room of its weights.
+        drop(self);
+        for message in incoming {
+            match message {
+                Message::Generate(mut sequence) => sequence.fail(&why),
+                Message::Warm(done) => drop(done.send(Err(LoadError::Crashed(why.to_string())))),
+                Message::Drill | Message::Wake => {}
+            }
         }
     }
 
-    fn serve(&mut self, incoming: &mpsc::Receiver<Sequence>) {
+    /// Until the engine is dropped; the error is why it cannot go on.
+    fn serve(&mut self, incoming: &Receiver<Message>) -> Result<(), String> {
         loop {
-            if self.active.is_empty() && self.waiting.is_empty() {
-                match incoming.recv() {
-                    Ok(sequence) => self.waiting.push_back(sequence),
-                    Err(mpsc::RecvError) => return,
-                }
-            }
-            self.waiting.extend(incoming.try_iter());
-            if self.shared.closing.load(Ordering::Acquire) {
-                return;
+            incoming.try_iter().for_each(|message| self.take(message));
+            if self.is_closing() {
+                return Ok(());
             }
             self.drop_unwanted();
-            self.admit();
-            for step in schedule::plan(&self.statuses(), self.last_chunk, &self.limits) {
-                self.compute(&step);
+            let demand = self.demand();
+            let is_idle = demand == Demand::default();
+            let order = self.seat.report(demand);
+            match order {
+                Order::Serve | Order::Wait if is_idle => match incoming.recv() {
+                    Ok(message) => self.take(message),
+                    Err(_) => return Ok(()),
+                },
+                Order::Wait => match incoming.recv_timeout(ASK_EVERY) {
+                    Ok(message) => self.take(message),
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                },
+                Order::Serve | Order::Finish => {
+                    let round = catch_unwind(AssertUnwindSafe(|| self.round(order)));
+                    if let Err(panic) = round {
+                        self.recover(&panic_text(&*panic), incoming)?;
+                    }
+                }
+                Order::Load => self.load().map_err(|error| error.to_string())?,
+                Order::Leave => {
+                    self.drop_weights();
+                    self.seat.left();
+                    tracing::info!(models = %self.shared.names, "the weights made room for another model's");
+                }
             }
-            self.retire();
         }
     }
 
-    fn statuses(&self) -> Vec<Status> {
-        let status = |active: &Active<C::Cache>| {
-            let done = C::length(&active.cache);
-            let pending = active.sequence.tokens().len() - done;
-            Status { id: active.id, model: active.sequence.model(), done, pending }
-        };
-        self.active.iter().map(status).collect()
+    pub(super) fn is_closing(&self) -> bool {
+        self.shared.closing.load(Ordering::Acquire)
     }
 
-    /// Ends what was cancelled, or whose reader is gone, waiting or active.
+    pub(super) fn take(&mut self, message: Message) {
+        match message {
+            Message::Generate(mut sequence) => {
+                sequence.id = self.next_id;
+                self.next_id += 1;
+                self.waiting.push_back(*sequence);
+            }
+            Message::Warm(done) => {
+                let is_wanted = self.compute.is_none() && self.seat.prefetch();
+                // Nobody waits any more where the engine is being dropped.
+                let _ = done.send(if is_wanted { self.load() } else { Ok(()) });
+            }
+            // On a device it happens by itself.
+            Message::Drill => self.is_drill = !self.compute.as_ref().is_some_and(Compute::lose),
+            Message::Wake => {}
+        }
+    }
+
+    /// Reads the weights into the room that the seat has.
+    fn load(&mut self) -> Result<(), LoadError> {
+        let begin = Instant::now();
+        match self.build() {
+            Ok(compute) => {
+                self.compute = Some(compute);
+                self.seat.loaded();
+                tracing::info!(models = %self.shared.names, seconds = begin.elapsed().as_secs_f64(), "the weights are in memory");
+                Ok(())
+            }
+            Err(error) => {
+                self.seat.left();
+                Err(error)
+            }
+        }
+    }
+
+    pub(super) fn build(&mut self) -> Result<C, LoadError> {
+        let built = catch_unwind(AssertUnwindSafe(&mut self.make));
+        built.unwrap_or_else(|panic| Err(LoadError::Crashed(panic_text(&*panic))))
+    }
+
+    /// Ends what was cancelled, or whose reader is gone, before its turn came.
     fn drop_unwanted(&mut self) {
         self.waiting.retain_mut(|sequence| {
             let unwanted = sequence.is_unwanted();
@@ -176,8 +223,22 @@ impl<C: Compute> Worker<C> {
             }
             !unwanted
         });
+    }
+
+    /// Computes what comes next. May panic.
+    fn round(&mut self, order: Order) {
         for active in self.active.iter_mut().filter(|active| active.sequence.is_unwanted()) {
-            active.finish = Some(EngineFinish::Cancelled);
+            active.finish = Some(Ok(EngineFinish::Cancelled));
+        }
+        self.retire();
+        self.admit(order);
+        let statuses: Vec<_> = self.active.iter().map(Active::status::<C>).collect();
+        let has_suspects = statuses.iter().any(|status| status.alone);
+        for step in schedule::plan(&statuses, self.last_chunk, &self.limits) {
+            self.compute(&step);
+            if has_suspects {
+                self.settle();
+            }
         }
         self.retire();
     }
@@ -186,27 +247,39 @@ impl<C: Compute> Worker<C> {
         self.active.iter().map(|active| active.room).sum()
     }
 
-    fn admit(&mut self) {
-        while let Some(next) = self.waiting.front() {
+    /// What was begun and put back after a crash is under way too.
+    fn demand(&self) -> Demand {
+        let begun = self.waiting.iter().take_while(|sequence| sequence.is_begun()).count();
+        Demand { active: self.active.len() + begun, waiting: self.waiting.len() - begun }
+    }
+
+    /// Takes those that come next and for whom there is room; where the order is to finish, of those that were begun.
+    fn admit(&mut self, order: Order) {
+        let may = |sequence: &Sequence| order == Order::Serve || sequence.is_begun();
+        while let Some(next) = self.waiting.front().filter(|next| may(next)) {
             let room = next.room();
             let load = Load { active: self.active.len(), kv_tokens: self.kv_tokens() };
             if !schedule::admits(load, room, &self.limits) {
                 return;
             }
-            let Some(sequence) = self.waiting.pop_front() else { return };
-            self.shared.queued.fetch_sub(1, Ordering::AcqRel);
-            let model = sequence.model();
-            let cache = match self.retained.find(sequence.key(), sequence.tokens()) {
+            let Some(compute) = &self.compute else { return };
+            // It stays in the queue, and is not lost, until there is a cache.
+            self.under_way.push((next.id, 0));
+            let model = next.model();
+            // One that is computed again goes on from its own tokens alone.
+            let state = if next.is_begun() { None } else { self.retained.find(next.key(), next.tokens()) };
+            let (cache, history) = match state {
                 Some((state, tokens)) => {
-                    // Not all of them where the model cannot go on from that state.
-                    let cache = self.compute.prefix(model, state, tokens, room);
-                    sequence.count_cached(C::length(&cache));
-                    cache
+                    (compute.prefix(model.base, &state.cache, tokens, room), Some(state.history.clone()))
                 }
-                None => self.compute.cache(model, room),
+                None => (compute.cache(model, room), None),
             };
-            self.active.push(Active { id: self.next_id, sequence, cache, room, finish: None });
-            self.next_id += 1;
+            self.under_way.pop();
+            let Some(mut sequence) = self.waiting.pop_front() else { return };
+            self.shared.queued.fetch_sub(1, Ordering::AcqRel);
+            // Not all of the state where the model cannot go on from it.
+            sequence.begin(history.map(|history| (history, C::length(&cache))));
+            self.active.push(Active { sequence, cache, room, finish: None });
             self.shrink();
         }
     }
@@ -217,49 +290,25 @@ impl<C: Compute> Worker<C> {
         self.retained.shrink(self.limits.retained_sequences_max, free);
     }
 
-    fn compute(&mut self, step: &Step) {
-        let mut work = Vec::new();
-        let mut drawing = Vec::new();
-        let mut counts = Vec::new();
-        for (place, active) in self.active.iter_mut().enumerate() {
-            let Some((_, tokens)) = step.spans.iter().find(|(span_place, _)| *span_place == place) else { continue };
-            let begin = C::length(&active.cache);
-            let known = active.sequence.tokens();
-            let wants_logits = begin + tokens == known.len();
-            if wants_logits {
-                drawing.push(place);
-            }
-            if known.len() - begin > 1 {
-                self.last_chunk = active.id;
-            }
-            counts.push((place, begin, *tokens));
-            work.push(Work { tokens: &known[begin..begin + tokens], cache: &mut active.cache, wants_logits });
-        }
-        let logits = self.compute.forward(step.model, &mut work);
-        for (place, begin, tokens) in counts {
-            self.active[place].sequence.count_computed(begin, tokens);
-        }
-        let vocabulary = logits.len() / drawing.len().max(1);
-        for (place, logits) in drawing.into_iter().zip(logits.chunks_exact(vocabulary.max(1))) {
-            let active = &mut self.active[place];
-            active.finish = active.sequence.advance(logits, &mut self.scratch);
-        }
-    }
-
     /// Ends what came to its end, and keeps its keys and values.
     fn retire(&mut self) {
         let mut place = 0;
         while place < self.active.len() {
-            let Some(finish) = self.active[place].finish else {
+            let Some(finish) = self.active[place].finish.take() else {
                 place += 1;
                 continue;
             };
-            self.active[place].sequence.end(finish);
-            let Active { sequence, cache, room, .. } = self.active.remove(place);
-            let key = sequence.key();
-            let mut tokens = sequence.into_tokens();
-            tokens.truncate(C::length(&cache));
-            self.retained.keep(key, tokens, cache, room);
+            let Active { mut sequence, cache, room, .. } = self.active.remove(place);
+            match finish {
+                Err(error) => sequence.fail_with(error),
+                Ok(finish) => {
+                    sequence.end(finish);
+                    let key = sequence.key();
+                    let (mut tokens, history) = sequence.into_state();
+                    tokens.truncate(C::length(&cache));
+                    self.retained.keep(key, tokens, Kept { cache, history }, room);
+                }
+            }
             self.shrink();
         }
     }

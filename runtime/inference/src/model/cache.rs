@@ -9,14 +9,14 @@
 //! On a device a layer's keys and values are memory of its own, which programs write and read in place (see `device`, also
 //! for their layout). There room is taken from the beginning.
 
-use super::{Adapter, Architecture, device::LayerMemory, linear::is_memory};
+use super::{Adapter, Architecture, device::LayerMemory, linear::is_memory, split::Split};
 use burn::tensor::Device;
 use std::sync::Arc;
 
 /// Keys and values of one sequence.
 #[derive(Debug)]
 pub struct KvCache {
-    layers: Layers,
+    layers: Vec<LayerRoom>,
     capacity: usize,
     length: usize,
     adapter: Option<Arc<Adapter>>,
@@ -28,10 +28,46 @@ pub(super) struct LayerCache {
     pub(super) values: Vec<f32>,
 }
 
+/// A layer's keys and values, where the layer is computed.
 #[derive(Debug)]
-enum Layers {
-    Memory(Vec<LayerCache>),
-    Device(Vec<LayerMemory>, Device),
+enum LayerRoom {
+    Memory(LayerCache),
+    Device(Box<LayerMemory>, Device),
+}
+
+impl LayerRoom {
+    fn new(architecture: &Architecture, capacity: usize, device: &Device) -> Self {
+        if is_memory(device) {
+            let size = architecture.key_width() * capacity;
+            // Not cloned: a clone would touch the memory.
+            return Self::Memory(LayerCache { keys: vec![0.0; size], values: vec![0.0; size] });
+        }
+        let Architecture { kv_heads, head_width, .. } = *architecture;
+        Self::Device(Box::new(LayerMemory::new(kv_heads, head_width, capacity, device)), device.clone())
+    }
+
+    /// Other room that begins with the first tokens of this one.
+    fn prefix(&self, architecture: &Architecture, tokens: usize, (from, to): (usize, usize)) -> Self {
+        match self {
+            Self::Memory(layer) => Self::Memory(layer.prefix(architecture, tokens, (from, to))),
+            Self::Device(layer, device) => Self::Device(Box::new(layer.prefix(tokens, to, device)), device.clone()),
+        }
+    }
+}
+
+impl LayerCache {
+    fn prefix(&self, architecture: &Architecture, tokens: usize, (from, to): (usize, usize)) -> Self {
+        let width = architecture.head_width;
+        let copy = |source: &[f32]| {
+            let mut target = vec![0.0; architecture.key_width() * to];
+            if tokens > 0 {
+                let heads = source.chunks_exact(from * width).zip(target.chunks_exact_mut(to * width));
+                heads.for_each(|(source, target)| target[..tokens * width].copy_from_slice(&source[..tokens * width]));
+            }
+            target
+        };
+        Self { keys: copy(&self.keys), values: copy(&self.values) }
+    }
 }
 
 /// A cache is of the kind that its decoder's device needs.
@@ -42,35 +78,29 @@ impl KvCache {
     /// of the kind that a decoder needs.
     #[must_use]
     pub fn new(architecture: &Architecture, capacity: usize) -> Self {
-        let size = architecture.key_width() * capacity;
-        // Not cloned: a clone would touch the memory.
-        let layers = architecture.layers.iter().map(|_| LayerCache { keys: vec![0.0; size], values: vec![0.0; size] });
-        Self { layers: Layers::Memory(layers.collect()), capacity, length: 0, adapter: None }
+        Self::on(architecture, capacity, &Split::from(&Device::flex()))
     }
 
-    /// The same on a device.
-    pub(super) fn on(architecture: &Architecture, capacity: usize, device: &Device) -> Self {
-        if is_memory(device) {
-            return Self::new(architecture, capacity);
-        }
-        let Architecture { kv_heads, head_width, .. } = *architecture;
-        let layers = architecture.layers.iter().map(|_| LayerMemory::new(kv_heads, head_width, capacity, device));
-        Self { layers: Layers::Device(layers.collect(), device.clone()), capacity, length: 0, adapter: None }
+    /// The same where the layers are computed.
+    pub(super) fn on(architecture: &Architecture, capacity: usize, split: &Split) -> Self {
+        let layers = 0..architecture.layers.len();
+        let layers = layers.map(|layer| LayerRoom::new(architecture, capacity, split.of(layer)));
+        Self { layers: layers.collect(), capacity, length: 0, adapter: None }
     }
 
     /// A layer's keys and values in plain memory.
     pub(super) fn memory(&mut self, layer: usize) -> &mut LayerCache {
-        match &mut self.layers {
-            Layers::Memory(layers) => &mut layers[layer],
-            Layers::Device(..) => panic!("{OTHER_DEVICE}"),
+        match &mut self.layers[layer] {
+            LayerRoom::Memory(layer) => layer,
+            LayerRoom::Device(..) => panic!("{OTHER_DEVICE}"),
         }
     }
 
     /// A layer's keys and values on a device.
     pub(super) fn device(&self, layer: usize) -> &LayerMemory {
-        match &self.layers {
-            Layers::Device(layers, _) => &layers[layer],
-            Layers::Memory(_) => panic!("{OTHER_DEVICE}"),
+        match &self.layers[layer] {
+            LayerRoom::Device(layer, _) => layer,
+            LayerRoom::Memory(_) => panic!("{OTHER_DEVICE}"),
         }
     }
 
@@ -107,34 +137,16 @@ impl KvCache {
         self.capacity
     }
 
-    /// A cache of its own for up to `capacity` tokens, that begins with the first `tokens` of this one, and has
-    /// its adapter. It is empty where
-    /// one of the two is for long texts and the other is not, and the model turns their keys differently.
+    /// A cache of its own for up to `capacity` tokens, that begins with the first `tokens` of this one, and has its
+    /// adapter. It is empty where one of the two is for long texts and the other is not, and the model turns their keys
+    /// differently.
     #[must_use]
     pub fn prefix(&self, architecture: &Architecture, tokens: usize, capacity: usize) -> Self {
         let tokens = tokens.min(self.length).min(capacity);
         let differs = architecture.ropes.iter().any(|rope| rope.is_long(self.capacity) != rope.is_long(capacity));
         let tokens = if differs { 0 } else { tokens };
-        let layers = match &self.layers {
-            Layers::Memory(layers) => {
-                let width = architecture.head_width;
-                let (from, to, used) = (self.capacity * width, capacity * width, tokens * width);
-                let mut copy = Self::new(architecture, capacity);
-                for (index, layer) in layers.iter().enumerate().filter(|_| used > 0) {
-                    let target = copy.memory(index);
-                    for (source, target) in [(&layer.keys, &mut target.keys), (&layer.values, &mut target.values)] {
-                        for (source, target) in source.chunks_exact(from).zip(target.chunks_exact_mut(to)) {
-                            target[..used].copy_from_slice(&source[..used]);
-                        }
-                    }
-                }
-                copy.layers
-            }
-            Layers::Device(layers, device) => {
-                let copied = layers.iter().map(|layer| layer.prefix(tokens, capacity, device));
-                Layers::Device(copied.collect(), device.clone())
-            }
-        };
+        let layers = self.layers.iter().map(|layer| layer.prefix(architecture, tokens, (self.capacity, capacity)));
+        let layers = layers.collect();
         Self { layers, capacity, length: tokens, adapter: self.adapter.clone() }
     }
 

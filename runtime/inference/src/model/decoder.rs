@@ -6,17 +6,18 @@ use super::{
     Adapter, Architecture, KvCache, ModelError,
     adapter::Adapted,
     attention::{Attention, LayerAttention, cap},
-    device::{self, HEAD_WIDTH_MAX},
+    device::{self, HEAD_WIDTH_MAX, WeightForm},
     families,
     feed::FeedForward,
     linear::{Linear, as_numbers, indices, is_memory},
     placement::{Layout, Placement, Slot},
-    rows::Place,
+    rows::{Place, StepRows},
+    split::{DeviceBytes, Split},
     tensors::Tensors,
 };
-use crate::gguf::Gguf;
+use crate::{gguf::Gguf, sampler::argmax};
 use burn::tensor::{Device, Tensor, TensorData};
-use loader::Loader;
+use loader::{Loader, Source};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
@@ -24,13 +25,22 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct Decoder {
     architecture: Architecture,
-    device: Device,
+    split: Split,
     embedding: Linear,
-    attention: Attention,
-    blocks: Vec<Block>,
+    /// At least one.
+    stages: Vec<Stage>,
     norm: Norm,
     /// Absent where the embedding serves.
     output: Option<Linear>,
+}
+
+/// Layers of one device, one behind the other.
+#[derive(Debug)]
+struct Stage {
+    attention: Attention,
+    /// The number of the first.
+    first: usize,
+    blocks: Vec<Block>,
 }
 
 #[derive(Debug)]
@@ -86,47 +96,130 @@ pub struct Span<'a> {
     pub wants_logits: bool,
 }
 
+impl Stage {
+    /// The rows of a step through all layers of the stage.
+    fn forward(&self, mut hidden: Tensor<2>, rows: &StepRows, spans: &mut [Span<'_>]) -> Tensor<2> {
+        let step = self.attention.begin(spans, rows);
+        let live = rows.places.iter().map(Place::live);
+        let adapted = Adapted::new(live.zip(&*spans).map(|(rows, span)| (rows, span.cache.adapter())));
+        let post = |norm: &Option<Norm>, branch: Tensor<2>| match norm {
+            Some(norm) => norm.forward(branch),
+            None => branch,
+        };
+        // What was computed and is not added yet.
+        let mut branch = None;
+        for (layer, block) in (self.first..).zip(&self.blocks) {
+            let normal;
+            (hidden, normal) = block.attention_norm.after(hidden, branch.take());
+            let projected = adapted.forward(&block.project, (layer, Slot::Projection), normal);
+            let attended = self.attention.attend((layer, &block.attention), projected, (&step, rows), spans);
+            let mixed = adapted.forward(&block.attention_output, (layer, Slot::AttentionOutput), attended);
+            let normal;
+            (hidden, normal) = block.feed_norm.after(hidden, Some(post(&block.post_attention_norm, mixed)));
+            let fed = block.feed.forward(layer, rows, &adapted, normal);
+            branch = Some(post(&block.post_feed_norm, fed));
+        }
+        branch.into_iter().fold(hidden, |hidden, branch| hidden + branch)
+    }
+}
+
+/// The rows of tokens, from where one device has them to where another wants them; those that pad them are zeros.
+fn hand_over(hidden: Tensor<2>, (from, to): (&StepRows, &StepRows), device: &Device) -> Tensor<2> {
+    let [_, width] = hidden.dims();
+    let hidden = hidden.into_data();
+    let rows: Vec<&[f32]> = as_numbers(&hidden).chunks_exact(width).collect();
+    let mut moved = vec![0.0; to.total * width];
+    for (source, target) in from.live().zip(to.live()) {
+        moved[target * width..][..width].copy_from_slice(rows[source]);
+    }
+    Tensor::from_data(TensorData::new(moved, [to.total, width]), device)
+}
+
 impl Decoder {
-    /// Reads the weights of a GGUF file onto a device.
+    /// Reads the weights of a GGUF file onto a device, or onto two.
     ///
     /// # Errors
     /// [`ModelError`], where the file holds no model that this decoder can compute.
-    pub fn load(file: &Gguf, device: &Device) -> Result<Self, ModelError> {
+    pub fn load(file: &Gguf, split: impl Into<Split>) -> Result<Self, ModelError> {
         let (architecture, layout) = families::read_gguf(file)?;
-        Self::place(architecture, layout, file, device)
+        Self::place(architecture, layout, file, split.into())
     }
 
-    /// Reads weights that a `config.json` describes onto a device.
+    /// Reads weights that a `config.json` describes onto a device, or onto two.
     ///
     /// # Errors
     /// [`ModelError`], where they are no model that this decoder can compute.
-    pub fn from_json(config: &Map<String, Value>, tensors: &dyn Tensors, device: &Device) -> Result<Self, ModelError> {
+    pub fn from_json(
+        config: &Map<String, Value>,
+        tensors: &dyn Tensors,
+        split: impl Into<Split>,
+    ) -> Result<Self, ModelError> {
         let (architecture, layout) = families::read_json(config, tensors)?;
-        Self::place(architecture, layout, tensors, device)
+        Self::place(architecture, layout, tensors, split.into())
+    }
+
+    /// What a GGUF file's model takes on a device.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub(crate) fn bytes(file: &Gguf) -> Result<DeviceBytes, ModelError> {
+        let (architecture, layout) = families::read_gguf(file)?;
+        DeviceBytes::of(&Placement { architecture: &architecture, layout, tensors: file })
+    }
+
+    /// The same of one that a `config.json` describes.
+    ///
+    /// # Errors
+    /// As [`from_json`](Self::from_json).
+    pub(crate) fn json_bytes(config: &Map<String, Value>, tensors: &dyn Tensors) -> Result<DeviceBytes, ModelError> {
+        let (architecture, layout) = families::read_json(config, tensors)?;
+        DeviceBytes::of(&Placement { architecture: &architecture, layout, tensors })
+    }
+
+    /// A model of random weights on a device other than the CPU, all stored in one form: as fast as one with trained
+    /// weights. For measurements.
+    ///
+    /// # Errors
+    /// [`ModelError`], where its sizes do not fit together, a form does not fit its widths, or it has experts.
+    pub fn random(architecture: &Architecture, form: WeightForm, device: &Device) -> Result<Self, ModelError> {
+        architecture.check()?;
+        Self::assemble(architecture.clone(), Source::Random(form), device.into())
     }
 
     fn place(
         architecture: Architecture,
         layout: Layout,
         tensors: &dyn Tensors,
-        device: &Device,
+        split: Split,
     ) -> Result<Self, ModelError> {
-        if !is_memory(device) && architecture.head_width > HEAD_WIDTH_MAX {
+        let of_file = architecture.clone();
+        Self::assemble(architecture, Source::File(&Placement { architecture: &of_file, layout, tensors }), split)
+    }
+
+    fn assemble(architecture: Architecture, source: Source<'_>, split: Split) -> Result<Self, ModelError> {
+        if !is_memory(split.last()) && architecture.head_width > HEAD_WIDTH_MAX {
             let width = architecture.head_width;
             return Err(ModelError::variant(format!("heads of {width} numbers, on a GPU more than {HEAD_WIDTH_MAX}")));
         }
-        let loader = Loader { placement: Placement { architecture: &architecture, layout, tensors }, device };
-        let width = architecture.width;
-        let output = (!architecture.tied_output).then(|| loader.linear(Slot::Output, 0, width)).transpose()?;
-        Ok(Self {
-            device: device.clone(),
-            embedding: loader.linear(Slot::Embedding, 0, width)?,
-            attention: Attention::new(&architecture, device),
-            blocks: (0..architecture.layers.len()).map(|layer| loader.block(layer)).collect::<Result<_, _>>()?,
-            norm: loader.norm(Slot::OutputNorm, 0)?,
-            output,
-            architecture,
-        })
+        let stages = split.stages(architecture.layers.len()).into_iter().map(|(device, layers)| {
+            let attention = Attention::new(&architecture, &device);
+            let first = layers.start;
+            let loader = Loader { architecture: &architecture, source, device: &device };
+            let blocks = layers.map(|layer| loader.block(layer)).collect::<Result<_, ModelError>>()?;
+            Ok(Stage { attention, first, blocks })
+        });
+        let stages = stages.collect::<Result<Vec<_>, ModelError>>()?;
+        let on = |device| Loader { architecture: &architecture, source, device };
+        let (width, last) = (architecture.width, on(split.last()));
+        let output = match (architecture.tied_output, stages.len()) {
+            (false, _) => Some(last.linear(Slot::Output, 0, width)?),
+            // Tokens are looked up on one device, and the same matrix is the output on the other.
+            (true, 2..) => Some(last.linear(Slot::Embedding, 0, width)?),
+            (true, _) => None,
+        };
+        let embedding = on(split.of(0)).linear(Slot::Embedding, 0, width)?;
+        let norm = last.norm(Slot::OutputNorm, 0)?;
+        Ok(Self { split, embedding, stages, norm, output, architecture })
     }
 
     /// What it is.
@@ -135,10 +228,16 @@ impl Decoder {
         &self.architecture
     }
 
+    /// Where its layers are computed.
+    #[must_use]
+    pub fn split(&self) -> &Split {
+        &self.split
+    }
+
     /// An empty cache for up to `capacity` tokens of a sequence that this decoder computes.
     #[must_use]
     pub fn cache(&self, capacity: usize) -> KvCache {
-        KvCache::on(&self.architecture, capacity, &self.device)
+        KvCache::on(&self.architecture, capacity, &self.split)
     }
 
     /// The same for a sequence that is computed with an adapter.
@@ -154,7 +253,7 @@ impl Decoder {
     #[must_use]
     pub fn step_bytes(&self) -> usize {
         let block = |block: &Block| block.project.bytes() + block.attention_output.bytes() + block.feed.row_bytes();
-        self.blocks.iter().map(block).sum::<usize>() + self.output().bytes()
+        self.stages.iter().flat_map(|stage| &stage.blocks).map(block).sum::<usize>() + self.output().bytes()
     }
 
     fn output(&self) -> &Linear {
@@ -165,59 +264,69 @@ impl Decoder {
     /// them, in order, one vocabulary after the other.
     ///
     /// # Panics
-    /// Where a span does not keep what [`Span`] says.
+    /// Where a span does not keep what [`Span`] says, or the device failed.
     #[must_use]
     pub fn forward(&self, spans: &mut [Span<'_>]) -> Vec<f32> {
-        let rows = self.attention.rows(spans);
-        let step = self.attention.begin(spans, &rows);
-        let live = rows.places.iter().map(Place::live);
-        let adapted = Adapted::new(live.zip(&*spans).map(|(rows, span)| (rows, span.cache.adapter())));
-        let tokens = rows.tokens(spans.iter().map(|span| span.tokens));
-        let mut hidden = self.embedding.rows(tokens.into_iter(), self.architecture.embedding_scale);
-        let post = |norm: &Option<Norm>, branch: Tensor<2>| match norm {
-            Some(norm) => norm.forward(branch),
-            None => branch,
-        };
-        // What was computed and is not added yet.
-        let mut branch = None;
-        for (layer, block) in self.blocks.iter().enumerate() {
-            let normal;
-            (hidden, normal) = block.attention_norm.after(hidden, branch.take());
-            let projected = adapted.forward(&block.project, (layer, Slot::Projection), normal);
-            let attended = self.attention.attend((layer, &block.attention), projected, (&step, &rows), spans);
-            let mixed = adapted.forward(&block.attention_output, (layer, Slot::AttentionOutput), attended);
-            let normal;
-            (hidden, normal) = block.feed_norm.after(hidden, Some(post(&block.post_attention_norm, mixed)));
-            let fed = block.feed.forward(layer, &rows, &adapted, normal);
-            branch = Some(post(&block.post_feed_norm, fed));
+        let Some((count, logits)) = self.compute(spans) else { return Vec::new() };
+        let logits = logits.into_data();
+        let mut logits = as_numbers(&logits)[..count * self.architecture.vocabulary].to_vec();
+        cap(&mut logits, self.architecture.output_softcap);
+        logits
+    }
+
+    /// The same, but returns the likeliest token of each span that asks for logits, the first of equally likely ones. On a
+    /// device nothing else leaves it.
+    ///
+    /// # Panics
+    /// As [`forward`](Self::forward).
+    #[must_use]
+    pub fn forward_greedy(&self, spans: &mut [Span<'_>]) -> Vec<u32> {
+        let Some((count, logits)) = self.compute(spans) else { return Vec::new() };
+        if is_memory(self.split.last()) {
+            let logits = logits.into_data();
+            return as_numbers(&logits).chunks_exact(self.architecture.vocabulary).map(argmax).collect();
         }
-        let hidden = branch.into_iter().fold(hidden, |hidden, branch| hidden + branch);
+        // A cap changes no order.
+        device::likeliest(logits, count)
+    }
+
+    /// How many spans ask for logits, and theirs, with rows that pad them.
+    fn compute(&self, spans: &mut [Span<'_>]) -> Option<(usize, Tensor<2>)> {
+        let mut flow: Option<(Tensor<2>, StepRows)> = None;
+        for stage in &self.stages {
+            let rows = stage.attention.rows(spans);
+            let hidden = match flow {
+                None => {
+                    let tokens = rows.tokens(spans.iter().map(|span| span.tokens));
+                    self.embedding.rows(tokens.into_iter(), self.architecture.embedding_scale)
+                }
+                Some((hidden, others)) => hand_over(hidden, (&others, &rows), stage.attention.device()),
+            };
+            flow = Some((stage.forward(hidden, &rows, spans), rows));
+        }
+        let Some((hidden, rows)) = flow else { unreachable!("a decoder has a stage") };
         for span in &mut *spans {
             span.cache.advance(span.tokens.len());
         }
         let asked = spans.iter().zip(&rows.places).filter(|(span, _)| span.wants_logits);
-        self.logits(&asked.map(|(_, place)| place.live().end - 1).collect::<Vec<_>>(), hidden)
+        let last: Vec<usize> = asked.map(|(_, place)| place.live().end - 1).collect();
+        (!last.is_empty()).then(|| (last.len(), self.logits(&last, hidden)))
     }
 
     /// The logits of some rows.
-    fn logits(&self, rows: &[usize], hidden: Tensor<2>) -> Vec<f32> {
-        if rows.is_empty() {
-            return Vec::new();
-        }
-        let last = if is_memory(&self.device) {
+    fn logits(&self, rows: &[usize], hidden: Tensor<2>) -> Tensor<2> {
+        let device = self.split.last();
+        let last = if is_memory(device) {
             let width = self.architecture.width;
             let hidden = hidden.into_data();
             let hidden = as_numbers(&hidden);
             let last: Vec<f32> = rows.iter().flat_map(|row| &hidden[row * width..][..width]).copied().collect();
-            Tensor::<2>::from_data(TensorData::new(last, [rows.len(), width]), &self.device)
+            Tensor::<2>::from_data(TensorData::new(last, [rows.len(), width]), device)
         } else {
             let mut padded: Vec<i64> = rows.iter().map(|row| *row as i64).collect();
             padded.resize(rows.len().next_power_of_two(), 0);
-            hidden.select(0, indices(padded, &self.device))
+            hidden.select(0, indices(padded, device))
         };
-        let logits = self.output().forward(self.norm.forward(last)).into_data();
-        let mut logits = as_numbers(&logits)[..rows.len() * self.architecture.vocabulary].to_vec();
-        cap(&mut logits, self.architecture.output_softcap);
-        logits
+        self.output().forward(self.norm.forward(last))
     }
 }

@@ -6,17 +6,25 @@
 //! threads, and multiplied with each input row.
 //!
 //! The order of additions in a product is fixed, whatever the rows, chunks and threads: [`LANES`] partial sums, added
-//! in order. So a row's result is the same bits in any step of at most [`ROWS_MAX`] rows.
+//! in order. So a row's result is the same bits in any step of at most [`ROWS_MAX`] rows. `burn`'s product (the crate
+//! `gemm`) is as steady for weights of many outputs, in any step of more rows; for few outputs it chooses an order by the
+//! number of rows. So weights of up to [`NARROW_MAX`] outputs, an adapter's, are always multiplied here.
 //!
 //! On any other device a weight is as narrow as its file has it, and [`ROWS_MAX`] says up to where a program of our own
 //! reads it so (see `device`); for more rows it is unpacked to f32 first, and the product is `burn`'s.
 
-use super::device::{Matrix, Packed, Packing};
+use super::{
+    ModelError,
+    device::{Matrix, Packed, Packing, WeightForm},
+};
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use rayon::prelude::*;
 
 /// Rows that are multiplied here rather than by `burn`: as measured, `burn` is at least as fast from 12 rows on.
 pub const ROWS_MAX: usize = 8;
+/// Outputs up to which `gemm` 0.19 may add up in an order that depends on the rows: products of at most 256 results go row
+/// by column, and those of at most 64 rows and 64 outputs are cut at other lengths than larger ones.
+pub const NARROW_MAX: usize = 64;
 /// Partial sums of a dot product: enough to fill the vector units' pipelines.
 pub const LANES: usize = 16;
 /// Numbers of a weight that a task reads at least, so that handing it out costs little beside it.
@@ -38,7 +46,7 @@ enum Weight {
     Memory {
         data: TensorData,
         /// The same memory, `[inputs, outputs]`.
-        transposed: Tensor<2>,
+        transposed: Box<Tensor<2>>,
     },
     Device(Matrix),
 }
@@ -62,7 +70,7 @@ impl Linear {
         let outputs = weights.len() / inputs;
         let (bytes, shape, _) = TensorData::new(weights, [outputs, inputs]).into_parts();
         let data = TensorData::from_bytes(bytes.shared(), shape, DType::F32);
-        let transposed = Tensor::<2>::from_data(data.clone(), device).transpose();
+        let transposed = Box::new(Tensor::<2>::from_data(data.clone(), device).transpose());
         let weight = Weight::Memory { data, transposed };
         Self { inputs, outputs, weight, device: device.clone(), bias: None }
     }
@@ -73,6 +81,19 @@ impl Linear {
         let matrix = Matrix::new(parts, device);
         let (inputs, outputs) = (matrix.inputs(), matrix.outputs());
         Self { inputs, outputs, weight: Weight::Device(matrix), device: device.clone(), bias: None }
+    }
+
+    /// Random weights in a form, on a device other than the CPU.
+    ///
+    /// # Errors
+    /// [`ModelError`], where the form does not fit so many inputs, or the device is the CPU.
+    pub(super) fn random(form: WeightForm, outputs: usize, inputs: usize, device: &Device) -> Result<Self, ModelError> {
+        let fits = inputs.is_multiple_of(form.columns());
+        if !fits || is_memory(device) {
+            return Err(ModelError::variant(format!("random weights as {form:?} of {inputs} numbers on {device:?}")));
+        }
+        let weight = Weight::Device(Matrix::random(form, outputs, inputs, device));
+        Ok(Self { inputs, outputs, weight, device: device.clone(), bias: None })
     }
 
     /// The same with a number added to each output.
@@ -123,10 +144,12 @@ impl Linear {
         let [rows, _] = input.dims();
         let output = match &self.weight {
             Weight::Device(matrix) => return matrix.forward(input, self.bias.as_ref()),
-            Weight::Memory { transposed, .. } if rows > ROWS_MAX => input.matmul(transposed.clone()),
+            Weight::Memory { transposed, .. } if rows > ROWS_MAX && self.outputs > NARROW_MAX => {
+                input.matmul(transposed.as_ref().clone())
+            }
             Weight::Memory { data, .. } => {
                 let input = input.into_data();
-                let output = self.few_rows(as_numbers(data), as_numbers(&input), rows);
+                let output = self.in_order(as_numbers(data), as_numbers(&input), rows);
                 Tensor::from_data(TensorData::new(output, [rows, self.outputs]), &self.device)
             }
         };
@@ -136,8 +159,8 @@ impl Linear {
         }
     }
 
-    /// The same for rows in plain memory.
-    fn few_rows(&self, weight: &[f32], input: &[f32], rows: usize) -> Vec<f32> {
+    /// The same for rows in plain memory, in our own order of additions.
+    fn in_order(&self, weight: &[f32], input: &[f32], rows: usize) -> Vec<f32> {
         let mut columns = vec![0.0; rows * self.outputs];
         // Twice as many tasks as threads: one that is held up does not hold up all.
         let share = self.outputs.div_ceil(2 * rayon::current_num_threads());

@@ -9,7 +9,9 @@
 //! | [`encoder`] | computes the embedding of a text: another architecture, from the same parts | its own sizes |
 //! | [`adapter`] | LoRA: small changes to weights, for one sequence | the decoder's slots |
 //! | `cache` | a sequence's keys and values, and its adapter | sizes only |
+//! | `split` | which layers are computed where | numbers only |
 //! | `rows` | where tokens lie in a step's tensors; to what sizes a device pads them | numbers only |
+//! | `device` | programs for GPUs: packed weights, and what lies between their products | tensors and sizes only |
 //!
 //! Principles:
 //!
@@ -21,8 +23,9 @@
 //! - A forward pass takes spans of several sequences and knows no requests. Logits are computed for the last position
 //!   of a span and only where they are asked for.
 //! - The hidden state is a `burn` tensor. Two seams touch plain memory on the CPU, [`linear`] and [`attention`]: tensors
-//!   go into both and come out. On any other device of `burn` both are tensors inside too, chosen when a model is loaded;
-//!   what leaves it is the logits that are asked for, once a step, and the routers' probabilities (see `feed`).
+//!   go into both and come out. On any other device of `burn` both hand over to programs of the device, chosen when a
+//!   model is loaded; so do norms and gates. What leaves it is the logits that are asked for, once a step, and the
+//!   routers' probabilities (see `feed`).
 //!
 //! # Speed and what bounds it
 //!
@@ -53,17 +56,21 @@ mod metadata;
 mod placement;
 pub mod rope;
 mod rows;
+mod split;
 mod tensors;
 #[cfg(test)]
 mod tests;
 
 pub use crate::to_f32::Stored;
-pub use adapter::Adapter;
+pub use adapter::{Adapter, AdapterError};
 pub use architecture::Architecture;
 pub use cache::KvCache;
 pub use decoder::{Decoder, Span};
+pub use device::WeightForm;
 pub use encoder::Encoder;
 pub use error::ModelError;
+pub(crate) use split::DeviceBytes;
+pub use split::Split;
 pub use tensors::Tensors;
 
 use crate::gguf::Gguf;

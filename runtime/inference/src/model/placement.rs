@@ -331,6 +331,32 @@ impl Placement<'_> {
         }
     }
 
+    /// Bytes that a weight takes on a device other than the CPU, at most, but for numbers that f16 cannot hold.
+    pub(super) fn device_bytes(&self, slot: Slot, layer: usize) -> Result<u64, ModelError> {
+        let bytes = |Piece { name, shape }: &Piece| {
+            let numbers = shape.iter().fold(1u64, |all, size| all.saturating_mul(*size as u64));
+            Ok(Packed::bytes_max(self.tensors.stored(name)?.form, numbers))
+        };
+        self.pieces(slot, layer)?.iter().map(bytes).sum()
+    }
+
+    /// The largest matrix of a layer, in numbers.
+    pub(super) fn largest_matrix(&self) -> Result<u64, ModelError> {
+        let (_, inside) = self.slots();
+        let mut largest = 0;
+        for slot in inside {
+            let pieces = self.pieces(slot, 0)?;
+            let size = |piece: &Piece| piece.shape.iter().rev().take(2).map(|size| *size as u64).product::<u64>();
+            largest = pieces.iter().map(size).sum::<u64>().max(largest);
+        }
+        Ok(largest)
+    }
+
+    /// The weights of a layer.
+    pub(super) fn layer_slots(&self) -> Vec<Slot> {
+        self.slots().1
+    }
+
     fn pack(&self, name: &str, rows: Range<usize>, inputs: usize) -> Result<Packed, ModelError> {
         Packed::of_stored(&self.tensors.stored(name)?, rows, inputs).or_else(|NotFinite| {
             // Reading it says which number it is.

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::gguf::{Gguf, sample};
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor, TensorData};
+use linear::Linear;
 
 fn decoder() -> Decoder {
     Decoder::load(&Gguf::from_bytes(sample::model().finish()).unwrap(), &Device::flex()).unwrap()
@@ -42,6 +43,37 @@ fn chunks_do_not_matter() {
     assert!(whole.iter().all(|logit| logit.is_finite()));
     for chunks in [&[1; 99][..], &[7; 12], &[8; 11], &[9; 10], &[15, 17, 33], &[64]] {
         assert_close(&logits(&decoder, &mut fresh(), &tokens, chunks), &whole);
+    }
+}
+
+/// The sizes of adapters' and of models' matrices: whatever chunk a row is computed in.
+#[test]
+fn a_row_is_the_same_bits_in_any_product_of_more_rows() {
+    for (inputs, outputs) in [
+        (32, 1),
+        (32, 4),
+        (32, 8),
+        (48, 16),
+        (576, 16),
+        (576, 64),
+        (1536, 64),
+        (576, 65),
+        (4, 128),
+        (1, 128),
+        (1000, 192),
+    ] {
+        let numbers = |seed, count| sample::numbers(seed, count);
+        let linear = Linear::new(numbers(1, inputs * outputs), inputs, &Device::flex());
+        let rows = numbers(2, 128 * inputs);
+        let product = |rows: &[f32]| {
+            let input = TensorData::new(rows.to_vec(), [rows.len() / inputs, inputs]);
+            linear.forward(Tensor::from_data(input, &Device::flex())).into_data().try_to_vec::<f32>().unwrap()
+        };
+        let whole = product(&rows);
+        for chunk in [9, 32, 64, 100] {
+            let pieces = rows.chunks_exact(chunk * inputs).flat_map(product).collect::<Vec<_>>();
+            assert!(pieces == whole[..pieces.len()], "{inputs} to {outputs} in chunks of {chunk}");
+        }
     }
 }
 

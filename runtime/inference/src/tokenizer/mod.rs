@@ -177,6 +177,20 @@ impl Tokenizer {
         self.bytes.get(token)
     }
 
+    /// The first token of this vocabulary that another tokenizer does not have, or has for another text. Where one of them
+    /// has no text for an id, as for one that merely fills the vocabulary up, that is no difference.
+    #[must_use]
+    pub fn first_unlike(&self, other: &Self) -> Option<u32> {
+        fn text(tokenizer: &Tokenizer, token: u32) -> &[u8] {
+            tokenizer.special.text_of(token).map_or_else(|| tokenizer.bytes(token), str::as_bytes)
+        }
+        let is_other = |token: &u32| {
+            let (own, others) = (text(self, *token), text(other, *token));
+            *token as usize >= other.size() || (!own.is_empty() && !others.is_empty() && own != others)
+        };
+        (0..self.size() as u32).find(is_other)
+    }
+
     /// The tokens of a plain text, in which nothing is a control token.
     #[must_use]
     pub fn encode(&self, text: &str) -> Vec<u32> {

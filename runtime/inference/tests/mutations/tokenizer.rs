@@ -81,7 +81,8 @@ fn hostile_descriptions_stay_within_the_limit() {
         format!("{{\"model\":{{\"type\":\"Unigram\",\"vocab\":[{}[\"a\",0]]}}}}", "[\"a\",0],".repeat(100_000)),
         format!("{{\"added_tokens\":[{}{{}}]}}", "{},".repeat(300_000)),
     ] {
-        assert!(!check(json.into_bytes(), of_json), "it is no tokenizer");
+        // One letter a hundred thousand times over is a tokenizer, of a kind; the others are none.
+        assert_eq!(check(json.clone().into_bytes(), of_json), json.contains("Unigram"), "{:.80}", json);
     }
 }
 

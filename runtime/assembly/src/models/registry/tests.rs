@@ -1,6 +1,6 @@
 //! Lists that are wrong, the operator's own models, and who adds them at once.
 
-use super::*;
+use super::{bases::ADAPTER_FILES, *};
 
 const DIGEST: &str = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53";
 
@@ -81,7 +81,11 @@ fn a_models_price_completes_the_price_list_and_is_written_down_again() {
     let priced =
         |name: &str, price: &str| format!("[[model]]\nname = \"{name}\"\nfolder = \"/a\"\nprice = {price}\n{file}");
     let dear = "{ input = 1, cached_input = 0, output = 2_000_000, embedding = 3 }";
-    let list = [priced("dear", dear), priced("gratis", "{ free = true }")].concat();
+    let files = ADAPTER_FILES.map(|name| file.replace("\"m\"", &format!("{name:?}"))).concat();
+    let adapter = |name: &str, rest: &str| format!("[[model]]\nname = \"{name}\"\nfolder = \"/a\"\n{rest}\n{files}");
+    let tuned = adapter("tuned", "base = \"dear\"");
+    let cheap = adapter("cheap", "base = \"dear\"\nprice = { free = true }");
+    let list = [priced("dear", dear), priced("gratis", "{ free = true }"), tuned, cheap].concat();
     fs::write(home.model_list(), list).expect("it is writable");
     let file = KnownFile { name: "m.gguf".into(), from: None, bytes: 7, sha256: DIGEST.into() };
     Registry::keep(&home, KnownModel::in_folder("mine".into(), "/models".into(), vec![file])).expect("it is right");
@@ -90,6 +94,7 @@ fn a_models_price_completes_the_price_list_and_is_written_down_again() {
     registry.complete(&mut prices);
     assert_eq!(prices.model("dear"), ModelPrices { input: 1, cached_input: 0, output: 2_000_000, embedding: 3 });
     assert_eq!(prices.model("gratis"), ModelPrices::FREE);
+    assert_eq!((prices.model("tuned"), prices.model("cheap")), (prices.model("dear"), ModelPrices::FREE));
     assert_eq!(prices.model("mine"), PriceList::built_in().model("mine"));
 }
 
@@ -132,4 +137,63 @@ fn models_that_are_added_at_once_are_all_kept() {
     });
     let registry = Registry::of(&home).expect("it is a list");
     assert!((0..8).all(|number| registry.find(&format!("m{number}")).is_ok()));
+}
+
+fn adapter(name: &str, base: &str) -> KnownModel {
+    let file = |name: &&str| KnownFile { name: (*name).into(), from: None, bytes: 7, sha256: DIGEST.into() };
+    let files = ADAPTER_FILES.iter().map(file).collect();
+    KnownModel::in_folder(name.into(), "/adapters".into(), files).adapting(Some(base.into()))
+}
+
+#[test]
+fn an_adapter_changes_a_model_that_is_known_and_no_adapter() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let home = Home::at(folder.path().to_owned());
+    let refused = |model: KnownModel, words: &str| {
+        let error = Registry::keep(&home, model).expect_err("it has no base");
+        assert!(error.to_string().contains(words), "{error}");
+    };
+    refused(
+        adapter("tuned", "gpt"),
+        "\"tuned\" changes the base \"gpt\", which is in no list: add that first, or name",
+    );
+    refused(adapter("tuned", "tuned"), "is its own base");
+    Registry::keep(&home, adapter("tuned", "smollm2")).expect("its base is built in");
+    refused(adapter("more", "tuned"), "changes \"tuned\", which is an adapter itself (of \"smollm2\")");
+    let mut bare = adapter("bare", "smollm2");
+    bare.files.pop();
+    refused(bare, "is an adapter and has no file adapter_model.safetensors");
+    let registry = Registry::of(&home).expect("it was kept");
+    let tuned = registry.find("tuned").expect("it was kept");
+    assert_eq!(registry.base_of(tuned), Some(registry.default_model()));
+    assert_eq!(registry.base_of(registry.default_model()), None);
+}
+
+#[test]
+fn a_base_stays_as_long_as_its_adapters() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let home = Home::at(folder.path().to_owned());
+    let file = KnownFile { name: "m.gguf".into(), from: None, bytes: 7, sha256: DIGEST.into() };
+    Registry::keep(&home, KnownModel::in_folder("mine".into(), "/models".into(), vec![file])).expect("it is right");
+    for name in ["tuned", "other"] {
+        Registry::keep(&home, adapter(name, "mine")).expect("its base is known");
+    }
+    let error = Registry::forget(&home, "mine").expect_err("it has adapters");
+    assert_eq!(error.to_string(), "mine is the base of tuned, other: remove them first, with `remit models rm`");
+    for name in ["tuned", "other", "mine"] {
+        assert!(Registry::forget(&home, name).expect("nothing is made of it any more"), "{name}");
+    }
+}
+
+#[test]
+fn an_adapter_may_stand_before_its_base_and_in_no_circle() {
+    let model = |name: &str, base: &str| {
+        let file = |name: &&str| format!("[[model.file]]\nname = {name:?}\nbytes = 1\nsha256 = \"{DIGEST}\"\n");
+        let files: String = ADAPTER_FILES.iter().map(file).collect();
+        format!("[[model]]\nname = {name:?}\n{base}\nfolder = \"/a\"\n{files}")
+    };
+    let list = model("tuned", "base = \"mine\"") + &model("mine", "");
+    Registry::built_in().add_list(&list, Path::new("models.toml")).expect("the base comes later");
+    let circle = model("a", "base = \"b\"") + &model("b", "base = \"a\"");
+    check(&circle, "\"a\" changes \"b\", which is an adapter itself (of \"a\")");
 }

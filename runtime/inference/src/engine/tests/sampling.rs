@@ -8,7 +8,7 @@ fn with(params: Params, prompt: &str) -> GenerationJob {
 }
 
 /// All events, in order.
-fn events(mut stream: EngineStream) -> Vec<EngineEvent> {
+pub(super) fn events(mut stream: EngineStream) -> Vec<EngineEvent> {
     let mut events = Vec::new();
     while let Some(event) = stream.events.blocking_recv() {
         events.push(event);
@@ -80,7 +80,7 @@ fn beside(id: u32, logprob: f32) -> ScoredToken {
 }
 
 /// Parameters that use every step of the sampler, with the seed.
-fn everything(seed: u64) -> Params {
+pub(super) fn everything(seed: u64) -> Params {
     Params {
         sampling: Sampling { temperature: 1.2, top_k: 100, typical_p: 0.95, top_p: 0.95, min_p: 0.01, seed },
         penalties: Penalties { repetition: 1.1, frequency: 0.2, presence: 0.1, window: 32 },

@@ -9,20 +9,25 @@
 //! [`KvCache`](super::KvCache), for its life: there is no other place to name one, hence no way to mix.
 //!
 //! Limits: matrices of attention and of a dense feed-forward; plain LoRA (no DoRA, no biases, one rank and one alpha for
-//! all, no whole modules beside it). Whatever else a file asks for is refused.
+//! all, no whole modules beside it, no initialisation that changes the base). Whatever else a file asks for is refused.
 
+mod config;
+mod error;
 #[cfg(test)]
 mod tests;
 
+pub use config::RANK_MAX;
+pub use error::AdapterError;
+
 use super::{
-    Architecture, ModelError, Tensors,
+    Architecture, ModelError, Split, Tensors,
     architecture::{Feed, Pairs},
     families,
     linear::Linear,
-    metadata::{Metadata, json, key},
-    placement::{Part, Slot},
+    placement::{Layout, Part, Slot},
 };
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
+use config::Strength;
 use serde_json::{Map, Value};
 use std::{
     collections::{HashMap, HashSet},
@@ -30,10 +35,7 @@ use std::{
     sync::Arc,
 };
 
-/// Of an adapter, at most: the rank of the smallest matrices that anybody adapts.
-pub const RANK_MAX: usize = 1024;
-
-/// An adapter with its weights on a device. It fits models of one architecture.
+/// An adapter with its weights where its base's layers are computed. It fits models of one architecture.
 #[derive(Debug)]
 pub struct Adapter {
     architecture: Architecture,
@@ -49,8 +51,9 @@ struct Change {
     scale: f32,
 }
 
-/// The parts that can be adapted, and the slots and outputs that they have in the decoder.
-fn targets(architecture: &Architecture) -> Vec<(Part, Slot, Range<usize>)> {
+/// The parts that can be adapted, and the slots and outputs that they have in the decoder. A family whose files have
+/// fused matrices has no others.
+fn targets(architecture: &Architecture, layout: &Layout) -> Vec<(Part, Slot, Range<usize>)> {
     let (query, key, width) = (architecture.query_width(), architecture.key_width(), architecture.width);
     let mut targets = vec![
         (Part::Query, Slot::Projection, 0..query),
@@ -67,6 +70,12 @@ fn targets(architecture: &Architecture) -> Vec<(Part, Slot, Range<usize>)> {
             (Part::Down, Slot::Down, 0..width),
         ]);
     }
+    let fused = |part| layout.pattern(part).is_some();
+    targets.retain(|(part, ..)| match part {
+        Part::Query | Part::Key | Part::Value => !fused(Part::QueryKeyValue),
+        Part::Gate | Part::Up => !fused(Part::GateUp),
+        _ => true,
+    });
     targets
 }
 
@@ -79,45 +88,109 @@ fn inputs(architecture: &Architecture, slot: Slot) -> usize {
     }
 }
 
-impl Adapter {
-    /// Reads an adapter for models of this architecture: its `adapter_config.json` and its tensors.
-    ///
-    /// # Errors
-    /// [`ModelError`], where it is for another model, or of a kind that is not supported.
-    pub fn load(
+/// The two matrices of one part, checked and not read yet.
+struct Pair {
+    place: (usize, Slot),
+    outputs: Range<usize>,
+    inputs: usize,
+    /// Of what maps down and of what maps up.
+    names: [String; 2],
+    /// Whether a file orders the rows of what maps up otherwise than the base.
+    turns: bool,
+}
+
+/// What an adapter changes, checked against its base.
+struct Plan {
+    strength: Strength,
+    pairs: Vec<Pair>,
+}
+
+impl Plan {
+    fn new(
         config: &Map<String, Value>,
         tensors: &dyn Tensors,
         architecture: &Architecture,
-        device: &Device,
-    ) -> Result<Self, ModelError> {
-        let (rank, scale) = read_config(config)?;
+    ) -> Result<Self, AdapterError> {
+        let strength = config::read(config)?;
         let layout = families::json_layout(architecture);
-        let mut changes: HashMap<(usize, Slot), Vec<Change>> = HashMap::new();
-        let mut used = HashSet::new();
+        let targets = targets(architecture, &layout);
+        let mut pairs = Vec::new();
         for layer in 0..architecture.layers.len() {
-            for (part, slot, outputs) in targets(architecture) {
-                let Some(pattern) = layout.pattern(part) else { continue };
+            for (part, slot, outputs) in &targets {
+                let Some(pattern) = layout.pattern(*part) else { continue };
                 let module = pattern.replace("{layer}", &layer.to_string());
                 let module = module.trim_end_matches(".weight");
                 let names = ["A", "B"].map(|letter| format!("base_model.model.{module}.lora_{letter}.weight"));
                 if tensors.shape_if(&names[0])?.is_none() {
                     continue;
                 }
-                let inputs = inputs(architecture, slot);
-                let [down, mut up] = [(&names[0], rank, inputs), (&names[1], outputs.len(), rank)]
-                    .map(|(name, rows, columns)| matrix(tensors, name, rows, columns));
-                if let (Part::Query | Part::Key, Pairs::Neighbours, Ok(up)) = (part, architecture.rope_pairs, &mut up) {
-                    *up = to_neighbours(up, rank, architecture);
-                }
-                let (down, up) = (Linear::new(down?, inputs, device), Linear::new(up?, rank, device));
-                changes.entry((layer, slot)).or_default().push(Change { outputs, down, up, scale });
-                used.extend(names);
+                let turns = matches!(part, Part::Query | Part::Key) && architecture.rope_pairs == Pairs::Neighbours;
+                let inputs = inputs(architecture, *slot);
+                pairs.push(Pair { place: (layer, *slot), outputs: outputs.clone(), inputs, names, turns });
             }
         }
-        match tensors.names().filter(|name| !used.contains(*name)).min() {
-            Some(name) => Err(ModelError::variant(format!("the adapter's tensor {name}"))),
-            None => Ok(Self { architecture: architecture.clone(), changes }),
+        let plan = Self { strength, pairs };
+        plan.check(tensors, architecture)?;
+        Ok(plan)
+    }
+
+    fn check(&self, tensors: &dyn Tensors, architecture: &Architecture) -> Result<(), AdapterError> {
+        let rank = self.strength.rank;
+        let mut used = HashSet::new();
+        for Pair { outputs, inputs, names: [down, up], .. } in &self.pairs {
+            for (name, wanted) in [(down, [rank, *inputs]), (up, [outputs.len(), rank])] {
+                let found = tensors.shape(name)?;
+                if found != wanted {
+                    return Err(AdapterError::Shape { name: name.clone(), found, wanted: wanted.into() });
+                }
+                used.insert(name.as_str());
+            }
         }
+        match tensors.names().filter(|name| !used.contains(name)).min() {
+            Some(name) => Err(AdapterError::Tensor { name: name.to_owned(), layers: architecture.layers.len() }),
+            None if used.is_empty() => Err(AdapterError::Empty),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Adapter {
+    /// Reads an adapter for models of this architecture, whose layers are computed there: its `adapter_config.json` and its
+    /// tensors.
+    ///
+    /// # Errors
+    /// [`AdapterError`], where it is for another model, or of a kind that is not supported.
+    pub fn load(
+        config: &Map<String, Value>,
+        tensors: &dyn Tensors,
+        architecture: &Architecture,
+        split: impl Into<Split>,
+    ) -> Result<Self, AdapterError> {
+        let split = split.into();
+        let Plan { strength: Strength { rank, scale }, pairs } = Plan::new(config, tensors, architecture)?;
+        let mut changes: HashMap<(usize, Slot), Vec<Change>> = HashMap::new();
+        for Pair { place, outputs, inputs, names: [down, up], turns } in pairs {
+            let (down, mut up) = (numbers(tensors, &down)?, numbers(tensors, &up)?);
+            if turns {
+                up = to_neighbours(&up, rank, architecture);
+            }
+            let device = split.of(place.0);
+            let (down, up) = (Linear::new(down, inputs, device), Linear::new(up, rank, device));
+            changes.entry(place).or_default().push(Change { outputs, down, up, scale });
+        }
+        Ok(Self { architecture: architecture.clone(), changes })
+    }
+
+    /// Whether an adapter is one for models of this architecture; no weight is read.
+    ///
+    /// # Errors
+    /// [`AdapterError`], as [`load`](Self::load), but for weights that are no numbers.
+    pub fn check(
+        config: &Map<String, Value>,
+        tensors: &dyn Tensors,
+        architecture: &Architecture,
+    ) -> Result<(), AdapterError> {
+        Plan::new(config, tensors, architecture).map(drop)
     }
 
     /// What it fits.
@@ -127,59 +200,8 @@ impl Adapter {
     }
 }
 
-/// The rank and the scale.
-fn read_config(config: &Map<String, Value>) -> Result<(usize, f32), ModelError> {
-    let metadata = Metadata::Json(config);
-    match json(config, "peft_type").and_then(Value::as_str) {
-        Some("LORA") => {}
-        _ => return Err(ModelError::variant("an adapter that is no LoRA")),
-    }
-    // What changes numbers, and what stands for: not at all.
-    let is_off = |value: &Value| match value {
-        Value::Bool(on) => !on,
-        Value::String(kind) => kind == "none",
-        Value::Object(entries) => entries.is_empty(),
-        Value::Array(entries) => entries.is_empty(),
-        _ => false,
-    };
-    for name in [
-        "use_dora",
-        "use_qalora",
-        "use_bdlora",
-        "fan_in_fan_out",
-        "lora_bias",
-        "bias",
-        "rank_pattern",
-        "alpha_pattern",
-        "modules_to_save",
-        "layer_replication",
-        "trainable_token_indices",
-        "target_parameters",
-        "alora_invocation_tokens",
-        "arrow_config",
-        "kasa_config",
-    ] {
-        if json(config, name).is_some_and(|value| !is_off(value)) {
-            return Err(ModelError::variant(format!("the adapter's {name}")));
-        }
-    }
-    let rank = metadata.size(key("", "r"), RANK_MAX)?;
-    let alpha = key("", "lora_alpha");
-    let alpha = metadata.number(alpha)?.ok_or_else(|| ModelError::NoKey { key: metadata.name(alpha) })?;
-    let by_root = metadata.flag(key("", "use_rslora"))?.unwrap_or(false);
-    let scale = (alpha / if by_root { (rank as f64).sqrt() } else { rank as f64 }) as f32;
-    match scale.is_finite() {
-        true => Ok((rank, scale)),
-        false => Err(ModelError::metadata(format!("lora_alpha is {alpha}"))),
-    }
-}
-
-fn matrix(tensors: &dyn Tensors, name: &str, rows: usize, columns: usize) -> Result<Vec<f32>, ModelError> {
-    let (found, wanted) = (tensors.shape(name)?, vec![rows, columns]);
-    if found != wanted {
-        return Err(ModelError::Shape { name: name.to_owned(), found, wanted });
-    }
-    let mut numbers = Vec::with_capacity(rows * columns);
+fn numbers(tensors: &dyn Tensors, name: &str) -> Result<Vec<f32>, ModelError> {
+    let mut numbers = Vec::new();
     tensors.read(name, &mut numbers)?;
     Ok(numbers)
 }

@@ -5,6 +5,7 @@ use crate::model::{
     Decoder, KvCache, Span,
     golden::{config, distance, floats, gguf_with, golden, metadata, safetensors, sizes, tokens},
 };
+use burn::tensor::Device;
 use serde_json::json;
 
 /// As without adapters.
@@ -74,6 +75,76 @@ fn a_copied_prefix_keeps_its_adapter() {
     assert!(cache.prefix(decoder.architecture(), 2, 9).adapter().is_some_and(|kept| Arc::ptr_eq(kept, &adapter)));
 }
 
+#[test]
+fn what_matters_to_training_alone_is_passed_over() {
+    let golden = golden("adapters");
+    let case = &golden["cases"][0];
+    let [_, (_, decoder)] = decoders(case);
+    let tensors = safetensors(&json!({ "json": case["adapter"] }));
+    let mut config = case["adapter"]["config"].as_object().unwrap().clone();
+    for (name, value) in [
+        ("lora_dropout", json!(0.1)),
+        ("init_lora_weights", json!("gaussian")),
+        ("layers_to_transform", json!([0, 1])),
+        ("base_model_name_or_path", json!("owner/name")),
+        ("use_what_comes_next", json!(false)),
+    ] {
+        config.insert(name.to_owned(), value);
+    }
+    Adapter::check(&config, &tensors, decoder.architecture()).unwrap();
+}
+
+#[test]
+fn an_adapter_of_another_base_is_refused() {
+    let golden = golden("adapters");
+    let decoder = |case: usize| decoders(&golden["cases"][case]).map(|(_, decoder)| decoder);
+    let check = |base: &Decoder, config: &Value, tensors: &Value, expect: &str| {
+        let tensors = safetensors(&json!({ "json": { "tensors": tensors } }));
+        let error = Adapter::check(config.as_object().unwrap(), &tensors, base.architecture()).unwrap_err();
+        assert!(error.to_string().contains(expect), "{error}");
+    };
+    let ([llama, _], [phi3, _]) = (decoder(0), decoder(2));
+    let [every, _, fused] = [0, 1, 2].map(|case: usize| &golden["cases"][case]["adapter"]);
+    check(&phi3, &every["config"], &every["tensors"], "gate_proj.lora_A.weight belongs to no matrix");
+    check(&llama, &fused["config"], &fused["tensors"], "gate_up_proj.lora_A.weight belongs to no matrix");
+    check(&llama, &every["config"], &json!([]), "it has no tensors");
+    let with = |name: &str, shape: [usize; 2]| {
+        let mut tensors = every["tensors"].clone();
+        tensors.as_array_mut().unwrap().push(json!([name, shape, 0.5, 0.0]));
+        tensors
+    };
+    let deep = with("base_model.model.model.layers.2.mlp.up_proj.lora_A.weight", [4, 32]);
+    check(
+        &llama,
+        &every["config"],
+        &deep,
+        "layers.2.mlp.up_proj.lora_A.weight belongs to no matrix of attention or of a",
+    );
+    check(&llama, &every["config"], &deep, "in the base's 2 layers");
+    let head = with("base_model.model.lm_head.lora_A.weight", [4, 32]);
+    check(&llama, &every["config"], &head, "lm_head.lora_A.weight belongs to no matrix");
+    let wide: Vec<Value> = every["tensors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|tensor| {
+            let shape: Vec<u64> = tensor[1].as_array().unwrap().iter().map(|size| size.as_u64().unwrap()).collect();
+            json!([
+                tensor[0],
+                shape.iter().map(|size| if *size == 32 { 64 } else { *size }).collect::<Vec<_>>(),
+                0.5,
+                0.0
+            ])
+        })
+        .collect();
+    check(
+        &llama,
+        &every["config"],
+        &json!(wide),
+        "has the shape [4, 64] and should have [4, 32]; use it with the base",
+    );
+}
+
 /// With one key of the adapter's configuration changed. `expect` is a part of the sentence.
 fn check(name: &str, value: Value, expect: &str) {
     let golden = golden("adapters");
@@ -89,11 +160,16 @@ fn check(name: &str, value: Value, expect: &str) {
 
 #[test]
 fn refuses_what_would_give_other_numbers() {
-    check("peft_type", json!("IA3"), "an adapter that is no LoRA");
-    check("use_dora", json!(true), "the adapter's use_dora");
-    check("bias", json!("all"), "the adapter's bias");
-    check("rank_pattern", json!({"q_proj": 8}), "the adapter's rank_pattern");
-    check("modules_to_save", json!(["lm_head"]), "the adapter's modules_to_save");
+    check("peft_type", json!("IA3"), "its peft_type is \"IA3\", and only LORA is supported");
+    check("peft_type", json!(null), "its peft_type is not there");
+    check("use_dora", json!(true), "asks for use_dora");
+    check("bias", json!("all"), "asks for bias");
+    check("rank_pattern", json!({"q_proj": 8}), "asks for rank_pattern");
+    check("modules_to_save", json!(["lm_head"]), "asks for modules_to_save");
+    check("use_what_comes_next", json!(1), "asks for use_what_comes_next");
+    for method in ["pissa", "pissa_niter_16", "olora", "loftq", "corda"] {
+        check("init_lora_weights", json!(method), &format!("it was initialised by \"{method}\""));
+    }
     check("r", json!(0), "r is 0 and must be 1 to 1024");
     check("r", json!(5), "has the shape [4, 32] and should have [5, 32]");
     check("lora_alpha", json!("much"), "lora_alpha is \"much\" and should be a number");

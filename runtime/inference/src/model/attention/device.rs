@@ -52,19 +52,15 @@ impl Attention {
         };
         let sight = Sight { window: layer.layer.window, softcap: self.softcap };
         let norms = match &layer.norms {
-            Some(HeadNorms::Device(weights)) => Some(weights),
+            Some(HeadNorms::Device(weights)) => Some(weights.as_ref()),
             Some(HeadNorms::Memory { .. }) | None => None,
         };
         let attending = Attending::new(&shape, step, projected);
         let ends = rows.places.iter().skip(1).map(|place| place.begin).chain([rows.total]);
         for (span, ((place, end), sequence)) in rows.places.iter().zip(ends).zip(spans).enumerate() {
-            let rows = SpanRows { span, row: place.begin, tokens: place.tokens, padded: end - place.begin };
-            attending.span(
-                rows,
-                sequence.cache.length(),
-                (layer.layer.rope, norms, sight),
-                sequence.cache.device(index),
-            );
+            let before = sequence.cache.length();
+            let rows = SpanRows { span, row: place.begin, tokens: place.tokens, before, padded: end - place.begin };
+            attending.span(rows, (layer.layer.rope, norms, sight), sequence.cache.device(index));
         }
         attending.mixtures()
     }

@@ -135,6 +135,11 @@ impl Attention {
         }
     }
 
+    /// Where it is computed.
+    pub(super) fn device(&self) -> &Device {
+        &self.device
+    }
+
     /// Where the tokens of these spans lie.
     pub(super) fn rows(&self, spans: &[Span<'_>]) -> StepRows {
         let tokens = spans.iter().map(|span| span.tokens.len());

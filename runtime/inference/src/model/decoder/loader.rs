@@ -1,33 +1,77 @@
-//! From a file's weights to a decoder's parts.
+//! From a file's weights, or random ones, to a decoder's parts.
 
 use super::{Block, Norm};
 use crate::model::{
     Architecture, ModelError,
     architecture::Feed,
     attention::LayerAttention,
+    device::WeightForm,
     feed::{Dense, Experts, FeedForward},
     linear::{Linear, is_memory},
     placement::{Placement, Slot},
 };
 use burn::tensor::{Device, Tensor, TensorData};
 
-/// Puts a file's weights onto a device.
+/// Puts weights onto a device.
 pub(super) struct Loader<'a> {
-    pub(super) placement: Placement<'a>,
+    pub(super) architecture: &'a Architecture,
+    pub(super) source: Source<'a>,
     pub(super) device: &'a Device,
+}
+
+/// Where weights come from.
+#[derive(Clone, Copy)]
+pub(super) enum Source<'a> {
+    File(&'a Placement<'a>),
+    /// From nowhere, all in one form.
+    Random(WeightForm),
 }
 
 impl Loader<'_> {
     pub(super) fn linear(&self, slot: Slot, layer: usize, inputs: usize) -> Result<Linear, ModelError> {
-        match is_memory(self.device) {
-            true => Ok(Linear::new(self.placement.numbers(slot, layer)?, inputs, self.device)),
-            false => Ok(Linear::packed(self.placement.packed(slot, layer)?, self.device)),
+        match &self.source {
+            Source::File(placement) if is_memory(self.device) => {
+                Ok(Linear::new(placement.numbers(slot, layer)?, inputs, self.device))
+            }
+            Source::File(placement) => Ok(Linear::packed(placement.packed(slot, layer)?, self.device)),
+            Source::Random(form) => Linear::random(*form, self.numbers_of(slot) / inputs, inputs, self.device),
+        }
+    }
+
+    /// How many numbers a weight outside of experts has.
+    fn numbers_of(&self, slot: Slot) -> usize {
+        let Architecture { width, head_width, vocabulary, .. } = *self.architecture;
+        let (query, key) = (self.architecture.query_width(), self.architecture.key_width());
+        let inner = match self.architecture.feed {
+            Feed::Dense { inner } | Feed::Experts { inner, .. } => inner,
+        };
+        match slot {
+            Slot::Embedding | Slot::Output => vocabulary * width,
+            Slot::Projection => (query + 2 * key) * width,
+            Slot::ProjectionBias => query + 2 * key,
+            Slot::AttentionOutput => query * width,
+            Slot::GateUp => 2 * inner * width,
+            Slot::Down => inner * width,
+            Slot::QueryNorm | Slot::KeyNorm => head_width,
+            _ => width,
+        }
+    }
+
+    /// Norms and biases. Those of nobody change nothing.
+    fn numbers(&self, slot: Slot, layer: usize) -> Result<Vec<f32>, ModelError> {
+        match &self.source {
+            Source::File(placement) => placement.numbers(slot, layer),
+            Source::Random(_) if slot == Slot::ProjectionBias => Ok(vec![0.0; self.numbers_of(slot)]),
+            Source::Random(_) => Ok(vec![1.0; self.numbers_of(slot)]),
         }
     }
 
     fn norm_weight(&self, slot: Slot, layer: usize) -> Result<Vec<f32>, ModelError> {
-        let mut weight = self.placement.numbers(slot, layer)?;
-        let offset = self.placement.layout.norm_offset;
+        let mut weight = self.numbers(slot, layer)?;
+        let offset = match &self.source {
+            Source::File(placement) => placement.layout.norm_offset,
+            Source::Random(_) => 0.0,
+        };
         if offset != 0.0 {
             weight.iter_mut().for_each(|weight| *weight += offset);
         }
@@ -38,14 +82,14 @@ impl Loader<'_> {
         let weight = self.norm_weight(slot, layer)?;
         let width = weight.len();
         let weight = Tensor::from_data(TensorData::new(weight, [width]), self.device);
-        Ok(Norm { weight, epsilon: self.placement.architecture.epsilon })
+        Ok(Norm { weight, epsilon: self.architecture.epsilon })
     }
 
     pub(super) fn block(&self, layer: usize) -> Result<Block, ModelError> {
-        let architecture = self.placement.architecture;
+        let architecture = self.architecture;
         let mut project = self.linear(Slot::Projection, layer, architecture.width)?;
         if architecture.projection_bias {
-            project = project.with_bias(self.placement.numbers(Slot::ProjectionBias, layer)?);
+            project = project.with_bias(self.numbers(Slot::ProjectionBias, layer)?);
         }
         let post = |slot| architecture.post_norms.then(|| self.norm(slot, layer)).transpose();
         let head_norms = || -> Result<_, ModelError> {
@@ -66,7 +110,7 @@ impl Loader<'_> {
     }
 
     fn feed(&self, layer: usize) -> Result<FeedForward, ModelError> {
-        let Architecture { width, activation, feed, .. } = *self.placement.architecture;
+        let Architecture { width, activation, feed, .. } = *self.architecture;
         let (used, inner, normalise) = match feed {
             Feed::Experts { used, inner, normalise, .. } => (used, inner, normalise),
             Feed::Dense { inner } => {
@@ -75,16 +119,21 @@ impl Loader<'_> {
                 return Ok(FeedForward::Dense(Box::new(Dense { gate_up, down, inner, activation })));
             }
         };
+        let Source::File(placement) = &self.source else {
+            return Err(ModelError::variant("random experts"));
+        };
         let router = self.linear(Slot::Router, layer, width)?;
-        let experts =
-            if is_memory(self.device) { self.experts(layer, inner)? } else { self.packed_experts(layer, inner)? };
+        let experts = match is_memory(self.device) {
+            true => self.experts(placement, layer, inner)?,
+            false => self.packed_experts(placement, layer, inner)?,
+        };
         Ok(FeedForward::Experts(Box::new(Experts { router, experts, used, normalise })))
     }
 
     /// A layer's experts are held twice while it is read: gate and up of each come to lie behind each other.
-    fn experts(&self, layer: usize, inner: usize) -> Result<Vec<Dense>, ModelError> {
-        let Architecture { width, activation, .. } = *self.placement.architecture;
-        let each = |slot| self.placement.numbers(slot, layer);
+    fn experts(&self, placement: &Placement<'_>, layer: usize, inner: usize) -> Result<Vec<Dense>, ModelError> {
+        let Architecture { width, activation, .. } = *self.architecture;
+        let each = |slot| placement.numbers(slot, layer);
         let (gates, ups, downs) = (each(Slot::ExpertGates)?, each(Slot::ExpertUps)?, each(Slot::ExpertDowns)?);
         let size = width * inner;
         let parts = gates.chunks_exact(size).zip(ups.chunks_exact(size)).zip(downs.chunks_exact(size));
@@ -97,11 +146,11 @@ impl Loader<'_> {
         Ok(experts.collect())
     }
 
-    fn packed_experts(&self, layer: usize, inner: usize) -> Result<Vec<Dense>, ModelError> {
-        let Architecture { activation, feed, .. } = *self.placement.architecture;
+    fn packed_experts(&self, placement: &Placement<'_>, layer: usize, inner: usize) -> Result<Vec<Dense>, ModelError> {
+        let Architecture { activation, feed, .. } = *self.architecture;
         let Feed::Experts { count, .. } = feed else { return Ok(Vec::new()) };
         let expert = |expert| {
-            let packed = |slot| self.placement.packed_expert(slot, layer, expert);
+            let packed = |slot| placement.packed_expert(slot, layer, expert);
             Ok(Dense {
                 gate_up: Linear::packed(vec![packed(Slot::ExpertGates)?, packed(Slot::ExpertUps)?], self.device),
                 down: Linear::packed(vec![packed(Slot::ExpertDowns)?], self.device),

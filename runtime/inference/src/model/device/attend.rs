@@ -52,19 +52,18 @@ pub(in crate::model) struct Sight {
     pub(in crate::model) softcap: Option<f32>,
 }
 
-/// Writes the mixtures of a sequence's rows, `[row, query heads]`, to `output`. The sequence had `before` positions,
-/// which is in `begins[span]` too.
+/// Writes the mixtures of a sequence's rows, `[row, query heads]`, to `output`. How many positions the sequence had before
+/// is in `begins[span]` too.
 pub(super) fn attend(
     shape: &HeadShape,
     sight: Sight,
     rows: SpanRows,
-    before: usize,
     queries: &CubeTensor,
     begins: &CubeTensor,
     cache: Cached<'_>,
     output: &CubeTensor,
 ) {
-    let seen = sight.window.map_or(usize::MAX, |window| window).min(before + rows.tokens);
+    let seen = sight.window.map_or(usize::MAX, |window| window).min(rows.before + rows.tokens);
     let shares = if rows.tokens == 1 { (seen / SHARE_POSITIONS_MIN).clamp(1, SHARES_MAX) } else { 1 };
     let per_key = shape.heads / shape.kv_heads;
     let group = (1..=GROUP_MAX).rev().find(|group| per_key.is_multiple_of(*group)).unwrap_or(1);

@@ -39,7 +39,7 @@ fn gate_kernel(both: &[f32], output: &mut [f32], inner: u32, rows: u32, #[compti
         output[unit as usize] = gate / (1.0f32 + (-gate).exp()) * up;
     } else {
         // The square root of 2 / π. Beyond 10 tanh is one, and some devices' has no number there.
-        let inside = (gate + gate * gate * gate * 0.044_715f32) * 0.797_884_56f32;
+        let inside = (gate + gate * gate * gate * 0.044_715f32) * 0.797_884_6f32;
         let bounded = clamp(inside, -10.0f32, 10.0f32);
         output[unit as usize] = gate * (bounded.tanh() + 1.0f32) * 0.5f32 * up;
     }

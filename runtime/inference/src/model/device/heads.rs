@@ -42,6 +42,8 @@ pub(in crate::model) struct SpanRows {
     /// The first of its rows.
     pub(in crate::model) row: usize,
     pub(in crate::model) tokens: usize,
+    /// Positions that the sequence has before these; in the step's memory too.
+    pub(in crate::model) before: usize,
     /// With rows that nobody reads; attention fills these with zeros.
     pub(in crate::model) padded: usize,
 }
@@ -72,8 +74,7 @@ pub(super) fn place(
     rows: SpanRows,
     projected: &CubeTensor,
     norms: Option<&CubeTensor>,
-    turns: &CubeTensor,
-    begins: &CubeTensor,
+    (turns, begins): (&CubeTensor, &CubeTensor),
     queries: &CubeTensor,
     cache: Cached<'_>,
 ) {
@@ -188,7 +189,8 @@ fn place_kernel(
 /// Whether a number is the first of its pair, and which pair that is.
 #[cube]
 fn pair_of(index: u32, #[comptime] pairs: u32, #[comptime] neighbours: bool) -> (bool, u32) {
-    if comptime!(neighbours) { (index % 2u32 == 0u32, index / 2u32) } else { (index < pairs, index % pairs) }
+    let (place, pair) = (index % 2u32, index / 2u32);
+    if comptime!(neighbours) { (place == 0u32, pair) } else { (index < pairs, index % pairs) }
 }
 
 /// From the first number of a pair to the second.

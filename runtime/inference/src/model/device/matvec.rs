@@ -54,11 +54,22 @@ pub(super) fn multiply(
     output: &CubeTensor,
     first: usize,
 ) {
+    multiply_with(plane(input), matrix, input, bias, (output, first));
+}
+
+/// The same with planes of this size, or without any where it is zero.
+pub(super) fn multiply_with(
+    plane: u32,
+    matrix: Words<'_>,
+    input: &CubeTensor,
+    bias: Option<&CubeTensor>,
+    (output, first): (&CubeTensor, usize),
+) {
     let (rows, stride) = (input.meta.shape()[0], output.meta.shape()[1]);
     let words = matrix.inputs / matrix.packing.columns();
-    // As many loads as go ahead, for each unit.
+    // At most as many loads for each unit as go ahead, where a cube has the units.
     let lanes = (words as u32 / AHEAD).next_power_of_two().clamp(LANES_MIN, UNITS);
-    let plan = Plan { packing: matrix.packing, rows: rows as u32, lanes, plane: plane(input), biased: bias.is_some() };
+    let plan = Plan { packing: matrix.packing, rows: rows as u32, lanes, plane, biased: bias.is_some() };
     let blocks = matrix.outputs.div_ceil(ROWS);
     multiply_kernel::launch(
         &input.client,
@@ -102,22 +113,22 @@ fn multiply_kernel<N: Size>(
     for row in 0..plan.rows {
         sums[row as usize] = Vector::new(0.0f32);
     }
-    let rounds = words / comptime!(lanes * AHEAD);
-    for round in 0..rounds {
+    for round in 0..words.div_ceil(comptime!(lanes * AHEAD)) {
         let begin = round * comptime!(lanes * AHEAD) + lane;
         let mut ahead = Array::<Vector<u32, Const<4>>>::new(comptime!(AHEAD as usize));
         #[unroll]
         for step in 0..AHEAD {
-            ahead[step as usize] = weights[(block * words + begin + step * lanes) as usize];
+            // The last round may have fewer words: then the last one again, and it is not used.
+            let word = clamp_max(begin + step * lanes, words - 1u32);
+            ahead[step as usize] = weights[(block * words + word) as usize];
         }
         #[unroll]
         for step in 0..AHEAD {
             let word = begin + step * lanes;
-            add::<N>(&mut sums, ahead[step as usize], groups, input, word, block, words, plan);
+            if word < words {
+                add::<N>(&mut sums, ahead[step as usize], groups, input, word, block, words, plan);
+            }
         }
-    }
-    for word in range_stepped(rounds * comptime!(lanes * AHEAD) + lane, words, lanes) {
-        add::<N>(&mut sums, weights[(block * words + word) as usize], groups, input, word, block, words, plan);
     }
     let mut shared = Shared::<[Vector<f32, Const<4>>]>::new_slice(comptime!(UNITS as usize));
     #[unroll]
@@ -207,7 +218,8 @@ fn total(
         if comptime!(planes == 1) {
             sum
         } else {
-            if UNIT_POS % plane == 0u32 {
+            let in_plane = UNIT_POS % plane;
+            if in_plane == 0u32 {
                 shared[unit / comptime!(plane as usize)] = sum;
             }
             sync_cube();

@@ -8,6 +8,7 @@
 //! | `norm`, `gate` | RMSNorm with what is added before; activation and product of a feed-forward |
 //! | `heads`, `attend` | heads to the cache; attention to it |
 //! | `likeliest` | the largest logit's token |
+//! | `noise` | weights for measurements |
 //! | `memory` | `burn`'s tensors as memory, and back |
 //!
 //! Principles:
@@ -29,6 +30,7 @@ mod heads;
 mod likeliest;
 mod matvec;
 mod memory;
+mod noise;
 mod norm;
 mod packing;
 #[cfg(test)]
@@ -38,6 +40,7 @@ mod words;
 
 pub(super) use attend::{HEAD_WIDTH_MAX, Sight};
 pub(super) use heads::{HeadShape, SpanRows};
+pub use noise::WeightForm;
 pub(super) use packing::{NotFinite, Packed, Packing};
 
 use super::{architecture::Activation, linear::ROWS_MAX};
@@ -75,6 +78,13 @@ impl Matrix {
         };
         let parts: Vec<Part> = parts.into_iter().map(part).collect();
         Self { inputs, outputs: parts.iter().map(|part| part.outputs).sum(), parts }
+    }
+
+    /// Random words, made on the device.
+    pub(super) fn random(form: WeightForm, outputs: usize, inputs: usize, device: &Device) -> Self {
+        let (packing, words, groups) = noise::weight(form, outputs, inputs, device);
+        let groups = groups.unwrap_or_else(|| words.clone());
+        Self { inputs, outputs, parts: vec![Part { packing, outputs, words, groups }] }
     }
 
     pub(super) fn inputs(&self) -> usize {
@@ -163,9 +173,15 @@ pub(super) fn gated(both: Tensor<2>, activation: Activation) -> Tensor<2> {
     tensor(gate::gate(&memory(both), activation))
 }
 
-/// For each row of logits its largest one's place, the first of several.
-pub(super) fn likeliest(logits: Tensor<2>) -> Tensor<1, Int> {
-    Tensor::from_primitive::<burn::backend::Cube>(likeliest::likeliest(&memory(logits)))
+/// For each of the first rows of logits its largest one's place, the first of several.
+///
+/// # Panics
+/// Where the device failed.
+pub(super) fn likeliest(logits: Tensor<2>, rows: usize) -> Vec<u32> {
+    let tokens = likeliest::likeliest(&memory(logits));
+    let tokens = Tensor::<1, Int>::from_primitive::<burn::backend::Cube>(tokens).into_data();
+    let tokens = tokens.as_slice::<u32>().unwrap_or_else(|error| panic!("the device gave no tokens: {error:?}"));
+    tokens[..rows].to_vec()
 }
 
 /// Keys and values of a layer, with room for so many positions. For the layout see `heads`.
@@ -239,15 +255,14 @@ impl<'a> Attending<'a> {
     pub(super) fn span(
         &self,
         rows: SpanRows,
-        before: usize,
         (rope, norms, sight): (usize, Option<&Tensor<1>>, Sight),
         cache: &LayerMemory,
     ) {
         let Self { shape, step, projected, queries, output } = self;
         let norms = norms.map(|norms| memory(norms.clone()));
         let turns = &step.turns[rope];
-        heads::place(shape, rows, projected, norms.as_ref(), turns, &step.begins, queries, cache.cached());
-        attend::attend(shape, sight, rows, before, queries, &step.begins, cache.cached(), output);
+        heads::place(shape, rows, projected, norms.as_ref(), (turns, &step.begins), queries, cache.cached());
+        attend::attend(shape, sight, rows, queries, &step.begins, cache.cached(), output);
     }
 
     /// `[rows, query heads]`. All of the step's rows were in a span.

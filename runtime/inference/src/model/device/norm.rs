@@ -96,7 +96,7 @@ pub(super) fn total(own: f32, #[comptime] units: u32) -> f32 {
     for step in 1..comptime!(units.trailing_zeros() + 1) {
         let half = comptime!((units >> step) as usize);
         if unit < half {
-            shared[unit] = shared[unit] + shared[unit + half];
+            shared[unit] += shared[unit + half];
         }
         sync_cube();
     }

@@ -115,6 +115,17 @@ impl Packed {
         }
     }
 
+    /// Bytes that numbers of a form take, at most.
+    pub(in crate::model) fn bytes_max(form: Form, numbers: u64) -> u64 {
+        let groups = numbers / GROUP as u64 * 8;
+        match form {
+            Form::F32 => numbers.saturating_mul(4),
+            Form::F16 | Form::Bf16 | Form::Other => numbers.saturating_mul(2),
+            Form::Q8_0 => numbers.saturating_add(groups),
+            Form::Q4_0 | Form::Q4_1 | Form::Q4K => (numbers / 2).saturating_add(groups),
+        }
+    }
+
     /// Rows of `inputs` numbers as f32, or rounded to f16 where that is asked for and can hold them all.
     ///
     /// # Errors

@@ -79,8 +79,8 @@ fn half<N: Size>(words: Vector<u32, N>, #[comptime] index: u32) -> Vector<f32, N
 #[cube]
 fn normal_half<N: Size>(words: Vector<u32, N>, #[comptime] index: u32) -> Vector<f32, N> {
     let bits = half_magnitude::<N>(words, index) | half_sign::<N>(words, index);
-    // 2^112: what the exponents differ by.
-    Vector::<f32, N>::reinterpret(bits) * Vector::new(5.192_296_858_534_828e33f32)
+    // The float nearest to this is 2^112: what the exponents differ by.
+    Vector::<f32, N>::reinterpret(bits) * Vector::new(5.192_297e33f32)
 }
 
 /// The scale of a group, or its offset: of `index` 0 or 1. `first` and `second` are the words of its pair; of halves both

@@ -101,13 +101,31 @@ impl LayerNorm {
     }
 }
 
+impl EncoderArchitecture {
+    /// Reads and checks what a GGUF file holds, its tensors' shapes too.
+    ///
+    /// # Errors
+    /// [`ModelError`], where the file holds no encoder that can be computed.
+    pub fn from_gguf(file: &Gguf) -> Result<Self, ModelError> {
+        weights::of_gguf(file, &Device::flex())?.checked()
+    }
+
+    /// Reads and checks what a `config.json` says, and the shapes of the tensors beside it.
+    ///
+    /// # Errors
+    /// [`ModelError`], where they are no encoder that can be computed.
+    pub fn from_json(config: &Map<String, Value>, tensors: &dyn Tensors) -> Result<Self, ModelError> {
+        weights::of_json(config, tensors, &Device::flex())?.checked()
+    }
+}
+
 impl Encoder {
     /// Reads a GGUF file's weights onto a device.
     ///
     /// # Errors
     /// [`ModelError`], where the file holds no encoder that can be computed.
     pub fn load(file: &Gguf, device: &Device) -> Result<Self, ModelError> {
-        weights::of_gguf(file, device)
+        weights::of_gguf(file, device)?.read()
     }
 
     /// Reads weights that a `config.json` describes onto a device.
@@ -115,7 +133,7 @@ impl Encoder {
     /// # Errors
     /// [`ModelError`], where they are no encoder that can be computed.
     pub fn from_json(config: &Map<String, Value>, tensors: &dyn Tensors, device: &Device) -> Result<Self, ModelError> {
-        weights::of_json(config, tensors, device)
+        weights::of_json(config, tensors, device)?.read()
     }
 
     /// What it is.

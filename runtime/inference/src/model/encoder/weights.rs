@@ -73,7 +73,8 @@ const POOLING_MEAN: usize = 1;
 /// Kinds of token, at most: BERT has two.
 const KINDS_MAX: usize = 1024;
 
-pub(super) fn of_gguf(file: &Gguf, device: &Device) -> Result<Encoder, ModelError> {
+/// What can be read of a file, for a device.
+pub(super) fn of_gguf<'a>(file: &'a Gguf, device: &'a Device) -> Result<Reader<'a>, ModelError> {
     let name = file.get_str("general.architecture")?;
     if name != "bert" {
         return Err(unknown(name));
@@ -91,14 +92,15 @@ pub(super) fn of_gguf(file: &Gguf, device: &Device) -> Result<Encoder, ModelErro
         Ok(if shape.len() == 2 { shape[0] } else { 0 })
     };
     let architecture = architecture(&metadata, rows(GGUF.words)?)?;
-    Reader { architecture, kinds: rows(GGUF.kinds)?, names: GGUF, tensors: file, device }.read()
+    Ok(Reader { architecture, kinds: rows(GGUF.kinds)?, names: GGUF, tensors: file, device })
 }
 
-pub(super) fn of_json(
+/// What can be read of tensors that a `config.json` describes, for a device.
+pub(super) fn of_json<'a>(
     config: &Map<String, Value>,
-    tensors: &dyn Tensors,
-    device: &Device,
-) -> Result<Encoder, ModelError> {
+    tensors: &'a dyn Tensors,
+    device: &'a Device,
+) -> Result<Reader<'a>, ModelError> {
     let text = |name: &str| json(config, name).and_then(Value::as_str);
     match text("model_type") {
         Some("bert") => {}
@@ -120,7 +122,7 @@ pub(super) fn of_json(
     let kinds = metadata.size(key("", "type_vocab_size"), KINDS_MAX)?;
     let architecture = architecture(&metadata, vocabulary)?;
     let prefix = if tensors.shape_if("bert.embeddings.word_embeddings.weight")?.is_some() { "bert." } else { "" };
-    Reader { architecture, kinds, names: Names { prefix, ..JSON }, tensors, device }.read()
+    Ok(Reader { architecture, kinds, names: Names { prefix, ..JSON }, tensors, device })
 }
 
 fn unknown(name: &str) -> ModelError {
@@ -152,7 +154,8 @@ fn architecture(metadata: &Metadata<'_>, vocabulary: usize) -> Result<EncoderArc
     Ok(architecture)
 }
 
-struct Reader<'a> {
+/// Reads an encoder's weights.
+pub(super) struct Reader<'a> {
     architecture: EncoderArchitecture,
     kinds: usize,
     names: Names,
@@ -252,7 +255,12 @@ impl Reader<'_> {
         })
     }
 
-    fn read(self) -> Result<Encoder, ModelError> {
+    /// What the encoder is, checked against the shapes of all tensors; no number is read.
+    pub(super) fn checked(&self) -> Result<EncoderArchitecture, ModelError> {
+        self.check().map(|()| self.architecture.clone())
+    }
+
+    pub(super) fn read(self) -> Result<Encoder, ModelError> {
         self.check()?;
         let width = self.architecture.width;
         let mut positions = self.numbers(&[self.name(self.names.positions)])?;

@@ -107,6 +107,22 @@ fn no_text_has_control_tokens_in_it_whatever_the_model() {
     }
 }
 
+#[test]
+fn a_vocabulary_is_the_same_in_either_format() {
+    let of = |name: &str| all().find(|(known, _)| *known == name).unwrap().1;
+    for (gguf, json) in
+        [("llama-bpe", "llama3-json"), ("spm-llama", "llama2-json"), ("unigram-t5", "t5-json"), ("bert", "bert-json")]
+    {
+        let (gguf, json) = (of(gguf), of(json));
+        assert_eq!((json.first_unlike(&gguf), gguf.first_unlike(&json)), (None, None));
+    }
+    assert!(of("llama3-json").first_unlike(&of("qwen2")).is_some());
+    // What one has beyond the other.
+    let (few, many) = (tokenizer(), of("llama-bpe"));
+    assert_eq!(Tokenizer { bytes: TokenBytes::default(), ..tokenizer() }.first_unlike(&few), None);
+    assert!(many.size() > few.size() && many.first_unlike(&few).is_some());
+}
+
 fn check_prompt(name: &str, tokenizer: &Tokenizer, expect: (Option<&str>, Option<&str>)) {
     let (plain, prompt) = (tokenizer.encode("a harbour"), tokenizer.encode_prompt("a harbour"));
     let text = |token: Option<&u32>| tokenizer.special.text_of(*token?);

@@ -72,8 +72,8 @@ fn run(case: &Case, device: &Device, steps: &[usize], capacity: usize) {
         let step = StepMemory::new(vec![turns.clone()], vec![0, before as u32], device);
         let input = Tensor::from_data(TensorData::new(projected.clone(), [rows, all * width]), device);
         let attending = Attending::new(shape, &step, input);
-        let span = SpanRows { span: 1, row, tokens, padded };
-        attending.span(span, before, (0, case.normalised.then_some(&on_device), case.sight), &cache);
+        let span = SpanRows { span: 1, row, tokens, before, padded };
+        attending.span(span, (0, case.normalised.then_some(&on_device), case.sight), &cache);
         let found = back::<2>(super::memory(attending.mixtures()));
         let mut expected = Vec::new();
         for token in 0..tokens {

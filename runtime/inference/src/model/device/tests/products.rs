@@ -3,7 +3,12 @@
 use super::{back, check, device, on, random};
 use crate::{
     gguf::TensorType,
-    model::device::{Matrix, Packed, Packing, memory::memory, packing::Pairs},
+    model::device::{
+        Matrix, Packed, Packing,
+        matvec::multiply_with,
+        memory::{memory, room},
+        packing::Pairs,
+    },
     sampler::SplitMix64,
     to_f32::{self, Stored},
 };
@@ -17,7 +22,7 @@ fn blocks(kind: TensorType, count: usize, scales: &[usize]) -> Vec<u8> {
     for block in bytes.chunks_exact_mut(kind.block_bytes()) {
         for scale in scales {
             let number =
-                Half::from_f64((random.next_unit() + 0.1) * 0.01 * if random.next_u64() % 2 == 0 { 1.0 } else { -1.0 });
+                Half::from_f64((random.next_unit() + 0.1) * 0.01 * if random.next_unit() < 0.5 { 1.0 } else { -1.0 });
             block[*scale..scale + 2].copy_from_slice(&number.to_le_bytes());
         }
     }
@@ -138,6 +143,23 @@ fn parts_of_several_types_are_one_weight() {
         let on_device = Tensor::from_data(TensorData::new(input, [rows, 64]), &device);
         let found = matrix.forward(on_device, Some(&bias)).into_data().try_to_vec::<f32>().unwrap();
         check(&format!("{rows} rows"), &found, &expected, 2e-6);
+    }
+}
+
+/// A software adapter's planes are not used by default, but they are there and compute what those of a GPU do.
+#[test]
+fn planes_add_up_as_shared_memory_does() {
+    let device = device();
+    let (matrix, numbers, inputs) = matrix(case(3, &[0, 2], 2144, 6), &device);
+    let input = random(10, inputs);
+    let on_device = on(&device, &input, [1, inputs]);
+    let plane = on_device.client.properties().hardware.plane_size_min;
+    for plane in [0, plane] {
+        let output = room(&on_device, [1, 6]);
+        for (first, words) in matrix.parts() {
+            multiply_with(plane, words, &on_device, None, (&output, first));
+        }
+        check(&format!("planes of {plane}"), &back::<2>(output), &products(&numbers, &input, inputs), 2e-6);
     }
 }
 

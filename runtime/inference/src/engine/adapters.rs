@@ -1,0 +1,198 @@
+//! LoRA adapters of an engine's models: each a model of its own by name, computed with its base's weights.
+//!
+//! | of an adapter | is |
+//! | --- | --- |
+//! | small matrices | its own, beside the base's, which are there once |
+//! | family, context, vocabulary, tokenizer | the base's |
+//! | chat template | its own where its folder has one, else the base's |
+//! | digest | made of its files' and its base's, by whoever knows the files |
+//!
+//! Principles:
+//!
+//! - An adapter is added while its base generates. Its files are read and checked on the caller's thread; the engine's
+//!   thread learns of it by the first sequence that asks for it, and never waits.
+//! - Its number is never given again, so that what was kept of its sequences is never taken for another's.
+//! - Sequences of a base and of its adapters are rows of the same steps. So each gives the same bits as alone.
+//! - Weights of adapters come and go with their bases': whoever reads those calls [`Adapters::place`] and keeps the
+//!   [`Placed`] beside them. An adapter that is added while they are away is checked, and read with them.
+//!
+//! Limits: [`Limits::adapters_max`] and [`Limits::adapter_bytes_max`]. One that was added stays as long as its engine.
+
+use super::{Limits, Served};
+use crate::{
+    AdapterFile, LoadError,
+    adapter_files::AdapterFiles,
+    model::{Adapter, Architecture, Decoder, Split},
+    template::ChatTemplate,
+};
+use remit_kernel::ports::ModelCard;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+/// What computes a sequence: one of an engine's models, alone or with an adapter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ModelId {
+    /// Index of the model whose weights these are; sequences that agree in it share steps.
+    pub(super) base: usize,
+    /// Number of the adapter.
+    pub(super) adapter: Option<usize>,
+}
+
+impl ModelId {
+    /// A model without an adapter.
+    pub(super) const fn base(base: usize) -> Self {
+        Self { base, adapter: None }
+    }
+}
+
+/// All adapters of an engine, in the order in which they were added.
+pub(super) struct Adapters {
+    count_max: usize,
+    bytes_max: u64,
+    /// The models that they are for, in the order of their ids.
+    bases: Vec<Architecture>,
+    /// Held while adapters are read.
+    place: Mutex<Place>,
+    added: RwLock<Vec<Added>>,
+}
+
+/// Where the models' weights are.
+#[derive(Default)]
+struct Place {
+    /// Of each model's; none while they are away.
+    splits: Vec<Split>,
+    /// Counts the readings.
+    turn: u64,
+}
+
+struct Added {
+    served: Arc<Served>,
+    base: usize,
+    file: AdapterFile,
+    bytes: u64,
+    /// Absent while its base's are.
+    weights: Option<Arc<Adapter>>,
+}
+
+/// The weights of all adapters, beside their bases'. Dropping it drops them, but for those that a sequence still has.
+pub(super) struct Placed {
+    adapters: Arc<Adapters>,
+    turn: u64,
+}
+
+impl Adapters {
+    /// None yet, for these models.
+    pub(super) fn new(bases: Vec<Architecture>, limits: &Limits) -> Self {
+        Self {
+            count_max: limits.adapters_max,
+            bytes_max: limits.adapter_bytes_max,
+            bases,
+            place: Mutex::default(),
+            added: RwLock::default(),
+        }
+    }
+
+    /// Reads the weights of all adapters to where those of the models are, and so of those that are added from now on.
+    pub(super) fn place(self: &Arc<Self>, decoders: &[Decoder]) -> Result<Placed, LoadError> {
+        let mut place = self.held();
+        let splits: Vec<_> = decoders.iter().map(|decoder| decoder.split().clone()).collect();
+        // Nobody adds one meanwhile, and nobody's look at them waits for a disk.
+        let files: Vec<_> = self.added().iter().map(|added| (added.base, added.file.clone())).collect();
+        let read = files.iter().map(|(base, file)| {
+            let files = AdapterFiles::open(file)?;
+            files.weights(&self.bases[*base], &splits[*base])
+        });
+        let read = read.collect::<Result<Vec<_>, LoadError>>()?;
+        self.change().iter_mut().zip(read).for_each(|(added, weights)| added.weights = Some(Arc::new(weights)));
+        *place = Place { splits, turn: place.turn + 1 };
+        Ok(Placed { adapters: self.clone(), turn: place.turn })
+    }
+
+    /// Reads an adapter of the model with this index, and serves it from now on.
+    pub(super) fn add(&self, file: &AdapterFile, base: usize, of: &Served) -> Result<(), LoadError> {
+        let place = self.held();
+        let name = || file.name.to_string();
+        if self.find(&file.name).is_some() {
+            return Err(LoadError::Duplicate { name: name() });
+        }
+        let files = AdapterFiles::open(file)?;
+        let bytes = files.bytes()?;
+        self.admit(&file.name, bytes)?;
+        files.check_tokenizer(&of.tokenizer)?;
+        let template = match files.chat_template()? {
+            Some(source) => {
+                let template = ChatTemplate::new(&source, of.tokenizer.begin_text(), of.tokenizer.end_text());
+                Some(Arc::new(template.map_err(|source| LoadError::Template { name: name(), source })?))
+            }
+            None => of.template.clone(),
+        };
+        files.check(&self.bases[base])?;
+        let read = |split| files.weights(&self.bases[base], split).map(Arc::new);
+        let weights = place.splits.get(base).map(read).transpose()?;
+        let card = ModelCard { name: file.name.clone(), digest: file.digest.clone(), ..of.card.clone() };
+        let served = Arc::new(Served { card, tokenizer: of.tokenizer.clone(), template });
+        self.change().push(Added { served, base, file: file.clone(), bytes, weights });
+        Ok(())
+    }
+
+    /// Whether there is room for one more, of so many bytes.
+    fn admit(&self, name: &str, bytes: u64) -> Result<(), LoadError> {
+        let (count, most) = (self.added().len(), self.bytes_max);
+        let left = most.saturating_sub(self.bytes());
+        if count >= self.count_max {
+            Err(LoadError::AdapterCount { name: name.to_owned(), most: self.count_max })
+        } else if bytes > left {
+            Err(LoadError::AdapterBytes { name: name.to_owned(), bytes, most, left })
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Bytes that all of them take.
+    pub(super) fn bytes(&self) -> u64 {
+        self.added().iter().map(|added| added.bytes).sum()
+    }
+
+    /// The adapter of a name.
+    pub(super) fn find(&self, name: &str) -> Option<(ModelId, Arc<Served>)> {
+        let all = self.added();
+        let number = all.iter().position(|added| &*added.served.card.name == name)?;
+        Some((ModelId { base: all[number].base, adapter: Some(number) }, all[number].served.clone()))
+    }
+
+    /// All names.
+    pub(super) fn names(&self) -> Vec<Arc<str>> {
+        self.added().iter().map(|added| added.served.card.name.clone()).collect()
+    }
+
+    fn held(&self) -> MutexGuard<'_, Place> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn added(&self) -> RwLockReadGuard<'_, Vec<Added>> {
+        self.added.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self) -> RwLockWriteGuard<'_, Vec<Added>> {
+        self.added.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Placed {
+    /// The weights of an adapter, for a new sequence.
+    pub(super) fn weights(&self, adapter: usize) -> Arc<Adapter> {
+        let all = self.adapters.added();
+        let weights = all[adapter].weights.clone();
+        weights.unwrap_or_else(|| unreachable!("an adapter has weights as long as its base"))
+    }
+}
+
+impl Drop for Placed {
+    fn drop(&mut self) {
+        let mut place = self.adapters.held();
+        // Unless they were read again before.
+        if place.turn == self.turn {
+            place.splits.clear();
+            self.adapters.change().iter_mut().for_each(|added| added.weights = None);
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Which layers of a model are computed where: all on one device, or the first ones on the CPU and the others on a GPU that
+//! has no room for all.
+//!
+//! The CPU comes first, so that the GPU has the output, whose matrix is the largest one; tokens are looked up in memory
+//! either way. A step hands its hidden state over once.
+
+use super::{
+    ModelError,
+    architecture::Feed,
+    placement::{Placement, Slot},
+};
+use burn::tensor::Device;
+
+/// A model's layers on devices.
+#[derive(Clone, Debug)]
+pub struct Split {
+    /// Of the last layers, and of the output.
+    device: Device,
+    /// Layers that the CPU computes.
+    host_layers: usize,
+    host: Device,
+}
+
+impl Split {
+    /// The first `host_layers` on the CPU, all others and the output on a device.
+    #[must_use]
+    pub fn new(device: &Device, host_layers: usize) -> Self {
+        Self { device: device.clone(), host_layers, host: Device::flex() }
+    }
+
+    /// Where a layer is computed.
+    pub(super) fn of(&self, layer: usize) -> &Device {
+        if layer < self.host_layers { &self.host } else { &self.device }
+    }
+
+    /// Where the output is computed.
+    pub(super) fn last(&self) -> &Device {
+        &self.device
+    }
+
+    /// The layers of each device, in order; never none.
+    pub(super) fn stages(&self, layers: usize) -> Vec<(Device, std::ops::Range<usize>)> {
+        let host = self.host_layers.min(layers);
+        let last = (self.device.clone(), host..layers);
+        match host {
+            0 => vec![last],
+            _ => vec![(self.host.clone(), 0..host), last],
+        }
+    }
+}
+
+impl From<&Device> for Split {
+    /// All layers on it.
+    fn from(device: &Device) -> Self {
+        Self::new(device, 0)
+    }
+}
+
+/// Bytes that a model takes on a device, were all of it there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DeviceBytes {
+    /// Of the matrix that tokens are looked up in, where that is not the output's.
+    pub(crate) embedding: u64,
+    pub(crate) output: u64,
+    /// Of each layer.
+    pub(crate) layers: Vec<u64>,
+    /// Of those of the layers, what experts have that a token does not go through.
+    pub(crate) idle: u64,
+    /// Of a layer's keys and values, for each token.
+    pub(crate) token: u64,
+    /// What products of many rows take while they are computed.
+    pub(crate) working: u64,
+}
+
+impl DeviceBytes {
+    pub(super) fn of(placement: &Placement<'_>) -> Result<Self, ModelError> {
+        let architecture = placement.architecture;
+        let slots = placement.layer_slots();
+        let of_layer = |layer| slots.iter().map(|slot| placement.device_bytes(*slot, layer)).sum();
+        let layers = (0..architecture.layers.len()).map(of_layer).collect::<Result<Vec<u64>, ModelError>>()?;
+        let embedding = placement.device_bytes(Slot::Embedding, 0)?;
+        let (embedding, output) = match architecture.tied_output {
+            true => (0, embedding),
+            false => (embedding, placement.device_bytes(Slot::Output, 0)?),
+        };
+        let mut idle = 0;
+        if let Feed::Experts { count, used, .. } = architecture.feed {
+            for slot in [Slot::ExpertGates, Slot::ExpertUps, Slot::ExpertDowns] {
+                let bytes = placement.device_bytes(slot, 0)? / count.max(1) as u64 * count.saturating_sub(used) as u64;
+                idle += bytes * layers.len() as u64;
+            }
+        }
+        let number = size_of::<f32>() as u64;
+        Ok(Self {
+            embedding,
+            output,
+            layers,
+            idle,
+            token: 2 * architecture.key_width() as u64 * number,
+            // A matrix as f32, and as much again for rows.
+            working: placement.largest_matrix()?.saturating_mul(2 * number),
+        })
+    }
+
+    /// Of all weights.
+    pub(crate) fn weights(&self) -> u64 {
+        self.layers.iter().fold(self.embedding.saturating_add(self.output), |sum, layer| sum.saturating_add(*layer))
+    }
+
+    /// How many of the first layers have to stay on the CPU, so that the others fit into so many bytes with keys and values
+    /// of so many tokens; none where not even one fits.
+    pub(crate) fn host_layers(&self, bytes: u64, tokens: usize) -> Option<usize> {
+        let kept = self.token.saturating_mul(tokens as u64);
+        let outside = [self.embedding, self.output, self.working];
+        let mut left = outside.into_iter().try_fold(bytes, u64::checked_sub)?;
+        let fit = self.layers.iter().rev().take_while(|layer| match left.checked_sub(layer.saturating_add(kept)) {
+            Some(rest) => {
+                left = rest;
+                true
+            }
+            None => false,
+        });
+        let fit = fit.count();
+        (fit > 0).then(|| self.layers.len() - fit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_layers_go_to_the_device() {
+        let model = DeviceBytes { embedding: 10, output: 50, layers: vec![6, 16, 26], idle: 0, token: 2, working: 40 };
+        assert_eq!(model.weights(), 108);
+        for (bytes, expect) in [
+            (0, None),
+            (100, None),
+            (129, None),
+            (130, Some(2)),
+            (149, Some(2)),
+            (150, Some(1)),
+            (159, Some(1)),
+            (160, Some(0)),
+            (u64::MAX, Some(0)),
+        ] {
+            assert_eq!(model.host_layers(bytes, 2), expect, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn stages_have_all_layers() {
+        let gpu = Device::flex();
+        let ranges = |host| Split::new(&gpu, host).stages(3).into_iter().map(|(_, layers)| layers).collect::<Vec<_>>();
+        assert_eq!(ranges(0), [0..3]);
+        assert_eq!(ranges(2), [0..2, 2..3]);
+        assert_eq!(ranges(9), [0..3, 3..3]);
+    }
+}
