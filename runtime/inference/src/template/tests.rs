@@ -245,4 +245,3 @@ proptest! {
         survive(&source[..begin].iter().chain(&source[end..]).collect::<String>());
     }
 }
-
