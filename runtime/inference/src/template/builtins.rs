@@ -12,7 +12,7 @@ use super::{
 };
 use minijinja::{
     Environment, Error, ErrorKind, State, Value, filters, functions, tests,
-    value::{Kwargs, Rest, ValueKind, from_args},
+    value::{DynObject, Kwargs, Rest, ValueKind, from_args},
 };
 use minijinja_contrib::pycompat::unknown_method_callback;
 
@@ -154,9 +154,7 @@ pub(super) fn install(environment: &mut Environment<'static>) {
     });
     environment.add_function("dict", dict);
     environment.add_function("namespace", |values: Option<Value>| {
-        for (_, value) in
-            values.iter().filter_map(Value::as_object).filter_map(|object| object.try_iter_pairs()).flatten()
-        {
+        for (_, value) in values.iter().filter_map(Value::as_object).filter_map(DynObject::try_iter_pairs).flatten() {
             storable(&value)?;
             make(ITEM_BYTES)?;
         }
@@ -215,7 +213,7 @@ fn join(values: &Value, between: Option<&Value>, options: Kwargs) -> Result<Valu
 #[allow(clippy::needless_pass_by_value, reason = "the environment gives a function its arguments by value")]
 fn dict(value: Option<&Value>, named: Kwargs) -> Result<Value, Error> {
     let mut pairs = Vec::new();
-    let given = value.and_then(Value::as_object).and_then(|object| object.try_iter_pairs());
+    let given = value.and_then(Value::as_object).and_then(DynObject::try_iter_pairs);
     for pair in given.into_iter().flatten() {
         make(ITEM_BYTES)?;
         pairs.push(pair);

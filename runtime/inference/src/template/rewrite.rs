@@ -28,7 +28,7 @@ const WHITESPACE: WhitespaceConfig =
 /// Compiles a template.
 pub(super) fn compile(source: &str) -> Result<Instructions<'_>, Error> {
     measure(source)?;
-    let tree = statement(&parse(source, NAME, SyntaxConfig::default(), WHITESPACE)?)?;
+    let tree = statement(&parse(source, NAME, SyntaxConfig, WHITESPACE)?)?;
     let mut generator = CodeGenerator::new(NAME, source);
     generator.compile_stmt(&tree);
     Ok(generator.finish().0)
@@ -37,7 +37,7 @@ pub(super) fn compile(source: &str) -> Result<Instructions<'_>, Error> {
 /// That the library's calls go no deeper than its stack.
 fn measure(source: &str) -> Result<(), Error> {
     let (mut tokens, mut elifs) = (0, 0);
-    for token in tokenize(source, false, SyntaxConfig::default(), WHITESPACE) {
+    for token in tokenize(source, false, SyntaxConfig, WHITESPACE) {
         let (token, span) = token?;
         match token {
             Token::TemplateData(_) | Token::VariableStart | Token::BlockStart => tokens = 0,
@@ -176,6 +176,7 @@ fn expression<'a>(node: &Expr<'a>) -> Result<Expr<'a>, Error> {
             call(operators::slice(), [expression(&node.expr)?].into_iter().chain(bounds).collect(), span)
         }
         Expr::UnaryOp(node) => {
+            #[allow(clippy::needless_match, reason = "the kind has no copies")]
             let op = match node.op {
                 ast::UnaryOpKind::Not => ast::UnaryOpKind::Not,
                 ast::UnaryOpKind::Neg => ast::UnaryOpKind::Neg,

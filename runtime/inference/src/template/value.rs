@@ -10,7 +10,7 @@ use super::{
 };
 use minijinja::{
     Error, Value,
-    value::{Enumerator, Object, ObjectRepr, ValueKind},
+    value::{DynObject, Enumerator, Object, ObjectRepr, ValueKind},
 };
 use std::sync::Arc;
 
@@ -33,33 +33,33 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    fn new(content: Value, inner: (usize, usize)) -> Result<Value, Error> {
+    fn count(content: Value, inner: (usize, usize)) -> Result<Value, Error> {
         let (bytes, depth) = (inner.0.saturating_add(NODE_BYTES), inner.1 + 1);
         if depth > NESTING_MAX {
             return Err(failed(format!("its lists and mappings nest deeper than {NESTING_MAX} levels")));
         }
         within(bytes)?;
-        let repr = content.as_object().map_or(ObjectRepr::Plain, |object| object.repr());
+        let repr = content.as_object().map_or(ObjectRepr::Plain, DynObject::repr);
         Ok(Value::from_object(Self { content, repr, bytes, depth }))
     }
 
     /// A list of values that were counted.
     pub(super) fn list(items: Vec<Value>) -> Result<Value, Error> {
         let inner = measure(items.iter())?;
-        Self::new(Value::from(items), inner)
+        Self::count(Value::from(items), inner)
     }
 
     /// A map of values that were counted.
     pub(super) fn map(pairs: Vec<(Value, Value)>) -> Result<Value, Error> {
         make(PAIR_BYTES * pairs.len())?;
         let inner = measure(pairs.iter().flat_map(|(key, value)| [key, value]))?;
-        Self::new(pairs.into_iter().collect(), inner)
+        Self::count(pairs.into_iter().collect(), inner)
     }
 
     /// A list of numbers that are made as they are asked for.
     pub(super) fn numbers(range: Value) -> Result<Value, Error> {
         let count = range.len().unwrap_or(0);
-        Self::new(range, (count * NODE_BYTES, 0))
+        Self::count(range, (count * NODE_BYTES, 0))
     }
 }
 
@@ -77,7 +77,7 @@ impl Object for Tree {
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
-        self.content.as_object().map_or(Enumerator::NonEnumerable, |object| object.enumerate())
+        self.content.as_object().map_or(Enumerator::NonEnumerable, DynObject::enumerate)
     }
 
     fn enumerator_len(self: &Arc<Self>) -> Option<usize> {
@@ -99,7 +99,7 @@ fn measure<'a>(values: impl Iterator<Item = &'a Value>) -> Result<(usize, usize)
 
 /// That a value may be put into another.
 pub(super) fn storable(value: &Value) -> Result<(), Error> {
-    if value.as_object().is_none_or(|object| object.is::<Tree>()) {
+    if value.as_object().is_none_or(DynObject::is::<Tree>) {
         return Ok(());
     }
     Err(failed("a namespace, a loop, a macro or a function cannot be put into another value, and has no text"))
@@ -128,7 +128,7 @@ pub(super) fn size(value: &Value) -> usize {
         return tree.bytes;
     }
     // What is left holds no other such object in what it lists: see `storable`.
-    let pairs = value.as_object().and_then(|object| object.try_iter_pairs());
+    let pairs = value.as_object().and_then(DynObject::try_iter_pairs);
     let listed = pairs.into_iter().flatten();
     listed.fold(NODE_BYTES, |bytes, (key, value)| {
         let inner = value.downcast_object_ref::<Tree>().map_or(NODE_BYTES, |tree| tree.bytes);
