@@ -165,7 +165,7 @@ fn a_file_of_another_kind_is_told_with_what_is_supported() {
         ("tokenizer_config.json", br#"{"chat_template": 7}"#.to_vec(), "tokenizer_config.json: "),
         ("tokenizer_config.json", br#"{"chat_template": "{% for %}"}"#.to_vec(), "chat template does not compile"),
         ("chat_template.jinja", b"\xff".to_vec(), "chat_template.jinja: "),
-        ("chat_template.jinja", b"{{".to_vec(), "chat template does not compile: a tag is opened and not closed"),
+        ("chat_template.jinja", b"{{".to_vec(), "chat template does not compile: unexpected end of input"),
         ("generation_config.json", br#"{"eos_token_id": "x"}"#.to_vec(), "generation_config.json: "),
         ("model.safetensors.index.json", b"{}".to_vec(), "missing field `weight_map`"),
         ("b.safetensors", weights(&[1.0; 7])[1].clone(), "model.norm.weight has the shape [7] and should have [8]"),
