@@ -16,6 +16,7 @@ use remit_abi::{
 };
 use remit_authority::PriceList;
 use remit_host::{CompileLimits, CompilerCommand, Host, HostConfig, HostError, LoadError};
+use remit_inference::device::keep_in;
 use remit_kernel::{
     EphemeralJournal, Finished, GiveError, GivenMessage, Kernel, Listener, Ports, RestartPolicy, Spawn, SpawnError,
     Spawned,
@@ -229,6 +230,7 @@ impl Node {
     /// # Errors
     /// [`NodeError`].
     pub fn open(mut config: NodeConfig) -> Result<Self, NodeError> {
+        keep_in(&config.home.cache().join("gpu"));
         let device = config.device.look()?;
         let weights_bytes_max = config.weights_bytes_max.unwrap_or_else(|| weights_bytes_max(&device));
         let (registry, store) = (Registry::of(&config.home)?, ModelStore::of(&config.home));

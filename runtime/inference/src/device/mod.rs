@@ -7,6 +7,9 @@
 //! | `Auto` | the best GPU through `wgpu`; the CPU where there is none, or where it cannot be opened |
 //! | `Cuda`, `Rocm` | the first card of that kind; only with the cargo feature of that name |
 //!
+//! What is found out about a GPU (with the cargo feature `autotune`: which of several programs is the fastest for a shape) is
+//! kept on disk, in a folder of the operator's ([`keep_in`]).
+//!
 //! A card of its own comes before one inside the processor, and that before a virtual one. A software adapter computes on
 //! the CPU, slower than the CPU's own kernels: it is for tests, and for whoever asks for it.
 
@@ -15,8 +18,22 @@ mod room;
 
 use adapter::Adapter;
 use burn::tensor::{Device, Tensor};
-use std::{str::FromStr, time::Instant};
+use cubecl::config::{CubeClRuntimeConfig, RuntimeConfig as _, cache::CacheConfig, environment::EnvironmentConfig};
+use std::{path::Path, str::FromStr, time::Instant};
 use thiserror::Error;
+
+/// Keeps what is found out about GPUs in a folder, from the first opening of one on. Whoever comes first decides; answers
+/// whether that was this call. Without it nothing is looked for in the working directory either, and what there is to keep
+/// goes to the user's cache.
+pub fn keep_in(folder: &Path) -> bool {
+    configure(CacheConfig::Directory(folder.to_owned()))
+}
+
+/// Once set, the runtime reads no file of its own from where the process happens to be.
+fn configure(path: CacheConfig) -> bool {
+    let environment = EnvironmentConfig { path, ..EnvironmentConfig::default() };
+    CubeClRuntimeConfig::try_set(CubeClRuntimeConfig { environment, ..CubeClRuntimeConfig::default() })
+}
 
 /// Where models are computed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -200,6 +217,9 @@ impl DeviceChoice {
     /// [`DeviceError`], where a GPU is asked for and there is none that can be used.
     pub fn open(self) -> Result<OpenDevice, DeviceError> {
         let cpu = || OpenDevice::new(Device::flex(), CPU, None);
+        if self != Self::Cpu {
+            configure(CacheConfig::Global);
+        }
         match self {
             Self::Cpu => Ok(cpu()),
             #[cfg(feature = "cuda")]
