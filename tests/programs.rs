@@ -197,8 +197,7 @@ async fn every_parameter_reaches_the_kernel_and_one_out_of_range_is_named() {
 async fn a_picture_is_refused_by_the_models_name_and_texts_of_a_message_follow_each_other() {
     let text = stage().run(task(program_with_model("shows_pictures"), "Count")).await.text();
     let refused = |kind: &str| {
-        format!("the model recorded takes no {kind} parts: send text alone, or open a model that takes them\n")
-            .repeat(3)
+        format!("the model smollm2 takes no {kind} parts: send text alone, or open a model that takes them\n").repeat(3)
     };
     let wrong = "the request is invalid: an image part is a value of media type audio/ogg, and must be of image/*\n";
     assert_eq!(text, [refused("image"), refused("audio"), wrong.repeat(3), "one two three ".to_owned()].concat());

@@ -277,7 +277,7 @@ fn greedy_tokens_are_the_largest_logits() {
         let mut spans: Vec<_> =
             spans.map(|((cache, tokens), wants_logits)| Span { tokens, cache, wants_logits }).collect();
         if greedy {
-            return decoder.forward_greedy(&mut spans);
+            return decoder.forward_greedy(&mut spans, usize::MAX);
         }
         let logits = decoder.forward(&mut spans);
         logits.chunks_exact(decoder.architecture().vocabulary).map(remit_inference::sampler::argmax).collect()

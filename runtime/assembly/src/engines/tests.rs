@@ -209,7 +209,7 @@ fn an_adapter_comes_and_goes_with_its_base_and_is_a_model_of_its_own() {
         stay_min: Duration::from_millis(1),
         patience: Duration::from_millis(2),
     };
-    let engines = Engines::with_rules(Registry::of(&home).expect("it is a list"), store, rules);
+    let engines = Engines::with_rules(Registry::of(&home).expect("it is a list"), store, rules, DeviceChoice::Cpu);
     for name in ["same", "two", "other", "one"] {
         engines.open(name).expect("it can be served");
     }
@@ -239,7 +239,7 @@ fn an_adapter_that_does_not_fit_is_refused_and_its_base_is_not() {
     adapter(&home, ("tuned", "one"), folder.path(), 1.0).expect("its base is known");
     let config = b"{\"peft_type\":\"LORA\",\"r\":2,\"lora_alpha\":1}";
     fs::write(folder.path().join("tuned/adapter_config.json"), config).expect("it is writable");
-    let engines = Engines::new(Registry::of(&home).expect("it is a list"), store, weights_bytes);
+    let engines = Engines::new(Registry::of(&home).expect("it is a list"), store, weights_bytes, DeviceChoice::Cpu);
     let sentence = engines.open("tuned").expect_err("its rank is another").to_string();
     assert!(sentence.starts_with("model tuned, an adapter of one: its tensor "), "{sentence}");
     engines.open("one").expect("it can be served");

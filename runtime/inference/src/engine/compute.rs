@@ -25,6 +25,12 @@ pub(super) trait Compute {
     /// As [`Decoder::forward`], for sequences of one base.
     fn forward(&self, base: usize, spans: &mut [Work<'_, Self::Cache>]) -> Vec<f32>;
 
+    /// The same, but of those who ask for logits the likeliest one of the first `tokens`, so that logits stay where they
+    /// are; nothing, and nothing was computed, where they are at hand anyway.
+    fn forward_greedy(&self, _base: usize, _spans: &mut [Work<'_, Self::Cache>], _tokens: usize) -> Option<Vec<u32>> {
+        None
+    }
+
     /// Whether [`Compute::forward`] may return before all is computed: a step that asks for no logits on a device.
     fn is_deferred(&self) -> bool;
 
@@ -53,6 +59,15 @@ pub(super) struct Models {
     pub(super) pool: rayon::ThreadPool,
 }
 
+fn to_spans<'a>(work: &'a mut [Work<'_, KvCache>]) -> Vec<Span<'a>> {
+    let span = |work: &'a mut Work<'_, KvCache>| Span {
+        tokens: work.tokens,
+        cache: work.cache,
+        wants_logits: work.wants_logits,
+    };
+    work.iter_mut().map(span).collect()
+}
+
 impl Compute for Models {
     type Cache = KvCache;
 
@@ -73,12 +88,17 @@ impl Compute for Models {
     }
 
     fn forward(&self, base: usize, spans: &mut [Work<'_, KvCache>]) -> Vec<f32> {
-        let mut spans: Vec<Span<'_>> = spans
-            .iter_mut()
-            .map(|work| Span { tokens: work.tokens, cache: work.cache, wants_logits: work.wants_logits })
-            .collect();
+        let mut spans = to_spans(spans);
         // On a thread of the pool, so that its tasks need no wake-up of this one.
         self.pool.install(|| self.decoders[base].forward(&mut spans))
+    }
+
+    fn forward_greedy(&self, base: usize, spans: &mut [Work<'_, KvCache>], tokens: usize) -> Option<Vec<u32>> {
+        if !self.is_deferred() {
+            return None;
+        }
+        let mut spans = to_spans(spans);
+        Some(self.pool.install(|| self.decoders[base].forward_greedy(&mut spans, tokens)))
     }
 
     fn is_deferred(&self) -> bool {

@@ -129,17 +129,28 @@ impl Sequence {
         self.counted = self.counted.max(begin + tokens);
     }
 
+    /// Where the likeliest token is all that it needs of a step: of how many.
+    pub(super) fn greedy_among(&self) -> Option<usize> {
+        let is_greedy = self.sampler.is_greedy() && self.job.params.logprobs.is_none();
+        is_greedy.then(|| self.tokenizer.size())
+    }
+
     /// Draws the next token and sends its text. Answers whether, and how, the generation is at its end.
     pub(super) fn advance(&mut self, logits: &[f32], scratch: &mut Scratch) -> Option<EngineFinish> {
         // Rows beyond the vocabulary are padding.
         let logits = &logits[..logits.len().min(self.tokenizer.size())];
         let token = self.sampler.sample(logits, &self.tokens, u64::from(self.generated), scratch);
-        self.tokens.push(token);
-        self.generated += 1;
-        self.meter.add_output(1);
         if let Some(likeliest) = self.job.params.logprobs {
             self.send(EngineEvent::Token(Box::new(self.scored(logits, token, likeliest))));
         }
+        self.take(token)
+    }
+
+    /// Sends the text of the next token, which was drawn. Answers as [`advance`](Self::advance).
+    pub(super) fn take(&mut self, token: u32) -> Option<EngineFinish> {
+        self.tokens.push(token);
+        self.generated += 1;
+        self.meter.add_output(1);
         if self.tokenizer.is_end(token) || self.job.params.stop_tokens.contains(&token) {
             return Some(EngineFinish::Stop);
         }

@@ -18,6 +18,21 @@ struct Computed {
     is_drawing: bool,
 }
 
+/// What a step gives those who draw, one behind the other.
+enum Drawn {
+    Tokens(Vec<u32>),
+    Logits(Vec<f32>),
+}
+
+impl Drawn {
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::Tokens(tokens) => tokens.is_empty(),
+            Self::Logits(logits) => logits.is_empty(),
+        }
+    }
+}
+
 impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
     /// Computes a step. May panic: `under_way` then has everybody who may be the reason.
     pub(super) fn compute(&mut self, step: &Step) {
@@ -27,6 +42,8 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
         let Some(compute) = &self.compute else { return };
         let mut work = Vec::new();
         let mut computed = Vec::new();
+        // While none that draws needs more; sequences of one base have one tokenizer.
+        let mut greedy = Some(usize::MAX);
         for (place, active) in self.active.iter_mut().enumerate() {
             let Some((_, tokens)) = step.spans.iter().find(|(span_place, _)| *span_place == place) else { continue };
             let begin = C::length(&active.cache);
@@ -36,17 +53,25 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
                 self.last_chunk = active.sequence.id;
             }
             self.under_way.push((active.sequence.id, begin + tokens));
+            if is_drawing {
+                greedy = greedy.and_then(|_| active.sequence.greedy_among());
+            }
             computed.push(Computed { place, begin, tokens: *tokens, is_drawing });
             let tokens = &known[begin..begin + tokens];
             work.push(Work { tokens, cache: &mut active.cache, wants_logits: is_drawing });
         }
         assert!(!std::mem::take(&mut self.is_drill), "this is a drill");
-        let logits = compute.forward(step.base, &mut work);
-        // Where logits came back, all before them was computed too.
-        if !compute.is_deferred() || !logits.is_empty() {
+        let greedy = greedy.filter(|_| computed.iter().any(|computed| computed.is_drawing));
+        let tokens = greedy.and_then(|among| compute.forward_greedy(step.base, &mut work, among));
+        let drawn = match tokens {
+            Some(tokens) => Drawn::Tokens(tokens),
+            None => Drawn::Logits(compute.forward(step.base, &mut work)),
+        };
+        // Where something came back, all before it was computed too.
+        if !compute.is_deferred() || !drawn.is_empty() {
             self.under_way.clear();
         }
-        self.advance(&computed, &logits);
+        self.advance(&computed, &drawn);
     }
 
     /// Computes a step with padding, on a wider copy of its one cache; whether it was done.
@@ -83,16 +108,25 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
         }
     }
 
-    /// Counts what was computed, and draws from the logits of those that asked for them.
-    fn advance(&mut self, computed: &[Computed], logits: &[f32]) {
+    /// Counts what was computed, and draws for those that asked for it.
+    fn advance(&mut self, computed: &[Computed], drawn: &Drawn) {
         let drawing = computed.iter().filter(|computed| computed.is_drawing).count();
-        let mut each = logits.chunks_exact((logits.len() / drawing.max(1)).max(1));
+        let mut index = 0;
         for Computed { place, begin, tokens, is_drawing } in computed {
             let Active { sequence, finish, .. } = &mut self.active[*place];
             sequence.count_computed(*begin, *tokens);
-            let Some(logits) = is_drawing.then(|| each.next()).flatten() else { continue };
+            if !is_drawing {
+                continue;
+            }
             // What computes is whole: a token that cannot be drawn is no matter of the others.
-            let drawn = catch_unwind(AssertUnwindSafe(|| sequence.advance(logits, &mut self.scratch)));
+            let drawn = catch_unwind(AssertUnwindSafe(|| match drawn {
+                Drawn::Tokens(tokens) => sequence.take(tokens[index]),
+                Drawn::Logits(logits) => {
+                    let each = logits.len() / drawing;
+                    sequence.advance(&logits[index * each..][..each], &mut self.scratch)
+                }
+            }));
+            index += 1;
             *finish = match drawn {
                 Ok(finish) => finish.map(Ok),
                 Err(panic) => {

@@ -274,20 +274,21 @@ impl Decoder {
         logits
     }
 
-    /// The same, but returns the likeliest token of each span that asks for logits, the first of equally likely ones. On a
-    /// device nothing else leaves it.
+    /// The same, but returns the likeliest token of each span that asks for logits: of the first `tokens` of the vocabulary,
+    /// since some models round its rows up, and of equally likely ones the first. On a device nothing else leaves it.
     ///
     /// # Panics
     /// As [`forward`](Self::forward).
     #[must_use]
-    pub fn forward_greedy(&self, spans: &mut [Span<'_>]) -> Vec<u32> {
+    pub fn forward_greedy(&self, spans: &mut [Span<'_>], tokens: usize) -> Vec<u32> {
         let Some((count, logits)) = self.compute(spans) else { return Vec::new() };
         if is_memory(self.split.last()) {
             let logits = logits.into_data();
-            return as_numbers(&logits).chunks_exact(self.architecture.vocabulary).map(argmax).collect();
+            let rows = as_numbers(&logits).chunks_exact(self.architecture.vocabulary);
+            return rows.map(|row| argmax(&row[..tokens.min(row.len())])).collect();
         }
         // A cap changes no order.
-        device::likeliest(logits, count)
+        device::likeliest(logits, (count, tokens))
     }
 
     /// How many spans ask for logits, and theirs, with rows that pad them.

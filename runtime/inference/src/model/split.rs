@@ -152,7 +152,7 @@ mod tests {
     fn stages_have_all_layers() {
         let gpu = Device::flex();
         let ranges = |host| Split::new(&gpu, host).stages(3).into_iter().map(|(_, layers)| layers).collect::<Vec<_>>();
-        assert_eq!(ranges(0), [0..3]);
+        assert_eq!(ranges(0), [std::ops::Range { start: 0, end: 3 }]);
         assert_eq!(ranges(2), [0..2, 2..3]);
         assert_eq!(ranges(9), [0..3, 3..3]);
     }

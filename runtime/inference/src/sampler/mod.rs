@@ -79,6 +79,12 @@ impl Sampler {
         }
     }
 
+    /// Whether it always takes the first of the likeliest tokens, so that logits need not be seen.
+    #[must_use]
+    pub fn is_greedy(&self) -> bool {
+        self.sampling.temperature == 0.0 && self.penalties.is_none() && self.bias.is_empty()
+    }
+
     /// The token that follows `tokens`, which are prompt and output so far, as draw number `draw` of the generation.
     #[must_use]
     pub fn sample(&self, logits: &[f32], tokens: &[u32], draw: u64, scratch: &mut Scratch) -> u32 {

@@ -258,3 +258,15 @@ proptest! {
         prop_assert!(!draws(&params, &logits, 20).contains(&forbidden));
     }
 }
+
+#[test]
+fn only_plain_greedy_needs_no_logits() {
+    let greedy = Params::greedy(1);
+    assert!(Sampler::new(&greedy).is_greedy());
+    let warm = Params { sampling: Sampling { temperature: 0.5, ..greedy.sampling }, ..greedy.clone() };
+    let biased = Params { logit_bias: vec![(1, 1.0)], ..greedy.clone() };
+    let penalised = Params { penalties: Penalties { presence: 0.5, ..greedy.penalties }, ..greedy };
+    for params in [warm, biased, penalised] {
+        assert!(!Sampler::new(&params).is_greedy());
+    }
+}

@@ -4,63 +4,56 @@
 //! trimmed, loops can be left, and the variables are `messages`, `add_generation_prompt`, `bos_token`, `eos_token` and the
 //! function `raise_exception`. A template comes with a model file, so it is untrusted.
 //!
-//! It is run by an interpreter of our own, since an engine has to bound what a template takes while it takes it. A general
-//! one counts instructions, and one instruction can double a text, search a list of 2⁶⁰ items, or nest lists so deep that
-//! dropping them overflows the stack; its operators and values cannot be replaced from outside. Here every text and list is
-//! held by a [meter](meter) before it is allocated, every instruction costs steps in proportion to what it works on, and
-//! nothing nests deeper than its limit.
+//! The library `minijinja` parses and runs it. Its fuel bounds how many instructions a rendering takes, but one instruction can
+//! double a text, or compare lists that share their items forty levels deep. So the library's syntax tree is [rewritten](rewrite)
+//! before it is compiled: operators, lists and slices become calls of functions that count what they [make and read](meter), what
+//! is written is counted by the formatter, and every filter, test and method stands behind one that counts. The results are the
+//! library's own.
 //!
-//! What Jinja2 has and this does not: tuples (they are lists), tags and filters that no known chat template uses, lists of
-//! arguments, attributes of Python's own objects; a macro sees the names of the template, and not those of a block around it.
+//! What Jinja2 has and this does not: tuples (they are lists), `{% include %}`, `{% import %}`, `{% block %}` and `{% autoescape %}`,
+//! arguments from lists (`*`, `**`), a text before `%`, and [filters](builtins) that no known chat template uses.
 //!
-//! Limits: [`SOURCE_BYTES_MAX`], [`FUEL`] steps, [`MEMORY_BYTES_MAX`], [`RECURSION_MAX`], [`NESTING_MAX`],
-//! [`OUTPUT_BYTES_MAX`] of output. No files, no other templates, no clock: `strftime_now` does not exist, so the same
-//! conversation is the same prompt tomorrow; templates that ask whether it is defined go on without. Messages are text: there
-//! are no images, no sound and no tools for a template to write.
-//!
-//! | file | holds |
-//! | --- | --- |
-//! | `lexer`, `parser`, `syntax` | from a text to statements and expressions |
-//! | `render` | statements, names, calls |
-//! | `operators`, `filters`, `predicates` (`is ...`), `methods` | what Python and Jinja2 do with values |
-//! | `print`, `format` | values as text and JSON, and in patterns |
-//! | `value`, `meter` | values, and what holds them |
+//! Limits: [`SOURCE_BYTES_MAX`], [`FUEL`] instructions, [`MEMORY_BYTES_MAX`], [`READ_BYTES_MAX`], [`VALUE_BYTES_MAX`],
+//! [`RECURSION_MAX`], [`NESTING_MAX`], [`OUTPUT_BYTES_MAX`] of output. No files, no other templates, no clock: `strftime_now` does
+//! not exist, so the same conversation is the same prompt tomorrow; templates that ask whether it is defined go on without. Messages
+//! are text: there are no images, no sound and no tools for a template to write.
 
-mod filters;
-mod format;
-mod lexer;
+mod builtins;
+mod json;
 mod meter;
-mod methods;
 mod operators;
-mod parser;
-mod predicates;
 mod print;
-mod render;
-mod syntax;
+mod rewrite;
 mod value;
 
-use meter::{Meter, Outcome, Stop};
+use fancy_regex::{Captures, Regex};
+use minijinja::{
+    AutoEscape, Environment, Error, ErrorKind, Output, State, Value, context,
+    machinery::{Vm, make_string_output},
+};
 use remit_abi::Role;
-use render::Renderer;
-use std::{borrow::Cow, rc::Rc};
-use syntax::Block;
-use thiserror::Error;
-use value::{List, Map, Value};
+use std::{borrow::Cow, collections::BTreeMap, sync::LazyLock};
+use thiserror::Error as ThisError;
+use value::Tree;
 
-/// Steps of one rendering: an instruction takes one, and one more for some hundred bytes that it works on. Thousands of messages
-/// take some hundred each; all of them take about a second.
+/// Instructions of one rendering: thousands of messages take some hundred each.
 pub const FUEL: u64 = 5_000_000;
 
-/// Bytes that texts and lists of one rendering hold together at any moment, the output with them: some ten times as much as
-/// the longest conversation takes.
+/// Bytes that one rendering makes in all, the prompt thrice (it grows by doubling): some five times as much as the longest
+/// conversation takes.
 pub const MEMORY_BYTES_MAX: usize = 64 << 20;
 
-/// Depth of calls, blocks and expressions inside each other: known templates have less than 30. Each takes some hundred bytes of
-/// the stack.
-pub const RECURSION_MAX: usize = 200;
+/// Bytes that one rendering copies, compares and searches: 256 times the longest prompt that the kernel lets through.
+pub const READ_BYTES_MAX: usize = 256 << 20;
+
+/// Bytes of one text, or of all texts in a list or map with 16 for each value: as many as the prompt may have.
+pub const VALUE_BYTES_MAX: usize = OUTPUT_BYTES_MAX;
+
+/// Depth of loops and blocks inside each other, where a macro counts as five: known templates have less than ten.
+pub const RECURSION_MAX: usize = 64;
 
 /// Depth of lists and maps inside each other: known templates write JSON of less than 10.
-pub const NESTING_MAX: usize = 64;
+pub const NESTING_MAX: usize = 32;
 
 /// Text of one rendering: four times the longest prompt that the kernel lets through.
 pub const OUTPUT_BYTES_MAX: usize = 4 << 20;
@@ -68,11 +61,8 @@ pub const OUTPUT_BYTES_MAX: usize = 4 << 20;
 /// Text of a template: the longest known ones have 40 KB.
 pub const SOURCE_BYTES_MAX: usize = 256 << 10;
 
-/// Blocks inside each other, and brackets in one expression: known templates have less than 20.
-const PARSE_DEPTH_MAX: usize = 64;
-
 /// Why a template gave no prompt.
-#[derive(Debug, Error)]
+#[derive(Debug, ThisError)]
 pub enum TemplateError {
     /// It is not Jinja2, or more of it than chat templates have.
     #[error("the model's chat template does not compile: {0}; choose another model file")]
@@ -91,13 +81,30 @@ pub enum TemplateError {
     Markers,
 }
 
-/// A compiled chat template. Immutable: threads share it.
+/// A chat template that compiles. Immutable: threads share it.
+///
+/// Instructions borrow from the text, so each rendering compiles anew: a fraction of what writing a prompt into tokens takes.
 #[derive(Debug)]
 pub struct ChatTemplate {
-    template: Block,
+    source: String,
     begin: String,
     end: String,
 }
+
+/// What every template may call, and how it writes.
+static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
+    let mut environment = Environment::empty();
+    environment.set_debug(false);
+    environment.set_fuel(Some(FUEL));
+    environment.set_recursion_limit(RECURSION_MAX);
+    environment.set_formatter(write);
+    builtins::install(&mut environment);
+    environment
+});
+
+/// The tags around what a model says, which matter in training alone.
+static GENERATION: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"(\{%[-+]?\s*)(end)?generation(\s*[-+]?%\})").expect("the expression is a constant"));
 
 impl ChatTemplate {
     /// Compiles a template. `begin` and `end` are what it sees as `bos_token` and `eos_token`.
@@ -112,9 +119,13 @@ impl ChatTemplate {
             true => Cow::Owned(source.replace("\r\n", "\n").replace('\r', "\n")),
             false => Cow::Borrowed(source),
         };
-        let template = parser::parse(&source).map_err(|error| TemplateError::Compile(error.0))?;
+        let source = GENERATION.replace_all(&source, |tag: &Captures<'_>| {
+            format!("{}{}{}", &tag[1], if tag.get(2).is_some() { "endif" } else { "if true" }, &tag[3])
+        });
+        let source = source.into_owned();
+        rewrite::compile(&source).map_err(|error| TemplateError::Compile(sentence(&error)))?;
         let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
-        Ok(Self { template, begin: text(begin), end: text(end) })
+        Ok(Self { source, begin: text(begin), end: text(end) })
     }
 
     /// The prompt of a conversation, with the head of the model's turn at its end.
@@ -122,47 +133,55 @@ impl ChatTemplate {
     /// # Errors
     /// [`TemplateError::Render`], [`TemplateError::Output`].
     pub fn render(&self, messages: &[(Role, String)]) -> Result<String, TemplateError> {
-        let meter = Rc::new(Meter::default());
-        let mut renderer = Renderer::new(&meter).map_err(|stop| stopped(stop, 1))?;
-        let rendered = self.give(&mut renderer, messages).and_then(|()| renderer.render(&self.template));
-        rendered.map_err(|stop| stopped(stop, renderer.line()))
-    }
-
-    /// Gives a template its variables.
-    fn give<'a>(&'a self, renderer: &mut Renderer<'a>, messages: &'a [(Role, String)]) -> Outcome<()> {
-        let meter = renderer.meter.clone();
-        let mut list = List::new(&meter)?;
-        for (role, content) in messages {
-            let role = match role {
-                Role::System => "system",
-                Role::User => "user",
-                Role::Assistant => "assistant",
+        meter::begin();
+        let mut prompt = String::new();
+        let rendered = conversation(messages).and_then(|messages| {
+            let variables = context! {
+                messages,
+                add_generation_prompt => true,
+                bos_token => self.begin,
+                eos_token => self.end,
             };
-            let mut message = Map::new(&meter)?;
-            message.insert(Value::from("role"), Value::from(role))?;
-            message.insert(Value::from("content"), Value::from(content.as_str()))?;
-            list.push(message.into())?;
+            let (instructions, blocks) = (rewrite::compile(&self.source)?, BTreeMap::new());
+            let mut out = make_string_output(&mut prompt);
+            Vm::new(&ENVIRONMENT).eval(&instructions, variables, &blocks, &mut out, AutoEscape::None).map(drop)
+        });
+        match rendered {
+            Err(error) => Err(TemplateError::Render(sentence(&error))),
+            Ok(()) if prompt.len() > OUTPUT_BYTES_MAX => Err(TemplateError::Output),
+            Ok(()) => Ok(prompt),
         }
-        renderer.assign_name("messages", list.into())?;
-        renderer.assign_name("add_generation_prompt", Value::Bool(true))?;
-        renderer.assign_name("bos_token", Value::from(self.begin.as_str()))?;
-        renderer.assign_name("eos_token", Value::from(self.end.as_str()))
     }
 }
 
-/// Why a rendering stopped, as its user sees it.
-fn stopped(stop: Stop, line: u32) -> TemplateError {
-    let sentence = match stop {
-        Stop::Failed(why) => why,
-        Stop::Fuel => format!("it takes more than {FUEL} steps; shorten the conversation"),
-        Stop::Memory => {
-            format!("it takes too much memory, more than {MEMORY_BYTES_MAX} bytes; shorten the conversation")
-        }
-        Stop::Recursion => format!("its calls and blocks go deeper than {RECURSION_MAX} levels (endless recursion?)"),
-        Stop::Nesting => format!("its lists and mappings nest deeper than {NESTING_MAX} levels"),
-        Stop::Output => return TemplateError::Output,
+/// The messages as a template sees them.
+fn conversation(messages: &[(Role, String)]) -> Result<Value, Error> {
+    let message = |(role, content): &(Role, String)| {
+        let role = match role {
+            Role::System => "system",
+            Role::User => "user",
+            Role::Assistant => "assistant",
+        };
+        Tree::map(vec![("role".into(), role.into()), ("content".into(), content.as_str().into())])
     };
-    TemplateError::Render(format!("{sentence} (line {line})"))
+    Tree::list(messages.iter().map(message).collect::<Result<_, _>>()?)
+}
+
+/// Writes a value to the prompt, or to what a block or macro becomes. A text that grows takes at most thrice its length.
+fn write(out: &mut Output<'_>, _: &State<'_, '_>, value: &Value) -> Result<(), Error> {
+    let text = print::text(value)?;
+    meter::make(text.len().saturating_mul(3))?;
+    Ok(out.write_str(&text)?)
+}
+
+/// An error's message without the listing of the source that its `Display` may add.
+fn sentence(error: &Error) -> String {
+    let place = error.line().map(|line| format!(" (line {line})")).unwrap_or_default();
+    match (error.kind(), error.detail()) {
+        (ErrorKind::OutOfFuel, _) => format!("it takes more than {FUEL} steps; shorten the conversation{place}"),
+        (_, Some(detail)) => format!("{detail}{place}"),
+        (kind, None) => format!("{kind}{place}"),
+    }
 }
 
 #[cfg(test)]

@@ -1,330 +1,209 @@
-//! What operators do, as Python has it; integers have 64 bits.
+//! What the operators of a template are rewritten to: each counts what it makes or reads, and then does what the library does.
 
 use super::{
-    format,
-    meter::{Buffer, Meter, Outcome, Pile, failed},
-    print::print,
-    syntax::{Comparison, Operator},
-    value::{List, Value},
+    meter::{failed, make, read},
+    print::text,
+    value::{ITEM_BYTES, Tree, extent, gathered, is_list, make_text, settled, size, storable},
 };
-use std::{cmp::Ordering, rc::Rc};
+use minijinja::{
+    Error, Value,
+    machinery::{
+        Span,
+        ast::{BinOp, BinOpKind, CompareOpKind, Const, Expr, Spanned},
+    },
+    value::Rest,
+};
 
-pub(super) fn arithmetic<'a>(operator: Operator, a: Value<'a>, b: Value<'a>, meter: &Rc<Meter>) -> Outcome<Value<'a>> {
-    if operator == Operator::Join {
-        let mut joined = Buffer::new(meter)?;
-        print(&a, &mut joined)?;
-        print(&b, &mut joined)?;
-        return Ok(joined.into());
-    }
-    let (a, b) = (a.defined()?, b.defined()?);
-    match (operator, &a, &b) {
-        (Operator::Add, Value::Text(a), Value::Text(b)) => {
-            let mut sum = Buffer::new(meter)?;
-            sum.push(a.as_str())?;
-            sum.push(b.as_str())?;
-            Ok(sum.into())
-        }
-        (Operator::Add, Value::List(a), Value::List(b)) => {
-            let mut sum = List::new(meter)?;
-            a.items().iter().chain(b.items()).try_for_each(|item| sum.push(item.clone()))?;
-            Ok(sum.into())
-        }
-        (Operator::Multiply, Value::Text(_) | Value::List(_), times) => repeat(&a, times, meter),
-        (Operator::Multiply, times, Value::Text(_) | Value::List(_)) => repeat(&b, times, meter),
-        (Operator::Remainder, Value::Text(pattern), value) => {
-            let values = match value {
-                Value::List(list) => list.items(),
-                value => std::slice::from_ref(value),
+/// An operator between two values.
+pub(super) fn binary(operator: BinOpKind) -> Value {
+    Value::from_function(move |left: &Value, right: &Value| apply(operator, left, right))
+}
+
+/// A chain of comparisons: `1 < x < 3`.
+pub(super) fn chain(operators: Vec<CompareOpKind>) -> Value {
+    Value::from_function(move |values: Rest<Value>| {
+        for (operator, pair) in operators.iter().zip(values.windows(2)) {
+            let (kind, wanted) = match operator {
+                CompareOpKind::Eq => (BinOpKind::Eq, true),
+                CompareOpKind::Ne => (BinOpKind::Ne, true),
+                CompareOpKind::Lt => (BinOpKind::Lt, true),
+                CompareOpKind::Lte => (BinOpKind::Lte, true),
+                CompareOpKind::Gt => (BinOpKind::Gt, true),
+                CompareOpKind::Gte => (BinOpKind::Gte, true),
+                CompareOpKind::In => (BinOpKind::In, true),
+                CompareOpKind::NotIn => (BinOpKind::In, false),
             };
-            format::percent(pattern.as_str(), values, meter)
+            if apply(kind, &pair[0], &pair[1])?.is_true() != wanted {
+                return Ok(Value::from(false));
+            }
         }
-        _ => numbers(operator, &a, &b),
-    }
+        Ok::<_, Error>(Value::from(true))
+    })
 }
 
-fn repeat<'a>(value: &Value<'a>, times: &Value<'a>, meter: &Rc<Meter>) -> Outcome<Value<'a>> {
-    let Some(times) = times.as_int() else {
-        return failed(format!("{} cannot be multiplied with {}", value.kind(), times.kind()));
-    };
+fn apply(operator: BinOpKind, left: &Value, right: &Value) -> Result<Value, Error> {
+    match operator {
+        BinOpKind::Concat => return join(&text(left)?, &text(right)?),
+        BinOpKind::Add => match (left.as_str(), right.as_str()) {
+            (Some(left), Some(right)) => return join(left, right),
+            _ if is_list(left) && is_list(right) => return gathered(left.try_iter()?.chain(right.try_iter()?)),
+            _ => {}
+        },
+        BinOpKind::Mul if left.is_number() && !right.is_number() => return repeat(right, left),
+        BinOpKind::Mul if right.is_number() && !left.is_number() => return repeat(left, right),
+        BinOpKind::In => read(size(left).saturating_add(size(right)))?,
+        BinOpKind::Eq | BinOpKind::Ne | BinOpKind::Lt | BinOpKind::Lte | BinOpKind::Gt | BinOpKind::Gte => {
+            read(size(left).min(size(right)))?;
+        }
+        _ => {}
+    }
+    Ok(match operator {
+        BinOpKind::Eq => Value::from(left == right),
+        BinOpKind::Ne => Value::from(left != right),
+        operator => computed(operator, left, right)?,
+    })
+}
+
+fn join(left: &str, right: &str) -> Result<Value, Error> {
+    make_text(left.len() + right.len())?;
+    read(left.len() + right.len())?;
+    Ok(Value::from([left, right].concat()))
+}
+
+/// A text or a list, as often as a number says.
+fn repeat(value: &Value, times: &Value) -> Result<Value, Error> {
+    let times = times.as_i64().ok_or_else(|| failed("only an integer can say how often a value is repeated"))?;
     let times = usize::try_from(times).unwrap_or(0);
-    match value {
-        Value::Text(text) => {
-            let mut repeated = Buffer::new(meter)?;
-            repeated.push_times(text.as_str(), times)?;
-            Ok(repeated.into())
-        }
-        value => {
-            let (items, mut repeated) = (value.items(meter)?, List::new(meter)?);
-            for _ in 0..times {
-                meter.steps(1)?;
-                items.items().iter().try_for_each(|item| repeated.push(item.clone()))?;
-            }
-            Ok(repeated.into())
+    if let Some(text) = value.as_str() {
+        make_text(text.len().saturating_mul(times))?;
+        return Ok(Value::from(text.repeat(times)));
+    }
+    if !is_list(value) {
+        return Err(failed(format!("{} cannot be repeated", value.kind())));
+    }
+    if extent(value) == 0 {
+        return Tree::list(Vec::new());
+    }
+    let mut all = Vec::new();
+    for _ in 0..times {
+        for item in value.try_iter()? {
+            make(ITEM_BYTES)?;
+            all.push(item);
         }
     }
+    Tree::list(all)
 }
 
-fn numbers<'a>(operator: Operator, a: &Value<'a>, b: &Value<'a>) -> Outcome<Value<'a>> {
-    if let (Some(a), Some(b)) = (a.as_int(), b.as_int())
-        && let Some(result) = integers(operator, a, b)?
-    {
-        return result.map_or_else(|| failed("a number is larger than 64 bits hold"), |number| Ok(Value::Int(number)));
-    }
-    let (Some(x), Some(y)) = (a.as_float(), b.as_float()) else {
+/// The library's own result, which it gives for constants.
+fn computed(operator: BinOpKind, left: &Value, right: &Value) -> Result<Value, Error> {
+    let constant = |value: &Value| Expr::Const(Spanned::new(Const { value: value.clone() }, Span::default()));
+    let operation = BinOp { op: operator, left: constant(left), right: constant(right) };
+    Expr::BinOp(Spanned::new(operation, Span::default())).as_const().ok_or_else(|| {
         let sign = match operator {
-            Operator::Add => "+",
-            Operator::Subtract => "-",
-            Operator::Multiply => "*",
-            Operator::Divide => "/",
-            Operator::FloorDivide => "//",
-            Operator::Remainder => "%",
-            Operator::Power => "**",
-            Operator::Join => "~",
+            BinOpKind::Add => "+",
+            BinOpKind::Mul => "*",
+            BinOpKind::In => "in",
+            _ => "and",
         };
-        return failed(format!("{} {sign} {} is not possible", a.kind(), b.kind()));
-    };
-    let by_zero = matches!(operator, Operator::Divide | Operator::FloorDivide | Operator::Remainder) && y == 0.0;
-    if by_zero {
-        return failed("a number is divided by zero");
-    }
-    Ok(Value::Float(match operator {
-        Operator::Add => x + y,
-        Operator::Subtract => x - y,
-        Operator::Multiply => x * y,
-        Operator::Divide => x / y,
-        Operator::FloorDivide => (x / y).floor(),
-        Operator::Remainder => x - y * (x / y).floor(),
-        Operator::Power => x.powf(y),
-        Operator::Join => return failed("texts are joined, and numbers are not"),
-    }))
-}
-
-/// An integer of integers; the inner `None` where it is too large, the outer one where the result is no integer.
-#[allow(clippy::option_option, reason = "the two mean different things, and only the caller tells them apart")]
-fn integers(operator: Operator, a: i64, b: i64) -> Outcome<Option<Option<i64>>> {
-    let divided = matches!(operator, Operator::Divide | Operator::FloorDivide | Operator::Remainder);
-    if divided && b == 0 {
-        return failed("a number is divided by zero");
-    }
-    // Rounds towards minus infinity, as Python does.
-    let rounds_down = |a: i64, b: i64| a % b != 0 && (a < 0) != (b < 0);
-    Ok(match operator {
-        Operator::Add => Some(a.checked_add(b)),
-        Operator::Subtract => Some(a.checked_sub(b)),
-        Operator::Multiply => Some(a.checked_mul(b)),
-        Operator::FloorDivide => Some(a.checked_div(b).map(|quotient| quotient - i64::from(rounds_down(a, b)))),
-        Operator::Remainder => Some(a.checked_rem(b).map(|rest| rest + if rounds_down(a, b) { b } else { 0 })),
-        Operator::Power => match u32::try_from(b) {
-            Ok(power) => Some(a.checked_pow(power)),
-            Err(_) if b < 0 => None,
-            Err(_) => Some(matches!(a, 0 | 1).then_some(a)),
-        },
-        Operator::Divide | Operator::Join => None,
+        let why = if left.is_number() && right.is_number() { ": the result is too large" } else { "" };
+        failed(format!("{} {sign} {} is not possible{why}", left.kind(), right.kind()))
     })
 }
 
-pub(super) fn compares<'a>(operator: Comparison, a: &Value<'a>, b: &Value<'a>, meter: &Rc<Meter>) -> Outcome<bool> {
-    let ordered = || compare(a, b, Case::Matters, meter);
-    Ok(match operator {
-        Comparison::Equal => a.equals(b, meter)?,
-        Comparison::NotEqual => !a.equals(b, meter)?,
-        Comparison::Less => ordered()? == Ordering::Less,
-        Comparison::LessOrEqual => ordered()? != Ordering::Greater,
-        Comparison::Greater => ordered()? == Ordering::Greater,
-        Comparison::GreaterOrEqual => ordered()? != Ordering::Less,
-        Comparison::In => contains(b, a, meter)?,
-        Comparison::NotIn => !contains(b, a, meter)?,
+/// `value[key]`.
+pub(super) fn item() -> Value {
+    Value::from_function(|value: &Value, key: &Value| {
+        // A text is counted to its character, a map's key is hashed; lists have their items at hand, ranges almost.
+        read(key.as_str().map_or(0, str::len) + if key.is_number() { extent_of_walk(value) } else { 0 })?;
+        value.get_item(key)
     })
 }
 
-fn contains<'a>(whole: &Value<'a>, part: &Value<'a>, meter: &Rc<Meter>) -> Outcome<bool> {
-    match (whole, part) {
-        (Value::Undefined(_), _) => Ok(false),
-        (Value::Text(text), Value::Text(part)) => {
-            meter.bytes(text.as_str().len())?;
-            Ok(text.as_str().contains(part.as_str()))
-        }
-        (Value::List(list), _) => {
-            for item in list.items() {
-                if item.equals(part, meter)? {
-                    return Ok(true);
-                }
-            }
-            Ok(false)
-        }
-        (Value::Map(map), _) => Ok(map.get(part)?.is_some()),
-        (Value::Space(space), _) => Ok(space.borrow().get(part)?.is_some()),
-        _ => failed(format!("{} cannot be in {}", part.kind(), whole.kind())),
-    }
+fn extent_of_walk(value: &Value) -> usize {
+    if value.kind() == minijinja::value::ValueKind::Seq { 0 } else { extent(value) }
 }
 
-/// Whether `A` and `a` differ.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Case {
-    Matters,
-    Ignored,
+/// `value[start:stop:step]`, as Python has it.
+pub(super) fn slice() -> Value {
+    Value::from_function(|value: &Value, start: &Value, stop: &Value, step: &Value| {
+        read(extent(value))?;
+        if let Some(text) = value.as_str() {
+            make(text.len().saturating_mul(size_of::<char>()))?;
+            let characters: Vec<char> = text.chars().collect();
+            let picked = indices(characters.len(), start, stop, step)?.map(|index| characters[index]);
+            return settled(Value::from(picked.collect::<String>()));
+        }
+        if !is_list(value) {
+            return Err(failed(format!("{} cannot be sliced", value.kind())));
+        }
+        make(extent(value).saturating_mul(size_of::<Value>()))?;
+        let items: Vec<Value> = value.try_iter()?.collect();
+        let picked = indices(items.len(), start, stop, step)?.map(|index| items[index].clone());
+        gathered_shared(picked)
+    })
 }
 
-/// Which comes first.
-pub(super) fn compare(a: &Value<'_>, b: &Value<'_>, case: Case, meter: &Meter) -> Outcome<Ordering> {
-    meter.steps(1)?;
-    if let (Some(a), Some(b)) = (a.as_int(), b.as_int()) {
-        return Ok(a.cmp(&b));
+/// A list of items that some other list holds already.
+fn gathered_shared(items: impl Iterator<Item = Value>) -> Result<Value, Error> {
+    let mut list = Vec::new();
+    for item in items {
+        make(ITEM_BYTES)?;
+        list.push(item);
     }
-    if let (Some(a), Some(b)) = (a.as_float(), b.as_float()) {
-        return Ok(a.partial_cmp(&b).unwrap_or(Ordering::Equal));
-    }
-    match (a, b) {
-        (Value::Text(a), Value::Text(b)) => {
-            let (a, b) = (a.as_str(), b.as_str());
-            match case {
-                Case::Matters => {
-                    meter.bytes(a.len().min(b.len()))?;
-                    Ok(a.cmp(b))
-                }
-                Case::Ignored => {
-                    meter.characters(a.len().min(b.len()))?;
-                    Ok(a.chars().flat_map(char::to_lowercase).cmp(b.chars().flat_map(char::to_lowercase)))
-                }
-            }
-        }
-        (Value::List(a), Value::List(b)) => {
-            for (a, b) in a.items().iter().zip(b.items()) {
-                let order = compare(a, b, case, meter)?;
-                if order != Ordering::Equal {
-                    return Ok(order);
-                }
-            }
-            Ok(a.items().len().cmp(&b.items().len()))
-        }
-        _ => failed(format!("{} and {} have no order", a.kind(), b.kind())),
-    }
+    Tree::list(list)
 }
 
-/// Sorts, equal ones in the order that they had, as long as the comparison goes well: a merge sort, since those of the
-/// standard library know no errors.
-pub(super) fn sort<T: Clone>(
-    items: &mut [T],
-    meter: &Rc<Meter>,
-    mut order: impl FnMut(&T, &T) -> Outcome<Ordering>,
-) -> Outcome<()> {
-    let mut width = 1;
-    while width < items.len() {
-        let mut merged = Pile::new(meter)?;
-        for pair in items.chunks(width * 2) {
-            let (mut left, mut right) = pair.split_at(width.min(pair.len()));
-            while let (Some((first, others)), Some((second, rest))) = (left.split_first(), right.split_first()) {
-                if order(second, first)? == Ordering::Less {
-                    merged.push(second.clone())?;
-                    right = rest;
-                } else {
-                    merged.push(first.clone())?;
-                    left = others;
-                }
-            }
-            left.iter().chain(right).try_for_each(|item| merged.push(item.clone()))?;
-        }
-        items.clone_from_slice(&merged);
-        width *= 2;
-    }
-    Ok(())
-}
-
-/// `value[index]`.
-pub(super) fn item<'a>(value: &Value<'a>, index: &Value<'a>, meter: &Meter) -> Outcome<Value<'a>> {
-    match (value, index) {
-        (Value::Undefined(name), _) => failed(format!("'{name}' is undefined")),
-        (Value::Map(map), key) => Ok(map.get(key)?.unwrap_or(Value::Undefined("item"))),
-        (Value::Space(space), key) => Ok(space.borrow().get(key)?.unwrap_or(Value::Undefined("item"))),
-        (Value::List(list), index) => {
-            let at = index.as_int().and_then(|index| position(index, list.items().len()));
-            Ok(at.map_or(Value::Undefined("item"), |at| list.items()[at].clone()))
-        }
-        (Value::Text(text), index) => {
-            let string = text.as_str();
-            meter.characters(string.len())?;
-            let at = index.as_int().and_then(|index| match string.is_ascii() {
-                true => position(index, string.len()),
-                false => position(index, string.chars().count()),
-            });
-            let found = at.and_then(|at| string.char_indices().nth(at));
-            Ok(found.map_or(Value::Undefined("item"), |(at, character)| {
-                Value::Text(text.part(&string[at..at + character.len_utf8()]))
-            }))
-        }
-        _ => Ok(Value::Undefined("item")),
-    }
-}
-
-/// Where an index stands that may count from the end.
-fn position(index: i64, length: usize) -> Option<usize> {
-    let length_signed = i64::try_from(length).ok()?;
-    let at = if index < 0 { index.checked_add(length_signed)? } else { index };
-    usize::try_from(at).ok().filter(|at| *at < length)
-}
-
-/// `value[start:stop:step]`.
-pub(super) fn slice<'a>(value: &Value<'a>, parts: &[Option<Value<'a>>; 3], meter: &Rc<Meter>) -> Outcome<Value<'a>> {
-    let [start, stop, step] = parts;
-    let number = |part: &Option<Value<'a>>| match part {
-        None | Some(Value::None) => Ok(None),
-        Some(part) => match part.as_int() {
-            Some(number) => Ok(Some(number)),
-            None => failed(format!("a slice has {} in it, where only integers can be", part.kind())),
-        },
+/// The indices that a slice of so many items picks.
+fn indices(count: usize, start: &Value, stop: &Value, step: &Value) -> Result<impl Iterator<Item = usize>, Error> {
+    let number = |value: &Value| match value.is_none() {
+        true => Ok(None),
+        false => value.as_i64().map(Some).ok_or_else(|| failed("a slice goes from an integer to an integer")),
     };
-    let (start, stop, step) = (number(start)?, number(stop)?, number(step)?.unwrap_or(1));
+    let (count, step) = (count as i64, number(step)?.unwrap_or(1));
     if step == 0 {
-        return failed("a slice has a step of zero");
+        return Err(failed("a slice cannot go in steps of 0"));
     }
-    match value {
-        Value::Text(text) => {
-            let string = text.as_str();
-            meter.characters(string.len())?;
-            if step == 1 {
-                let (start, stop) = bounds(start, stop, step, string.chars().count());
-                let mut places = string.char_indices().map(|(at, _)| at).chain([string.len()]);
-                let from = places.nth(start as usize).unwrap_or(string.len());
-                let to = match stop - start {
-                    ..=0 => from,
-                    count => places.nth(count as usize - 1).unwrap_or(string.len()),
-                };
-                return Ok(Value::Text(text.part(&string[from..to])));
-            }
-            let (mut characters, mut picked) = (Pile::new(meter)?, Buffer::new(meter)?);
-            string.chars().try_for_each(|character| characters.push(character))?;
-            for at in picks(bounds(start, stop, step, characters.len()), step) {
-                picked.push_char(characters[at])?;
-            }
-            Ok(picked.into())
-        }
-        value => {
-            let (items, mut picked) = (value.items(meter)?, List::new(meter)?);
-            for at in picks(bounds(start, stop, step, items.items().len()), step) {
-                picked.push(items.items()[at].clone())?;
-            }
-            Ok(picked.into())
-        }
-    }
-}
-
-/// From where to before where, inside of so many items (as `PySlice_AdjustIndices` has it).
-fn bounds(start: Option<i64>, stop: Option<i64>, step: i64, length: usize) -> (i64, i64) {
-    let length = i64::try_from(length).unwrap_or(i64::MAX);
-    let (lowest, highest) = if step < 0 { (-1, length - 1) } else { (0, length) };
-    let clamped = |index: i64| {
-        let index = if index < 0 { index.saturating_add(length) } else { index };
-        index.clamp(lowest, highest.max(lowest))
+    let (lowest, highest) = if step > 0 { (0, count) } else { (-1, count - 1) };
+    let bound = |value: Option<i64>, absent: i64| match value {
+        None => absent,
+        Some(index) if index < 0 => index.saturating_add(count).clamp(lowest, highest),
+        Some(index) => index.clamp(lowest, highest),
     };
-    let (first, last) = if step < 0 { (highest, lowest) } else { (lowest, highest) };
-    (start.map_or(first, clamped), stop.map_or(last, clamped))
+    let (first, last) = if step > 0 { (lowest, highest) } else { (highest, lowest) };
+    let (start, stop) = (bound(number(start)?, first), bound(number(stop)?, last));
+    let within = move |index: &i64| if step > 0 { *index < stop } else { *index > stop };
+    let next = move |index: &i64| index.checked_add(step);
+    Ok(std::iter::successors(Some(start), next).take_while(within).map(|index| index as usize))
 }
 
-fn picks((start, stop): (i64, i64), step: i64) -> impl Iterator<Item = usize> {
-    let mut next = Some(start);
-    std::iter::from_fn(move || {
-        let at = next.filter(|at| if step > 0 { *at < stop } else { *at > stop })?;
-        next = at.checked_add(step);
-        usize::try_from(at).ok()
+/// `[a, b]`.
+pub(super) fn list() -> Value {
+    Value::from_function(|items: Rest<Value>| {
+        make(ITEM_BYTES * items.len())?;
+        Tree::list(items.to_vec())
+    })
+}
+
+/// `{a: b}`, as keys and values in turn.
+pub(super) fn map() -> Value {
+    Value::from_function(|items: Rest<Value>| {
+        read(items.iter().step_by(2).map(size).sum())?;
+        Tree::map(items.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect())
+    })
+}
+
+/// What is assigned to a namespace.
+pub(super) fn stored() -> Value {
+    Value::from_function(|value: &Value| storable(value).map(|()| value.clone()))
+}
+
+/// What a loop goes over. One with a condition gathers what it goes over first.
+pub(super) fn walked(gathers: bool) -> Value {
+    Value::from_function(move |value: &Value| {
+        match gathers {
+            true => make(ITEM_BYTES.saturating_mul(extent(value)))?,
+            false => read(value.as_str().map_or(0, str::len))?,
+        }
+        Ok::<_, Error>(value.clone())
     })
 }

@@ -1,360 +1,171 @@
-//! The values of a rendering: Python's, as far as templates see them.
+//! Lists and maps that know how large they are.
 //!
-//! What a template makes is held by a [`Meter`](super::meter::Meter). Lists and maps never change, so that nothing contains itself; a
-//! `namespace` does change, and so nothing can contain one.
+//! The library's own share their items, so `[x, x]` forty times over is small in memory and 2⁴⁰ items to whoever compares or
+//! writes it. It also has lists that are made anew each time they are read. Every list and map that a template makes is
+//! therefore a [`Tree`]: its items are there, and its size as a tree is known when it is made, and bounded.
 
 use super::{
-    meter::{Buffer, Meter, Outcome, Pile, failed, nest},
-    syntax::{For, Macro},
+    NESTING_MAX, VALUE_BYTES_MAX,
+    meter::{failed, make, read},
 };
-use std::{
-    cell::{Cell, RefCell},
-    rc::Rc,
+use minijinja::{
+    Error, Value,
+    value::{DynObject, Enumerator, Object, ObjectRepr, ValueKind},
 };
+use std::sync::Arc;
 
-#[derive(Clone, Debug)]
-pub(super) enum Value<'a> {
-    /// What does not exist, by the name that it was looked for.
-    Undefined(&'a str),
-    None,
-    Bool(bool),
-    Int(i64),
-    Float(f64),
-    Text(Text<'a>),
-    List(Rc<List<'a>>),
-    Map(Rc<Map<'a>>),
-    /// What `namespace()` makes.
-    Space(Rc<RefCell<Map<'a>>>),
-    /// The variable `loop`.
-    Loop(Rc<Loop<'a>>),
-    Macro(&'a Macro),
-    Function(Function),
-}
+/// What one item of a list takes while the list grows: 24 bytes, thrice.
+pub(super) const ITEM_BYTES: usize = 72;
+/// What one pair of a map takes while the map grows.
+const PAIR_BYTES: usize = 256;
+/// What a value adds to the size of a tree besides its text.
+const NODE_BYTES: usize = 16;
 
-/// What the environment brings along.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Function {
-    Range,
-    Dict,
-    Namespace,
-    RaiseException,
-}
-
-/// A text, or a part of one.
-#[derive(Clone, Debug)]
-pub(super) enum Text<'a> {
-    /// Of the template, or of the conversation.
-    Borrowed(&'a str),
-    /// Of the rendering: the bytes from the first number to the second.
-    Made(Rc<Buffer>, u32, u32),
-}
-
-impl<'a> Text<'a> {
-    pub(super) fn as_str(&self) -> &str {
-        match self {
-            Self::Borrowed(text) => text,
-            Self::Made(buffer, begin, end) => &buffer[*begin as usize..*end as usize],
-        }
-    }
-
-    /// A part of it, which `part` is a slice of: nothing is copied.
-    pub(super) fn part(&self, part: &str) -> Self {
-        let from = (part.as_ptr() as usize).wrapping_sub(self.as_str().as_ptr() as usize);
-        debug_assert!(from + part.len() <= self.as_str().len(), "it is no slice of this text");
-        match self {
-            Self::Borrowed(text) => Self::Borrowed(&text[from..from + part.len()]),
-            Self::Made(buffer, begin, _) => {
-                // Texts are far below 4 GiB: the meter holds less.
-                let begin = begin + from as u32;
-                Self::Made(buffer.clone(), begin, begin + part.len() as u32)
-            }
-        }
-    }
-}
-
-impl<'a> From<Buffer> for Value<'a> {
-    fn from(buffer: Buffer) -> Self {
-        let end = buffer.len() as u32;
-        Value::Text(Text::Made(Rc::new(buffer), 0, end))
-    }
-}
-
-impl<'a> From<&'a str> for Value<'a> {
-    fn from(text: &'a str) -> Self {
-        Value::Text(Text::Borrowed(text))
-    }
-}
-
-impl<'a> From<List<'a>> for Value<'a> {
-    fn from(list: List<'a>) -> Self {
-        Value::List(Rc::new(list))
-    }
-}
-
-impl<'a> From<Map<'a>> for Value<'a> {
-    fn from(map: Map<'a>) -> Self {
-        Value::Map(Rc::new(map))
-    }
-}
-
-/// A list under way, or made.
+/// A list or map of the library's with its size.
 #[derive(Debug)]
-pub(super) struct List<'a> {
-    items: Pile<Value<'a>>,
+pub(super) struct Tree {
+    content: Value,
+    repr: ObjectRepr,
+    /// Bytes of all texts in it, each as often as it is there, and [`NODE_BYTES`] for each value.
+    bytes: usize,
+    /// Lists and maps inside each other, itself included.
     depth: usize,
 }
 
-impl<'a> List<'a> {
-    pub(super) fn new(meter: &Rc<Meter>) -> Outcome<Self> {
-        Ok(Self { items: Pile::new(meter)?, depth: 1 })
+impl Tree {
+    fn count(content: Value, inner: (usize, usize)) -> Result<Value, Error> {
+        let (bytes, depth) = (inner.0.saturating_add(NODE_BYTES), inner.1 + 1);
+        if depth > NESTING_MAX {
+            return Err(failed(format!("its lists and mappings nest deeper than {NESTING_MAX} levels")));
+        }
+        within(bytes)?;
+        let repr = content.as_object().map_or(ObjectRepr::Plain, DynObject::repr);
+        Ok(Value::from_object(Self { content, repr, bytes, depth }))
     }
 
-    pub(super) fn push(&mut self, item: Value<'a>) -> Outcome<()> {
-        self.depth = self.depth.max(nest(item.depth()?)?);
-        self.items.push(item)
+    /// A list of values that were counted.
+    pub(super) fn list(items: Vec<Value>) -> Result<Value, Error> {
+        let inner = measure(items.iter())?;
+        Self::count(Value::from(items), inner)
     }
 
-    pub(super) fn items(&self) -> &[Value<'a>] {
-        &self.items
+    /// A map of values that were counted.
+    pub(super) fn map(pairs: Vec<(Value, Value)>) -> Result<Value, Error> {
+        make(PAIR_BYTES * pairs.len())?;
+        let inner = measure(pairs.iter().flat_map(|(key, value)| [key, value]))?;
+        Self::count(pairs.into_iter().collect(), inner)
     }
 
-    /// For those who bring the items into another order.
-    pub(super) fn items_mut(&mut self) -> &mut [Value<'a>] {
-        self.items.as_mut_slice()
+    /// A list of numbers that are made as they are asked for.
+    pub(super) fn numbers(range: Value) -> Result<Value, Error> {
+        let count = range.len().unwrap_or(0);
+        Self::count(range, (count * NODE_BYTES, 0))
     }
 }
 
-/// A map under way, or made: pairs in the order of their making. It is searched from the front, which costs steps.
-#[derive(Debug)]
-pub(super) struct Map<'a> {
-    pairs: Pile<(Value<'a>, Value<'a>)>,
-    depth: usize,
-    meter: Rc<Meter>,
-}
-
-impl<'a> Map<'a> {
-    pub(super) fn new(meter: &Rc<Meter>) -> Outcome<Self> {
-        Ok(Self { pairs: Pile::new(meter)?, depth: 1, meter: meter.clone() })
+impl Object for Tree {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        self.repr
     }
 
-    /// Sets a key.
-    pub(super) fn insert(&mut self, key: Value<'a>, value: Value<'a>) -> Outcome<()> {
-        self.depth = self.depth.max(nest(key.depth()?.max(value.depth()?))?);
-        match self.find(&key)? {
-            Some(at) => self.pairs.as_mut_slice()[at].1 = value,
-            None => self.pairs.push((key, value))?,
-        }
-        Ok(())
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.content.as_object()?.get_value(key)
     }
 
-    pub(super) fn get(&self, key: &Value<'a>) -> Outcome<Option<Value<'a>>> {
-        Ok(self.find(key)?.map(|at| self.pairs[at].1.clone()))
+    fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
+        self.content.as_object()?.get_value_by_str(key)
     }
 
-    pub(super) fn get_name(&self, name: &str) -> Outcome<Option<Value<'a>>> {
-        for (key, value) in self.pairs.iter() {
-            self.meter.steps(1)?;
-            if matches!(key, Value::Text(key) if key.as_str() == name) {
-                return Ok(Some(value.clone()));
-            }
-        }
-        Ok(None)
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        self.content.as_object().map_or(Enumerator::NonEnumerable, DynObject::enumerate)
     }
 
-    fn find(&self, key: &Value<'a>) -> Outcome<Option<usize>> {
-        for (at, (known, _)) in self.pairs.iter().enumerate() {
-            if known.equals(key, &self.meter)? {
-                return Ok(Some(at));
-            }
-        }
-        Ok(None)
-    }
-
-    pub(super) fn pairs(&self) -> &[(Value<'a>, Value<'a>)] {
-        &self.pairs
+    fn enumerator_len(self: &Arc<Self>) -> Option<usize> {
+        self.content.as_object()?.enumerator_len()
     }
 }
 
-/// A loop under way.
-#[derive(Debug)]
-pub(super) struct Loop<'a> {
-    pub(super) items: Rc<List<'a>>,
-    pub(super) index: Cell<usize>,
-    /// Loops that it was called from.
-    pub(super) outer: usize,
-    /// What `loop(...)` runs again.
-    pub(super) again: Option<&'a For>,
-    /// What `loop.changed` saw last.
-    pub(super) seen: RefCell<Option<List<'a>>>,
+/// The sizes of values together, and the depth of the deepest. What changes later (a namespace, a loop) or holds what does (a macro)
+/// is refused: it could be put into itself.
+fn measure<'a>(values: impl Iterator<Item = &'a Value>) -> Result<(usize, usize), Error> {
+    let (mut bytes, mut depth) = (0usize, 0);
+    for value in values {
+        storable(value)?;
+        bytes = bytes.saturating_add(size(value));
+        depth = depth.max(value.downcast_object_ref::<Tree>().map_or(0, |tree| tree.depth));
+    }
+    Ok((bytes, depth))
 }
 
-impl<'a> Loop<'a> {
-    pub(super) fn attribute(&self, name: &'a str) -> Value<'a> {
-        let (index, length) = (self.index.get(), self.items.items().len());
-        let item =
-            |at: Option<usize>| at.and_then(|at| self.items.items().get(at)).cloned().unwrap_or(Value::Undefined(name));
-        let count = |count: usize| Value::Int(count as i64);
-        match name {
-            "index" => count(index + 1),
-            "index0" => count(index),
-            "revindex" => count(length.saturating_sub(index)),
-            "revindex0" => count(length.saturating_sub(index + 1)),
-            "first" => Value::Bool(index == 0),
-            "last" => Value::Bool(index + 1 == length),
-            "length" => count(length),
-            "depth" => count(self.outer + 1),
-            "depth0" => count(self.outer),
-            "previtem" => item(index.checked_sub(1)),
-            "nextitem" => item(Some(index + 1)),
-            _ => Value::Undefined(name),
-        }
+/// That a value may be put into another.
+pub(super) fn storable(value: &Value) -> Result<(), Error> {
+    if value.as_object().is_none_or(DynObject::is::<Tree>) {
+        return Ok(());
+    }
+    Err(failed("a namespace, a loop, a macro or a function cannot be put into another value, and has no text"))
+}
+
+/// That a text or tree of so many bytes may be made.
+pub(super) fn within(bytes: usize) -> Result<(), Error> {
+    if bytes <= VALUE_BYTES_MAX {
+        return Ok(());
+    }
+    Err(failed(format!("a text or list of it has more than {VALUE_BYTES_MAX} bytes; shorten the conversation")))
+}
+
+/// Counts a text of so many bytes that is about to be made.
+pub(super) fn make_text(bytes: usize) -> Result<(), Error> {
+    within(bytes)?;
+    make(bytes)
+}
+
+/// Bytes of a value as a tree.
+pub(super) fn size(value: &Value) -> usize {
+    if let Some(text) = value.as_str() {
+        return NODE_BYTES + text.len();
+    }
+    if let Some(tree) = value.downcast_object_ref::<Tree>() {
+        return tree.bytes;
+    }
+    // What is left holds no other such object in what it lists: see `storable`.
+    let pairs = value.as_object().and_then(DynObject::try_iter_pairs);
+    let listed = pairs.into_iter().flatten();
+    listed.fold(NODE_BYTES, |bytes, (key, value)| {
+        let inner = value.downcast_object_ref::<Tree>().map_or(NODE_BYTES, |tree| tree.bytes);
+        bytes.saturating_add(key.as_str().map_or(NODE_BYTES, str::len) + inner + value.as_str().map_or(0, str::len))
+    })
+}
+
+/// Items of a list or map, bytes of a text: the work of counting or walking it.
+pub(super) fn extent(value: &Value) -> usize {
+    match value.as_str() {
+        Some(text) => text.len(),
+        None => value.len().unwrap_or(0),
     }
 }
 
-impl<'a> Value<'a> {
-    pub(super) fn count(count: usize) -> Self {
-        Value::Int(i64::try_from(count).unwrap_or(i64::MAX))
-    }
+/// Whether it is a list.
+pub(super) fn is_list(value: &Value) -> bool {
+    matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable)
+}
 
-    /// How deep lists and maps stand in it: one for a list of numbers. What changes, or may refer to what changes, cannot be
-    /// put anywhere.
-    fn depth(&self) -> Outcome<usize> {
-        match self {
-            Value::List(list) => Ok(list.depth),
-            Value::Map(map) => Ok(map.depth),
-            Value::Space(_) | Value::Loop(_) => failed(format!("{} cannot be put into another value", self.kind())),
-            _ => Ok(0),
-        }
+/// A value of the library's making, counted: a text within its limit, a list with all its items.
+pub(super) fn settled(value: Value) -> Result<Value, Error> {
+    if let Some(text) = value.as_str() {
+        make_text(text.len())?;
+    } else if is_list(&value) && value.downcast_object_ref::<Tree>().is_none() {
+        return gathered(value.try_iter()?);
     }
+    Ok(value)
+}
 
-    /// For sentences.
-    pub(super) fn kind(&self) -> &'static str {
-        match self {
-            Value::Undefined(_) => "undefined",
-            Value::None => "none",
-            Value::Bool(_) => "a boolean",
-            Value::Int(_) => "an integer",
-            Value::Float(_) => "a float",
-            Value::Text(_) => "a string",
-            Value::List(_) => "a list",
-            Value::Map(_) => "a mapping",
-            Value::Space(_) => "a namespace",
-            Value::Loop(_) => "a loop",
-            Value::Macro(_) | Value::Function(_) => "a function",
-        }
+/// A list of what comes, counted as it comes.
+pub(super) fn gathered(items: impl Iterator<Item = Value>) -> Result<Value, Error> {
+    let mut list = Vec::new();
+    for item in items {
+        read(NODE_BYTES)?;
+        make(ITEM_BYTES)?;
+        list.push(settled(item)?);
     }
-
-    pub(super) fn is_true(&self) -> bool {
-        match self {
-            Value::Undefined(_) | Value::None => false,
-            Value::Bool(value) => *value,
-            Value::Int(number) => *number != 0,
-            Value::Float(number) => *number != 0.0,
-            Value::Text(text) => !text.as_str().is_empty(),
-            Value::List(list) => !list.items().is_empty(),
-            Value::Map(map) => !map.pairs().is_empty(),
-            Value::Space(_) | Value::Loop(_) | Value::Macro(_) | Value::Function(_) => true,
-        }
-    }
-
-    /// As an integer, where it is one or a boolean.
-    pub(super) fn as_int(&self) -> Option<i64> {
-        match self {
-            Value::Bool(value) => Some(i64::from(*value)),
-            Value::Int(number) => Some(*number),
-            _ => None,
-        }
-    }
-
-    pub(super) fn as_float(&self) -> Option<f64> {
-        match self {
-            Value::Float(number) => Some(*number),
-            other => other.as_int().map(|number| number as f64),
-        }
-    }
-
-    pub(super) fn as_str(&self) -> Option<&str> {
-        match self {
-            Value::Text(text) => Some(text.as_str()),
-            _ => None,
-        }
-    }
-
-    /// Where it does not exist, that is an error here.
-    pub(super) fn defined(self) -> Outcome<Self> {
-        match self {
-            Value::Undefined(name) => failed(format!("'{name}' is undefined")),
-            value => Ok(value),
-        }
-    }
-
-    /// Python's `==`.
-    pub(super) fn equals(&self, other: &Self, meter: &Meter) -> Outcome<bool> {
-        meter.steps(1)?;
-        if let (Some(a), Some(b)) = (self.as_int(), other.as_int()) {
-            return Ok(a == b);
-        }
-        if let (Some(a), Some(b)) = (self.as_float(), other.as_float()) {
-            return Ok(a == b);
-        }
-        Ok(match (self, other) {
-            (Value::Undefined(_), Value::Undefined(_)) | (Value::None, Value::None) => true,
-            (Value::Text(a), Value::Text(b)) => {
-                let (a, b) = (a.as_str(), b.as_str());
-                meter.bytes(a.len().min(b.len()))?;
-                a == b
-            }
-            (Value::List(a), Value::List(b)) => {
-                if a.items().len() != b.items().len() {
-                    return Ok(false);
-                }
-                for (a, b) in a.items().iter().zip(b.items()) {
-                    if !a.equals(b, meter)? {
-                        return Ok(false);
-                    }
-                }
-                true
-            }
-            (Value::Map(a), Value::Map(b)) => {
-                if a.pairs().len() != b.pairs().len() {
-                    return Ok(false);
-                }
-                for (key, value) in a.pairs() {
-                    let Some(other) = b.get(key)? else { return Ok(false) };
-                    if !value.equals(&other, meter)? {
-                        return Ok(false);
-                    }
-                }
-                true
-            }
-            (Value::Space(a), Value::Space(b)) => Rc::ptr_eq(a, b),
-            (Value::Loop(a), Value::Loop(b)) => Rc::ptr_eq(a, b),
-            (Value::Macro(a), Value::Macro(b)) => std::ptr::eq(*a, *b),
-            (Value::Function(a), Value::Function(b)) => a == b,
-            _ => false,
-        })
-    }
-
-    /// What a loop goes through: items, keys, characters.
-    pub(super) fn items(&self, meter: &Rc<Meter>) -> Outcome<Rc<List<'a>>> {
-        let mut list = match self {
-            Value::List(list) => return Ok(list.clone()),
-            _ => List::new(meter)?,
-        };
-        match self {
-            Value::Undefined(_) => {}
-            Value::Text(text) => {
-                for (at, character) in text.as_str().char_indices() {
-                    list.push(Value::Text(text.part(&text.as_str()[at..at + character.len_utf8()])))?;
-                }
-            }
-            Value::Map(map) => {
-                for (key, _) in map.pairs() {
-                    list.push(key.clone())?;
-                }
-            }
-            other => return failed(format!("{} cannot be gone through", other.kind())),
-        }
-        Ok(Rc::new(list))
-    }
+    Tree::list(list)
 }

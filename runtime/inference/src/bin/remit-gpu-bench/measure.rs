@@ -76,7 +76,8 @@ fn prefill_rate(decoder: &Decoder, shape: &Shape, end: Instant) -> f64 {
     for index in 0..=PROMPTS {
         let mut cache = decoder.cache(prompt.len());
         let begin = Instant::now();
-        let drawn = decoder.forward_greedy(&mut [Span { tokens: &prompt, cache: &mut cache, wants_logits: true }]);
+        let drawn =
+            decoder.forward_greedy(&mut [Span { tokens: &prompt, cache: &mut cache, wants_logits: true }], usize::MAX);
         assert_eq!(drawn.len(), 1);
         if index > 0 {
             best = best.min(begin.elapsed().as_secs_f64());
@@ -95,7 +96,7 @@ fn decode_rate(decoder: &Decoder, shape: &Shape, streams: usize, end: Instant) -
     let prompt = tokens(BEFORE, shape);
     let mut last = vec![0; streams];
     for (cache, last) in caches.iter_mut().zip(&mut last) {
-        *last = decoder.forward_greedy(&mut [Span { tokens: &prompt, cache, wants_logits: true }])[0];
+        *last = decoder.forward_greedy(&mut [Span { tokens: &prompt, cache, wants_logits: true }], usize::MAX)[0];
     }
     let mut step = || {
         let spans = caches.iter_mut().zip(&last).map(|(cache, token)| Span {
@@ -103,7 +104,7 @@ fn decode_rate(decoder: &Decoder, shape: &Shape, streams: usize, end: Instant) -
             cache,
             wants_logits: true,
         });
-        let drawn = decoder.forward_greedy(&mut spans.collect::<Vec<_>>());
+        let drawn = decoder.forward_greedy(&mut spans.collect::<Vec<_>>(), usize::MAX);
         last.copy_from_slice(&drawn);
     };
     (0..WARM_TOKENS).for_each(|_| step());

@@ -146,7 +146,7 @@ fn watched(shelf: &Shelf) -> Watch {
     let limits = Limits::default();
     let (served, files) = open(&shelf.base()).unwrap();
     let adapters = Arc::new(Adapters::new(vec![files.architecture().unwrap()], &limits));
-    let (gate, steps): (Arc<Mutex<()>>, Arc<Mutex<Vec<_>>>) = Default::default();
+    let (gate, steps) = (Arc::<Mutex<()>>::default(), Arc::<Mutex<Vec<HashSet<Option<usize>>>>>::default());
     let (own_gate, own_steps) = (Arc::clone(&gate), Arc::clone(&steps));
     let mut read_weights = reader(vec![files], adapters.clone(), &limits);
     let make = move || {

@@ -6,10 +6,10 @@ use cubecl::prelude::*;
 /// Units of a cube, which has a row.
 const UNITS: u32 = 256;
 
-/// For each row of `[rows, columns]` the column of its largest number, the first of several; u32.
-pub(super) fn likeliest(logits: &CubeTensor) -> CubeTensor {
+/// For each row the one of the first `columns` that has the largest number, the first of several; u32.
+pub(super) fn likeliest(logits: &CubeTensor, columns: usize) -> CubeTensor {
     let shape = logits.meta.shape();
-    let (rows, columns) = (shape[0], shape[1]);
+    let (rows, stride) = (shape[0], shape[1]);
     let handle = logits.client.empty(rows * size_of::<u32>());
     let (client, device) = (logits.client.clone(), logits.device.clone());
     let output = CubeTensor::new_contiguous(client, device, [rows].into(), handle, burn::tensor::DType::U32);
@@ -19,14 +19,15 @@ pub(super) fn likeliest(logits: &CubeTensor) -> CubeTensor {
         CubeDim::new_1d(UNITS),
         logits.clone().into_buffer_arg(),
         output.clone().into_buffer_arg(),
-        columns as u32,
+        columns.min(stride) as u32,
+        stride as u32,
     );
     output
 }
 
 #[cube(launch)]
-fn likeliest_kernel(logits: &[f32], output: &mut [u32], columns: u32) {
-    let begin = CUBE_POS * columns as usize;
+fn likeliest_kernel(logits: &[f32], output: &mut [u32], columns: u32, stride: u32) {
+    let begin = CUBE_POS * stride as usize;
     // Units that have no number repeat the first.
     let mut place = select(UNIT_POS < columns, UNIT_POS, 0u32);
     let mut most = logits[begin + place as usize];

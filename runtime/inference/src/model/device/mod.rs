@@ -177,8 +177,8 @@ pub(super) fn gated(both: Tensor<2>, activation: Activation) -> Tensor<2> {
 ///
 /// # Panics
 /// Where the device failed.
-pub(super) fn likeliest(logits: Tensor<2>, rows: usize) -> Vec<u32> {
-    let tokens = likeliest::likeliest(&memory(logits));
+pub(super) fn likeliest(logits: Tensor<2>, (rows, columns): (usize, usize)) -> Vec<u32> {
+    let tokens = likeliest::likeliest(&memory(logits), columns);
     let tokens = Tensor::<1, Int>::from_primitive::<burn::backend::Cube>(tokens).into_data();
     let tokens = tokens.as_slice::<u32>().unwrap_or_else(|error| panic!("the device gave no tokens: {error:?}"));
     tokens[..rows].to_vec()

@@ -62,6 +62,6 @@ fn the_likeliest_is_the_first_of_the_largest() {
     logits[2 * columns - 1] = 3.0;
     logits[2 * columns..].fill(-7.0);
     let on_device = Tensor::from_data(TensorData::new(logits, [3, columns]), &device);
-    assert_eq!(likeliest(on_device.clone(), 3), [44, columns as u32 - 1, 0]);
-    assert_eq!(likeliest(on_device, 1), [44]);
+    assert_eq!(likeliest(on_device.clone(), (3, columns)), [44, columns as u32 - 1, 0]);
+    assert_eq!(likeliest(on_device, (1, 60)), [44]);
 }
