@@ -5,7 +5,10 @@ use super::{Change, allocation, change, mutated};
 use proptest::{collection::vec, prelude::*};
 use remit_abi::Role;
 use remit_inference::template::{ChatTemplate, MEMORY_BYTES_MAX};
-use std::time::{Duration, Instant};
+use std::{
+    sync::Once,
+    time::{Duration, Instant},
+};
 
 /// Bytes that a rendering may hold: what it may hold by its own count, half of it again while a text that grows is copied,
 /// and a prompt's worth of tables.
@@ -20,8 +23,18 @@ const RENDERED_FOR_MAX: Duration = Duration::from_secs(20);
 /// Some seconds.
 const CASES: u32 = 8_192;
 
+/// What all templates share is made with the first.
+fn make_shared() {
+    static MADE: Once = Once::new();
+    MADE.call_once(|| {
+        let template = ChatTemplate::new("{{ messages | length }}", None, None);
+        drop(template.and_then(|template| template.render(&[(Role::User, String::new())])));
+    });
+}
+
 /// Compiles a template and renders it, or not; the error where there is one.
 fn check(source: &str) -> Option<String> {
+    make_shared();
     let mut compiled = None;
     let held = allocation::most_during(|| compiled = Some(ChatTemplate::new(source, Some("<s>"), None)));
     let limit = COMPILED_MAX + COMPILED_PER_BYTE_MAX * source.len() as i64;
