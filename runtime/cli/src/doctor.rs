@@ -137,10 +137,11 @@ fn here(model: &KnownModel, stored: &Stored, machine: &Machine) -> Finding {
                 );
                 return Finding { what: needs, remedy: Some(remedy) };
             }
+            let digits = usize::from(tokens_per_second < 10.0);
             match context {
                 Some(context) if context > 0 => Finding {
                     what: format!(
-                        "{needs}, conversations of up to {context} tokens, at most {tokens_per_second:.0} tokens/s"
+                        "{needs}, conversations of up to {context} tokens, at most {tokens_per_second:.digits$} tokens/s"
                     ),
                     remedy: None,
                 },
