@@ -312,17 +312,20 @@ fn write_adapter(folder: &Path, strength: f32) {
     std::fs::write(folder.join("adapter_config.json"), config).expect("it is writable");
 }
 
+/// Runs it, which ends with this code and says these words; what it wrote to standard output.
+fn says(home: &Path, arguments: &[&str], code: i32, words: &str) -> String {
+    let ran = remit(home, arguments, b"");
+    let said = format!("{}{}", ran.stdout, ran.stderr);
+    assert_eq!(ran.code, code, "{arguments:?}: {said}");
+    assert!(said.contains(words), "{arguments:?}: {said}");
+    ran.stdout
+}
+
 #[test]
 fn an_adapter_is_a_model_of_its_own_on_the_weights_of_its_base() {
     let folder = tempfile::tempdir().expect("a folder for the test");
     let home = folder.path().join("home");
-    let run = |arguments: &[&str], code, words: &str| {
-        let ran = remit(&home, arguments, b"");
-        let said = format!("{}{}", ran.stdout, ran.stderr);
-        assert_eq!(ran.code, code, "{arguments:?}: {said}");
-        assert!(said.contains(words), "{arguments:?}: {said}");
-        ran.stdout
-    };
+    let run = |arguments: &[&str], code, words: &str| says(&home, arguments, code, words);
     let path = |name: &str| folder.path().join(name).display().to_string();
     for (name, strength) in [("same", 0.0), ("other", 8.0)] {
         write_adapter(&folder.path().join(name), strength);
@@ -360,12 +363,7 @@ fn an_adapter_is_a_model_of_its_own_on_the_weights_of_its_base() {
 fn adapters_and_their_bases_come_and_go_in_order() {
     let folder = tempfile::tempdir().expect("a folder for the test");
     let home = folder.path().join("home");
-    let run = |arguments: &[&str], code, words: &str| {
-        let ran = remit(&home, arguments, b"");
-        let said = format!("{}{}", ran.stdout, ran.stderr);
-        assert_eq!(ran.code, code, "{arguments:?}: {said}");
-        assert!(said.contains(words), "{arguments:?}: {said}");
-    };
+    let run = |arguments: &[&str], code, words: &str| drop(says(&home, arguments, code, words));
     let tuned = folder.path().join("tuned");
     write_adapter(&tuned, 1.0);
     std::fs::write(tuned.join("trainer_state.json"), "{}").expect("it is writable");
