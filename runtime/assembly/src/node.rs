@@ -231,6 +231,7 @@ impl Node {
     /// [`NodeError`].
     pub fn open(mut config: NodeConfig) -> Result<Self, NodeError> {
         keep_in(&config.home.cache().join("gpu"));
+        config.device = config.device.settle();
         let device = config.device.look()?;
         let weights_bytes_max = config.weights_bytes_max.unwrap_or_else(|| weights_bytes_max(&device));
         let (registry, store) = (Registry::of(&config.home)?, ModelStore::of(&config.home));

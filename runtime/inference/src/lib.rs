@@ -23,6 +23,7 @@ pub mod engine;
 mod error;
 mod files;
 pub mod gguf;
+mod heap;
 mod mapped;
 pub mod model;
 mod requirements;

@@ -60,6 +60,7 @@ impl Machine {
     /// # Errors
     /// [`DeviceError`], where there is no such device.
     pub fn look(device: DeviceChoice) -> Result<Self, DeviceError> {
+        let device = device.settle();
         let view = device.look()?;
         let mut system = System::new();
         system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());

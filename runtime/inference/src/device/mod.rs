@@ -227,13 +227,25 @@ impl DeviceChoice {
             #[cfg(feature = "rocm")]
             Self::Rocm => Ok(OpenDevice::new(Device::rocm(0), ROCM, None)),
             Self::Wgpu => open(Adapter::all().first().ok_or(DeviceError::NoAdapter)?),
-            Self::Auto => {
-                let Some(gpu) = gpu() else { return Ok(cpu()) };
-                Ok(open(&gpu).unwrap_or_else(|error| {
-                    tracing::warn!(%error, "computing on the CPU");
-                    cpu()
-                }))
+            Self::Auto => self.settle().open(),
+        }
+    }
+
+    /// The same choice with no `Auto`: the GPU where there is one that can be opened, which this tries, else the CPU. Whoever
+    /// plans for a device and opens it later asks once, so that both are the same.
+    #[must_use]
+    pub fn settle(self) -> Self {
+        if self != Self::Auto {
+            return self;
+        }
+        configure(CacheConfig::Global);
+        match gpu().map(|gpu| open(&gpu)) {
+            Some(Ok(_)) => Self::Wgpu,
+            Some(Err(error)) => {
+                tracing::warn!(%error, "computing on the CPU");
+                Self::Cpu
             }
+            None => Self::Cpu,
         }
     }
 }

@@ -236,7 +236,8 @@ impl LocalEngine {
     ///
     /// # Errors
     /// [`LoadError`]; nothing stays behind then.
-    pub fn open(models: &[ModelFile], limits: Limits, residency: &Arc<Residency>) -> Result<Self, LoadError> {
+    pub fn open(models: &[ModelFile], mut limits: Limits, residency: &Arc<Residency>) -> Result<Self, LoadError> {
+        limits.device = limits.device.settle();
         let mut served = Vec::new();
         let mut files = Vec::new();
         let mut architectures = Vec::new();

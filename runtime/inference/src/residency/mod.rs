@@ -18,7 +18,7 @@ mod policy;
 
 pub use policy::{Demand, Order, Place, Rules};
 
-use crate::LoadError;
+use crate::{LoadError, heap};
 use policy::{Id, Policy};
 use std::{
     collections::BTreeMap,
@@ -177,6 +177,7 @@ impl Seat {
 
     /// They are not any more, or not after all.
     pub(crate) fn left(&self) {
+        heap::give_back();
         self.residency.with(|policy, now| policy.left(self.id, now));
     }
 }

@@ -26,7 +26,6 @@ mod print;
 mod rewrite;
 mod value;
 
-use fancy_regex::{Captures, Regex};
 use minijinja::{
     AutoEscape, Environment, Error, ErrorKind, Output, State, Value, context,
     machinery::{Vm, make_string_output},
@@ -102,10 +101,6 @@ static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
     environment
 });
 
-/// The tags around what a model says, which matter in training alone.
-static GENERATION: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"(\{%[-+]?\s*)(end)?generation(\s*[-+]?%\})").expect("the expression is a constant"));
-
 impl ChatTemplate {
     /// Compiles a template. `begin` and `end` are what it sees as `bos_token` and `eos_token`.
     ///
@@ -119,11 +114,9 @@ impl ChatTemplate {
             true => Cow::Owned(source.replace("\r\n", "\n").replace('\r', "\n")),
             false => Cow::Borrowed(source),
         };
-        let source = GENERATION.replace_all(&source, |tag: &Captures<'_>| {
-            format!("{}{}{}", &tag[1], if tag.get(2).is_some() { "endif" } else { "if true" }, &tag[3])
-        });
-        let source = source.into_owned();
-        rewrite::compile(&source).map_err(|error| TemplateError::Compile(sentence(&error)))?;
+        let source = without_generation(&source);
+        let compiled = rewrite::measure(&source).and_then(|()| rewrite::compile(&source));
+        compiled.map_err(|error| TemplateError::Compile(sentence(&error)))?;
         let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
         Ok(Self { source, begin: text(begin), end: text(end) })
     }
@@ -152,6 +145,24 @@ impl ChatTemplate {
             Ok(()) => Ok(prompt),
         }
     }
+}
+
+/// A template whose tags around what a model says, which matter in training alone, are conditions that always hold.
+fn without_generation(source: &str) -> String {
+    let mut tags = source.split("{%");
+    let mut out = tags.next().unwrap_or_default().to_owned();
+    for tag in tags {
+        let end = tag.find("%}").unwrap_or(0);
+        let (tag, rest) = tag.split_at(end);
+        out.push_str("{%");
+        match tag.trim_matches(['-', '+']).trim() {
+            "generation" => out.push_str(&tag.replace("generation", "if true")),
+            "endgeneration" => out.push_str(&tag.replace("endgeneration", "endif")),
+            _ => out.push_str(tag),
+        }
+        out.push_str(rest);
+    }
+    out
 }
 
 /// The messages as a template sees them.

@@ -25,9 +25,8 @@ const NAME: &str = "chat template";
 const WHITESPACE: WhitespaceConfig =
     WhitespaceConfig { keep_trailing_newline: false, lstrip_blocks: true, trim_blocks: true };
 
-/// Compiles a template.
+/// Compiles a template that was [measured](measure).
 pub(super) fn compile(source: &str) -> Result<Instructions<'_>, Error> {
-    measure(source)?;
     let tree = statement(&parse(source, NAME, SyntaxConfig, WHITESPACE)?)?;
     let mut generator = CodeGenerator::new(NAME, source);
     generator.compile_stmt(&tree);
@@ -35,7 +34,7 @@ pub(super) fn compile(source: &str) -> Result<Instructions<'_>, Error> {
 }
 
 /// That the library's calls go no deeper than its stack.
-fn measure(source: &str) -> Result<(), Error> {
+pub(super) fn measure(source: &str) -> Result<(), Error> {
     let (mut tokens, mut elifs) = (0, 0);
     for token in tokenize(source, false, SyntaxConfig, WHITESPACE) {
         let (token, span) = token?;

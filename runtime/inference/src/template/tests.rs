@@ -87,6 +87,28 @@ fn ends_what_has_no_end() {
     check(&format!("{{% if 0 %}}{}{{% endif %}}", "{% elif 0 %}".repeat(10_000)), "the 200th elif");
 }
 
+/// A thread that renders may have little stack left: the library calls itself for what stands inside each other, and has no limit
+/// of its own for rows.
+#[test]
+fn the_deepest_template_takes_a_mebibyte_of_the_stack() {
+    let parts = rewrite::TOKENS_MAX / 2 - 1;
+    let row = format!("{{{{ 0{} }}}}", " + 1".repeat(parts));
+    let chosen = format!("{{{{ {}1 }}}}", "1 if 0 else ".repeat(rewrite::TOKENS_MAX / 4 - 1));
+    let negated = format!("{{{{ {}1 }}}}", "not ".repeat(rewrite::TOKENS_MAX - 2));
+    let nested = format!("{}{row}{}", "{% if 1 %}".repeat(60), "{% endif %}".repeat(60));
+    let alternatives = format!("{{% if 0 %}}{}{{% elif 1 %}}{row}{{% endif %}}", "{% elif 0 %}".repeat(199));
+    let calls = format!("{{% macro m(n) %}}{nested}{{{{ m(n + 1) }}}}{{% endmacro %}}{{{{ m(0) }}}}");
+    for source in [row, chosen, negated, nested, alternatives, calls] {
+        let run = move || render(&source).map_err(|error| error.to_string());
+        let ran = std::thread::Builder::new().stack_size(1 << 20).spawn(run).unwrap();
+        let rendered = ran.join().unwrap();
+        assert!(
+            rendered.as_ref().map_or_else(|error| error.contains("recursion"), |text| !text.is_empty()),
+            "{rendered:?}"
+        );
+    }
+}
+
 fn goldens() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/templates")
 }

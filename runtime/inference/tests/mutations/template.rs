@@ -18,8 +18,8 @@ const RENDERED_MAX: i64 = MEMORY_BYTES_MAX as i64 * 3 / 2 + (1 << 20);
 const COMPILED_PER_BYTE_MAX: i64 = 128;
 /// And for none.
 const COMPILED_MAX: i64 = 64 * 1024;
-/// How long a rendering may take: ten times what the worst takes alone on two slow cores.
-const RENDERED_FOR_MAX: Duration = Duration::from_secs(20);
+/// How long a rendering may take: more than ten times what the worst of them takes on two busy cores.
+const RENDERED_FOR_MAX: Duration = Duration::from_secs(10);
 /// Some seconds.
 const CASES: u32 = 8_192;
 
