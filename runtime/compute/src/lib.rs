@@ -22,3 +22,9 @@
 //! - Nothing here knows a model, a file or a request; it is plain memory in and out.
 //! - `unsafe` stays inside: vector instructions behind a check that the processor has them, and disjoint parts of one buffer
 //!   that several threads write.
+
+mod isa;
+pub mod team;
+
+pub use isa::Isa;
+pub use team::Team;
