@@ -233,7 +233,8 @@ impl Shared {
             if looks.is_multiple_of(LOOKS) && since.get_or_insert_with(Instant::now).elapsed() > AWAKE {
                 asleep.store(true, Ordering::SeqCst);
                 let state = self.state.load(Ordering::SeqCst);
-                if !(state & OPEN != 0 && state & !(COUNT | OPEN) != last) && !self.closing.load(Ordering::SeqCst) {
+                let is_idle = state & OPEN == 0 || state & !(COUNT | OPEN) == last;
+                if is_idle && !self.closing.load(Ordering::SeqCst) {
                     thread::park();
                     since = None;
                 }
@@ -292,7 +293,7 @@ mod tests {
             }
             // Each task waits for the others: they are on three threads.
             let met = std::sync::Barrier::new(3);
-            team.each(3, |_| drop(met.wait()));
+            team.each(3, |_| _ = met.wait());
         }
     }
 
