@@ -24,7 +24,13 @@
 //!   that several threads write.
 
 mod isa;
+mod lanes;
+pub mod product;
+pub mod rows;
 pub mod team;
+pub mod weights;
 
 pub use isa::Isa;
+pub use rows::Rows;
 pub use team::Team;
+pub use weights::{Format, Matrix, PackError, Part};

@@ -1,0 +1,196 @@
+//! AVX2, FMA and F16C of x86-64.
+//!
+//! `Sums` are 16 numbers of 16 bits, two for each output: `vpmaddubsw` adds two products, and `vpmaddwd` with ones adds the two
+//! numbers of an output.
+
+use super::{Lanes, Work};
+use std::arch::x86_64::*;
+
+/// Exists only in [`run`].
+#[derive(Clone, Copy)]
+pub(super) struct Avx2(());
+
+/// Does `work`.
+#[allow(unsafe_code, reason = "instructions that not every processor has")]
+// SAFETY: (for callers) the processor must have AVX2, FMA and F16C.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) unsafe fn run(work: impl Work) {
+    work.run(Avx2::here());
+}
+
+impl Avx2 {
+    /// For those who have checked as much.
+    #[target_feature(enable = "avx2,fma,f16c")]
+    pub(super) fn here() -> Self {
+        Self(())
+    }
+}
+
+/// An expression of intrinsics.
+macro_rules! avx2 {
+    ($($body:tt)*) => {{
+        #[allow(unsafe_code, reason = "instructions that not every processor has")]
+        // SAFETY: a value of `Avx2` exists only where the processor has them; pointers are those of arrays, unaligned.
+        unsafe { $($body)* }
+    }};
+}
+/// Each i32 of four bytes with its low half twice.
+#[inline(always)]
+fn twice(numbers: __m256i) -> __m256i {
+    avx2!(_mm256_blend_epi16::<0xaa>(numbers, _mm256_slli_epi32::<16>(numbers)))
+}
+
+impl Lanes for Avx2 {
+    type Codes = __m256i;
+    type Inputs = __m256i;
+    type Sums = __m256i;
+    type Ints = __m256i;
+    type Floats = __m256;
+    type Factors = __m256i;
+    const ROWS: usize = 4;
+
+    #[inline(always)]
+    fn codes(self, bytes: &[u8; 32]) -> __m256i {
+        avx2!(_mm256_loadu_si256(bytes.as_ptr().cast()))
+    }
+    #[inline(always)]
+    fn store_codes(self, codes: __m256i, bytes: &mut [u8; 32]) {
+        avx2!(_mm256_storeu_si256(bytes.as_mut_ptr().cast(), codes));
+    }
+    #[inline(always)]
+    fn low(self, codes: __m256i) -> __m256i {
+        avx2!(_mm256_and_si256(codes, _mm256_set1_epi8(15)))
+    }
+    #[inline(always)]
+    fn high(self, codes: __m256i) -> __m256i {
+        avx2!(_mm256_and_si256(_mm256_srli_epi16::<4>(codes), _mm256_set1_epi8(15)))
+    }
+    #[inline(always)]
+    fn with_fifth(self, codes: __m256i, bits: __m256i, at: usize) -> __m256i {
+        avx2! {
+            let bits = match at {
+                0 => _mm256_slli_epi16::<4>(bits),
+                1 => _mm256_slli_epi16::<3>(bits),
+                2 => _mm256_slli_epi16::<2>(bits),
+                3 => _mm256_slli_epi16::<1>(bits),
+                4 => bits,
+                5 => _mm256_srli_epi16::<1>(bits),
+                6 => _mm256_srli_epi16::<2>(bits),
+                _ => _mm256_srli_epi16::<3>(bits),
+            };
+            _mm256_or_si256(codes, _mm256_and_si256(bits, _mm256_set1_epi8(0x10)))
+        }
+    }
+    #[inline(always)]
+    fn with_pair(self, codes: __m256i, bits: __m256i, at: usize) -> __m256i {
+        avx2! {
+            let bits = match at {
+                0 => _mm256_slli_epi16::<4>(bits),
+                1 => _mm256_slli_epi16::<2>(bits),
+                2 => bits,
+                _ => _mm256_srli_epi16::<2>(bits),
+            };
+            _mm256_or_si256(codes, _mm256_and_si256(bits, _mm256_set1_epi8(0x30)))
+        }
+    }
+
+    #[inline(always)]
+    fn inputs(self, inputs: &[i8; 4]) -> __m256i {
+        avx2!(_mm256_set1_epi32(inputs.as_ptr().cast::<i32>().read_unaligned()))
+    }
+    #[inline(always)]
+    fn no_sums(self) -> __m256i {
+        avx2!(_mm256_setzero_si256())
+    }
+    #[inline(always)]
+    fn dot(self, sums: __m256i, codes: __m256i, inputs: __m256i) -> __m256i {
+        avx2!(_mm256_add_epi16(sums, _mm256_maddubs_epi16(codes, inputs)))
+    }
+    #[inline(always)]
+    fn ints(self, sums: __m256i) -> __m256i {
+        avx2!(_mm256_madd_epi16(sums, _mm256_set1_epi16(1)))
+    }
+
+    #[inline(always)]
+    fn factors(self, factors: &[u8; 8]) -> __m256i {
+        twice(avx2!(_mm256_cvtepi8_epi32(_mm_loadl_epi64(factors.as_ptr().cast()))))
+    }
+    #[inline(always)]
+    fn scaled(self, sums: __m256i, factors: __m256i) -> __m256i {
+        avx2!(_mm256_madd_epi16(sums, factors))
+    }
+    #[inline(always)]
+    fn paired(self, first: __m256i, second: __m256i, halves: [i16; 2]) -> __m256i {
+        let halves = i32::from(halves[0]) & 0xffff | i32::from(halves[1]) << 16;
+        avx2!(_mm256_madd_epi16(_mm256_blend_epi16::<0xaa>(first, second), _mm256_set1_epi32(halves)))
+    }
+
+    #[inline(always)]
+    fn int(self, value: i32) -> __m256i {
+        avx2!(_mm256_set1_epi32(value))
+    }
+    #[inline(always)]
+    fn add(self, a: __m256i, b: __m256i) -> __m256i {
+        avx2!(_mm256_add_epi32(a, b))
+    }
+    #[inline(always)]
+    fn sub(self, a: __m256i, b: __m256i) -> __m256i {
+        avx2!(_mm256_sub_epi32(a, b))
+    }
+    #[inline(always)]
+    fn times_16(self, a: __m256i) -> __m256i {
+        avx2!(_mm256_slli_epi32::<4>(a))
+    }
+    #[inline(always)]
+    fn times_32(self, a: __m256i) -> __m256i {
+        avx2!(_mm256_slli_epi32::<5>(a))
+    }
+
+    #[inline(always)]
+    fn float(self, ints: __m256i) -> __m256 {
+        avx2!(_mm256_cvtepi32_ps(ints))
+    }
+    #[inline(always)]
+    fn splat(self, value: f32) -> __m256 {
+        avx2!(_mm256_set1_ps(value))
+    }
+    #[inline(always)]
+    fn floats(self, values: &[f32; 8]) -> __m256 {
+        avx2!(_mm256_loadu_ps(values.as_ptr()))
+    }
+    #[inline(always)]
+    fn store(self, floats: __m256, values: &mut [f32; 8]) {
+        avx2!(_mm256_storeu_ps(values.as_mut_ptr(), floats));
+    }
+    #[inline(always)]
+    fn mul(self, a: __m256, b: __m256) -> __m256 {
+        avx2!(_mm256_mul_ps(a, b))
+    }
+    #[inline(always)]
+    fn plus(self, a: __m256, b: __m256) -> __m256 {
+        avx2!(_mm256_add_ps(a, b))
+    }
+    #[inline(always)]
+    fn fused(self, a: __m256, b: __m256, c: __m256) -> __m256 {
+        avx2!(_mm256_fmadd_ps(a, b, c))
+    }
+    #[inline(always)]
+    fn halves(self, bytes: &[u8; 16]) -> __m256 {
+        avx2!(_mm256_cvtph_ps(_mm_loadu_si128(bytes.as_ptr().cast())))
+    }
+    #[inline(always)]
+    fn brain_halves(self, bytes: &[u8; 16]) -> __m256 {
+        avx2! {
+            let wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(bytes.as_ptr().cast()));
+            _mm256_castsi256_ps(_mm256_slli_epi32::<16>(wide))
+        }
+    }
+    #[inline(always)]
+    fn unsigned(self, bytes: &[u8; 8]) -> __m256 {
+        avx2!(_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(bytes.as_ptr().cast()))))
+    }
+    #[inline(always)]
+    fn signed(self, bytes: &[u8; 8]) -> __m256 {
+        avx2!(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(bytes.as_ptr().cast()))))
+    }
+}

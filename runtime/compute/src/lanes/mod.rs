@@ -1,0 +1,122 @@
+//! Vectors of eight lanes, one for each output of a panel; the kernels are written once, over these.
+//!
+//! | name | holds |
+//! | --- | --- |
+//! | `Codes` | 32 unsigned bytes: for each of 8 outputs the codes of 4 inputs that follow each other |
+//! | `Inputs` | 4 signed bytes of a row of activations, for all outputs |
+//! | `Sums` | sums of products of both, before they are [`ints`](Lanes::ints) |
+//! | `Ints`, `Floats` | 8 numbers of 32 bits |
+//! | `Factors` | 8 integer scales |
+//!
+//! Integers are exact everywhere, as long as `Sums` get no more than they hold:
+//!
+//! | codes below | products of one code and input, per output, in `Sums` |
+//! | --- | --- |
+//! | 16 | 32 |
+//! | 32 | 16 |
+//! | 64 | 8 |
+//!
+//! (`Sums` of AVX2 are two numbers of 16 bits for each output: `15 × 127 × 16`, `31 × 127 × 8` and `63 × 127 × 4` are below
+//! 32 768.) Operations on `Floats` are rounded as IEEE 754 says, and nothing is fused but [`fused`](Lanes::fused).
+//!
+//! Source of the layout: what `vpdpbusd` of x86-64 and `sdot` of AArch64 add up for each lane of 32 bits.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod plain;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use plain::{Plain, half_to_f32};
+
+use crate::Isa;
+
+/// Outputs of a panel.
+pub(crate) const LANES: usize = 8;
+
+/// The instructions of one [`Isa`]. A value of it exists only where the processor has them.
+pub(crate) trait Lanes: Copy {
+    type Codes: Copy;
+    type Inputs: Copy;
+    type Sums: Copy;
+    type Ints: Copy;
+    type Floats: Copy;
+    type Factors: Copy;
+    /// Rows that the kernels take at once, at most 4: as many as the registers hold sums of.
+    const ROWS: usize;
+
+    fn codes(self, bytes: &[u8; 32]) -> Self::Codes;
+    fn store_codes(self, codes: Self::Codes, bytes: &mut [u8; 32]);
+    /// The low four bits of each byte.
+    fn low(self, codes: Self::Codes) -> Self::Codes;
+    /// The high four bits of each byte.
+    fn high(self, codes: Self::Codes) -> Self::Codes;
+    /// Bit `at` of each byte of `bits` as bit 4 beside the four bits of `codes`.
+    fn with_fifth(self, codes: Self::Codes, bits: Self::Codes, at: usize) -> Self::Codes;
+    /// Bits `2 × at` and `2 × at + 1` of each byte of `bits` as bits 4 and 5 beside the four bits of `codes`.
+    fn with_pair(self, codes: Self::Codes, bits: Self::Codes, at: usize) -> Self::Codes;
+
+    fn inputs(self, inputs: &[i8; 4]) -> Self::Inputs;
+    fn no_sums(self) -> Self::Sums;
+    fn dot(self, sums: Self::Sums, codes: Self::Codes, inputs: Self::Inputs) -> Self::Sums;
+    fn ints(self, sums: Self::Sums) -> Self::Ints;
+
+    fn factors(self, factors: &[u8; 8]) -> Self::Factors;
+    /// The sums times the factors.
+    fn scaled(self, sums: Self::Sums, factors: Self::Factors) -> Self::Ints;
+    /// `first × halves[0] + second × halves[1]`.
+    fn paired(self, first: Self::Factors, second: Self::Factors, halves: [i16; 2]) -> Self::Ints;
+
+    fn int(self, value: i32) -> Self::Ints;
+    fn add(self, a: Self::Ints, b: Self::Ints) -> Self::Ints;
+    fn sub(self, a: Self::Ints, b: Self::Ints) -> Self::Ints;
+    fn times_16(self, a: Self::Ints) -> Self::Ints;
+    fn times_32(self, a: Self::Ints) -> Self::Ints;
+
+    /// The nearest numbers; of two that are as near the even one.
+    fn float(self, ints: Self::Ints) -> Self::Floats;
+    fn splat(self, value: f32) -> Self::Floats;
+    fn floats(self, values: &[f32; 8]) -> Self::Floats;
+    fn store(self, floats: Self::Floats, values: &mut [f32; 8]);
+    fn mul(self, a: Self::Floats, b: Self::Floats) -> Self::Floats;
+    fn plus(self, a: Self::Floats, b: Self::Floats) -> Self::Floats;
+    /// `a × b + c`, rounded once.
+    fn fused(self, a: Self::Floats, b: Self::Floats, c: Self::Floats) -> Self::Floats;
+    /// Of little-endian f16.
+    fn halves(self, bytes: &[u8; 16]) -> Self::Floats;
+    /// Of little-endian bf16.
+    fn brain_halves(self, bytes: &[u8; 16]) -> Self::Floats;
+    fn unsigned(self, bytes: &[u8; 8]) -> Self::Floats;
+    fn signed(self, bytes: &[u8; 8]) -> Self::Floats;
+}
+
+/// What can be done with any [`Lanes`].
+pub(crate) trait Work {
+    /// Marked `#[inline(always)]`: it becomes part of a function that may use the instructions.
+    fn run<L: Lanes>(self, lanes: L);
+}
+
+/// Does `work` with the instructions of `isa`, or with plain Rust where the processor has them not.
+pub(crate) fn run(isa: Isa, work: impl Work) {
+    match isa {
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 if isa.is_here() => {
+            #[allow(unsafe_code, reason = "instructions that not every processor has")]
+            // SAFETY: it has them.
+            unsafe {
+                avx2::run(work);
+            }
+        }
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 if isa.is_here() => {
+            #[allow(unsafe_code, reason = "instructions that not every processor has")]
+            // SAFETY: it has them.
+            unsafe {
+                avx512::run(work);
+            }
+        }
+        _ => work.run(Plain),
+    }
+}

@@ -1,0 +1,136 @@
+//! Plain Rust, for every processor; what the others are tested against.
+
+use super::Lanes;
+use std::array::from_fn;
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plain;
+
+/// An f16, exactly.
+pub(crate) fn half_to_f32(bits: u16) -> f32 {
+    let sign = u32::from(bits >> 15) << 31;
+    let exponent = u32::from(bits >> 10 & 31);
+    let fraction = u32::from(bits & 0x3ff);
+    match exponent {
+        // Too small for an exponent of its own: a multiple of 2⁻²⁴.
+        0 => {
+            let size = fraction as f32 * f32::from_bits((127 - 24) << 23);
+            f32::from_bits(size.to_bits() | sign)
+        }
+        31 => f32::from_bits(sign | 0xff << 23 | fraction << 13),
+        _ => f32::from_bits(sign | (exponent + 127 - 15) << 23 | fraction << 13),
+    }
+}
+
+fn zip<A: Copy, B: Copy, C>(a: [A; 8], b: [B; 8], f: impl Fn(A, B) -> C) -> [C; 8] {
+    from_fn(|lane| f(a[lane], b[lane]))
+}
+
+fn u16s(bytes: &[u8; 16]) -> [u16; 8] {
+    from_fn(|lane| u16::from_le_bytes([bytes[2 * lane], bytes[2 * lane + 1]]))
+}
+
+impl Lanes for Plain {
+    type Codes = [u8; 32];
+    type Inputs = [i8; 4];
+    type Sums = [i32; 8];
+    type Ints = [i32; 8];
+    type Floats = [f32; 8];
+    type Factors = [i32; 8];
+    const ROWS: usize = 1;
+
+    fn codes(self, bytes: &[u8; 32]) -> [u8; 32] {
+        *bytes
+    }
+    fn store_codes(self, codes: [u8; 32], bytes: &mut [u8; 32]) {
+        *bytes = codes;
+    }
+    fn low(self, codes: [u8; 32]) -> [u8; 32] {
+        codes.map(|byte| byte & 15)
+    }
+    fn high(self, codes: [u8; 32]) -> [u8; 32] {
+        codes.map(|byte| byte >> 4)
+    }
+    fn with_fifth(self, codes: [u8; 32], bits: [u8; 32], at: usize) -> [u8; 32] {
+        from_fn(|index| codes[index] | (bits[index] >> at & 1) << 4)
+    }
+    fn with_pair(self, codes: [u8; 32], bits: [u8; 32], at: usize) -> [u8; 32] {
+        from_fn(|index| codes[index] | (bits[index] >> (2 * at) & 3) << 4)
+    }
+
+    fn inputs(self, inputs: &[i8; 4]) -> [i8; 4] {
+        *inputs
+    }
+    fn no_sums(self) -> [i32; 8] {
+        [0; 8]
+    }
+    fn dot(self, sums: [i32; 8], codes: [u8; 32], inputs: [i8; 4]) -> [i32; 8] {
+        from_fn(|lane| {
+            (0..4).fold(sums[lane], |sum, index| sum + i32::from(codes[4 * lane + index]) * i32::from(inputs[index]))
+        })
+    }
+    fn ints(self, sums: [i32; 8]) -> [i32; 8] {
+        sums
+    }
+
+    fn factors(self, factors: &[u8; 8]) -> [i32; 8] {
+        factors.map(|factor| i32::from(factor.cast_signed()))
+    }
+    fn scaled(self, sums: [i32; 8], factors: [i32; 8]) -> [i32; 8] {
+        zip(sums, factors, |sum, factor| sum * factor)
+    }
+    fn paired(self, first: [i32; 8], second: [i32; 8], halves: [i16; 2]) -> [i32; 8] {
+        let halves = halves.map(i32::from);
+        zip(first, second, |first, second| first * halves[0] + second * halves[1])
+    }
+
+    fn int(self, value: i32) -> [i32; 8] {
+        [value; 8]
+    }
+    fn add(self, a: [i32; 8], b: [i32; 8]) -> [i32; 8] {
+        zip(a, b, |a, b| a + b)
+    }
+    fn sub(self, a: [i32; 8], b: [i32; 8]) -> [i32; 8] {
+        zip(a, b, |a, b| a - b)
+    }
+    fn times_16(self, a: [i32; 8]) -> [i32; 8] {
+        a.map(|a| a * 16)
+    }
+    fn times_32(self, a: [i32; 8]) -> [i32; 8] {
+        a.map(|a| a * 32)
+    }
+
+    fn float(self, ints: [i32; 8]) -> [f32; 8] {
+        ints.map(|int| int as f32)
+    }
+    fn splat(self, value: f32) -> [f32; 8] {
+        [value; 8]
+    }
+    fn floats(self, values: &[f32; 8]) -> [f32; 8] {
+        *values
+    }
+    fn store(self, floats: [f32; 8], values: &mut [f32; 8]) {
+        *values = floats;
+    }
+    fn mul(self, a: [f32; 8], b: [f32; 8]) -> [f32; 8] {
+        zip(a, b, |a, b| a * b)
+    }
+    fn plus(self, a: [f32; 8], b: [f32; 8]) -> [f32; 8] {
+        zip(a, b, |a, b| a + b)
+    }
+    fn fused(self, a: [f32; 8], b: [f32; 8], c: [f32; 8]) -> [f32; 8] {
+        from_fn(|lane| a[lane].mul_add(b[lane], c[lane]))
+    }
+    fn halves(self, bytes: &[u8; 16]) -> [f32; 8] {
+        u16s(bytes).map(half_to_f32)
+    }
+    fn brain_halves(self, bytes: &[u8; 16]) -> [f32; 8] {
+        u16s(bytes).map(|bits| f32::from_bits(u32::from(bits) << 16))
+    }
+    fn unsigned(self, bytes: &[u8; 8]) -> [f32; 8] {
+        bytes.map(f32::from)
+    }
+    fn signed(self, bytes: &[u8; 8]) -> [f32; 8] {
+        bytes.map(|byte| f32::from(byte.cast_signed()))
+    }
+}

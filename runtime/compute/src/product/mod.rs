@@ -1,0 +1,139 @@
+//! Products of rows and packed weights.
+//!
+//! A row times a weight of codes is, for each block of 32 inputs, an exact sum of integers, times the scales of both. One lane
+//! of a vector has one output and goes through its blocks in order, so a result does not depend on how many rows there are,
+//! who computes it, and where.
+//!
+//! | rows | how |
+//! | --- | --- |
+//! | up to [`FEW`] | codes are unpacked in registers, for up to 4 rows at once; the weights come from memory |
+//! | more | the codes of two panels are unpacked into the cache, and tiles of 4 rows by 16 outputs run over them |
+//!
+//! Threads share outputs, and rows where there are many.
+
+mod codes;
+mod floats;
+mod output;
+#[cfg(test)]
+mod tests;
+
+use crate::{
+    Isa, Rows, Team, lanes,
+    weights::{Floats, Layout, Matrix, Packed, Visit, with_layout},
+};
+use output::Output;
+use std::ops::Range;
+
+/// Rows up to which codes are unpacked in registers.
+const FEW: usize = 8;
+/// Tasks for each thread, where there is enough to do: so that a thread that comes late does less.
+const TASKS_PER_THREAD: usize = 4;
+/// Products of a task, at least: some microseconds. Less would take as long as handing it over.
+const TASK_PRODUCTS: usize = 1 << 15;
+/// Bytes of activations that a task goes through again and again: half of a small second cache.
+const ROWS_BYTES: usize = 1 << 18;
+/// Rows of a task where there are more, at least: weights are unpacked once for them.
+const ROWS_MIN: usize = 64;
+
+impl Matrix {
+    /// Each row times each row of weights.
+    ///
+    /// `output` has the shape `[rows, outputs]`.
+    ///
+    /// # Panics
+    /// Where the rows' width is not that of the weights, or `output` has another size.
+    pub fn multiply(&self, team: &Team, input: &Rows, output: &mut [f32]) {
+        let (rows, outputs) = (input.count(), self.outputs());
+        assert!(rows == 0 || input.width() == self.inputs(), "rows of {} for {} inputs", input.width(), self.inputs());
+        assert_eq!(output.len(), rows * outputs, "results of {rows} rows and {outputs} outputs");
+        if output.is_empty() {
+            return;
+        }
+        let plan = Plan::new(self, team.threads(), rows);
+        let output = Output::new(output, outputs);
+        team.each(plan.tasks(), |index| {
+            let task = plan.task(index);
+            let part = &self.parts()[task.part];
+            let share = Share { isa: team.isa(), part, panels: task.panels, rows: task.rows, input, output: &output };
+            with_layout(part.format, share);
+        });
+    }
+}
+
+/// What a thread does: some panels of a part, for some rows.
+struct Share<'a> {
+    isa: Isa,
+    part: &'a Packed,
+    panels: Range<usize>,
+    rows: Range<usize>,
+    input: &'a Rows,
+    output: &'a Output<'a>,
+}
+
+impl Visit for Share<'_> {
+    type Output = ();
+
+    fn floats<F: Floats>(self) {
+        lanes::run(self.isa, floats::Strip::<F>::new(self));
+    }
+
+    fn codes<F: Layout>(self) {
+        lanes::run(self.isa, codes::Strip::<F>::new(self));
+    }
+}
+
+/// How a product is cut into tasks: no two have an output of a row in common.
+struct Plan {
+    rows: usize,
+    /// Rows of a task.
+    row_step: usize,
+    parts: Vec<PartPlan>,
+}
+
+struct PartPlan {
+    panels: usize,
+    /// Panels of a task.
+    step: usize,
+    /// The part's first task.
+    first: usize,
+}
+
+struct Task {
+    part: usize,
+    panels: Range<usize>,
+    rows: Range<usize>,
+}
+
+impl Plan {
+    fn new(matrix: &Matrix, threads: usize, rows: usize) -> Self {
+        let row_step = (ROWS_BYTES / matrix.inputs()).max(ROWS_MIN).min(rows);
+        let row_steps = rows.div_ceil(row_step);
+        let all: usize = matrix.parts().iter().map(Packed::panels).sum();
+        let wanted = (threads * TASKS_PER_THREAD).div_ceil(row_steps);
+        let least = (TASK_PRODUCTS / (matrix.inputs() * lanes::LANES * row_step)).max(1);
+        // Even: kernels of many rows take two panels at a time.
+        let step = all.div_ceil(wanted).max(least).next_multiple_of(2);
+        let mut first = 0;
+        let plan = |part: &Packed| {
+            let plan = PartPlan { panels: part.panels(), step, first };
+            first += plan.panels.div_ceil(step) * row_steps;
+            plan
+        };
+        let parts = matrix.parts().iter().map(plan).collect();
+        Self { rows, row_step, parts }
+    }
+
+    fn tasks(&self) -> usize {
+        let row_steps = self.rows.div_ceil(self.row_step);
+        self.parts.last().map_or(0, |last| last.first + last.panels.div_ceil(last.step) * row_steps)
+    }
+
+    fn task(&self, index: usize) -> Task {
+        let part = self.parts.partition_point(|part| part.first <= index) - 1;
+        let plan = &self.parts[part];
+        let row_steps = self.rows.div_ceil(self.row_step);
+        let (panel, row) = ((index - plan.first) / row_steps, (index - plan.first) % row_steps);
+        let range = |index: usize, step: usize, end: usize| index * step..((index + 1) * step).min(end);
+        Task { part, panels: range(panel, plan.step, plan.panels), rows: range(row, self.row_step, self.rows) }
+    }
+}
