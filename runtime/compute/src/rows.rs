@@ -79,9 +79,12 @@ impl Rows {
         let inputs = numbers.chunks(rows * width);
         let kept = self.numbers.chunks_mut(rows * width);
         let outputs = self.codes.chunks_mut(rows * blocks).zip(self.blocks.chunks_mut(rows * blocks));
-        let mut tasks = inputs.zip(kept).zip(outputs).map(|((numbers, kept), (codes, blocks))| {
-            kept.copy_from_slice(numbers);
-            Quantize { numbers, width, codes, blocks }
+        let mut tasks = inputs.zip(kept).zip(outputs).map(|((numbers, kept), (codes, blocks))| Quantize {
+            numbers,
+            kept,
+            width,
+            codes,
+            blocks,
         });
         if count <= rows {
             tasks.for_each(|task| run(team.isa(), task));
@@ -130,6 +133,7 @@ impl Rows {
 
 struct Quantize<'a> {
     numbers: &'a [f32],
+    kept: &'a mut [f32],
     width: usize,
     codes: &'a mut [[i8; BLOCK]],
     blocks: &'a mut [Block],
@@ -137,36 +141,34 @@ struct Quantize<'a> {
 
 impl Work for Quantize<'_> {
     #[inline(always)]
-    fn run<L: Lanes>(self, _: L) {
+    fn run<L: Lanes>(self, lanes: L) {
         let per_row = self.width.div_ceil(BLOCK);
-        let rows = self.numbers.chunks_exact(self.width);
-        for ((row, codes), blocks) in
+        let rows = self.numbers.chunks_exact(self.width).zip(self.kept.chunks_exact_mut(self.width));
+        for (((row, kept), codes), blocks) in
             rows.zip(self.codes.chunks_exact_mut(per_row)).zip(self.blocks.chunks_exact_mut(per_row))
         {
             let (whole, rest) = row.as_chunks();
-            for ((numbers, codes), block) in whole.iter().zip(&mut *codes).zip(&mut *blocks) {
-                *block = quantize(numbers, codes);
+            let (kept, kept_rest) = kept.as_chunks_mut();
+            for (((numbers, kept), codes), block) in whole.iter().zip(kept).zip(&mut *codes).zip(&mut *blocks) {
+                *block = quantize(lanes, numbers, codes);
+                *kept = *numbers;
             }
+            kept_rest.copy_from_slice(rest);
             if !rest.is_empty()
                 && let (Some(codes), Some(block)) = (codes.last_mut(), blocks.last_mut())
             {
                 let mut numbers = [0.0; BLOCK];
                 numbers[..rest.len()].copy_from_slice(rest);
-                *block = quantize(&numbers, codes);
+                *block = quantize(lanes, &numbers, codes);
             }
         }
     }
 }
 
 /// The numbers' codes, and what belongs to them.
-///
-/// Adding 1.5 × 2²³ rounds to an integer, to the even one of two, and leaves it in the lowest bits.
 #[inline(always)]
-fn quantize(numbers: &[f32; BLOCK], codes: &mut [i8; BLOCK]) -> Block {
-    const TO_INTEGER: f32 = 12_582_912.0;
-    // Bits of magnitudes are in the order of the magnitudes, infinite numbers and NaN behind them.
-    let largest = numbers.iter().fold(0, |largest, number| largest.max(number.to_bits() & 0x7fff_ffff));
-    let largest = f32::from_bits(largest);
+fn quantize<L: Lanes>(lanes: L, numbers: &[f32; BLOCK], codes: &mut [i8; BLOCK]) -> Block {
+    let largest = lanes.largest(numbers);
     if !largest.is_finite() {
         *codes = [0; BLOCK];
         return Block { scale: f32::NAN, sum: f32::NAN, ..Block::default() };
@@ -176,10 +178,7 @@ fn quantize(numbers: &[f32; BLOCK], codes: &mut [i8; BLOCK]) -> Block {
         return Block::default();
     }
     let scale = largest / CODE_MAX;
-    let inverse = CODE_MAX / largest;
-    for (code, number) in codes.iter_mut().zip(numbers) {
-        *code = (number * inverse + TO_INTEGER).to_bits() as i8;
-    }
+    lanes.rounded(numbers, CODE_MAX / largest, codes);
     let (first, second) = codes.split_at(BLOCK / 2);
     let sum = |codes: &[i8]| codes.iter().fold(0, |sum: i16, code| sum.wrapping_add(i16::from(*code)));
     let halves = [sum(first), sum(second)];

@@ -186,6 +186,33 @@ impl Lanes for Avx2 {
         }
     }
     #[inline(always)]
+    fn largest(self, numbers: &[f32; 32]) -> f32 {
+        avx2! {
+            // As integers: the bits of magnitudes are in the order of the magnitudes, infinite numbers and NaN behind them.
+            let sign = _mm256_set1_epi32(i32::MAX);
+            let magnitudes = |at| _mm256_and_si256(_mm256_loadu_si256(numbers.as_ptr().add(at).cast()), sign);
+            let first = _mm256_max_epi32(magnitudes(0), magnitudes(8));
+            let all = _mm256_max_epi32(first, _mm256_max_epi32(magnitudes(16), magnitudes(24)));
+            let four = _mm_max_epi32(_mm256_castsi256_si128(all), _mm256_extracti128_si256::<1>(all));
+            let two = _mm_max_epi32(four, _mm_unpackhi_epi64(four, four));
+            let one = _mm_max_epi32(two, _mm_shuffle_epi32::<1>(two));
+            f32::from_bits(_mm_cvtsi128_si32(one).cast_unsigned())
+        }
+    }
+    #[inline(always)]
+    fn rounded(self, numbers: &[f32; 32], factor: f32, codes: &mut [i8; 32]) {
+        avx2! {
+            let factor = _mm256_set1_ps(factor);
+            let round = |at| _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(numbers.as_ptr().add(at)), factor));
+            // Packing goes by halves of the vectors: fours of numbers come out in the order 0, 2, 4, 6, 1, 3, 5, 7.
+            let first = _mm256_packs_epi32(round(0), round(8));
+            let second = _mm256_packs_epi32(round(16), round(24));
+            let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+            let all = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(first, second), order);
+            _mm256_storeu_si256(codes.as_mut_ptr().cast(), all);
+        }
+    }
+    #[inline(always)]
     fn unsigned(self, bytes: &[u8; 8]) -> __m256 {
         avx2!(_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(bytes.as_ptr().cast()))))
     }

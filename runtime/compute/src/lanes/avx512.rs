@@ -90,6 +90,8 @@ impl Lanes for Avx512 {
         fused(a: __m256, b: __m256, c: __m256) -> __m256;
         halves(bytes: &[u8; 16]) -> __m256;
         brain_halves(bytes: &[u8; 16]) -> __m256;
+        largest(numbers: &[f32; 32]) -> f32;
+        rounded(numbers: &[f32; 32], factor: f32, codes: &mut [i8; 32]) -> ();
         unsigned(bytes: &[u8; 8]) -> __m256;
         signed(bytes: &[u8; 8]) -> __m256;
     }

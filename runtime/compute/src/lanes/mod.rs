@@ -88,6 +88,10 @@ pub(crate) trait Lanes: Copy {
     fn halves(self, bytes: &[u8; 16]) -> Self::Floats;
     /// Of little-endian bf16.
     fn brain_halves(self, bytes: &[u8; 16]) -> Self::Floats;
+    /// The largest magnitude; NaN and infinite numbers are larger than all others.
+    fn largest(self, numbers: &[f32; 32]) -> f32;
+    /// The integers that are nearest to `number × factor`, which are those of an i8; of two that are as near the even one.
+    fn rounded(self, numbers: &[f32; 32], factor: f32, codes: &mut [i8; 32]);
     fn unsigned(self, bytes: &[u8; 8]) -> Self::Floats;
     fn signed(self, bytes: &[u8; 8]) -> Self::Floats;
 }

@@ -127,6 +127,16 @@ impl Lanes for Plain {
     fn brain_halves(self, bytes: &[u8; 16]) -> [f32; 8] {
         u16s(bytes).map(|bits| f32::from_bits(u32::from(bits) << 16))
     }
+    fn largest(self, numbers: &[f32; 32]) -> f32 {
+        // Bits of magnitudes are in the order of the magnitudes, infinite numbers and NaN behind them.
+        let bits = numbers.iter().fold(0, |largest, number| number.abs().to_bits().max(largest));
+        f32::from_bits(bits)
+    }
+    fn rounded(self, numbers: &[f32; 32], factor: f32, codes: &mut [i8; 32]) {
+        for (code, number) in codes.iter_mut().zip(numbers) {
+            *code = (number * factor).round_ties_even() as i8;
+        }
+    }
     fn unsigned(self, bytes: &[u8; 8]) -> [f32; 8] {
         bytes.map(f32::from)
     }

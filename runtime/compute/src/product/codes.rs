@@ -229,6 +229,13 @@ fn tile<L: Lanes, S: Source<L>, const R: usize, const P: usize>(
     }
 }
 
+/// `count`, which the compiler is not to know where there are many sums: it would unroll the loop and take the products in an
+/// order of its own, for which the registers do not suffice.
+#[inline(always)]
+fn loops(count: usize, sums: usize) -> usize {
+    if count > 1 && sums > 4 { std::hint::black_box(count) } else { count }
+}
+
 /// The inputs of a group.
 #[inline(always)]
 fn inputs<L: Lanes>(lanes: L, row: &Row<'_>, block: usize, group: usize) -> L::Inputs {
@@ -244,23 +251,21 @@ fn halves_ints<L: Lanes, S: Source<L>, const R: usize, const P: usize>(
     block: usize,
     rows: &[Row<'_>; R],
 ) -> [[L::Ints; P]; R] {
-    let mut low = [[lanes.no_sums(); P]; R];
-    let mut high = [[lanes.no_sums(); P]; R];
-    for group in 0..8 {
-        for p in 0..P {
+    let mut ints = [[lanes.int(0); P]; R];
+    for p in 0..P {
+        let mut low = [lanes.no_sums(); R];
+        let mut high = [lanes.no_sums(); R];
+        for group in 0..loops(8, 2 * R) {
             let [codes_low, codes_high] = sources[p].pair(lanes, block, group);
             for r in 0..R {
                 let inputs = inputs(lanes, &rows[r], block, group);
-                low[r][p] = lanes.dot(low[r][p], codes_low, inputs);
-                high[r][p] = lanes.dot(high[r][p], codes_high, inputs);
+                low[r] = lanes.dot(low[r], codes_low, inputs);
+                high[r] = lanes.dot(high[r], codes_high, inputs);
             }
         }
-    }
-    let mut ints = [[lanes.int(0); P]; R];
-    for r in 0..R {
-        let zeros = lanes.int(rows[r].blocks[block].total * <S::Layout as Layout>::ZERO);
-        for p in 0..P {
-            let sum = lanes.add(lanes.ints(low[r][p]), lanes.times_16(lanes.ints(high[r][p])));
+        for r in 0..R {
+            let zeros = lanes.int(rows[r].blocks[block].total * <S::Layout as Layout>::ZERO);
+            let sum = lanes.add(lanes.ints(low[r]), lanes.times_16(lanes.ints(high[r])));
             ints[r][p] = lanes.sub(sum, zeros);
         }
     }
@@ -279,25 +284,32 @@ fn group_ints<L: Lanes, S: Source<L>, const R: usize, const P: usize>(
     let groups_max = <S::Layout as Layout>::WIDTH.groups_max();
     let groups_max = if has_parts { groups_max.min(4) } else { groups_max };
     let mut ints = [[lanes.int(0); P]; R];
-    let mut sums = [[lanes.no_sums(); P]; R];
-    for pair in 0..4 {
-        for p in 0..P {
-            let [even, odd] = sources[p].pair(lanes, block, pair);
+    let mut pair = 0;
+    for part in 0..8 / groups_max {
+        let mut sums = [[lanes.no_sums(); P]; R];
+        for _ in 0..loops(groups_max / 2, R * P) {
+            let mut codes = [sources[0].pair(lanes, block, pair); P];
+            for p in 1..P {
+                codes[p] = sources[p].pair(lanes, block, pair);
+            }
             for r in 0..R {
-                sums[r][p] = lanes.dot(sums[r][p], even, inputs(lanes, &rows[r], block, 2 * pair));
-                sums[r][p] = lanes.dot(sums[r][p], odd, inputs(lanes, &rows[r], block, 2 * pair + 1));
+                for side in 0..2 {
+                    let inputs = inputs(lanes, &rows[r], block, 2 * pair + side);
+                    for p in 0..P {
+                        sums[r][p] = lanes.dot(sums[r][p], codes[p][side], inputs);
+                    }
+                }
             }
-            if !(2 * pair + 2).is_multiple_of(groups_max) {
-                continue;
-            }
+            pair += 1;
+        }
+        for p in 0..P {
             let factors = sources[p].factors(lanes, block);
             for r in 0..R {
                 let new = match has_parts {
-                    true => lanes.scaled(sums[r][p], factors[pair / 2]),
+                    true => lanes.scaled(sums[r][p], factors[part * groups_max / 4]),
                     false => lanes.ints(sums[r][p]),
                 };
                 ints[r][p] = lanes.add(ints[r][p], new);
-                sums[r][p] = lanes.no_sums();
             }
         }
     }
