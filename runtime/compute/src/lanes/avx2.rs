@@ -50,6 +50,11 @@ impl Lanes for Avx2 {
     const ROWS: usize = 4;
 
     #[inline(always)]
+    fn will_read(self, bytes: &[u8], at: usize) {
+        // No memory is accessed: it may lie behind the end.
+        avx2!(_mm_prefetch::<_MM_HINT_T0>(bytes.as_ptr().wrapping_add(at).cast()));
+    }
+    #[inline(always)]
     fn codes(self, bytes: &[u8; 32]) -> __m256i {
         avx2!(_mm256_loadu_si256(bytes.as_ptr().cast()))
     }

@@ -68,6 +68,7 @@ impl Lanes for Avx512 {
     }
 
     as_avx2! {
+        will_read(bytes: &[u8], at: usize) -> ();
         codes(bytes: &[u8; 32]) -> __m256i;
         store_codes(codes: __m256i, bytes: &mut [u8; 32]) -> ();
         low(codes: __m256i) -> __m256i;

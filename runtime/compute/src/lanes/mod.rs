@@ -29,7 +29,9 @@ mod plain;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use plain::{Plain, half_to_f32};
+pub(crate) use plain::Plain;
+#[cfg(test)]
+pub(crate) use plain::half_to_f32;
 
 use crate::Isa;
 
@@ -44,9 +46,11 @@ pub(crate) trait Lanes: Copy {
     type Ints: Copy;
     type Floats: Copy;
     type Factors: Copy;
-    /// Rows that the kernels take at once, at most 4: as many as the registers hold sums of.
+    /// Rows that the kernels take at once: 4 where registers hold the sums of as many, else 1.
     const ROWS: usize;
 
+    /// Says that memory will be read soon.
+    fn will_read(self, bytes: &[u8], at: usize);
     fn codes(self, bytes: &[u8; 32]) -> Self::Codes;
     fn store_codes(self, codes: Self::Codes, bytes: &mut [u8; 32]);
     /// The low four bits of each byte.

@@ -39,6 +39,7 @@ impl Lanes for Plain {
     type Factors = [i32; 8];
     const ROWS: usize = 1;
 
+    fn will_read(self, _: &[u8], _: usize) {}
     fn codes(self, bytes: &[u8; 32]) -> [u8; 32] {
         *bytes
     }

@@ -36,7 +36,11 @@ impl<'a, F> Strip<'a, F> {
 impl<F: Layout> Work for Strip<'_, F> {
     #[inline(always)]
     fn run<L: Lanes>(self, lanes: L) {
-        if self.rows.len() <= FEW { self.few(lanes) } else { self.many(lanes) }
+        if L::ROWS == 1 || self.rows.len() <= FEW {
+            self.few(lanes);
+        } else {
+            self.many(lanes);
+        }
     }
 }
 
@@ -47,22 +51,23 @@ macro_rules! tiles {
         let mut $row = rows.start;
         while $row < rows.end {
             let count = $lanes::ROWS.min(rows.end - $row);
-            match count {
-                4.. => {
-                    const $count: usize = 4;
-                    $call
-                }
-                3 => {
-                    const $count: usize = 3;
-                    $call
-                }
-                2 => {
-                    const $count: usize = 2;
-                    $call
-                }
-                _ => {
-                    const $count: usize = 1;
-                    $call
+            if $lanes::ROWS == 1 || count == 1 {
+                const $count: usize = 1;
+                $call
+            } else if $lanes::ROWS > 1 {
+                match count {
+                    2 => {
+                        const $count: usize = 2;
+                        $call
+                    }
+                    3 => {
+                        const $count: usize = 3;
+                        $call
+                    }
+                    _ => {
+                        const $count: usize = 4;
+                        $call
+                    }
                 }
             }
             $row += count;

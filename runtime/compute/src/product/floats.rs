@@ -35,11 +35,14 @@ impl<F: Floats> Work for Strip<'_, F> {
             let mut row = self.rows.start;
             while row < self.rows.end {
                 let count = L::ROWS.min(self.rows.end - row);
-                match count {
-                    4.. => self.tile::<L, 4>(lanes, panel, row),
-                    3 => self.tile::<L, 3>(lanes, panel, row),
-                    2 => self.tile::<L, 2>(lanes, panel, row),
-                    _ => self.tile::<L, 1>(lanes, panel, row),
+                if L::ROWS == 1 || count == 1 {
+                    self.tile::<L, 1>(lanes, panel, row);
+                } else if L::ROWS > 1 {
+                    match count {
+                        2 => self.tile::<L, 2>(lanes, panel, row),
+                        3 => self.tile::<L, 3>(lanes, panel, row),
+                        _ => self.tile::<L, 4>(lanes, panel, row),
+                    }
                 }
                 row += count;
             }

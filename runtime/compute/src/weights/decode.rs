@@ -72,18 +72,24 @@ fn is_finite_half(bytes: [u8; 2]) -> bool {
     u16::from_le_bytes(bytes) & 0x7c00 != 0x7c00
 }
 
+/// Writes 32 codes, four at a time: a group.
 fn put_codes(width: Width, codes: &[u8], lane: usize, out: &mut [u8]) {
-    for (index, code) in codes.iter().enumerate() {
-        let (group, at) = (index / 4, 4 * lane + index % 4);
+    let mut put = |vector: usize, bits: u32| {
+        let bytes = &mut out[32 * vector + 4 * lane..][..4];
+        bytes.iter_mut().zip(bits.to_le_bytes()).for_each(|(byte, bits)| *byte |= bits);
+    };
+    for (group, codes) in codes.as_chunks().0.iter().enumerate() {
+        let codes = u32::from_le_bytes(*codes);
         if width == Width::Eight {
-            out[32 * group + at] = *code;
+            put(group, codes);
             continue;
         }
-        out[32 * (group / 2) + at] |= (code & 15) << (4 * (group % 2));
+        put(group / 2, (codes & 0x0f0f_0f0f) << (4 * (group % 2)));
+        let high = codes >> 4 & 0x0f0f_0f0f;
         match width {
             Width::Four | Width::Eight => {}
-            Width::Five => out[32 * 4 + at] |= (code >> 4) << group,
-            Width::Six => out[32 * (4 + group / 4) + at] |= (code >> 4) << (2 * (group % 4)),
+            Width::Five => put(4, high << group),
+            Width::Six => put(4 + group / 4, high << (2 * (group % 4))),
         }
     }
 }

@@ -317,11 +317,6 @@ impl Packed {
         self.rows.div_ceil(LANES)
     }
 
-    /// Bytes of a panel.
-    pub(crate) fn panel_bytes(&self) -> usize {
-        self.shape.stride
-    }
-
     /// The outputs of a panel that there are.
     pub(crate) fn lanes(&self, panel: usize) -> usize {
         LANES.min(self.rows - panel * LANES)

@@ -41,6 +41,9 @@ use std::marker::PhantomData;
 /// Blocks that share scales of scales.
 pub(super) const SUPER: usize = 8;
 
+/// Bytes by which reading is announced: what memory sends in some 400 ns. The hardware guesses well only within a page.
+const AHEAD: usize = 4096;
+
 /// How codes are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Width {
@@ -358,6 +361,11 @@ impl<L: Lanes, F: Layout> Source<L> for Panel<'_, F> {
     fn pair(self, lanes: L, block: usize, index: usize) -> [L::Codes; 2] {
         let count = F::WIDTH.vectors();
         let vectors = &self.vectors[count * block..][..count];
+        if index == 0 {
+            for line in 0..count.div_ceil(2) {
+                lanes.will_read(&vectors[0], AHEAD + 64 * line);
+            }
+        }
         let codes = lanes.codes(&vectors[index]);
         let [low, high] = [lanes.low(codes), lanes.high(codes)];
         match F::WIDTH {
@@ -377,6 +385,7 @@ impl<L: Lanes, F: Layout> Source<L> for Panel<'_, F> {
     #[inline(always)]
     fn scale(self, lanes: L, block: usize) -> L::Floats {
         let at = block * F::SCALES.block_bytes();
+        lanes.will_read(self.scales, at + AHEAD);
         let of_super = || lanes.halves(array(self.supers, block / SUPER * F::SCALES.super_bytes()));
         match F::SCALES {
             Scales::Halves | Scales::Minimums => lanes.halves(array(self.scales, at)),
