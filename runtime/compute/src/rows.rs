@@ -64,7 +64,7 @@ impl Rows {
     /// # Panics
     /// Where the numbers are not whole rows.
     pub fn fill(&mut self, team: &Team, numbers: &[f32], width: usize) {
-        let count = if width == 0 { 0 } else { numbers.len() / width };
+        let count = numbers.len().checked_div(width).unwrap_or(0);
         assert_eq!(count * width, numbers.len(), "these are not rows of {width} numbers");
         let blocks = width.div_ceil(BLOCK);
         (self.width, self.count) = (width, count);

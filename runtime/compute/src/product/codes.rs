@@ -11,10 +11,10 @@ use std::{marker::PhantomData, ops::Range};
 
 /// Panels whose codes are unpacked together.
 const PANELS: usize = 2;
-/// Pairs of vectors of two panels that are unpacked together: 16 KiB, so that they stay in the first cache, beside the rows.
-const PAIRS: usize = 128;
-/// Blocks that are unpacked together, at most: a block has 4 pairs at least.
-const BLOCKS: usize = PAIRS / 4;
+/// Blocks of two panels that are unpacked together, at most: 16 KiB, so that they stay in the first cache, beside the rows.
+const BLOCKS: usize = 32;
+/// Pairs of vectors of a block whose codes are worth unpacking.
+const PAIRS: usize = 4;
 
 /// Some panels of a part, for some rows.
 pub(super) struct Strip<'a, F> {
@@ -36,7 +36,7 @@ impl<'a, F> Strip<'a, F> {
 impl<F: Layout> Work for Strip<'_, F> {
     #[inline(always)]
     fn run<L: Lanes>(self, lanes: L) {
-        if L::ROWS == 1 || self.rows.len() <= FEW {
+        if L::ROWS == 1 || !F::WIDTH.is_worth_unpacking() || self.rows.len() <= FEW {
             self.few(lanes);
         } else {
             self.many(lanes);
@@ -94,7 +94,7 @@ impl<F: Layout> Strip<'_, F> {
     fn many<L: Lanes>(self, lanes: L) {
         let blocks = self.input.row(self.rows.start).blocks.len();
         // Chunks of about the same length.
-        let chunk = blocks.div_ceil(blocks.div_ceil(PAIRS / F::WIDTH.pairs()));
+        let chunk = blocks.div_ceil(blocks.div_ceil(BLOCKS));
         let mut scratch = Scratch::new();
         for panel in self.panels.clone().step_by(PANELS) {
             for start in (0..blocks).step_by(chunk) {
@@ -134,6 +134,7 @@ impl<F: Layout> Strip<'_, F> {
     }
 
     /// Results of a row and a panel; none where the strip has no such panel.
+    #[allow(clippy::mut_from_ref, reason = "the numbers are those of the output, of which the task has its own")]
     #[inline(always)]
     fn results(&self, panel: usize, row: usize) -> &mut [f32] {
         let count = if panel < self.panels.end { self.part.lanes(panel) } else { 0 };
@@ -298,11 +299,13 @@ fn group_ints<L: Lanes, S: Source<L>, const R: usize, const P: usize>(
                 codes[p] = sources[p].pair(lanes, block, pair);
             }
             for r in 0..R {
-                for side in 0..2 {
-                    let inputs = inputs(lanes, &rows[r], block, 2 * pair + side);
-                    for p in 0..P {
-                        sums[r][p] = lanes.dot(sums[r][p], codes[p][side], inputs);
-                    }
+                let even = inputs(lanes, &rows[r], block, 2 * pair);
+                for p in 0..P {
+                    sums[r][p] = lanes.dot(sums[r][p], codes[p][0], even);
+                }
+                let odd = inputs(lanes, &rows[r], block, 2 * pair + 1);
+                for p in 0..P {
+                    sums[r][p] = lanes.dot(sums[r][p], codes[p][1], odd);
                 }
             }
             pair += 1;
@@ -351,8 +354,8 @@ fn take_zeros<L: Lanes, S: Source<L>, const R: usize, const P: usize>(
 
 /// Blocks of two panels, unpacked.
 struct Scratch {
-    /// Of each pair of vectors of a block those of each panel.
-    codes: [[[[u8; 32]; 2]; PANELS]; PAIRS],
+    /// Of each block and each of its pairs of vectors those of each panel.
+    codes: [[[[[u8; 32]; 2]; PANELS]; PAIRS]; BLOCKS],
     scales: [[[f32; LANES]; PANELS]; BLOCKS],
     minimums: [[[f32; LANES]; PANELS]; BLOCKS],
 }
@@ -360,7 +363,7 @@ struct Scratch {
 impl Scratch {
     fn new() -> Self {
         Self {
-            codes: [[[[0; 32]; 2]; PANELS]; PAIRS],
+            codes: [[[[[0; 32]; 2]; PANELS]; PAIRS]; BLOCKS],
             scales: [[[0.0; LANES]; PANELS]; BLOCKS],
             minimums: [[[0.0; LANES]; PANELS]; BLOCKS],
         }
@@ -369,9 +372,8 @@ impl Scratch {
     /// Takes some blocks of a panel as panel `index`.
     #[inline(always)]
     fn unpack<L: Lanes, S: Source<L>>(&mut self, lanes: L, index: usize, panel: S, blocks: Range<usize>) {
-        let pairs = <S::Layout as Layout>::WIDTH.pairs();
         for (at, block) in blocks.enumerate() {
-            for (pair, out) in self.codes[at * pairs..][..pairs].iter_mut().enumerate() {
+            for (pair, out) in self.codes[at].iter_mut().enumerate() {
                 let [first, second] = panel.pair(lanes, block, pair);
                 lanes.store_codes(first, &mut out[index][0]);
                 lanes.store_codes(second, &mut out[index][1]);
@@ -406,9 +408,7 @@ impl<L: Lanes, S: Source<L>> Source<L> for Unpacked<'_, S> {
 
     #[inline(always)]
     fn pair(self, lanes: L, block: usize, index: usize) -> [L::Codes; 2] {
-        let pairs = <S::Layout as Layout>::WIDTH.pairs();
-        let vectors = &self.scratch.codes[block * pairs..][..pairs];
-        let [first, second] = &vectors[index][self.index];
+        let [first, second] = &self.scratch.codes[block][index][self.index];
         [lanes.codes(first), lanes.codes(second)]
     }
 

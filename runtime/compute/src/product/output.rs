@@ -5,7 +5,7 @@ use std::{marker::PhantomData, ops::Range};
 /// Results, `[rows, width]`.
 pub(super) struct Output<'a> {
     numbers: *mut f32,
-    len: usize,
+    rows: usize,
     width: usize,
     owner: PhantomData<&'a mut [f32]>,
 }
@@ -16,7 +16,8 @@ unsafe impl Sync for Output<'_> {}
 
 impl<'a> Output<'a> {
     pub(super) fn new(numbers: &'a mut [f32], width: usize) -> Self {
-        Self { numbers: numbers.as_mut_ptr(), len: numbers.len(), width, owner: PhantomData }
+        let rows = numbers.len() / width;
+        Self { numbers: numbers.as_mut_ptr(), rows, width, owner: PhantomData }
     }
 
     /// Numbers of a row.
@@ -30,7 +31,7 @@ impl<'a> Output<'a> {
     #[allow(clippy::mut_from_ref, reason = "callers share it out")]
     #[inline(always)]
     pub(super) unsafe fn row(&self, row: usize, columns: Range<usize>) -> &mut [f32] {
-        assert!(columns.start <= columns.end && columns.end <= self.width && row < self.len / self.width);
+        assert!(columns.start <= columns.end && columns.end <= self.width && row < self.rows);
         // SAFETY: they are within the buffer, as was checked, and the caller's alone.
         unsafe { std::slice::from_raw_parts_mut(self.numbers.add(row * self.width + columns.start), columns.len()) }
     }

@@ -206,9 +206,9 @@ fn two_bits(index: usize) -> (usize, usize) {
 fn q2_k(block: &[u8], out: &mut Decoded) {
     out.scale = [block[80], block[81]];
     out.minimum = [block[82], block[83]];
-    for part in 0..16 {
-        out.factors[part] = block[part] & 15;
-        out.offsets[part] = block[part] >> 4;
+    for (part, byte) in block[..16].iter().enumerate() {
+        out.factors[part] = byte & 15;
+        out.offsets[part] = byte >> 4;
     }
     for (index, code) in out.codes.iter_mut().enumerate() {
         let (byte, shift) = two_bits(index);

@@ -64,12 +64,10 @@ impl Width {
         }
     }
 
-    /// Pairs of vectors of a block as the kernels take them: codes of 8 bits as their low and high halves.
-    pub(crate) const fn pairs(self) -> usize {
-        match self {
-            Self::Eight => 8,
-            _ => 4,
-        }
+    /// Whether a tile runs faster over codes that were unpacked into the cache before. Not those that it takes more
+    /// products to multiply than operations to unpack.
+    pub(crate) const fn is_worth_unpacking(self) -> bool {
+        matches!(self, Self::Four | Self::Five)
     }
 
     /// Groups whose products the narrowest sums hold: see [`lanes`](crate::lanes).
