@@ -4,6 +4,7 @@
 //! | module | has |
 //! | --- | --- |
 //! | `isa` | which instructions the processor has, found at run time |
+//! | `lanes` | vectors of eight outputs, which the kernels are written over, for each of these |
 //! | `team` | threads that go through a step together |
 //! | `weights` | matrices in the block formats of their files, repacked once |
 //! | `rows` | what a product takes: rows of numbers, quantized to 8 bits beside each other |

@@ -2,7 +2,7 @@
 //!
 //! A row is cut into blocks of [`BLOCK`] numbers. The numbers of a block are `code × scale`, where `scale` is the largest
 //! magnitude over 127, and `code` the nearest integer (of two that are as near, the even one). A block whose largest magnitude
-//! is below [`SMALLEST`] is zero; a block with an infinite number or none at all makes its products NaN.
+//! is below 10⁻³⁰ is zero; a block with an infinite number or none at all makes its products NaN.
 //!
 //! Beside the codes stand their sums, which products with weights need that have a zero or a minimum of their own.
 

@@ -6,7 +6,7 @@
 //!
 //! | rows | how |
 //! | --- | --- |
-//! | up to [`FEW`], and any of 6 or 8 bits | codes are unpacked in registers, for up to 4 rows at once |
+//! | up to 8, and any with codes of 6 or 8 bits | codes are unpacked in registers, for up to 4 rows at once |
 //! | more | the codes of two panels are unpacked into the cache, and tiles of 4 rows by 16 outputs run over them |
 //!
 //! Threads share outputs, and rows where there are many.

@@ -15,7 +15,7 @@
 //! | `Q3K` | codes of 6 bits, scales of 8 | 3.44; 6.56 |
 //! | `Q2K` | codes of 4 bits, scales and minimums of 8 | 2.63; 5.13 |
 //!
-//! Where it lies: see [`panel`].
+//! Where it lies: see the module `panel`.
 
 mod decode;
 mod panel;
