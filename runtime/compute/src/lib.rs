@@ -23,7 +23,14 @@
 //! - `unsafe` stays inside: vector instructions behind a check that the processor has them, and disjoint parts of one buffer
 //!   that several threads write.
 
+pub mod attention;
+pub mod blocks;
+pub mod elementwise;
+mod functions;
+mod halves;
 mod isa;
+mod kernel;
+mod parts;
 pub mod team;
 
 pub use isa::Isa;

@@ -1,0 +1,480 @@
+//! Some rows of a sequence, all query heads of one key head, through the stretches of their keys.
+//!
+//! For each stretch: scores of all rows, softmax of each, and the mixture with its values. Keys and values are widened in the
+//! registers that they are multiplied in.
+//!
+//! | of a row of queries | is | vectors |
+//! | --- | --- | --- |
+//! | weights | sums of `2^(score - top)`, a lane for each position modulo 16 | 1 |
+//! | top | the highest score so far, in the first lane | 1 |
+//! | mixture | sums of weighted values | `width / 16` |
+//!
+//! Scores are logarithms of base two: the scale, times `log2(e)`, is in the queries.
+//!
+//! How many rows and vectors are computed together is what 16 vector registers hold: the sums, what is widened, and one number of a
+//! query or a weight. It changes no result, since each sum has its own chain.
+
+use super::{Heads, PARTITION};
+use crate::{
+    blocks::{BLOCK_TOKENS, Blocks, Head},
+    functions::{exp2, tanh},
+    halves::Halves,
+    kernel::{Kernel, LANES, Lanes},
+};
+use std::{f32::consts::LOG2_E, ops::Range};
+
+/// Blocks of a stretch. 4: sums stay in registers for 64 tokens, and scores of a tile in the first cache.
+const STRETCH: usize = 4;
+/// Tokens between two looks at the highest score.
+pub(super) const STRETCH_TOKENS: usize = STRETCH * BLOCK_TOKENS;
+/// Rows that are computed together, at most: with 12 sums of AVX2, 4 registers are left.
+const ROWS: usize = 6;
+
+/// Where a row's sums are.
+const WEIGHTS: usize = 0;
+const TOP: usize = 1;
+const MIXTURE: usize = 2;
+
+/// Some rows of a sequence, for one key head.
+pub(super) struct Tile<'a> {
+    pub(super) blocks: &'a Blocks,
+    pub(super) layer: usize,
+    pub(super) heads: &'a Heads,
+    pub(super) table: &'a [u32],
+    pub(super) projected: &'a [f32],
+    pub(super) kv_head: usize,
+    /// Of the step.
+    pub(super) rows: Range<usize>,
+    /// Of the first row.
+    pub(super) position: usize,
+}
+
+/// What a thread has at hand for a tile, as large as the largest one so far.
+#[derive(Default)]
+pub(super) struct Scratch {
+    queries: Vec<f32>,
+    scores: Vec<[Lanes; STRETCH]>,
+    sums: Vec<Lanes>,
+    total: Vec<Lanes>,
+}
+
+impl Scratch {
+    /// The sums of the last tile that was done as a whole.
+    pub(super) fn total(&self) -> &[Lanes] {
+        &self.total
+    }
+}
+
+impl Tile<'_> {
+    /// Rows of queries: the query heads of all rows, row by row.
+    pub(super) fn query_rows(&self) -> usize {
+        self.rows.len() * self.heads.group()
+    }
+
+    /// The stretches that any of its rows sees.
+    pub(super) fn stretches(&self) -> Range<usize> {
+        self.sight(0).start / STRETCH_TOKENS..self.sight(self.rows.len() - 1).end.div_ceil(STRETCH_TOKENS)
+    }
+
+    /// How long its sums are.
+    pub(super) fn sums(&self) -> usize {
+        self.query_rows() * self.stride()
+    }
+
+    /// Sums of one row of queries.
+    fn stride(&self) -> usize {
+        MIXTURE + self.blocks.shape().columns()
+    }
+
+    /// What a row sees.
+    fn sight(&self, row: usize) -> Range<usize> {
+        self.heads.sight(self.position + row)
+    }
+
+    /// What a row's query heads mixed, from the sums of all.
+    pub(super) fn divide(&self, row: usize, total: &[Lanes], out: &mut [f32]) {
+        let (group, stride) = (self.heads.group(), self.stride());
+        let rows = total.chunks_exact(stride).skip(row * group);
+        for (sums, out) in rows.zip(out.chunks_exact_mut(self.heads.width)) {
+            let factor = 1.0 / sums[WEIGHTS].sum();
+            for (mixture, out) in sums[MIXTURE..].iter().zip(out.chunks_mut(LANES)) {
+                out.iter_mut().zip(mixture.0).for_each(|(out, mixture)| *out = mixture * factor);
+            }
+        }
+    }
+
+    /// The queries of groups of [`ROWS`] rows, times a factor: `[group][width][row of the group]`.
+    #[inline(always)]
+    fn pack(&self, queries: &mut Vec<f32>) {
+        let Heads { width, scale, softcap, .. } = *self.heads;
+        let factor = softcap.map_or(scale * LOG2_E, |cap| scale / cap);
+        let (group, count) = (self.heads.group(), self.query_rows());
+        queries.clear();
+        queries.resize(count * width, 0.0);
+        for index in 0..count {
+            let row = &self.projected[(self.rows.start + index / group) * self.heads.projected_width()..];
+            let query = &row[(self.kv_head * group + index % group) * width..][..width];
+            let first = index - index % ROWS;
+            let together = ROWS.min(count - first);
+            let packed = &mut queries[first * width..][..together * width];
+            for (packed, query) in packed.chunks_exact_mut(together).zip(query) {
+                packed[index - first] = query * factor;
+            }
+        }
+    }
+}
+
+/// Goes through stretches of a tile, partition by partition.
+pub(super) struct Pass<'a> {
+    pub(super) tile: &'a Tile<'a>,
+    pub(super) stretches: Range<usize>,
+    pub(super) scratch: &'a mut Scratch,
+    /// Where to leave the sums, of stretches of one partition; in the scratch's total where this is absent.
+    pub(super) sums: Option<&'a mut [Lanes]>,
+}
+
+impl Kernel for Pass<'_> {
+    #[inline(always)]
+    fn run<H: Halves>(self, by: H) {
+        let Self { tile, stretches, scratch: Scratch { queries, scores, sums, total }, sums: own } = self;
+        tile.pack(queries);
+        scores.resize(tile.query_rows().max(scores.len()), [Lanes::ZERO; STRETCH]);
+        let length = tile.sums();
+        let keep = own.is_none();
+        let current = own.unwrap_or_else(|| {
+            sums.resize(length.max(sums.len()), Lanes::ZERO);
+            &mut sums[..length]
+        });
+        let mut is_first = true;
+        clear(tile, current);
+        for stretch in stretches.clone() {
+            Stretch::new(tile, stretch).attend(by, queries, scores, current);
+            let is_last = stretch + 1 == stretches.end;
+            if keep && (is_last || (stretch + 1).is_multiple_of(PARTITION)) {
+                if is_first {
+                    total.clear();
+                    total.extend_from_slice(current);
+                    is_first = false;
+                } else {
+                    merge(tile, total, current);
+                }
+                if !is_last {
+                    clear(tile, current);
+                }
+            }
+        }
+    }
+}
+
+/// Before anything was seen.
+#[inline(always)]
+fn clear(tile: &Tile<'_>, sums: &mut [Lanes]) {
+    sums.fill(Lanes::ZERO);
+    for sums in sums.chunks_exact_mut(tile.stride()) {
+        sums[TOP].0[0] = f32::NEG_INFINITY;
+    }
+}
+
+/// Adds the sums of the next partition to those of all before.
+pub(super) struct Merge<'a> {
+    pub(super) tile: &'a Tile<'a>,
+    pub(super) total: &'a mut [Lanes],
+    pub(super) next: &'a [Lanes],
+}
+
+impl Kernel for Merge<'_> {
+    #[inline(always)]
+    fn run<H: Halves>(self, _by: H) {
+        merge(self.tile, self.total, self.next);
+    }
+}
+
+/// A partition that a row does not see changes none of its numbers.
+#[inline(always)]
+fn merge(tile: &Tile<'_>, total: &mut [Lanes], next: &[Lanes]) {
+    let stride = tile.stride();
+    for (total, next) in total.chunks_exact_mut(stride).zip(next.chunks_exact(stride)) {
+        // Who saw nothing has no weights; even a zero of the other's would change its sign if it were added to one.
+        if next[WEIGHTS] == Lanes::ZERO {
+            continue;
+        }
+        if total[WEIGHTS] == Lanes::ZERO {
+            total.copy_from_slice(next);
+            continue;
+        }
+        let [before, now] = [total[TOP].0[0], next[TOP].0[0]];
+        let top = if now > before { now } else { before };
+        let [before, now] = [exp2(before - top), exp2(now - top)];
+        for (total, next) in total.iter_mut().zip(next) {
+            total.scale(before);
+            total.add_product(now, next);
+        }
+        total[TOP].0[0] = top;
+    }
+}
+
+/// A stretch of a tile.
+struct Stretch<'a> {
+    tile: &'a Tile<'a>,
+    begin: usize,
+    /// Blocks that any row sees.
+    blocks: Range<usize>,
+    /// As many as there are blocks; those that no row sees are empty.
+    keys: [&'a [[u16; LANES]]; STRETCH],
+    values: [&'a [[u16; LANES]]; STRETCH],
+}
+
+impl<'a> Stretch<'a> {
+    #[inline(always)]
+    fn new(tile: &'a Tile<'a>, index: usize) -> Self {
+        let begin = index * STRETCH_TOKENS;
+        let seen = within(&(tile.sight(0).start..tile.sight(tile.rows.len() - 1).end), begin);
+        let blocks = seen.start / BLOCK_TOKENS..seen.end.div_ceil(BLOCK_TOKENS);
+        let (mut keys, mut values) = ([[].as_slice(); STRETCH], [[].as_slice(); STRETCH]);
+        for block in blocks.clone() {
+            let number = tile.table[begin / BLOCK_TOKENS + block];
+            let head: Head<'_> = tile.blocks.head(number, tile.layer, tile.kv_head);
+            (keys[block], values[block]) = (head.keys, head.values);
+        }
+        Self { tile, begin, blocks, keys, values }
+    }
+
+    #[inline(always)]
+    fn attend<H: Halves>(&self, by: H, queries: &[f32], scores: &mut [[Lanes; STRETCH]], sums: &mut [Lanes]) {
+        let tile = self.tile;
+        let (count, group, width) = (tile.query_rows(), tile.heads.group(), tile.heads.width);
+        for first in (0..count).step_by(ROWS) {
+            let rows = ROWS.min(count - first);
+            self.score(by, &queries[first * width..][..rows * width], &mut scores[first..first + rows]);
+        }
+        let stride = tile.stride();
+        let mut sees_all = true;
+        for row in 0..tile.rows.len() {
+            let seen = within(&tile.sight(row), self.begin);
+            sees_all &= seen == (0..STRETCH_TOKENS);
+            if !seen.is_empty() {
+                for row in row * group..(row + 1) * group {
+                    soften(&mut scores[row], &seen, &mut sums[row * stride..][..stride]);
+                }
+            }
+        }
+        // Otherwise the heads of one row go together, which see the same.
+        let together = if sees_all { count } else { group };
+        for first in (0..count).step_by(together) {
+            let seen = within(&tile.sight(first / group), self.begin);
+            if !seen.is_empty() {
+                self.mix(by, scores, first..first + together, &seen, sums);
+            }
+        }
+    }
+
+    /// Scores of at most [`ROWS`] rows for the blocks that any row sees.
+    #[inline(always)]
+    fn score<H: Halves>(&self, by: H, queries: &[f32], scores: &mut [[Lanes; STRETCH]]) {
+        match scores.len() {
+            1 => self.score_rows::<H, 1, 4>(by, queries, scores),
+            2 => self.score_rows::<H, 2, 2>(by, queries, scores),
+            3 => self.score_rows::<H, 3, 1>(by, queries, scores),
+            4 => self.score_rows::<H, 4, 1>(by, queries, scores),
+            5 => self.score_rows::<H, 5, 1>(by, queries, scores),
+            _ => self.score_rows::<H, ROWS, 1>(by, queries, scores),
+        }
+        let Some(cap) = self.tile.heads.softcap else { return };
+        for scores in scores {
+            for scores in &mut scores[self.blocks.clone()] {
+                for score in &mut scores.0 {
+                    *score = tanh(*score) * (cap * LOG2_E);
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn score_rows<H: Halves, const R: usize, const B: usize>(
+        &self,
+        by: H,
+        queries: &[f32],
+        scores: &mut [[Lanes; STRETCH]],
+    ) {
+        let (queries, _) = queries.as_chunks::<R>();
+        let mut block = self.blocks.start;
+        while block + B <= self.blocks.end {
+            score_blocks::<H, R, B>(by, queries, &self.keys[block..block + B], block, scores);
+            block += B;
+        }
+        while block < self.blocks.end {
+            score_blocks::<H, R, 1>(by, queries, &self.keys[block..=block], block, scores);
+            block += 1;
+        }
+    }
+
+    /// Adds weighted values to the mixtures of rows that see the same tokens.
+    #[inline(always)]
+    fn mix<H: Halves>(
+        &self,
+        by: H,
+        weights: &[[Lanes; STRETCH]],
+        rows: Range<usize>,
+        seen: &Range<usize>,
+        sums: &mut [Lanes],
+    ) {
+        let stride = self.tile.stride();
+        let mut first = rows.start;
+        while first < rows.end {
+            let count = ROWS.min(rows.end - first);
+            let weights = &weights[first..first + count];
+            let sums = &mut sums[first * stride..][..count * stride];
+            match count {
+                1 => self.mix_rows::<H, 1, 4>(by, weights, seen, sums),
+                2 => self.mix_rows::<H, 2, 2>(by, weights, seen, sums),
+                3 => self.mix_rows::<H, 3, 1>(by, weights, seen, sums),
+                4 => self.mix_rows::<H, 4, 1>(by, weights, seen, sums),
+                5 => self.mix_rows::<H, 5, 1>(by, weights, seen, sums),
+                _ => self.mix_rows::<H, ROWS, 1>(by, weights, seen, sums),
+            }
+            first += count;
+        }
+    }
+
+    #[inline(always)]
+    fn mix_rows<H: Halves, const R: usize, const C: usize>(
+        &self,
+        by: H,
+        weights: &[[Lanes; STRETCH]],
+        seen: &Range<usize>,
+        sums: &mut [Lanes],
+    ) {
+        let columns = self.tile.stride() - MIXTURE;
+        let Some(weights) = weights.first_chunk::<R>() else { return };
+        let mut column = 0;
+        while column + C <= columns {
+            mix_columns::<H, R, C>(by, weights, &self.values, seen, (column, columns), sums);
+            column += C;
+        }
+        while column < columns {
+            mix_columns::<H, R, 1>(by, weights, &self.values, seen, (column, columns), sums);
+            column += 1;
+        }
+    }
+}
+
+/// What of a range of positions is in a stretch, counted from its begin.
+#[inline(always)]
+fn within(positions: &Range<usize>, begin: usize) -> Range<usize> {
+    let place = |position: usize| position.saturating_sub(begin).min(STRETCH_TOKENS);
+    place(positions.start)..place(positions.end)
+}
+
+/// Scores of `R` rows for `B` blocks side by side.
+#[inline(always)]
+fn score_blocks<H: Halves, const R: usize, const B: usize>(
+    by: H,
+    queries: &[[f32; R]],
+    keys: &[&[[u16; LANES]]],
+    first: usize,
+    scores: &mut [[Lanes; STRETCH]],
+) {
+    let mut sums = [[Lanes::ZERO; B]; R];
+    let mut own = [[].as_slice(); B];
+    for block in 0..B {
+        own[block] = &keys[block][..queries.len()];
+    }
+    for (index, query) in queries.iter().enumerate() {
+        for block in 0..B {
+            let key = by.widen(&own[block][index]);
+            for row in 0..R {
+                sums[row][block].add_product(query[row], &key);
+            }
+        }
+    }
+    for row in 0..R {
+        for block in 0..B {
+            scores[row][first + block] = sums[row][block];
+        }
+    }
+}
+
+/// Adds values to `C` vectors of the mixtures of `R` rows.
+#[inline(always)]
+fn mix_columns<H: Halves, const R: usize, const C: usize>(
+    by: H,
+    weights: &[[Lanes; STRETCH]; R],
+    values: &[&[[u16; LANES]]; STRETCH],
+    seen: &Range<usize>,
+    (column, columns): (usize, usize),
+    sums: &mut [Lanes],
+) {
+    let stride = MIXTURE + columns;
+    let mut own = [[Lanes::ZERO; C]; R];
+    for row in 0..R {
+        own[row].copy_from_slice(&sums[row * stride + MIXTURE + column..][..C]);
+    }
+    for block in seen.start / BLOCK_TOKENS..seen.end.div_ceil(BLOCK_TOKENS) {
+        let begin = seen.start.saturating_sub(block * BLOCK_TOKENS);
+        let end = (seen.end - block * BLOCK_TOKENS).min(BLOCK_TOKENS);
+        let values = values[block];
+        for token in begin..end {
+            let values = &values[token * columns + column..][..C];
+            for vector in 0..C {
+                let value = by.widen(&values[vector]);
+                for row in 0..R {
+                    own[row][vector].add_product(weights[row][block].0[token], &value);
+                }
+            }
+        }
+    }
+    for row in 0..R {
+        sums[row * stride + MIXTURE + column..][..C].copy_from_slice(&own[row]);
+    }
+}
+
+/// A row's scores to weights, and its sums to what they are for the new highest score.
+#[inline(always)]
+fn soften(scores: &mut [Lanes; STRETCH], seen: &Range<usize>, sums: &mut [Lanes]) {
+    if *seen != (0..STRETCH_TOKENS) {
+        for (block, scores) in scores.iter_mut().enumerate() {
+            for (lane, score) in scores.0.iter_mut().enumerate() {
+                let token = block * BLOCK_TOKENS + lane;
+                let is_seen = token >= seen.start && token < seen.end;
+                *score = if is_seen { *score } else { f32::NEG_INFINITY };
+            }
+        }
+    }
+    let before = sums[TOP].0[0];
+    let highest = highest(scores);
+    let top = if highest > before { highest } else { before };
+    if highest > before {
+        let factor = exp2(before - top);
+        for sums in sums.iter_mut() {
+            sums.scale(factor);
+        }
+        sums[TOP].0[0] = top;
+    }
+    let mut weights = sums[WEIGHTS];
+    for scores in scores {
+        for lane in 0..LANES {
+            scores.0[lane] = exp2(scores.0[lane] - top);
+        }
+        for lane in 0..LANES {
+            weights.0[lane] += scores.0[lane];
+        }
+    }
+    sums[WEIGHTS] = weights;
+}
+
+/// The highest of all scores.
+#[inline(always)]
+fn highest(scores: &[Lanes; STRETCH]) -> f32 {
+    let mut top = scores[0];
+    for scores in &scores[1..] {
+        top.rise_to(scores);
+    }
+    let mut half = LANES / 2;
+    while half > 0 {
+        for lane in 0..half {
+            top.0[lane] = if top.0[lane + half] > top.0[lane] { top.0[lane + half] } else { top.0[lane] };
+        }
+        half /= 2;
+    }
+    top.0[0]
+}
