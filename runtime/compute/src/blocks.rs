@@ -118,7 +118,8 @@ impl Blocks {
         }
         let each = shape.numbers().ok_or(BlocksError::Memory)?;
         let all = each.checked_mul(count).ok_or(BlocksError::Memory)?;
-        let numbers = zeroed(all.checked_add(LINE_BYTES / size_of::<u16>()).ok_or(BlocksError::Memory)?)?;
+        let mut numbers = zeroed(all.checked_add(LINE_BYTES / size_of::<u16>()).ok_or(BlocksError::Memory)?)?;
+        advise(&mut numbers);
         let begin = numbers.as_ptr().align_offset(LINE_BYTES).min(numbers.len() - all);
         Ok(Self { shape, count, each, numbers, begin })
     }
@@ -226,6 +227,26 @@ fn zeroed(length: usize) -> Result<Vec<u16>, BlocksError> {
     }
     // SAFETY: it was allocated by the global allocator with the layout of a vector's `length` numbers, all of which are zero.
     Ok(unsafe { Vec::from_raw_parts(begin.cast(), length, length) })
+}
+
+/// Asks for large pages: blocks are all over the pool, and each would begin with a look for its page.
+#[allow(unsafe_code, reason = "a call of the operating system")]
+fn advise(numbers: &mut [u16]) {
+    #[cfg(target_os = "linux")]
+    {
+        /// What advice is about: whole pages of the smallest size.
+        const PAGE_BYTES: usize = 4096;
+        let skipped = numbers.as_ptr().align_offset(PAGE_BYTES);
+        let Some(numbers) = numbers.get_mut(skipped..) else { return };
+        let bytes = size_of_val(numbers) / PAGE_BYTES * PAGE_BYTES;
+        // SAFETY: the range is this vector's own memory, and the advice changes nothing of what it holds. Where it is not
+        // followed, nothing is lost but time.
+        unsafe {
+            libc::madvise(numbers.as_mut_ptr().cast(), bytes, libc::MADV_HUGEPAGE);
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = numbers;
 }
 
 #[cfg(test)]

@@ -43,6 +43,14 @@ impl Lanes {
         }
     }
 
+    /// Adds each to the other's.
+    #[inline(always)]
+    pub(crate) fn add(&mut self, other: &Self) {
+        for (sum, other) in self.0.iter_mut().zip(other.0) {
+            *sum += other;
+        }
+    }
+
     /// Each that is higher of the two; not those of `other` that are no number.
     #[inline(always)]
     pub(crate) fn rise_to(&mut self, other: &Self) {
@@ -87,6 +95,26 @@ pub(crate) fn run(isa: Isa, kernel: impl Kernel) {
         Isa::Neon if isa.is_here() => unsafe { neon(kernel) },
         _ => kernel.run(Portable),
     }
+}
+
+/// Asks for memory that is read soon. A hint: without instructions for it, nothing is done.
+#[inline(always)]
+pub(crate) fn prefetch<T>(memory: &[T]) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        const LINE_BYTES: usize = 64;
+        let begin = memory.as_ptr().cast::<i8>();
+        for line in (0..size_of_val(memory)).step_by(LINE_BYTES) {
+            #[allow(unsafe_code, reason = "instructions by name")]
+            // SAFETY: every x86-64 has it, and the address is within `memory`.
+            unsafe {
+                _mm_prefetch::<_MM_HINT_T0>(begin.add(line));
+            }
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = memory;
 }
 
 #[cfg(target_arch = "x86_64")]

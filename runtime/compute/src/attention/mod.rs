@@ -172,9 +172,16 @@ struct Piece {
     sums: Range<usize>,
 }
 
+/// What a thread has at hand: allocating it for each tile would take as long as a short tile.
+#[derive(Default)]
+struct AtHand {
+    scratch: Scratch,
+    /// Of one partition, and of those before.
+    sums: [Vec<Lanes>; 2],
+}
+
 thread_local! {
-    /// What a thread has at hand for a tile: allocating it each time would take as long as a short tile.
-    static SCRATCH: RefCell<Scratch> = RefCell::default();
+    static AT_HAND: RefCell<AtHand> = RefCell::default();
 }
 
 impl Step<'_> {
@@ -182,21 +189,32 @@ impl Step<'_> {
         let tiles = self.tiles();
         let numbers: usize = tiles.iter().map(|tile| self.work(tile)).sum();
         let out = Parts::new(out);
-        let whole = |tile: &Tile<'_>| {
-            SCRATCH.with_borrow_mut(|scratch| {
-                let pass = Pass { tile, stretches: tile.stretches(), scratch, sums: None };
-                kernel::run(team.isa(), pass);
-                self.finish(tile, scratch.total(), &out);
-            });
-        };
         let is_long = |tile: &Tile<'_>| partitions(&tile.stretches()).count() > 1;
         if team.threads() == 1 || numbers < SHARED_NUMBERS_MIN {
-            tiles.iter().for_each(whole);
+            tiles.iter().for_each(|tile| self.attend_tile(team, tile, &out));
         } else if tiles.len() >= TILES_PER_THREAD * team.threads() || !tiles.iter().any(is_long) {
-            team.each(tiles.len(), |index| whole(&tiles[index]));
+            team.each(tiles.len(), |index| self.attend_tile(team, &tiles[index], &out));
         } else {
             self.attend_by_partition(team, &tiles, &out);
         }
+    }
+
+    /// A tile as a whole, one partition after the other.
+    fn attend_tile(&self, team: &Team, tile: &Tile<'_>, out: &Parts<'_, f32>) {
+        AT_HAND.with_borrow_mut(|AtHand { scratch, sums: [next, total] }| {
+            for sums in [&mut *next, &mut *total] {
+                sums.resize(sums.len().max(tile.sums()), Lanes::ZERO);
+            }
+            let (next, total) = (&mut next[..tile.sums()], &mut total[..tile.sums()]);
+            for (index, stretches) in partitions(&tile.stretches()).enumerate() {
+                let sums = if index == 0 { &mut *total } else { &mut *next };
+                kernel::run(team.isa(), Pass { tile, stretches, scratch, sums });
+                if index != 0 {
+                    kernel::run(team.isa(), tile::Merge { tile, total, next });
+                }
+            }
+            self.finish(team, tile, total, out);
+        });
     }
 
     /// Where there are fewer tiles than threads want.
@@ -217,9 +235,9 @@ impl Step<'_> {
             #[allow(unsafe_code, reason = "each piece has its own sums")]
             // SAFETY: the ranges of pieces are disjoint, and each piece is done once.
             let sums = unsafe { sums.part(piece.sums.clone()) };
-            SCRATCH.with_borrow_mut(|scratch| {
+            AT_HAND.with_borrow_mut(|AtHand { scratch, .. }| {
                 let (tile, stretches) = (&tiles[piece.tile], piece.stretches.clone());
-                kernel::run(team.isa(), Pass { tile, stretches, scratch, sums: Some(sums) });
+                kernel::run(team.isa(), Pass { tile, stretches, scratch, sums });
             });
         });
         // A tile's pieces are side by side.
@@ -231,7 +249,7 @@ impl Step<'_> {
             for piece in &pieces[1..] {
                 kernel::run(team.isa(), tile::Merge { tile, total: &mut total, next: &all[piece.sums.clone()] });
             }
-            self.finish(tile, &total, out);
+            self.finish(team, tile, &total, out);
         });
     }
 
@@ -266,15 +284,15 @@ impl Step<'_> {
     }
 
     /// Divides a tile's sums of values by its sums of weights, into its rows.
-    fn finish(&self, tile: &Tile<'_>, total: &[Lanes], out: &Parts<'_, f32>) {
+    fn finish(&self, team: &Team, tile: &Tile<'_>, sums: &[Lanes], out: &Parts<'_, f32>) {
         let (group, width) = (self.heads.group() * self.heads.width, self.heads.mixed_width());
-        for (index, row) in tile.rows.clone().enumerate() {
-            let begin = row * width + tile.kv_head * group;
+        for (index, at) in tile.rows.clone().enumerate() {
+            let begin = at * width + tile.kv_head * group;
             #[allow(unsafe_code, reason = "each tile has its own part of some rows")]
             // SAFETY: `check` saw that sequences have disjoint rows; tiles of one sequence have disjoint rows or other key
             // heads, and each tile is finished once.
             let out = unsafe { out.part(begin..begin + group) };
-            tile.divide(index, total, out);
+            kernel::run(team.isa(), tile::Divide { tile, row: index, sums, out });
         }
     }
 }

@@ -110,6 +110,10 @@ impl Kernel for Write<'_> {
 /// In half precision, zeros behind them.
 #[inline(always)]
 fn narrow<H: Halves>(by: H, numbers: &[f32]) -> [u16; LANES] {
+    // Most are whole vectors, for which copying is no call.
+    if let Some(lanes) = numbers.first_chunk() {
+        return by.narrow(&Lanes(*lanes));
+    }
     let mut lanes = Lanes::ZERO;
     lanes.0[..numbers.len()].copy_from_slice(numbers);
     by.narrow(&lanes)

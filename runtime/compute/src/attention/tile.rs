@@ -14,12 +14,12 @@
 //! How many rows and vectors are computed together is what 16 vector registers hold: the sums, what is widened, and one number of a
 //! query or a weight. It changes no result, since each sum has its own chain.
 
-use super::{Heads, PARTITION};
+use super::Heads;
 use crate::{
     blocks::{BLOCK_TOKENS, Blocks, Head},
     functions::{exp2, tanh},
     halves::Halves,
-    kernel::{Kernel, LANES, Lanes},
+    kernel::{Kernel, LANES, Lanes, prefetch},
 };
 use std::{f32::consts::LOG2_E, ops::Range};
 
@@ -49,20 +49,20 @@ pub(super) struct Tile<'a> {
     pub(super) position: usize,
 }
 
-/// What a thread has at hand for a tile, as large as the largest one so far.
+/// A row's scores for a stretch, and then its weights.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Scores([f32; STRETCH_TOKENS]);
+
+impl Scores {
+    const ZERO: Self = Self([0.0; STRETCH_TOKENS]);
+}
+
+/// What a thread has at hand for a tile, as large as for the largest one so far.
 #[derive(Default)]
 pub(super) struct Scratch {
     queries: Vec<f32>,
-    scores: Vec<[Lanes; STRETCH]>,
-    sums: Vec<Lanes>,
-    total: Vec<Lanes>,
-}
-
-impl Scratch {
-    /// The sums of the last tile that was done as a whole.
-    pub(super) fn total(&self) -> &[Lanes] {
-        &self.total
-    }
+    scores: Vec<Scores>,
 }
 
 impl Tile<'_> {
@@ -76,7 +76,7 @@ impl Tile<'_> {
         self.sight(0).start / STRETCH_TOKENS..self.sight(self.rows.len() - 1).end.div_ceil(STRETCH_TOKENS)
     }
 
-    /// How long its sums are.
+    /// How many vectors its sums are.
     pub(super) fn sums(&self) -> usize {
         self.query_rows() * self.stride()
     }
@@ -91,16 +91,9 @@ impl Tile<'_> {
         self.heads.sight(self.position + row)
     }
 
-    /// What a row's query heads mixed, from the sums of all.
-    pub(super) fn divide(&self, row: usize, total: &[Lanes], out: &mut [f32]) {
-        let (group, stride) = (self.heads.group(), self.stride());
-        let rows = total.chunks_exact(stride).skip(row * group);
-        for (sums, out) in rows.zip(out.chunks_exact_mut(self.heads.width)) {
-            let factor = 1.0 / sums[WEIGHTS].sum();
-            for (mixture, out) in sums[MIXTURE..].iter().zip(out.chunks_mut(LANES)) {
-                out.iter_mut().zip(mixture.0).for_each(|(out, mixture)| *out = mixture * factor);
-            }
-        }
+    /// The rows of queries from `first` on that are computed together.
+    fn together(&self, first: usize) -> usize {
+        ROWS.min(self.query_rows() - first)
     }
 
     /// The queries of groups of [`ROWS`] rows, times a factor: `[group][width][row of the group]`.
@@ -108,60 +101,94 @@ impl Tile<'_> {
     fn pack(&self, queries: &mut Vec<f32>) {
         let Heads { width, scale, softcap, .. } = *self.heads;
         let factor = softcap.map_or(scale * LOG2_E, |cap| scale / cap);
-        let (group, count) = (self.heads.group(), self.query_rows());
-        queries.clear();
-        queries.resize(count * width, 0.0);
-        for index in 0..count {
-            let row = &self.projected[(self.rows.start + index / group) * self.heads.projected_width()..];
-            let query = &row[(self.kv_head * group + index % group) * width..][..width];
-            let first = index - index % ROWS;
-            let together = ROWS.min(count - first);
+        let count = self.query_rows();
+        queries.resize(queries.len().max(count * width), 0.0);
+        for first in (0..count).step_by(ROWS) {
+            let together = self.together(first);
             let packed = &mut queries[first * width..][..together * width];
-            for (packed, query) in packed.chunks_exact_mut(together).zip(query) {
-                packed[index - first] = query * factor;
+            match together {
+                ROWS => self.pack_rows::<ROWS>(first, factor, packed),
+                _ => (0..together).for_each(|row| {
+                    let packed = packed.iter_mut().skip(row).step_by(together);
+                    packed.zip(self.query(first + row)).for_each(|(packed, query)| *packed = query * factor);
+                }),
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn pack_rows<const R: usize>(&self, first: usize, factor: f32, packed: &mut [f32]) {
+        let mut rows = [[].as_slice(); R];
+        for (index, row) in rows.iter_mut().enumerate() {
+            *row = self.query(first + index);
+        }
+        for (index, packed) in packed.as_chunks_mut::<R>().0.iter_mut().enumerate() {
+            for (packed, row) in packed.iter_mut().zip(rows) {
+                *packed = row[index] * factor;
+            }
+        }
+    }
+
+    /// One row of queries.
+    #[inline(always)]
+    fn query(&self, index: usize) -> &[f32] {
+        let Heads { width, .. } = *self.heads;
+        let group = self.heads.group();
+        let row = &self.projected[(self.rows.start + index / group) * self.heads.projected_width()..];
+        &row[(self.kv_head * group + index % group) * width..][..width]
+    }
+}
+
+/// What a row's query heads mixed, from the sums of all rows.
+pub(super) struct Divide<'a> {
+    pub(super) tile: &'a Tile<'a>,
+    pub(super) row: usize,
+    pub(super) sums: &'a [Lanes],
+    /// `[query head][width]`.
+    pub(super) out: &'a mut [f32],
+}
+
+impl Kernel for Divide<'_> {
+    #[inline(always)]
+    fn run<H: Halves>(self, _by: H) {
+        let heads = self.tile.heads;
+        let rows = self.sums.chunks_exact(self.tile.stride()).skip(self.row * heads.group());
+        for (sums, out) in rows.zip(self.out.chunks_exact_mut(heads.width)) {
+            let factor = 1.0 / sums[WEIGHTS].sum();
+            let (whole, rest) = out.as_chunks_mut::<LANES>();
+            let mixture = &sums[MIXTURE..];
+            for (out, mixture) in whole.iter_mut().zip(mixture) {
+                for (out, mixture) in out.iter_mut().zip(mixture.0) {
+                    *out = mixture * factor;
+                }
+            }
+            if let Some(mixture) = mixture.get(whole.len()) {
+                for (out, mixture) in rest.iter_mut().zip(mixture.0) {
+                    *out = mixture * factor;
+                }
             }
         }
     }
 }
 
-/// Goes through stretches of a tile, partition by partition.
+/// Goes through stretches of a tile that are in one partition.
 pub(super) struct Pass<'a> {
     pub(super) tile: &'a Tile<'a>,
     pub(super) stretches: Range<usize>,
     pub(super) scratch: &'a mut Scratch,
-    /// Where to leave the sums, of stretches of one partition; in the scratch's total where this is absent.
-    pub(super) sums: Option<&'a mut [Lanes]>,
+    /// Where to leave the sums.
+    pub(super) sums: &'a mut [Lanes],
 }
 
 impl Kernel for Pass<'_> {
     #[inline(always)]
     fn run<H: Halves>(self, by: H) {
-        let Self { tile, stretches, scratch: Scratch { queries, scores, sums, total }, sums: own } = self;
+        let Self { tile, stretches, scratch: Scratch { queries, scores }, sums } = self;
         tile.pack(queries);
-        scores.resize(tile.query_rows().max(scores.len()), [Lanes::ZERO; STRETCH]);
-        let length = tile.sums();
-        let keep = own.is_none();
-        let current = own.unwrap_or_else(|| {
-            sums.resize(length.max(sums.len()), Lanes::ZERO);
-            &mut sums[..length]
-        });
-        let mut is_first = true;
-        clear(tile, current);
-        for stretch in stretches.clone() {
-            Stretch::new(tile, stretch).attend(by, queries, scores, current);
-            let is_last = stretch + 1 == stretches.end;
-            if keep && (is_last || (stretch + 1).is_multiple_of(PARTITION)) {
-                if is_first {
-                    total.clear();
-                    total.extend_from_slice(current);
-                    is_first = false;
-                } else {
-                    merge(tile, total, current);
-                }
-                if !is_last {
-                    clear(tile, current);
-                }
-            }
+        scores.resize(tile.query_rows().max(scores.len()), Scores::ZERO);
+        clear(tile, sums);
+        for stretch in stretches {
+            Stretch::new(tile, stretch).attend(by, queries, scores, sums);
         }
     }
 }
@@ -239,12 +266,26 @@ impl<'a> Stretch<'a> {
         Self { tile, begin, blocks, keys, values }
     }
 
+    /// Blocks are all over the memory: the processor does not guess which one is next.
     #[inline(always)]
-    fn attend<H: Halves>(&self, by: H, queries: &[f32], scores: &mut [[Lanes; STRETCH]], sums: &mut [Lanes]) {
+    fn prefetch_next(&self) {
+        let tile = self.tile;
+        let first = self.begin / BLOCK_TOKENS + STRETCH;
+        let end = tile.sight(tile.rows.len() - 1).end.div_ceil(BLOCK_TOKENS);
+        for number in &tile.table[first.min(end)..end.min(first + STRETCH)] {
+            let head = tile.blocks.head(*number, tile.layer, tile.kv_head);
+            prefetch(head.keys);
+            prefetch(head.values);
+        }
+    }
+
+    #[inline(always)]
+    fn attend<H: Halves>(&self, by: H, queries: &[f32], scores: &mut [Scores], sums: &mut [Lanes]) {
         let tile = self.tile;
         let (count, group, width) = (tile.query_rows(), tile.heads.group(), tile.heads.width);
+        self.prefetch_next();
         for first in (0..count).step_by(ROWS) {
-            let rows = ROWS.min(count - first);
+            let rows = tile.together(first);
             self.score(by, &queries[first * width..][..rows * width], &mut scores[first..first + rows]);
         }
         let stride = tile.stride();
@@ -270,7 +311,7 @@ impl<'a> Stretch<'a> {
 
     /// Scores of at most [`ROWS`] rows for the blocks that any row sees.
     #[inline(always)]
-    fn score<H: Halves>(&self, by: H, queries: &[f32], scores: &mut [[Lanes; STRETCH]]) {
+    fn score<H: Halves>(&self, by: H, queries: &[f32], scores: &mut [Scores]) {
         match scores.len() {
             1 => self.score_rows::<H, 1, 4>(by, queries, scores),
             2 => self.score_rows::<H, 2, 2>(by, queries, scores),
@@ -281,21 +322,15 @@ impl<'a> Stretch<'a> {
         }
         let Some(cap) = self.tile.heads.softcap else { return };
         for scores in scores {
-            for scores in &mut scores[self.blocks.clone()] {
-                for score in &mut scores.0 {
-                    *score = tanh(*score) * (cap * LOG2_E);
-                }
+            let seen = self.blocks.start * BLOCK_TOKENS..self.blocks.end * BLOCK_TOKENS;
+            for score in &mut scores.0[seen] {
+                *score = tanh(*score) * (cap * LOG2_E);
             }
         }
     }
 
     #[inline(always)]
-    fn score_rows<H: Halves, const R: usize, const B: usize>(
-        &self,
-        by: H,
-        queries: &[f32],
-        scores: &mut [[Lanes; STRETCH]],
-    ) {
+    fn score_rows<H: Halves, const R: usize, const B: usize>(&self, by: H, queries: &[f32], scores: &mut [Scores]) {
         let (queries, _) = queries.as_chunks::<R>();
         let mut block = self.blocks.start;
         while block + B <= self.blocks.end {
@@ -310,14 +345,7 @@ impl<'a> Stretch<'a> {
 
     /// Adds weighted values to the mixtures of rows that see the same tokens.
     #[inline(always)]
-    fn mix<H: Halves>(
-        &self,
-        by: H,
-        weights: &[[Lanes; STRETCH]],
-        rows: Range<usize>,
-        seen: &Range<usize>,
-        sums: &mut [Lanes],
-    ) {
+    fn mix<H: Halves>(&self, by: H, weights: &[Scores], rows: Range<usize>, seen: &Range<usize>, sums: &mut [Lanes]) {
         let stride = self.tile.stride();
         let mut first = rows.start;
         while first < rows.end {
@@ -340,7 +368,7 @@ impl<'a> Stretch<'a> {
     fn mix_rows<H: Halves, const R: usize, const C: usize>(
         &self,
         by: H,
-        weights: &[[Lanes; STRETCH]],
+        weights: &[Scores],
         seen: &Range<usize>,
         sums: &mut [Lanes],
     ) {
@@ -372,7 +400,7 @@ fn score_blocks<H: Halves, const R: usize, const B: usize>(
     queries: &[[f32; R]],
     keys: &[&[[u16; LANES]]],
     first: usize,
-    scores: &mut [[Lanes; STRETCH]],
+    scores: &mut [Scores],
 ) {
     let mut sums = [[Lanes::ZERO; B]; R];
     let mut own = [[].as_slice(); B];
@@ -389,7 +417,7 @@ fn score_blocks<H: Halves, const R: usize, const B: usize>(
     }
     for row in 0..R {
         for block in 0..B {
-            scores[row][first + block] = sums[row][block];
+            scores[row].0[(first + block) * BLOCK_TOKENS..][..LANES].copy_from_slice(&sums[row][block].0);
         }
     }
 }
@@ -398,7 +426,7 @@ fn score_blocks<H: Halves, const R: usize, const B: usize>(
 #[inline(always)]
 fn mix_columns<H: Halves, const R: usize, const C: usize>(
     by: H,
-    weights: &[[Lanes; STRETCH]; R],
+    weights: &[Scores; R],
     values: &[&[[u16; LANES]]; STRETCH],
     seen: &Range<usize>,
     (column, columns): (usize, usize),
@@ -410,15 +438,13 @@ fn mix_columns<H: Halves, const R: usize, const C: usize>(
         own[row].copy_from_slice(&sums[row * stride + MIXTURE + column..][..C]);
     }
     for block in seen.start / BLOCK_TOKENS..seen.end.div_ceil(BLOCK_TOKENS) {
-        let begin = seen.start.saturating_sub(block * BLOCK_TOKENS);
-        let end = (seen.end - block * BLOCK_TOKENS).min(BLOCK_TOKENS);
-        let values = values[block];
-        for token in begin..end {
-            let values = &values[token * columns + column..][..C];
+        let (values, first) = (values[block], block * BLOCK_TOKENS);
+        for token in seen.start.max(first)..seen.end.min(first + BLOCK_TOKENS) {
+            let values = &values[(token - first) * columns + column..][..C];
             for vector in 0..C {
                 let value = by.widen(&values[vector]);
                 for row in 0..R {
-                    own[row][vector].add_product(weights[row][block].0[token], &value);
+                    own[row][vector].add_product(weights[row].0[token], &value);
                 }
             }
         }
@@ -430,14 +456,11 @@ fn mix_columns<H: Halves, const R: usize, const C: usize>(
 
 /// A row's scores to weights, and its sums to what they are for the new highest score.
 #[inline(always)]
-fn soften(scores: &mut [Lanes; STRETCH], seen: &Range<usize>, sums: &mut [Lanes]) {
+fn soften(scores: &mut Scores, seen: &Range<usize>, sums: &mut [Lanes]) {
     if *seen != (0..STRETCH_TOKENS) {
-        for (block, scores) in scores.iter_mut().enumerate() {
-            for (lane, score) in scores.0.iter_mut().enumerate() {
-                let token = block * BLOCK_TOKENS + lane;
-                let is_seen = token >= seen.start && token < seen.end;
-                *score = if is_seen { *score } else { f32::NEG_INFINITY };
-            }
+        for (token, score) in scores.0.iter_mut().enumerate() {
+            let is_seen = token >= seen.start && token < seen.end;
+            *score = if is_seen { *score } else { f32::NEG_INFINITY };
         }
     }
     let before = sums[TOP].0[0];
@@ -450,31 +473,30 @@ fn soften(scores: &mut [Lanes; STRETCH], seen: &Range<usize>, sums: &mut [Lanes]
         }
         sums[TOP].0[0] = top;
     }
-    let mut weights = sums[WEIGHTS];
-    for scores in scores {
-        for lane in 0..LANES {
-            scores.0[lane] = exp2(scores.0[lane] - top);
-        }
-        for lane in 0..LANES {
-            weights.0[lane] += scores.0[lane];
-        }
+    for score in &mut scores.0 {
+        *score = exp2(*score - top);
     }
-    sums[WEIGHTS] = weights;
+    for block in scores.0.as_chunks().0 {
+        sums[WEIGHTS].add(&Lanes(*block));
+    }
 }
 
 /// The highest of all scores.
 #[inline(always)]
-fn highest(scores: &[Lanes; STRETCH]) -> f32 {
-    let mut top = scores[0];
-    for scores in &scores[1..] {
-        top.rise_to(scores);
+fn highest(scores: &Scores) -> f32 {
+    let (blocks, _) = scores.0.as_chunks();
+    let mut top = Lanes(blocks[0]);
+    for block in &blocks[1..] {
+        top.rise_to(&Lanes(*block));
     }
+    // Otherwise the compiler takes all for one tree, and does it by twos.
+    let mut top = std::hint::black_box(top).0;
     let mut half = LANES / 2;
     while half > 0 {
         for lane in 0..half {
-            top.0[lane] = if top.0[lane + half] > top.0[lane] { top.0[lane + half] } else { top.0[lane] };
+            top[lane] = if top[lane + half] > top[lane] { top[lane + half] } else { top[lane] };
         }
         half /= 2;
     }
-    top.0[0]
+    top[0]
 }
