@@ -1,6 +1,6 @@
 //! How long attention takes: decoding steps and prompts, one layer.
 //!
-//! `cargo bench -p remit-compute --bench attention [THREADS]`; without a number, all processors. Each line is the best of
+//! `cargo bench --profile dev -p remit-compute --bench attention [THREADS]`; without a number, all processors. Each line is the best of
 //! several runs. GFLOP/s count two operations for each number of a query and a key or value that its row sees; GB/s count each key
 //! and value once for each sequence.
 
@@ -43,7 +43,7 @@ fn line(team: &Team, heads: &Heads, sequences: usize, rows: usize, known: usize)
     let mut blocks = Blocks::new(shape, each * sequences).unwrap();
     // Halves from 0.5 to 1 of either sign.
     let bytes: Vec<u8> = (0..blocks.bytes_each())
-        .map(|at| if at % 2 == 1 { 0x38 | (at % 7 == 1) as u8 * 0x80 } else { at as u8 })
+        .map(|at| if at % 2 == 1 { 0x38 | (u8::from(at % 7 == 1) << 7) } else { at as u8 })
         .collect();
     (0..blocks.count() as u32).for_each(|block| blocks.write(block, &bytes).unwrap());
     // Blocks of all sequences in turn, as they come while all generate.

@@ -10,11 +10,11 @@
 //! | mixture | sums of weighted values | `width / 16` |
 //!
 //! Scores are logarithms of base two: the scale, times `log2(e)`, is in the queries.
-//!
-//! How many rows and vectors are computed together is what 16 vector registers hold: the sums, what is widened, and one number of a
-//! query or a weight. It changes no result, since each sum has its own chain.
 
-use super::Heads;
+use super::{
+    Heads,
+    registers::{Scores, mix_columns, score_blocks, soften},
+};
 use crate::{
     blocks::{BLOCK_TOKENS, Blocks, Head},
     functions::{exp2, tanh},
@@ -24,16 +24,16 @@ use crate::{
 use std::{f32::consts::LOG2_E, ops::Range};
 
 /// Blocks of a stretch. 4: sums stay in registers for 64 tokens, and scores of a tile in the first cache.
-const STRETCH: usize = 4;
+pub(super) const STRETCH: usize = 4;
 /// Tokens between two looks at the highest score.
 pub(super) const STRETCH_TOKENS: usize = STRETCH * BLOCK_TOKENS;
 /// Rows that are computed together, at most: with 12 sums of AVX2, 4 registers are left.
 const ROWS: usize = 6;
 
 /// Where a row's sums are.
-const WEIGHTS: usize = 0;
-const TOP: usize = 1;
-const MIXTURE: usize = 2;
+pub(super) const WEIGHTS: usize = 0;
+pub(super) const TOP: usize = 1;
+pub(super) const MIXTURE: usize = 2;
 
 /// Some rows of a sequence, for one key head.
 pub(super) struct Tile<'a> {
@@ -47,15 +47,6 @@ pub(super) struct Tile<'a> {
     pub(super) rows: Range<usize>,
     /// Of the first row.
     pub(super) position: usize,
-}
-
-/// A row's scores for a stretch, and then its weights.
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-struct Scores([f32; STRETCH_TOKENS]);
-
-impl Scores {
-    const ZERO: Self = Self([0.0; STRETCH_TOKENS]);
 }
 
 /// What a thread has at hand for a tile, as large as for the largest one so far.
@@ -283,30 +274,39 @@ impl<'a> Stretch<'a> {
     fn attend<H: Halves>(&self, by: H, queries: &[f32], scores: &mut [Scores], sums: &mut [Lanes]) {
         let tile = self.tile;
         let (count, group, width) = (tile.query_rows(), tile.heads.group(), tile.heads.width);
-        self.prefetch_next();
+        // Others have so much to compute that it does not matter, and fill the first cache themselves.
+        if count <= ROWS {
+            self.prefetch_next();
+        }
         for first in (0..count).step_by(ROWS) {
             let rows = tile.together(first);
             self.score(by, &queries[first * width..][..rows * width], &mut scores[first..first + rows]);
         }
         let stride = tile.stride();
-        let mut sees_all = true;
         for row in 0..tile.rows.len() {
-            let seen = within(&tile.sight(row), self.begin);
-            sees_all &= seen == (0..STRETCH_TOKENS);
+            let seen = self.seen(row);
             if !seen.is_empty() {
                 for row in row * group..(row + 1) * group {
                     soften(&mut scores[row], &seen, &mut sums[row * stride..][..stride]);
                 }
             }
         }
-        // Otherwise the heads of one row go together, which see the same.
-        let together = if sees_all { count } else { group };
-        for first in (0..count).step_by(together) {
-            let seen = within(&tile.sight(first / group), self.begin);
-            if !seen.is_empty() {
+        // What all rows see, together; what only some see before and after that, row by row: so each goes in order.
+        let begin = self.seen(tile.rows.len() - 1).start;
+        let end = self.seen(0).end.max(begin);
+        for (part, together) in [(0..begin, group), (begin..end, count), (end..STRETCH_TOKENS, group)] {
+            for first in (0..count).step_by(together) {
+                let seen = self.seen(first / group);
+                let seen = seen.start.max(part.start)..seen.end.min(part.end);
                 self.mix(by, scores, first..first + together, &seen, sums);
             }
         }
+    }
+
+    /// What a row sees of the stretch.
+    #[inline(always)]
+    fn seen(&self, row: usize) -> Range<usize> {
+        within(&self.tile.sight(row), self.begin)
     }
 
     /// Scores of at most [`ROWS`] rows for the blocks that any row sees.
@@ -346,6 +346,9 @@ impl<'a> Stretch<'a> {
     /// Adds weighted values to the mixtures of rows that see the same tokens.
     #[inline(always)]
     fn mix<H: Halves>(&self, by: H, weights: &[Scores], rows: Range<usize>, seen: &Range<usize>, sums: &mut [Lanes]) {
+        if seen.is_empty() {
+            return;
+        }
         let stride = self.tile.stride();
         let mut first = rows.start;
         while first < rows.end {
@@ -391,112 +394,4 @@ impl<'a> Stretch<'a> {
 fn within(positions: &Range<usize>, begin: usize) -> Range<usize> {
     let place = |position: usize| position.saturating_sub(begin).min(STRETCH_TOKENS);
     place(positions.start)..place(positions.end)
-}
-
-/// Scores of `R` rows for `B` blocks side by side.
-#[inline(always)]
-fn score_blocks<H: Halves, const R: usize, const B: usize>(
-    by: H,
-    queries: &[[f32; R]],
-    keys: &[&[[u16; LANES]]],
-    first: usize,
-    scores: &mut [Scores],
-) {
-    let mut sums = [[Lanes::ZERO; B]; R];
-    let mut own = [[].as_slice(); B];
-    for block in 0..B {
-        own[block] = &keys[block][..queries.len()];
-    }
-    for (index, query) in queries.iter().enumerate() {
-        for block in 0..B {
-            let key = by.widen(&own[block][index]);
-            for row in 0..R {
-                sums[row][block].add_product(query[row], &key);
-            }
-        }
-    }
-    for row in 0..R {
-        for block in 0..B {
-            scores[row].0[(first + block) * BLOCK_TOKENS..][..LANES].copy_from_slice(&sums[row][block].0);
-        }
-    }
-}
-
-/// Adds values to `C` vectors of the mixtures of `R` rows.
-#[inline(always)]
-fn mix_columns<H: Halves, const R: usize, const C: usize>(
-    by: H,
-    weights: &[Scores; R],
-    values: &[&[[u16; LANES]]; STRETCH],
-    seen: &Range<usize>,
-    (column, columns): (usize, usize),
-    sums: &mut [Lanes],
-) {
-    let stride = MIXTURE + columns;
-    let mut own = [[Lanes::ZERO; C]; R];
-    for row in 0..R {
-        own[row].copy_from_slice(&sums[row * stride + MIXTURE + column..][..C]);
-    }
-    for block in seen.start / BLOCK_TOKENS..seen.end.div_ceil(BLOCK_TOKENS) {
-        let (values, first) = (values[block], block * BLOCK_TOKENS);
-        for token in seen.start.max(first)..seen.end.min(first + BLOCK_TOKENS) {
-            let values = &values[(token - first) * columns + column..][..C];
-            for vector in 0..C {
-                let value = by.widen(&values[vector]);
-                for row in 0..R {
-                    own[row][vector].add_product(weights[row].0[token], &value);
-                }
-            }
-        }
-    }
-    for row in 0..R {
-        sums[row * stride + MIXTURE + column..][..C].copy_from_slice(&own[row]);
-    }
-}
-
-/// A row's scores to weights, and its sums to what they are for the new highest score.
-#[inline(always)]
-fn soften(scores: &mut Scores, seen: &Range<usize>, sums: &mut [Lanes]) {
-    if *seen != (0..STRETCH_TOKENS) {
-        for (token, score) in scores.0.iter_mut().enumerate() {
-            let is_seen = token >= seen.start && token < seen.end;
-            *score = if is_seen { *score } else { f32::NEG_INFINITY };
-        }
-    }
-    let before = sums[TOP].0[0];
-    let highest = highest(scores);
-    let top = if highest > before { highest } else { before };
-    if highest > before {
-        let factor = exp2(before - top);
-        for sums in sums.iter_mut() {
-            sums.scale(factor);
-        }
-        sums[TOP].0[0] = top;
-    }
-    for score in &mut scores.0 {
-        *score = exp2(*score - top);
-    }
-    for block in scores.0.as_chunks().0 {
-        sums[WEIGHTS].add(&Lanes(*block));
-    }
-}
-
-/// The highest of all scores.
-#[inline(always)]
-fn highest(scores: &Scores) -> f32 {
-    let (blocks, _) = scores.0.as_chunks();
-    let mut top = Lanes(blocks[0]);
-    for block in &blocks[1..] {
-        top.rise_to(&Lanes(*block));
-    }
-    // Otherwise the compiler takes all for one tree, and does it by twos.
-    let mut top = std::hint::black_box(top).0;
-    let mut half = LANES / 2;
-    while half > 0 {
-        for lane in 0..half {
-            top[lane] = if top[lane + half] > top[lane] { top[lane + half] } else { top[lane] };
-        }
-        half /= 2;
-    }
-    top[0]
 }
