@@ -54,13 +54,16 @@ impl BlockShape {
 }
 
 /// Why there is no such pool, or why a block cannot be read back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BlocksError {
     /// Something of the shape is zero.
+    #[error("blocks without layers, heads or numbers")]
     Empty,
     /// So many blocks of that shape are more than can be addressed, or than the operating system gives.
+    #[error("there is no memory for the blocks of keys and values")]
     Memory,
     /// What is to be written into a block has another length.
+    #[error("a block has {expected} bytes, and {found} were given")]
     Length {
         /// Bytes of a block.
         expected: usize,
@@ -68,18 +71,6 @@ pub enum BlocksError {
         found: usize,
     },
 }
-
-impl std::fmt::Display for BlocksError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Empty => write!(f, "blocks without layers, heads or numbers"),
-            Self::Memory => write!(f, "there is no memory for the blocks of keys and values"),
-            Self::Length { expected, found } => write!(f, "a block has {expected} bytes, and {found} were given"),
-        }
-    }
-}
-
-impl std::error::Error for BlocksError {}
 
 /// The pool of one model.
 pub struct Blocks {
