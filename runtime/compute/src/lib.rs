@@ -24,8 +24,15 @@
 //! - `unsafe` stays inside: vector instructions behind a check that the processor has them, and disjoint parts of one buffer
 //!   that several threads write.
 
+pub mod attention;
+pub mod blocks;
+pub mod elementwise;
+mod functions;
+mod halves;
 mod isa;
+mod kernel;
 mod lanes;
+mod parts;
 pub mod product;
 pub mod rows;
 pub mod team;
