@@ -99,11 +99,12 @@ impl Speed {
     /// How many prefill rows behind the first `begin` tokens fit into so many seconds of a step that is computed anyway.
     #[must_use]
     pub fn rows_within(&self, begin: usize, seconds: f64) -> usize {
+        let seconds = seconds.max(0.0);
         // prefill × n + read × (n × begin + n² ÷ 2) = seconds
         let [_, prefill, _, read] = self.parts;
         let linear = prefill + read * (begin as f64 + 0.5);
-        let rows = 2.0 * seconds / (linear + (linear * linear + 2.0 * read * seconds.max(0.0)).sqrt());
-        rows.max(0.0) as usize
+        let rows = 2.0 * seconds / (linear + (linear * linear + 2.0 * read * seconds).sqrt());
+        rows as usize
     }
 
     /// Seconds in which one token's keys and values were computed, or would be again, at a place of a sequence.

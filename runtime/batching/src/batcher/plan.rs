@@ -13,6 +13,9 @@ use std::time::Duration;
 /// Tokens of output for which there has to be room, for each that runs, before another begins. 32: two blocks. So nobody begins who
 /// would have to give way at once.
 const HEADROOM: usize = 32;
+/// Of what others may add to a tenant's time, they are given this part. 0.7: the rest is for the step that is under way when
+/// something comes, and for what is not foreseen.
+const GIVEN: f64 = 0.7;
 
 /// A step that is being put together.
 #[derive(Debug)]
@@ -21,13 +24,17 @@ struct Draft {
     load: Load,
     /// What each tenant has in it.
     parts: Vec<Part>,
-    /// Whether anybody who runs decodes.
-    has_decodes: bool,
-    /// What prompts may still add.
+    /// One of each tenant of which anybody decodes.
+    decodes: Vec<Task>,
+    /// What prompts added.
     chunk_seconds: f64,
     has_chunk: bool,
     /// What earlier steps left.
     unspent: f64,
+    /// Seconds of the longest part that others had no time for, and that cannot be shorter.
+    refused: f64,
+    /// Rows of a chunk that is computed by itself.
+    chunk_rows: usize,
 }
 
 #[derive(Debug)]
@@ -55,7 +62,7 @@ impl Draft {
         let load = span.load();
         self.load = self.load + load;
         if load.prefill > 0 {
-            self.chunk_seconds -= speed.added(load);
+            self.chunk_seconds += speed.added(load);
             self.has_chunk = true;
         }
         if share > 0.0 {
@@ -66,16 +73,19 @@ impl Draft {
             });
             let part = &mut self.parts[place];
             part.load = part.load + load;
-            part.limit = speed.step(part.load) / part.share;
+            // Alone, a prompt would be computed in long chunks, and each row have a small part of what is fixed.
+            let fixed =
+                if part.load.decode > 0 { 1.0 } else { part.load.prefill as f64 / self.chunk_rows.max(1) as f64 };
+            let alone = speed.added(part.load) + fixed.min(1.0) * speed.step(Load::default());
+            part.limit = alone * (1.0 + GIVEN * (1.0 / part.share - 1.0));
         }
         self.spans.push(span);
     }
 
-    /// What this step leaves of what it might have taken, to the next one: as much as a block takes, at most.
+    /// What this step leaves of what it might have taken, to the next one: as much as who had none needs, at most.
     fn left(&self, speed: &Speed) -> f64 {
         let limit = self.parts.iter().map(|part| part.limit).fold(f64::INFINITY, f64::min);
-        let block = speed.added(Load::span(0, BLOCK_TOKENS, true));
-        (limit + self.unspent - speed.step(self.load)).clamp(0.0, block)
+        (limit + self.unspent - speed.step(self.load)).clamp(0.0, self.refused)
     }
 }
 
@@ -236,16 +246,23 @@ impl Batcher {
     }
 
     fn draft(&self, turn: &Turn) -> Draft {
-        let of = |id| self.sequences.get(id);
-        let decodes = |sequence: &Sequence| sequence.pending() == 1 && !sequence.is_alone;
+        let mut decodes: Vec<Task> = Vec::new();
+        for sequence in turn.order.iter().filter_map(|id| self.sequences.get(id)) {
+            let is_known = decodes.iter().any(|task| task.tenant == sequence.task.tenant);
+            if sequence.pending() == 1 && !sequence.is_alone && !is_known {
+                decodes.push(sequence.task);
+            }
+        }
         Draft {
             spans: Vec::with_capacity(turn.order.len()),
             load: Load::default(),
             parts: Vec::new(),
-            has_decodes: turn.order.iter().filter_map(of).any(decodes),
-            chunk_seconds: self.config.chunk_time.as_secs_f64(),
+            decodes,
+            chunk_seconds: 0.0,
             has_chunk: false,
             unspent: self.unspent,
+            refused: 0.0,
+            chunk_rows: self.config.chunk_rows,
         }
     }
 
@@ -273,6 +290,8 @@ impl Batcher {
         sequence.table.extend(blocks);
         let rows = rows.min(sequence.table.len() * BLOCK_TOKENS - sequence.computed);
         if rows == 0 {
+            let least = Load::span(sequence.computed, pending.min(BLOCK_TOKENS), pending > 1);
+            draft.refused = draft.refused.max(self.speed.added(least));
             return;
         }
         let begin = sequence.computed;
@@ -306,10 +325,12 @@ impl Batcher {
             let all = (1 + sequence.proposed.len()).min(room);
             return [all, 1.min(room)].into_iter().find(fits).unwrap_or(0);
         }
-        let by_time = match draft.has_decodes {
-            true => self.speed.rows_within(begin, draft.chunk_seconds),
-            false => self.config.chunk_rows.saturating_sub(draft.load.prefill),
+        let bears = |decoding: &Task| self.policy.bears(decoding, &sequence.task);
+        let (chunk_time, most) = match draft.decodes.iter().all(bears) {
+            true => (self.config.chunk_time_alone, self.config.chunk_rows.saturating_sub(draft.load.prefill)),
+            false => (self.config.chunk_time, room),
         };
+        let by_time = self.speed.rows_within(begin, chunk_time.as_secs_f64() - draft.chunk_seconds).min(most);
         let by_others = if allowance.is_finite() { self.speed.rows_within(begin, allowance) } else { room }.min(room);
         let block = pending.min(sequence.block_end() - begin);
         match pending.min(by_time).min(by_others) {

@@ -2,5 +2,7 @@
 //! So whatever is read from the wrong place, was overwritten, or is another namespace's, shows at once; and what is drawn depends on
 //! the prompt alone.
 
+mod adversity;
+mod fairness;
 mod machine;
 mod runs;

@@ -5,9 +5,9 @@
 //! # Between tenants
 //!
 //! A tenant's clock is what it had, divided by its weight; the machine's clock goes on by each second divided by the weight of all
-//! active tenants. Who has the least goes first, however many sequences it has. A tenant that wakes up begins at the machine's
-//! clock: it has saved nothing up. Nor does one save up that is active and asks for less than its share, and taking what nobody
-//! else wanted is no debt for ever: a clock is never more than [`LAG_MAX`] before or behind the machine's.
+//! active tenants. Who has the least goes first, however many sequences it has. A clock is never more than [`LAG_MAX`] before or
+//! behind the machine's, so that nobody saves much up by asking for little, and taking what nobody else wanted is no debt for
+//! ever. That much a tenant has when it wakes up beside others: a short turn now and then passes those who never stop.
 //!
 //! A tenant that has fewer sequences running than its share, and others waiting, takes a place from one that has more:
 //! running ÷ weight has to fall with the exchange, so it is never taken back. And [`Policy::share`] is weight ÷ weight of all
@@ -25,11 +25,15 @@
 //!
 //! # How long a sequence waits
 //!
-//! Without deadlines, whoever comes after the tenant had `(2 − class) × AGING`… more than at the sequence's arrival has a greater
-//! key: at most **B = 2 × [`AGING`] + [`ATTAINED_MAX`] = 6 s** of service of its own tenant go by before all newcomers stand behind
-//! it, and then those that came before go first, each once. A tenant of weight w out of W gets B within (W ÷ w) × (B + 2 ×
-//! [`LAG_MAX`]) seconds of the machine. Deadlines can only do wrong to the own tenant, and only until they have passed; beyond all
-//! this the batcher's rule on the oldest sequence holds.
+//! Without deadlines, whoever comes when its tenant has had 2 × [`AGING`] + [`ATTAINED_MAX`] more than at a sequence's arrival has a
+//! greater key. So the sequence gets what it needs after at most **B = 6 s** of its own tenant's service, and that of those who came
+//! within these, each once: nobody's later arrival is in the sum. A tenant of weight w out of W gets that within (W ÷ w) × (B + 2 ×
+//! [`LAG_MAX`]) seconds of the machine, as long as no other tenants wake up; each one that does may have [`LAG_MAX`] before it. Deadlines
+//! can only do wrong to the own tenant, and only until they have passed. Beyond all this the batcher's rule on the oldest sequence
+//! holds.
+
+#[cfg(test)]
+mod tests;
 
 use super::{Account, Class, Policy, Rank, Task};
 use std::{
@@ -49,6 +53,9 @@ pub const LAG_MAX: Duration = Duration::from_secs(1);
 pub const PROGRAMS_MAX: usize = 4_096;
 /// How much less a sequence's key has to be for it to take the place of another of its tenant: 250 ms, some ten steps.
 const MARGIN: f64 = 0.25;
+/// Who runs so many times more sequences than another, by weight, may have to wait for the other's long chunks. 4: in equal company
+/// nobody's reader notices another's prompt, and a crowd does not make the prompts of others slow.
+const CROWD: f64 = 4.0;
 /// A sequence is in danger where what is left takes so many times longer than there is time.
 const DANGER: f64 = 2.0;
 
@@ -160,7 +167,7 @@ impl Fair {
     }
 
     fn tenant(&mut self, task: &Task) -> u32 {
-        let clock = self.clock;
+        let clock = self.begin_at();
         let place = *self
             .tenant_of
             .entry(task.tenant)
@@ -177,6 +184,16 @@ impl Fair {
             self.active_weight += tenant.weight;
         }
         place
+    }
+
+    /// Where a stranger's clock begins.
+    fn begin_at(&self) -> f64 {
+        self.clock - self.lag_max()
+    }
+
+    /// By how much clocks may differ from the machine's: at a tenant's share, so that it is the same time for all.
+    fn lag_max(&self) -> f64 {
+        LAG_MAX.as_secs_f64() / self.active_weight.max(1.0)
     }
 
     fn program(&mut self, task: &Task) -> u32 {
@@ -204,7 +221,7 @@ impl Fair {
 
     /// Forgets tenants that would begin now like any stranger.
     fn forget_tenants(&mut self) {
-        let (clock, is_idle) = (self.clock, self.tenants.items.iter().flatten().all(|tenant| tenant.here == 0));
+        let (clock, is_idle) = (self.begin_at(), self.tenants.items.iter().flatten().all(|tenant| tenant.here == 0));
         let caught_up = |tenant: &Tenant| tenant.here == 0 && (is_idle || tenant.clock <= clock);
         let (gone, ahead) = std::mem::take(&mut self.ahead)
             .into_iter()
@@ -277,6 +294,11 @@ impl Policy for Fair {
         }
     }
 
+    fn bears(&self, decoding: &Task, chunk: &Task) -> bool {
+        let (Some((_, other, _)), Some((_, own, _))) = (self.of(decoding), self.of(chunk)) else { return false };
+        f64::from(other.running) / other.weight >= CROWD * f64::from(own.running) / own.weight
+    }
+
     fn begin(&mut self, task: &Task) {
         let place = self.seats.get(task.account.0).map(|seat| seat.tenant);
         if let Some(tenant) = place.and_then(|place| self.tenants.get_mut(place)) {
@@ -296,12 +318,13 @@ impl Policy for Fair {
         if let Some(program) = self.programs.get_mut(program) {
             program.had += seconds;
         }
-        let Some(tenant) = self.tenants.get_mut(tenant) else { return };
         self.clock += seconds / self.active_weight.max(1.0);
+        let lag = self.lag_max();
+        let Some(tenant) = self.tenants.get_mut(tenant) else { return };
         tenant.had += seconds;
-        // Measured at its share, so that it means the same for all.
-        let lag = LAG_MAX.as_secs_f64() / self.active_weight.max(1.0);
-        let clock = tenant.clock.max(self.clock - lag) + seconds / tenant.weight;
+        // Who is alone is behind nobody.
+        let behind = if self.active_weight > tenant.weight { lag } else { 0.0 };
+        let clock = (tenant.clock + seconds / tenant.weight).max(self.clock - behind);
         tenant.clock = clock.min(self.clock + lag);
     }
 

@@ -8,6 +8,7 @@
 //! | rows and time of a step | running tasks by rank |
 //! | places among those that run | waiting tasks by rank; and one for which another has to give way, by [`Policy::preempts`] |
 //! | blocks | running tasks by rank: the last one gives way |
+//! | a step without long prompts | who decodes, but for those who bear them, by [`Policy::bears`] |
 //!
 //! Whatever the policy says, the oldest sequence does not give way, and goes first once it has had nothing for
 //! [`Config::patience`](crate::Config::patience). So no policy can starve anybody for ever.
@@ -81,6 +82,11 @@ pub trait Policy: Send {
 
     /// Whether a task that waits may take the place of one that runs. Never both ways, or they would do nothing else.
     fn preempts(&self, _waiting: &Task, _running: &Task, _now: Duration) -> bool {
+        false
+    }
+
+    /// Whether a task that decodes may have to wait for a long chunk of another's prompt, as if nobody decoded.
+    fn bears(&self, _decoding: &Task, _chunk: &Task) -> bool {
         false
     }
 

@@ -224,6 +224,12 @@ impl Machine {
         if plan.is_empty() { Vec::new() } else { self.compute(&plan) }
     }
 
+    pub(super) fn run_for(&mut self, steps: usize) {
+        for _ in 0..steps {
+            self.step();
+        }
+    }
+
     /// Until nobody waits or runs.
     pub(super) fn run(&mut self) {
         let mut idle = 0;
