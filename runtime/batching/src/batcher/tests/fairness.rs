@@ -2,7 +2,7 @@
 
 use super::machine::{Machine, request_of, words};
 use crate::{
-    Class, Config, Fair, Fifo, Policy, SequenceId, Speed,
+    Account, Class, Config, Fair, Fifo, Policy, Rank, SequenceId, Speed, Task,
     policy::{AGING, ATTAINED_MAX},
 };
 use std::{collections::BTreeMap, time::Duration};
@@ -140,5 +140,49 @@ fn nobody_waits_beyond_the_bound_in_its_tenant() {
             let waited = service_until_end(class, 20, other);
             assert!(waited <= bound, "{class:?} beside {other:?}: {waited}");
         }
+    }
+}
+
+/// The worst policy for who came first.
+struct Newest;
+
+impl Policy for Newest {
+    fn arrive(&mut self, _: &Task, _: Duration) -> Account {
+        Account::default()
+    }
+
+    fn rank(&self, task: &Task, _: Duration) -> Rank {
+        Rank(-(task.id.0 as i64), 0)
+    }
+
+    fn preempts(&self, waiting: &Task, running: &Task, _: Duration) -> bool {
+        waiting.id > running.id
+    }
+
+    fn leave(&mut self, _: &Task, _: Duration) {}
+}
+
+#[test]
+fn whatever_the_policy_the_oldest_goes_on() {
+    // Few places, few blocks, and many newcomers in each step.
+    let config = Config { blocks: 24, running_max: 3, ..config() };
+    let (patience, longest) = (config.patience, Duration::from_millis(200));
+    let mut machine = Machine::new(config, Newest);
+    machine.checks = false;
+    let id = machine.add(request_of(1, 1, words(1, 100), 40)).expect("it fits");
+    let mut last = machine.now;
+    let mut seed = 2;
+    while machine.known[&id].ended.is_none() {
+        // Some are refused: the queue is full.
+        for _ in 0..3 {
+            let _ = machine.add(request_of(2, 1, words(seed, 90), 60));
+            seed += 1;
+        }
+        let before = machine.batcher.computed(id).unwrap_or(0);
+        machine.step();
+        if machine.batcher.computed(id).is_none_or(|computed| computed > before) {
+            last = machine.now;
+        }
+        assert!(machine.now - last <= patience + 2 * longest, "{:?}", machine.now - last);
     }
 }
