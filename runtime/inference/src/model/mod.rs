@@ -52,6 +52,8 @@ mod feed;
 mod golden;
 pub mod linear;
 mod metadata;
+#[cfg(test)]
+mod paging;
 mod placement;
 mod pool;
 pub mod rope;
