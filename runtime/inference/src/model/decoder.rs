@@ -244,7 +244,7 @@ impl Decoder {
     /// taken now.
     ///
     /// # Panics
-    /// Where 32 bits cannot count the blocks' tokens.
+    /// Where 32 bits cannot count the blocks' tokens, or on a device the numbers of a layer's keys.
     #[must_use]
     pub fn pool(&self, blocks: usize) -> Pool {
         Pool::new(&self.architecture, blocks, &self.split)

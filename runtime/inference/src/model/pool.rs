@@ -177,7 +177,7 @@ impl Pool {
     /// So many blocks, where the layers are computed.
     ///
     /// # Panics
-    /// Where its tokens are more than 32 bits can count.
+    /// Where its tokens are more than 32 bits can count, or on a device the numbers of a layer's keys.
     pub(super) fn new(architecture: &Architecture, blocks: usize, split: &Split) -> Self {
         let slots = blocks.checked_mul(BLOCK_TOKENS).filter(|slots| u32::try_from(*slots).is_ok());
         let Some(slots) = slots else { panic!("{blocks} blocks are more than 32 bits can count") };
@@ -273,5 +273,54 @@ impl Pool {
     /// Whether all of a table's blocks are this pool's.
     pub(super) fn has(&self, table: &[u32]) -> bool {
         table.iter().all(|block| (*block as usize) < self.blocks)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const HEADS: usize = 2;
+    const WIDTH: usize = 3;
+
+    /// What a head's key of a position is; its value is the same, negative.
+    fn numbers(head: usize, position: usize) -> [f32; WIDTH] {
+        [head as f32 + 1.0, position as f32, 0.5]
+    }
+
+    proptest! {
+        /// In whatever blocks, a sequence's positions come back as they were written, and copies as what they are of.
+        #[test]
+        fn positions_come_back_as_they_were_written(
+            table in Just((0..6).collect::<Vec<u32>>()).prop_shuffle(),
+            (begin, end) in (0..64usize, 0..64usize).prop_map(|(a, b)| (a.min(b), a.max(b) + 1)),
+        ) {
+            let slots = 6 * BLOCK_TOKENS;
+            let empty = || vec![f32::NAN; HEADS * WIDTH * slots];
+            let mut layer = LayerSlots { keys: empty(), values: empty(), kv_heads: HEADS, width: WIDTH, slots };
+            for (position, head) in (0..end).flat_map(|position| (0..HEADS).map(move |head| (position, head))) {
+                let key = numbers(head, position);
+                layer.write(&table, position, head, &key, &key.map(|number| -number));
+            }
+            let keys: Vec<f32> =
+                (0..HEADS).flat_map(|head| (begin..end).flat_map(move |position| numbers(head, position))).collect();
+            let check = |layer: &LayerSlots, table: &[u32]| {
+                let found = layer.gather(table, begin..end);
+                assert_eq!(found.keys, keys);
+                assert!(found.values.iter().zip(&keys).all(|(value, key)| *value == -key));
+            };
+            check(&layer, &table);
+            // Of the six blocks four are written at most: the others take the last two of these.
+            let mut copied = table.clone();
+            copied[2] = table[4];
+            layer.copy(table[2], table[4]);
+            let mut bytes = Vec::new();
+            layer.read(table[3], &mut bytes);
+            copied[3] = table[5];
+            layer.write_block(table[5], &bytes);
+            check(&layer, &copied);
+            check(&layer, &table);
+        }
     }
 }

@@ -207,9 +207,14 @@ pub(super) struct LayerMemory {
 
 impl LayerMemory {
     /// Room, which nobody has written to.
+    ///
+    /// # Panics
+    /// Where programs could not count its numbers, which they do with 32 bits.
     pub(super) fn new(kv_heads: usize, head_width: usize, slots: usize, device: &Device) -> Self {
         let quarters = head_width.div_ceil(4);
-        let make = || memory::empty(device, [kv_heads * quarters * slots * 4]);
+        let numbers = kv_heads * quarters * slots * 4;
+        assert!(u32::try_from(numbers).is_ok(), "{numbers} numbers of a layer's keys are more than 32 bits can count");
+        let make = || memory::empty(device, [numbers]);
         Self { keys: make(), values: make(), kv_heads, quarters, slots }
     }
 

@@ -39,9 +39,10 @@ impl Places {
     /// # Panics
     /// Where they are more than there are rows.
     pub(in crate::model) fn sequence(&mut self, known: usize, rows: usize, table: &[u32]) {
+        assert!(self.live + rows <= self.total, "{} rows and {rows} more, of {}", self.live, self.total);
         // Words of a step, and positions of a context, fit: both are numbered with u32.
         let begin = self.words.len() as u32;
-        let words = &mut self.words[ROW_WORDS * self.live..ROW_WORDS * (self.live + rows).min(self.total)];
+        let words = &mut self.words[ROW_WORDS * self.live..][..ROW_WORDS * rows];
         for (seen, row) in (known + 1..=known + rows).zip(words.chunks_exact_mut(ROW_WORDS)) {
             row.copy_from_slice(&[seen as u32, begin]);
         }
