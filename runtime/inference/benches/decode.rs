@@ -8,7 +8,7 @@
 use remit_inference::{
     DeviceChoice,
     gguf::Gguf,
-    model::{Decoder, KvCache, Span},
+    model::{BLOCK_TOKENS, Decoder, Pool, Span},
     read_bandwidth,
     sampler::argmax,
 };
@@ -43,35 +43,52 @@ fn prompt(length: usize) -> Vec<u32> {
     (0..length).map(|index| (index * 7919 % 40_000 + 100) as u32).collect()
 }
 
-fn prefill(decoder: &Decoder, tokens: &[u32]) -> (KvCache, Vec<f32>) {
-    let mut cache = decoder.cache(tokens.len() + DECODE_TOKENS);
+/// Writes a prompt to the first blocks of a pool; what comes last are its last token's logits.
+fn prefill(decoder: &Decoder, pool: &mut Pool, tokens: &[u32]) -> Vec<f32> {
+    let table: Vec<u32> = (0..tokens.len().div_ceil(BLOCK_TOKENS) as u32).collect();
     let mut logits = Vec::new();
-    for chunk in tokens.chunks(PREFILL_CHUNK) {
-        logits = decoder.forward(&mut [Span { tokens: chunk, cache: &mut cache, wants_logits: true }]);
+    for (index, chunk) in tokens.chunks(PREFILL_CHUNK).enumerate() {
+        let (known, room) = (index * PREFILL_CHUNK, tokens.len() + DECODE_TOKENS);
+        let span = Span { tokens: chunk, table: &table, known, room, adapter: None, logits: 1 };
+        logits = decoder.forward(pool, &[span]);
     }
-    (cache, logits)
+    logits
 }
 
 fn prefill_tps(decoder: &Decoder) -> f64 {
     let tokens = prompt(PREFILL_TOKENS);
+    let mut pool = decoder.pool(PREFILL_TOKENS.div_ceil(BLOCK_TOKENS));
     median(PREFILL_REPETITIONS, || {
         let begin = Instant::now();
-        let _ = prefill(decoder, &tokens);
+        let _ = prefill(decoder, &mut pool, &tokens);
         PREFILL_TOKENS as f64 / begin.elapsed().as_secs_f64()
     })
 }
 
-/// Tokens a second of all streams together.
+/// Tokens a second of all streams together, all of them behind one prompt's blocks.
 fn decode_tps(decoder: &Decoder, streams: usize) -> f64 {
-    let (cache, logits) = prefill(decoder, &prompt(32));
+    let (prompt_blocks, own_blocks) = (2, DECODE_TOKENS.div_ceil(BLOCK_TOKENS));
+    let mut pool = decoder.pool(prompt_blocks + streams * own_blocks);
+    let known = prompt_blocks * BLOCK_TOKENS;
+    let logits = prefill(decoder, &mut pool, &prompt(known));
+    let table = |stream: usize| {
+        let own = prompt_blocks + stream * own_blocks;
+        (0..prompt_blocks).chain(own..own + own_blocks).map(|block| block as u32).collect::<Vec<_>>()
+    };
+    let tables: Vec<_> = (0..streams).map(table).collect();
     median(DECODE_REPETITIONS, || {
-        let mut caches: Vec<_> =
-            (0..streams).map(|_| cache.prefix(decoder.architecture(), 32, 32 + DECODE_TOKENS)).collect();
         let mut next = vec![[argmax(&logits)]; streams];
         let begin = Instant::now();
-        for _ in 0..DECODE_TOKENS {
-            let spans = caches.iter_mut().zip(&next).map(|(cache, tokens)| Span { tokens, cache, wants_logits: true });
-            let logits = decoder.forward(&mut spans.collect::<Vec<_>>());
+        for known in known..known + DECODE_TOKENS {
+            let spans = tables.iter().zip(&next).map(|(table, tokens)| Span {
+                tokens,
+                table,
+                known,
+                room: known + DECODE_TOKENS,
+                adapter: None,
+                logits: 1,
+            });
+            let logits = decoder.forward(&mut pool, &spans.collect::<Vec<_>>());
             next = logits.chunks_exact(logits.len() / streams).map(|logits| [argmax(logits)]).collect();
         }
         (DECODE_TOKENS * streams) as f64 / begin.elapsed().as_secs_f64()

@@ -8,7 +8,7 @@ use remit_abi::{Params, Penalties, Role, Sampling, TenantId};
 use remit_inference::{
     Limits, LocalEngine, ModelFile,
     gguf::Gguf,
-    model::{Decoder, KvCache, Span},
+    model::{BLOCK_TOKENS, Decoder, Span},
     sampler::argmax,
     tokenizer::Tokenizer,
 };
@@ -132,15 +132,19 @@ fn logits_and_ids_are_the_references() {
         let (prompt, output) = (ids(&golden["prompt_ids"]), ids(&golden["output_ids"]));
         let tokens = [prompt.as_slice(), &output].concat();
         let entries: Vec<_> = golden["logits"].as_array().unwrap().iter().collect();
-        let mut cache = KvCache::new(decoder.architecture(), tokens.len());
+        // The sequence's blocks are any of the pool.
+        let blocks = tokens.len().div_ceil(BLOCK_TOKENS);
+        let (mut pool, table) = (decoder.pool(blocks), (0..blocks as u32).rev().collect::<Vec<_>>());
         let mut chosen = Vec::new();
+        let mut begin = 0;
         let checked = |position: usize| entries.iter().find(|entry| entry["position"] == position);
-        while cache.length() < tokens.len() {
+        while begin < tokens.len() {
             // To the next position that is checked, or whose choice is; so prefill is chunked and decoding is not.
-            let begin = cache.length();
             let end = (begin..tokens.len()).find(|end| *end >= prompt.len() - 1 || checked(*end).is_some()).unwrap();
-            let mut spans = [Span { tokens: &tokens[begin..=end], cache: &mut cache, wants_logits: true }];
-            let logits = decoder.forward(&mut spans);
+            let (known, room) = (begin, tokens.len());
+            let span = Span { tokens: &tokens[begin..=end], table: &table, known, room, adapter: None, logits: 1 };
+            let logits = decoder.forward(&mut pool, &[span]);
+            begin = end + 1;
             if end >= prompt.len() - 1 {
                 chosen.push(argmax(&logits));
             }

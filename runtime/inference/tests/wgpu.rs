@@ -1,5 +1,5 @@
 //! The same models on a GPU through `wgpu` as on the CPU: every family's tiny random model, whole, in pieces, token by
-//! token and beside another; an adapter; a copied prefix.
+//! token and beside another; an adapter; what a pool promises.
 //!
 //! It needs an adapter, real or in software, and fails where there is none: `cargo xtask test` provides Mesa's
 //! `llvmpipe`. Chunks are chosen so that few shapes come up, since each compiles programs.
@@ -13,6 +13,9 @@ mod gguf_sample;
 #[path = "../src/model/golden.rs"]
 #[allow(dead_code, reason = "written for the unit tests, which need more of it")]
 mod golden;
+#[path = "../src/model/paging.rs"]
+#[allow(dead_code, reason = "written for the unit tests, which need more of it")]
+mod paging;
 #[path = "../src/safetensors/sample.rs"]
 #[allow(dead_code, reason = "written for the unit tests, which need more of it")]
 mod safetensors_sample;
@@ -21,6 +24,9 @@ mod safetensors_sample;
 mod gguf {
     pub(crate) use crate::gguf_sample as sample;
     pub(crate) use remit_inference::gguf::Gguf;
+}
+mod model {
+    pub(crate) use remit_inference::model::{Adapter, BLOCK_TOKENS, Decoder, Pool, Span};
 }
 mod safetensors {
     pub(crate) use crate::safetensors_sample as sample;
@@ -41,10 +47,11 @@ mod tokenizer {
 use burn::tensor::Device;
 use gguf_sample as sample;
 use golden::{config, distance, gguf_with, golden, metadata, tokens};
+use paging::Sequences;
 use remit_abi::{Params, TenantId};
 use remit_inference::{
     DeviceChoice, Limits, LocalEngine, ModelFile,
-    model::{Adapter, Decoder, KvCache, Span, Split},
+    model::{Adapter, Decoder, Split},
 };
 use remit_kernel::ports::{Engine, EngineEvent, EngineFinish, GenerationJob};
 use serde_json::{Value, json};
@@ -69,31 +76,26 @@ fn decoders(case: &Value, device: &Device) -> Vec<Decoder> {
     [json].into_iter().chain(gguf).collect()
 }
 
-/// The logits of the sequences behind each chunk; every sequence is computed in the same chunks.
-fn logits(decoder: &Decoder, caches: &mut [KvCache], sequences: &[Vec<u32>], chunks: &[usize]) -> Vec<Vec<f32>> {
+/// The logits of these sequences behind each chunk; every one is computed in the same chunks.
+fn logits_of(sequences: &mut Sequences<'_>, texts: &[Vec<u32>], chunks: &[usize]) -> Vec<Vec<f32>> {
     let mut found = Vec::new();
     for chunk in chunks.iter().copied().cycle() {
-        let step = |(cache, tokens): (_, &Vec<u32>)| {
-            let cache: &mut KvCache = cache;
-            (cache.length()..tokens.len().min(cache.length() + chunk), cache)
-        };
-        let steps: Vec<_> = caches.iter_mut().zip(sequences).map(step).collect();
-        if steps.iter().all(|(range, _)| range.is_empty()) {
+        let work = texts.iter().enumerate().map(|(index, tokens)| {
+            let known = sequences.all[index].known;
+            (index, &tokens[known..tokens.len().min(known + chunk)], 1)
+        });
+        let work: Vec<_> = work.filter(|(_, tokens, _)| !tokens.is_empty()).collect();
+        if work.is_empty() {
             return found;
         }
-        let spans = steps.into_iter().zip(sequences).map(|((range, cache), tokens)| Span {
-            tokens: &tokens[range],
-            cache,
-            wants_logits: true,
-        });
-        let logits = decoder.forward(&mut spans.collect::<Vec<_>>());
-        found.extend(logits.chunks_exact(decoder.architecture().vocabulary).map(<[f32]>::to_vec));
+        found.extend(sequences.step(&work));
     }
     found
 }
 
-fn caches(decoder: &Decoder, sequences: &[Vec<u32>]) -> Vec<KvCache> {
-    sequences.iter().map(|tokens| decoder.cache(tokens.len())).collect()
+/// The same of new sequences.
+fn logits(decoder: &Decoder, texts: &[Vec<u32>], chunks: &[usize]) -> Vec<Vec<f32>> {
+    logits_of(&mut Sequences::new(decoder, &texts.iter().map(Vec::len).collect::<Vec<_>>()), texts, chunks)
 }
 
 /// The largest difference, where both compute the same.
@@ -115,7 +117,7 @@ fn check(family: &str, cases: &[usize]) {
         let mut largest = 0.0f32;
         for (on_device, on_cpu) in decoders(case, &device).iter().zip(decoders(case, &Device::flex())) {
             let mut compare = |what: &str, sequences: &[Vec<u32>], chunks: &[usize]| {
-                let of = |decoder: &Decoder| logits(decoder, &mut caches(decoder, sequences), sequences, chunks);
+                let of = |decoder: &Decoder| logits(decoder, sequences, chunks);
                 let difference = worst(&of(on_device), &of(&on_cpu));
                 assert!(difference <= TOLERANCE, "{family}, {}, {what}: {difference:.1e}", case["name"]);
                 largest = largest.max(difference);
@@ -170,7 +172,7 @@ fn phi3_is_the_same() {
     check("phi3", &[0, 1]);
 }
 
-/// With the first layers on the CPU, the sequences' keys and values lie on both, and so do those of a copied prefix.
+/// With the first layers on the CPU, a block's keys and values lie on both.
 #[test]
 fn a_model_split_between_both_is_the_same() {
     let device = adapter_device();
@@ -179,17 +181,27 @@ fn a_model_split_between_both_is_the_same() {
         let on = |split: Split| Decoder::from_json(config(case), &golden::safetensors(case), split).unwrap();
         let sequences = [tokens(case), tokens(case).into_iter().rev().collect()];
         let chunks = [7, 16, 1, 1, 15];
-        let of = |decoder: &Decoder| logits(decoder, &mut caches(decoder, &sequences), &sequences, &chunks);
+        let of = |decoder: &Decoder| logits(decoder, &sequences, &chunks);
         let whole = of(&on(Split::from(&Device::flex())));
         let split = on(Split::new(&device, 1));
         let difference = worst(&of(&split), &whole);
         assert!(difference <= TOLERANCE, "{family}: {difference:.1e}");
-        let first = &sequences[..1];
-        let mut known = caches(&split, first);
-        let whole = logits(&split, &mut known, first, &[20]);
-        let mut copy = [known[0].prefix(split.architecture(), 20, 90)];
-        let difference = worst(&logits(&split, &mut copy, first, &[20]), &whole[1..]);
-        assert!(difference <= TOLERANCE, "{family}, a copied prefix: {difference:.1e}");
+        paging::check(&split, &same);
+    }
+}
+
+/// As near as two ways to compute the same on a device.
+fn same(what: &str, found: &[Vec<f32>], expected: &[Vec<f32>]) {
+    let difference = worst(found, expected);
+    assert!(difference <= TOLERANCE, "{what}: {difference:.1e}");
+}
+
+/// In any blocks, behind another's prefix, behind a copy: with windows, and with norms of heads.
+#[test]
+fn a_pool_keeps_what_it_promises() {
+    let device = adapter_device();
+    for family in ["qwen3", "gemma2"] {
+        paging::check(&decoders(&golden(family)["cases"][0], &device).remove(0), &same);
     }
 }
 
@@ -255,7 +267,7 @@ fn narrow_weights_are_the_same() {
             [&device, &Device::flex()].map(|device| Decoder::load(&narrow(case), device).unwrap());
         assert!(on_device.step_bytes() * 2 < on_cpu.step_bytes(), "{} bytes", on_device.step_bytes());
         for chunk in [1, 20] {
-            let of = |decoder: &Decoder| logits(decoder, &mut caches(decoder, &sequences), &sequences, &[chunk]);
+            let of = |decoder: &Decoder| logits(decoder, &sequences, &[chunk]);
             let difference = worst(&of(&on_device), &of(&on_cpu));
             println!("{family}, chunks of {chunk}: {difference:.1e}");
             assert!(difference <= TOLERANCE, "{family}, chunks of {chunk}: {difference:.1e}");
@@ -270,21 +282,12 @@ fn greedy_tokens_are_the_largest_logits() {
     let case = &golden("llama")["cases"][0];
     let decoder = decoders(case, &device).remove(0);
     let (tokens, others) = (tokens(case), tokens(case).into_iter().rev().collect::<Vec<_>>());
-    let run = |greedy: bool| {
-        let mut caches = [decoder.cache(tokens.len()), decoder.cache(tokens.len()), decoder.cache(tokens.len())];
-        let wants = [true, false, true];
-        let spans = caches.iter_mut().zip([&tokens, &others, &others]).zip(wants);
-        let mut spans: Vec<_> =
-            spans.map(|((cache, tokens), wants_logits)| Span { tokens, cache, wants_logits }).collect();
-        if greedy {
-            return decoder.forward_greedy(&mut spans, usize::MAX);
-        }
-        let logits = decoder.forward(&mut spans);
-        logits.chunks_exact(decoder.architecture().vocabulary).map(remit_inference::sampler::argmax).collect()
-    };
-    let found = run(true);
-    assert_eq!(found.len(), 2);
-    assert_eq!(found, run(false));
+    let work = [(0, &tokens[..], 2), (1, &others[..], 0), (2, &others[..], 1)];
+    let fresh = || Sequences::new(&decoder, &[tokens.len(); 3]);
+    let found = fresh().greedy(&work);
+    assert_eq!(found.len(), 3);
+    let logits = fresh().step(&work);
+    assert_eq!(found, logits.iter().map(|logits| remit_inference::sampler::argmax(logits)).collect::<Vec<_>>());
 }
 
 #[test]
@@ -300,9 +303,9 @@ fn an_adapter_changes_its_own_sequence_alike() {
         // On a thread of its own, as an engine's callers do.
         let load = || Adapter::load(settings, &tensors, architecture, split).unwrap();
         let adapter = std::thread::scope(|scope| scope.spawn(load).join().unwrap());
-        let length = sequences[0].len();
-        let mut caches = [decoder.adapted_cache(length, Arc::new(adapter)), decoder.cache(length)];
-        logits(&decoder, &mut caches, &sequences, &[7, 16, 1])
+        let mut both = Sequences::new(&decoder, &[sequences[0].len(); 2]);
+        both.all[0].adapter = Some(Arc::new(adapter));
+        logits_of(&mut both, &sequences, &[7, 16, 1])
     };
     let expected = of(Split::from(&Device::flex()));
     assert!(distance(&expected[0], &expected[1]) > 0.01, "it changes something");
@@ -312,20 +315,6 @@ fn an_adapter_changes_its_own_sequence_alike() {
     }
 }
 
-#[test]
-fn a_copied_prefix_goes_on_alike() {
-    let device = adapter_device();
-    let case = &golden("qwen3")["cases"][0];
-    let decoder = decoders(case, &device).remove(0);
-    let sequences = [tokens(case)];
-    let mut caches = caches(&decoder, &sequences);
-    let whole = logits(&decoder, &mut caches, &sequences, &[20]);
-    let mut copy = [caches[0].prefix(decoder.architecture(), 20, 90)];
-    assert_eq!((copy[0].length(), copy[0].capacity()), (20, 90));
-    let difference = worst(&logits(&decoder, &mut copy, &sequences, &[20]), &whole[1..]);
-    assert!(difference <= TOLERANCE, "{difference:.1e}");
-}
-
 /// What was computed before a loss is gone, what comes after fails, and a new opening knows nothing of it.
 #[test]
 fn a_lost_device_is_replaced_by_opening_another() {
@@ -333,8 +322,7 @@ fn a_lost_device_is_replaced_by_opening_another() {
     let sequences = [tokens(case)];
     let compute = |device: &Device| {
         let decoder = decoders(case, device).remove(0);
-        let mut caches = caches(&decoder, &sequences);
-        logits(&decoder, &mut caches, &sequences, &[32])
+        logits(&decoder, &sequences, &[32])
     };
     let [first, second] = [(); 2].map(|()| DeviceChoice::Wgpu.open().unwrap());
     let whole = compute(first.tensors());

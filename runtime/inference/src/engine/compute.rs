@@ -3,9 +3,10 @@
 use super::adapters::{ModelId, Placed};
 use crate::{
     device::OpenDevice,
-    model::{Decoder, KvCache, Span},
+    model::{Adapter, BLOCK_TOKENS, Decoder, Pool, Span},
 };
 use burn::tensor::Device;
+use std::sync::Arc;
 
 /// Something that computes tokens of sequences. Any of its functions may panic: then all of it, and every cache, is
 /// thrown away.
@@ -59,28 +60,66 @@ pub(super) struct Models {
     pub(super) pool: rayon::ThreadPool,
 }
 
-fn to_spans<'a>(work: &'a mut [Work<'_, KvCache>]) -> Vec<Span<'a>> {
-    let span = |work: &'a mut Work<'_, KvCache>| Span {
-        tokens: work.tokens,
-        cache: work.cache,
-        wants_logits: work.wants_logits,
-    };
-    work.iter_mut().map(span).collect()
+/// A sequence's keys and values, in a pool of its own.
+pub(super) struct KvCache {
+    pool: Pool,
+    table: Vec<u32>,
+    known: usize,
+    room: usize,
+    adapter: Option<Arc<Adapter>>,
+}
+
+impl KvCache {
+    pub(super) fn new(decoder: &Decoder, room: usize, adapter: Option<Arc<Adapter>>) -> Self {
+        let blocks = room.div_ceil(BLOCK_TOKENS);
+        let table = (0..blocks as u32).collect();
+        Self { pool: decoder.pool(blocks), table, known: 0, room, adapter }
+    }
+
+    fn prefix(&self, decoder: &Decoder, tokens: usize, room: usize) -> Self {
+        let mut copy = Self::new(decoder, room, self.adapter.clone());
+        if decoder.architecture().turns_alike(self.room, room) {
+            copy.known = tokens.min(self.known).min(room);
+            for block in &copy.table[..copy.known.div_ceil(BLOCK_TOKENS)] {
+                copy.pool.write(*block, &self.pool.read(*block));
+            }
+        }
+        copy
+    }
+
+    pub(super) fn length(&self) -> usize {
+        self.known
+    }
+
+    #[cfg(test)]
+    pub(super) fn adapter(&self) -> Option<&Arc<Adapter>> {
+        self.adapter.as_ref()
+    }
+
+    /// Computes tokens behind those that it has.
+    fn compute<T>(&mut self, tokens: &[u32], logits: usize, compute: impl FnOnce(&mut Pool, &[Span<'_>]) -> T) -> T {
+        let Self { pool, table, known, room, adapter } = self;
+        let span = Span { tokens, table, known: *known, room: *room, adapter: adapter.as_ref(), logits };
+        let computed = compute(pool, &[span]);
+        *known += tokens.len();
+        computed
+    }
+
+    pub(super) fn forward(&mut self, decoder: &Decoder, tokens: &[u32], logits: usize) -> Vec<f32> {
+        self.compute(tokens, logits, |pool, spans| decoder.forward(pool, spans))
+    }
 }
 
 impl Compute for Models {
     type Cache = KvCache;
 
     fn cache(&self, model: ModelId, room: usize) -> KvCache {
-        let decoder = &self.decoders[model.base];
-        match model.adapter {
-            Some(adapter) => decoder.adapted_cache(room, self.adapters.weights(adapter)),
-            None => decoder.cache(room),
-        }
+        let adapter = model.adapter.map(|adapter| self.adapters.weights(adapter));
+        KvCache::new(&self.decoders[model.base], room, adapter)
     }
 
     fn prefix(&self, base: usize, of: &KvCache, tokens: usize, room: usize) -> KvCache {
-        of.prefix(self.decoders[base].architecture(), tokens, room)
+        of.prefix(&self.decoders[base], tokens, room)
     }
 
     fn length(cache: &KvCache) -> usize {
@@ -88,17 +127,22 @@ impl Compute for Models {
     }
 
     fn forward(&self, base: usize, spans: &mut [Work<'_, KvCache>]) -> Vec<f32> {
-        let mut spans = to_spans(spans);
+        let decoder = &self.decoders[base];
+        let each = |work: &mut Work<'_, KvCache>| work.cache.forward(decoder, work.tokens, work.wants_logits.into());
         // On a thread of the pool, so that its tasks need no wake-up of this one.
-        self.pool.install(|| self.decoders[base].forward(&mut spans))
+        self.pool.install(|| spans.iter_mut().flat_map(each).collect())
     }
 
     fn forward_greedy(&self, base: usize, spans: &mut [Work<'_, KvCache>], tokens: usize) -> Option<Vec<u32>> {
         if !self.is_deferred() {
             return None;
         }
-        let mut spans = to_spans(spans);
-        Some(self.pool.install(|| self.decoders[base].forward_greedy(&mut spans, tokens)))
+        let decoder = &self.decoders[base];
+        let each = |work: &mut Work<'_, KvCache>| {
+            let greedy = |pool: &mut Pool, spans: &[Span<'_>]| decoder.forward_greedy(pool, spans, tokens);
+            work.cache.compute(work.tokens, work.wants_logits.into(), greedy)
+        };
+        Some(self.pool.install(|| spans.iter_mut().flat_map(each).collect()))
     }
 
     fn is_deferred(&self) -> bool {

@@ -24,7 +24,7 @@ pub const LAYERS_MAX: usize = 1024;
 pub const WIDTH_MAX: usize = 1 << 20;
 /// Experts of a layer, at most: the largest known have 512.
 pub const EXPERTS_MAX: usize = 4096;
-/// Prompt and output together, at most: a cache's size stays far from overflowing.
+/// Prompt and output together, at most: the size of keys and values stays far from overflowing.
 pub const CONTEXT_MAX: usize = u32::MAX as usize;
 
 /// Everything that the decoder needs to know of a model, its weights aside.

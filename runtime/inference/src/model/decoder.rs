@@ -3,7 +3,7 @@
 mod loader;
 
 use super::{
-    Adapter, Architecture, KvCache, ModelError,
+    Adapter, Architecture, ModelError,
     adapter::Adapted,
     attention::{Attention, LayerAttention, cap},
     device::{self, HEAD_WIDTH_MAX, WeightForm},
@@ -11,7 +11,8 @@ use super::{
     feed::FeedForward,
     linear::{Linear, as_numbers, indices, is_memory},
     placement::{Layout, Placement, Slot},
-    rows::{Place, StepRows},
+    pool::{BLOCK_TOKENS, Pool},
+    rows::StepRows,
     split::{DeviceBytes, Split},
     tensors::Tensors,
 };
@@ -87,21 +88,29 @@ impl Norm {
 }
 
 /// New tokens of one sequence in a forward pass.
+#[derive(Clone, Copy, Debug)]
 pub struct Span<'a> {
-    /// The tokens behind those of the cache; at least one, each of the vocabulary, and no more than fit into the cache.
+    /// The tokens behind those that are known; at least one, each of the vocabulary.
     pub tokens: &'a [u32],
-    /// What the sequence came to so far: [`Decoder::cache`] made it, or a cache's `prefix`.
-    pub cache: &'a mut KvCache,
-    /// Whether the logits after the last of them are asked for.
-    pub wants_logits: bool,
+    /// The sequence's blocks in the pool, in order: enough for all of its tokens with the new ones. Blocks of known tokens may
+    /// be other sequences' too; those that new tokens go to are its own.
+    pub table: &'a [u32],
+    /// How many tokens' keys and values are in those blocks.
+    pub known: usize,
+    /// How many tokens the sequence may come to at most: models that turn long texts differently decide by it, and so it
+    /// stays the same for all of a sequence's spans.
+    pub room: usize,
+    /// With what the sequence is computed; it stays the same too.
+    pub adapter: Option<&'a Arc<Adapter>>,
+    /// For how many of its last tokens the logits behind them are asked for.
+    pub logits: usize,
 }
 
 impl Stage {
     /// The rows of a step through all layers of the stage.
-    fn forward(&self, mut hidden: Tensor<2>, rows: &StepRows, spans: &mut [Span<'_>]) -> Tensor<2> {
+    fn forward(&self, mut hidden: Tensor<2>, rows: &StepRows, spans: &[Span<'_>], pool: &mut Pool) -> Tensor<2> {
         let step = self.attention.begin(spans, rows);
-        let live = rows.places.iter().map(Place::live);
-        let adapted = Adapted::new(live.zip(&*spans).map(|(rows, span)| (rows, span.cache.adapter())));
+        let adapted = Adapted::new(rows.spans.iter().cloned().zip(spans.iter().map(|span| span.adapter)));
         let post = |norm: &Option<Norm>, branch: Tensor<2>| match norm {
             Some(norm) => norm.forward(branch),
             None => branch,
@@ -112,7 +121,7 @@ impl Stage {
             let normal;
             (hidden, normal) = block.attention_norm.after(hidden, branch.take());
             let projected = adapted.forward(&block.project, (layer, Slot::Projection), normal);
-            let attended = self.attention.attend((layer, &block.attention), projected, (&step, rows), spans);
+            let attended = self.attention.attend(&block.attention, projected, (&step, spans), pool.layer(layer));
             let mixed = adapted.forward(&block.attention_output, (layer, Slot::AttentionOutput), attended);
             let normal;
             (hidden, normal) = block.feed_norm.after(hidden, Some(post(&block.post_attention_norm, mixed)));
@@ -124,15 +133,12 @@ impl Stage {
 }
 
 /// The rows of tokens, from where one device has them to where another wants them; those that pad them are zeros.
-fn hand_over(hidden: Tensor<2>, (from, to): (&StepRows, &StepRows), device: &Device) -> Tensor<2> {
+fn hand_over(hidden: Tensor<2>, rows: &StepRows, device: &Device) -> Tensor<2> {
     let [_, width] = hidden.dims();
     let hidden = hidden.into_data();
-    let rows: Vec<&[f32]> = as_numbers(&hidden).chunks_exact(width).collect();
-    let mut moved = vec![0.0; to.total * width];
-    for (source, target) in from.live().zip(to.live()) {
-        moved[target * width..][..width].copy_from_slice(rows[source]);
-    }
-    Tensor::from_data(TensorData::new(moved, [to.total, width]), device)
+    let mut moved = as_numbers(&hidden)[..rows.live() * width].to_vec();
+    moved.resize(rows.total * width, 0.0);
+    Tensor::from_data(TensorData::new(moved, [rows.total, width]), device)
 }
 
 impl Decoder {
@@ -234,19 +240,14 @@ impl Decoder {
         &self.split
     }
 
-    /// An empty cache for up to `capacity` tokens of a sequence that this decoder computes.
-    #[must_use]
-    pub fn cache(&self, capacity: usize) -> KvCache {
-        KvCache::on(&self.architecture, capacity, &self.split)
-    }
-
-    /// The same for a sequence that is computed with an adapter.
+    /// Keys and values for so many blocks of sequences that this decoder computes. On a device all of their memory is
+    /// taken now.
     ///
     /// # Panics
-    /// Where the adapter was loaded for another architecture.
+    /// Where 32 bits cannot count the blocks' tokens, or on a device the numbers of a layer's keys.
     #[must_use]
-    pub fn adapted_cache(&self, capacity: usize, adapter: Arc<Adapter>) -> KvCache {
-        self.cache(capacity).adapt(&self.architecture, adapter)
+    pub fn pool(&self, blocks: usize) -> Pool {
+        Pool::new(&self.architecture, blocks, &self.split)
     }
 
     /// Bytes of weights that one decode step of one sequence reads.
@@ -260,28 +261,28 @@ impl Decoder {
         self.output.as_ref().unwrap_or(&self.embedding)
     }
 
-    /// Computes new tokens of some sequences, and lengthens their caches. Returns the logits of each span that asks for
-    /// them, in order, one vocabulary after the other.
+    /// Computes new tokens of some sequences, and writes their keys and values to the sequences' blocks. Returns the
+    /// logits that are asked for, span by span and token by token, one vocabulary after the other.
     ///
     /// # Panics
-    /// Where a span does not keep what [`Span`] says, or the device failed.
+    /// Where a span does not keep what [`Span`] says, the pool is another decoder's, or the device failed.
     #[must_use]
-    pub fn forward(&self, spans: &mut [Span<'_>]) -> Vec<f32> {
-        let Some((count, logits)) = self.compute(spans) else { return Vec::new() };
+    pub fn forward(&self, pool: &mut Pool, spans: &[Span<'_>]) -> Vec<f32> {
+        let Some((count, logits)) = self.compute(pool, spans) else { return Vec::new() };
         let logits = logits.into_data();
         let mut logits = as_numbers(&logits)[..count * self.architecture.vocabulary].to_vec();
         cap(&mut logits, self.architecture.output_softcap);
         logits
     }
 
-    /// The same, but returns the likeliest token of each span that asks for logits: of the first `tokens` of the vocabulary,
+    /// The same, but returns the likeliest token instead of logits: of the first `tokens` of the vocabulary,
     /// since some models round its rows up, and of equally likely ones the first. On a device nothing else leaves it.
     ///
     /// # Panics
     /// As [`forward`](Self::forward).
     #[must_use]
-    pub fn forward_greedy(&self, spans: &mut [Span<'_>], tokens: usize) -> Vec<u32> {
-        let Some((count, logits)) = self.compute(spans) else { return Vec::new() };
+    pub fn forward_greedy(&self, pool: &mut Pool, spans: &[Span<'_>], tokens: usize) -> Vec<u32> {
+        let Some((count, logits)) = self.compute(pool, spans) else { return Vec::new() };
         if is_memory(self.split.last()) {
             let logits = logits.into_data();
             let rows = as_numbers(&logits).chunks_exact(self.architecture.vocabulary);
@@ -291,9 +292,11 @@ impl Decoder {
         device::likeliest(logits, (count, tokens))
     }
 
-    /// How many spans ask for logits, and theirs, with rows that pad them.
-    fn compute(&self, spans: &mut [Span<'_>]) -> Option<(usize, Tensor<2>)> {
-        let mut flow: Option<(Tensor<2>, StepRows)> = None;
+    /// How many tokens' logits are asked for, and these, with rows that pad them.
+    fn compute(&self, pool: &mut Pool, spans: &[Span<'_>]) -> Option<(usize, Tensor<2>)> {
+        spans.iter().for_each(|span| self.check(pool, span));
+        let mut flow: Option<Tensor<2>> = None;
+        let mut last = Vec::new();
         for stage in &self.stages {
             let rows = stage.attention.rows(spans);
             let hidden = match flow {
@@ -301,17 +304,24 @@ impl Decoder {
                     let tokens = rows.tokens(spans.iter().map(|span| span.tokens));
                     self.embedding.rows(tokens.into_iter(), self.architecture.embedding_scale)
                 }
-                Some((hidden, others)) => hand_over(hidden, (&others, &rows), stage.attention.device()),
+                Some(hidden) => hand_over(hidden, &rows, stage.attention.device()),
             };
-            flow = Some((stage.forward(hidden, &rows, spans), rows));
+            flow = Some(stage.forward(hidden, &rows, spans, pool));
+            last = rows.spans.iter().zip(spans).flat_map(|(rows, span)| rows.end - span.logits..rows.end).collect();
         }
-        let Some((hidden, rows)) = flow else { unreachable!("a decoder has a stage") };
-        for span in &mut *spans {
-            span.cache.advance(span.tokens.len());
-        }
-        let asked = spans.iter().zip(&rows.places).filter(|(span, _)| span.wants_logits);
-        let last: Vec<usize> = asked.map(|(_, place)| place.live().end - 1).collect();
+        let Some(hidden) = flow else { unreachable!("a decoder has a stage") };
         (!last.is_empty()).then(|| (last.len(), self.logits(&last, hidden)))
+    }
+
+    /// What a caller has to keep, so that no sequence is computed from another's keys and values.
+    fn check(&self, pool: &Pool, span: &Span<'_>) {
+        let Span { tokens, table, known, adapter, logits, .. } = *span;
+        assert!(!tokens.is_empty() && logits <= tokens.len(), "{logits} logits of {} new tokens", tokens.len());
+        let end = known + tokens.len();
+        assert!(end <= table.len() * BLOCK_TOKENS, "{end} tokens in {} blocks", table.len());
+        assert!(pool.has(table), "a sequence's blocks are of the pool, which has {}", pool.blocks());
+        let fits = adapter.is_none_or(|adapter| *adapter.architecture() == self.architecture);
+        assert!(fits, "an adapter fits models of the architecture it was loaded for");
     }
 
     /// The logits of some rows.

@@ -139,7 +139,7 @@ impl Experts {
         let mut logits = self.router.forward(input.clone()).into_data();
         let Ok(logits) = logits.as_mut_slice::<f32>() else { unreachable!("every tensor of the decoder is f32") };
         let mut order: Vec<usize> = Vec::new();
-        for row in rows.live() {
+        for row in 0..rows.live() {
             let probabilities = &mut logits[row * self.experts.len()..][..self.experts.len()];
             softmax(probabilities);
             order.clear();

@@ -8,7 +8,7 @@
 //! | `decoder`, `feed`, [`attention`], [`linear`], [`rope`] | compute | an [`Architecture`] only |
 //! | [`encoder`] | computes the embedding of a text: another architecture, from the same parts | its own sizes |
 //! | [`adapter`] | LoRA: small changes to weights, for one sequence | the decoder's slots |
-//! | `cache` | a sequence's keys and values, and its adapter | sizes only |
+//! | [`Pool`] | all sequences' keys and values, in blocks | sizes only |
 //! | `split` | which layers are computed where | numbers only |
 //! | `rows` | where tokens lie in a step's tensors; to what sizes a device pads them | numbers only |
 //! | `device` | programs for GPUs: packed weights, and what lies between their products | tensors and sizes only |
@@ -20,8 +20,8 @@
 //! - Every size comes from the metadata and is checked against every tensor's shape before a number is read; a tensor
 //!   that the decoder would not use is refused, since leaving it out would give other numbers.
 //! - A feature is a field of [`Architecture`] that the decoder reads, never a branch on a family's name.
-//! - A forward pass takes spans of several sequences and knows no requests. Logits are computed for the last position
-//!   of a span and only where they are asked for.
+//! - A forward pass takes spans of several sequences and knows no requests, and not whose the blocks are that a span
+//!   names. Logits are computed for as many of a span's last tokens as are asked for.
 //! - The hidden state is a `burn` tensor. Two seams touch plain memory on the CPU, [`linear`] and [`attention`]: tensors
 //!   go into both and come out. On any other device of `burn` both hand over to programs of the device, chosen when a
 //!   model is loaded; so do norms and gates. What leaves it is the logits that are asked for, once a step, and the
@@ -42,7 +42,6 @@
 pub mod adapter;
 pub mod architecture;
 pub mod attention;
-mod cache;
 mod decoder;
 mod device;
 pub mod encoder;
@@ -53,7 +52,10 @@ mod feed;
 mod golden;
 pub mod linear;
 mod metadata;
+#[cfg(test)]
+mod paging;
 mod placement;
+mod pool;
 pub mod rope;
 mod rows;
 mod split;
@@ -64,11 +66,11 @@ mod tests;
 pub use crate::to_f32::Stored;
 pub use adapter::{Adapter, AdapterError};
 pub use architecture::Architecture;
-pub use cache::KvCache;
 pub use decoder::{Decoder, Span};
 pub use device::WeightForm;
 pub use encoder::Encoder;
 pub use error::ModelError;
+pub use pool::{BLOCK_TOKENS, Pool};
 pub(crate) use split::DeviceBytes;
 pub use split::Split;
 pub use tensors::Tensors;
@@ -81,6 +83,13 @@ use std::{fs::File, io::Read, path::Path};
 pub const CONFIG_BYTES_MAX: u64 = 1 << 20;
 
 impl Architecture {
+    /// Whether sequences that may come to so many tokens have the same keys for the same tokens. A model that turns long
+    /// texts differently does so from the first token on.
+    #[must_use]
+    pub fn turns_alike(&self, room: usize, other_room: usize) -> bool {
+        self.ropes.iter().all(|rope| rope.is_long(room) == rope.is_long(other_room))
+    }
+
     /// Reads and checks what a GGUF file holds, its tensors' shapes too.
     ///
     /// # Errors

@@ -1,9 +1,13 @@
 //! The decoder on a tiny random model: shapes are checked, and how a prompt is cut does not change what it gives.
 
 use super::*;
-use crate::gguf::{Gguf, sample};
+use crate::{
+    gguf::{Gguf, sample},
+    sampler::argmax,
+};
 use burn::tensor::{Device, Tensor, TensorData};
 use linear::Linear;
+use paging::Sequences;
 
 fn decoder() -> Decoder {
     Decoder::load(&Gguf::from_bytes(sample::model().finish()).unwrap(), &Device::flex()).unwrap()
@@ -14,17 +18,8 @@ fn prompt(length: usize) -> Vec<u32> {
 }
 
 /// The logits after the last token, where the prompt is computed in chunks of these sizes.
-fn logits(decoder: &Decoder, cache: &mut KvCache, tokens: &[u32], chunks: &[usize]) -> Vec<f32> {
-    let mut rest = &tokens[cache.length()..];
-    for chunk in chunks.iter().copied().chain([usize::MAX]) {
-        let (tokens, after) = rest.split_at(chunk.min(rest.len()));
-        rest = after;
-        let logits = decoder.forward(&mut [Span { tokens, cache, wants_logits: rest.is_empty() }]);
-        if rest.is_empty() {
-            return logits;
-        }
-    }
-    unreachable!("the last chunk takes all")
+fn logits(decoder: &Decoder, tokens: &[u32], chunks: &[usize]) -> Vec<f32> {
+    Sequences::new(decoder, &[tokens.len()]).run(0, tokens, chunks).pop().unwrap()
 }
 
 fn assert_close(a: &[f32], b: &[f32]) {
@@ -38,11 +33,10 @@ fn assert_close(a: &[f32], b: &[f32]) {
 fn chunks_do_not_matter() {
     let decoder = decoder();
     let tokens = prompt(100);
-    let fresh = || KvCache::new(decoder.architecture(), 100);
-    let whole = logits(&decoder, &mut fresh(), &tokens, &[]);
+    let whole = logits(&decoder, &tokens, &[]);
     assert!(whole.iter().all(|logit| logit.is_finite()));
     for chunks in [&[1; 99][..], &[7; 12], &[8; 11], &[9; 10], &[15, 17, 33], &[64]] {
-        assert_close(&logits(&decoder, &mut fresh(), &tokens, chunks), &whole);
+        assert_close(&logits(&decoder, &tokens, chunks), &whole);
     }
 }
 
@@ -81,40 +75,57 @@ fn a_row_is_the_same_bits_in_any_product_of_more_rows() {
 fn neighbours_change_no_bit() {
     let decoder = decoder();
     let prompts: Vec<_> = (3..11).map(prompt).collect();
-    let prefilled = |tokens: &[u32]| {
-        let mut cache = KvCache::new(decoder.architecture(), 32);
-        let _ = decoder.forward(&mut [Span { tokens, cache: &mut cache, wants_logits: false }]);
-        cache
+    let mut sequences = Sequences::new(&decoder, &[32; 8]);
+    let each = |sequences: &mut Sequences<'_>| {
+        prompts.iter().enumerate().for_each(|(index, tokens)| drop(sequences.step(&[(index, tokens, 0)])));
     };
-    let next = [42u32];
-    let alone: Vec<f32> = prompts
-        .iter()
-        .flat_map(|tokens| {
-            decoder.forward(&mut [Span { tokens: &next, cache: &mut prefilled(tokens), wants_logits: true }])
-        })
-        .collect();
-    let mut caches: Vec<_> = prompts.iter().map(|tokens| prefilled(tokens)).collect();
-    let mut spans: Vec<_> = caches.iter_mut().map(|cache| Span { tokens: &next, cache, wants_logits: true }).collect();
-    assert_eq!(decoder.forward(&mut spans), alone);
+    each(&mut sequences);
+    let alone: Vec<_> = (0..8).flat_map(|index| sequences.step(&[(index, &[42], 1)])).collect();
+    let mut sequences = Sequences::new(&decoder, &[32; 8]);
+    each(&mut sequences);
+    let beside: Vec<_> = (0..8).map(|index| (index, &[42][..], 1)).collect();
+    assert_eq!(sequences.step(&beside), alone);
 }
 
 #[test]
-fn a_copied_prefix_is_the_same_state() {
+fn a_pool_keeps_what_it_promises() {
+    let same = |what: &str, found: &[Vec<f32>], expected: &[Vec<f32>]| assert_eq!(found, expected, "{what}");
+    paging::check(&decoder(), &same);
+}
+
+#[test]
+fn greedy_tokens_are_those_of_the_largest_logits() {
     let decoder = decoder();
-    let tokens = prompt(60);
-    let mut cache = KvCache::new(decoder.architecture(), 60);
-    let whole = logits(&decoder, &mut cache, &tokens, &[40]);
-    let mut copy = cache.prefix(decoder.architecture(), 40, 90);
-    assert_eq!((copy.length(), copy.capacity()), (40, 90));
-    assert_eq!(logits(&decoder, &mut copy, &tokens, &[]), whole);
-    let mut empty = cache.prefix(decoder.architecture(), 0, 60);
-    assert_eq!(logits(&decoder, &mut empty, &tokens, &[40]), whole);
+    let tokens = prompt(12);
+    let work = [(0, &tokens[..], 3), (1, &tokens[..5], 0), (2, &tokens[5..], 1)];
+    let fresh = || Sequences::new(&decoder, &[12; 3]);
+    let logits = fresh().step(&work);
+    assert_eq!(fresh().greedy(&work), logits.iter().map(|logits| argmax(logits)).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_span_that_does_not_fit_its_pool_is_refused() {
+    let decoder = decoder();
+    let check = |span: Span<'_>, expect: &str| {
+        let mut pool = decoder.pool(2);
+        let forward = std::panic::AssertUnwindSafe(|| decoder.forward(&mut pool, &[span]));
+        let panic = std::panic::catch_unwind(forward).unwrap_err();
+        let sentence = panic.downcast_ref::<String>().unwrap();
+        assert!(sentence.contains(expect), "{sentence}");
+    };
+    let tokens = prompt(5);
+    let fits = Span { tokens: &tokens, table: &[1], known: 11, room: 40, adapter: None, logits: 5 };
+    assert_eq!(decoder.forward(&mut decoder.pool(2), &[fits]).len(), 5 * decoder.architecture().vocabulary);
+    check(Span { known: 12, ..fits }, "17 tokens in 1 blocks");
+    check(Span { table: &[1, 2], ..fits }, "a sequence's blocks are of the pool, which has 2");
+    check(Span { logits: 6, ..fits }, "6 logits of 5 new tokens");
+    check(Span { tokens: &[], logits: 0, ..fits }, "0 logits of 0 new tokens");
 }
 
 #[test]
 fn positions_and_order_matter() {
     let decoder = decoder();
-    let of = |tokens: &[u32]| logits(&decoder, &mut KvCache::new(decoder.architecture(), 8), tokens, &[]);
+    let of = |tokens: &[u32]| logits(&decoder, tokens, &[]);
     assert_ne!(of(&[1, 2, 3]), of(&[2, 1, 3]));
     assert_ne!(of(&[3]), of(&[3, 3]));
 }

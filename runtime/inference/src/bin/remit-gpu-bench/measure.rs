@@ -1,7 +1,7 @@
 //! A model's figures, and what they are called.
 
 use crate::{roofs::Roofs, shapes::Shape};
-use remit_inference::model::{Decoder, KvCache, Span};
+use remit_inference::model::{BLOCK_TOKENS, Decoder, Pool, Span};
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
@@ -69,15 +69,26 @@ fn tokens(count: usize, shape: &Shape) -> Vec<u32> {
     (0..count).map(|index| (index * 7919 % shape.vocabulary) as u32).collect()
 }
 
+/// A pool for so many streams of so many tokens, and each one's blocks.
+fn blocks(decoder: &Decoder, streams: usize, tokens: usize) -> (Pool, Vec<Vec<u32>>) {
+    let each = tokens.div_ceil(BLOCK_TOKENS);
+    let tables = (0..streams).map(|stream| (0..each).map(|block| (stream * each + block) as u32).collect());
+    (decoder.pool(streams * each), tables.collect())
+}
+
+/// New tokens of a stream, whose last one's logits are asked for.
+fn span<'a>(tokens: &'a [u32], table: &'a [u32], known: usize) -> Span<'a> {
+    Span { tokens, table, known, room: table.len() * BLOCK_TOKENS, adapter: None, logits: 1 }
+}
+
 /// Prompts a second, the best of some.
 fn prefill_rate(decoder: &Decoder, shape: &Shape, end: Instant) -> f64 {
     let prompt = tokens(shape.prompt, shape);
+    let (mut pool, tables) = blocks(decoder, 1, prompt.len());
     let mut best = f64::INFINITY;
     for index in 0..=PROMPTS {
-        let mut cache = decoder.cache(prompt.len());
         let begin = Instant::now();
-        let drawn =
-            decoder.forward_greedy(&mut [Span { tokens: &prompt, cache: &mut cache, wants_logits: true }], usize::MAX);
+        let drawn = decoder.forward_greedy(&mut pool, &[span(&prompt, &tables[0], 0)], usize::MAX);
         assert_eq!(drawn.len(), 1);
         if index > 0 {
             best = best.min(begin.elapsed().as_secs_f64());
@@ -92,20 +103,18 @@ fn prefill_rate(decoder: &Decoder, shape: &Shape, end: Instant) -> f64 {
 /// Tokens a second of all streams together.
 fn decode_rate(decoder: &Decoder, shape: &Shape, streams: usize, end: Instant) -> f64 {
     let room = BEFORE + WARM_TOKENS + TOKENS;
-    let mut caches: Vec<KvCache> = (0..streams).map(|_| decoder.cache(room)).collect();
+    let (mut pool, tables) = blocks(decoder, streams, room);
     let prompt = tokens(BEFORE, shape);
     let mut last = vec![0; streams];
-    for (cache, last) in caches.iter_mut().zip(&mut last) {
-        *last = decoder.forward_greedy(&mut [Span { tokens: &prompt, cache, wants_logits: true }], usize::MAX)[0];
+    for (table, last) in tables.iter().zip(&mut last) {
+        *last = decoder.forward_greedy(&mut pool, &[span(&prompt, table, 0)], usize::MAX)[0];
     }
+    let mut known = BEFORE;
     let mut step = || {
-        let spans = caches.iter_mut().zip(&last).map(|(cache, token)| Span {
-            tokens: std::slice::from_ref(token),
-            cache,
-            wants_logits: true,
-        });
-        let drawn = decoder.forward_greedy(&mut spans.collect::<Vec<_>>(), usize::MAX);
+        let spans = tables.iter().zip(&last).map(|(table, token)| span(std::slice::from_ref(token), table, known));
+        let drawn = decoder.forward_greedy(&mut pool, &spans.collect::<Vec<_>>(), usize::MAX);
         last.copy_from_slice(&drawn);
+        known += 1;
     };
     (0..WARM_TOKENS).for_each(|_| step());
     let begin = Instant::now();

@@ -1,12 +1,12 @@
 //! Adapters beside their base in one engine: bits, prefixes, adding them while it works, and what is refused.
 
 use super::{
-    super::adapters::Placed,
+    super::{adapters::Placed, compute::KvCache},
     sampling::{events, everything},
     *,
 };
 use crate::{
-    model::{Decoder, KvCache, Span},
+    model::Decoder,
     safetensors::sample::{Tensor, bytes, file},
 };
 use burn::tensor::Device;
@@ -366,8 +366,7 @@ fn what_is_no_adapter_of_the_base_is_refused_and_changes_nothing() {
 
 /// The logits behind some tokens with the first adapter.
 fn logits(decoder: &Decoder, adapters: &Placed) -> Vec<f32> {
-    let mut cache = decoder.adapted_cache(8, adapters.weights(0));
-    decoder.forward(&mut [Span { tokens: &[5, 6, 7], cache: &mut cache, wants_logits: true }])
+    KvCache::new(decoder, 8, Some(adapters.weights(0))).forward(decoder, &[5, 6, 7], 1)
 }
 
 #[test]

@@ -5,8 +5,8 @@
 //! "rsLoRA"). Files are as Hugging Face `peft` writes them: `adapter_config.json`, and safetensors whose names are those
 //! of the base model's modules, so that they fit a base from either format.
 //!
-//! The keys and values of a sequence are computed with its adapter. So the adapter belongs to the sequence's
-//! [`KvCache`](super::KvCache), for its life: there is no other place to name one, hence no way to mix.
+//! The keys and values of a sequence are computed with its adapter. So the adapter is the same in all of a sequence's
+//! [`Span`](super::Span)s, and sequences with other adapters have no blocks in common.
 //!
 //! Limits: matrices of attention and of a dense feed-forward; plain LoRA (no DoRA, no biases, one rank and one alpha for
 //! all, no whole modules beside it, no initialisation that changes the base). Whatever else a file asks for is refused.

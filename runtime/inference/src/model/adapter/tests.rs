@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::model::{
-    Decoder, KvCache, Span,
+    Decoder,
     golden::{config, distance, floats, gguf_with, golden, metadata, safetensors, sizes, tokens},
+    paging::Sequences,
 };
 use burn::tensor::Device;
 use serde_json::json;
@@ -25,17 +26,12 @@ fn adapter(case: &Value, decoder: &Decoder) -> Arc<Adapter> {
 
 /// The logits of each position at which a chunk of this size ends, for sequences with these adapters side by side.
 fn logits(decoder: &Decoder, adapters: &[Option<&Arc<Adapter>>], tokens: &[u32], chunk: usize) -> Vec<Vec<Vec<f32>>> {
-    let cache = |adapter: &Option<&Arc<Adapter>>| match adapter {
-        Some(adapter) => KvCache::adapted(decoder.architecture(), tokens.len(), Arc::clone(adapter)),
-        None => KvCache::new(decoder.architecture(), tokens.len()),
-    };
-    let mut caches: Vec<KvCache> = adapters.iter().map(cache).collect();
+    let mut sequences = Sequences::new(decoder, &vec![tokens.len(); adapters.len()]);
+    sequences.all.iter_mut().zip(adapters).for_each(|(sequence, adapter)| sequence.adapter = adapter.cloned());
     let mut found = vec![Vec::new(); adapters.len()];
     for tokens in tokens.chunks(chunk) {
-        let spans = caches.iter_mut().map(|cache| Span { tokens, cache, wants_logits: true });
-        let logits = decoder.forward(&mut spans.collect::<Vec<_>>());
-        let each = logits.chunks_exact(decoder.architecture().vocabulary);
-        found.iter_mut().zip(each).for_each(|(found, logits)| found.push(logits.to_vec()));
+        let work: Vec<_> = (0..adapters.len()).map(|index| (index, tokens, 1)).collect();
+        found.iter_mut().zip(sequences.step(&work)).for_each(|(found, logits)| found.push(logits));
     }
     found
 }
@@ -66,13 +62,12 @@ fn adapted_logits_are_the_references() {
 }
 
 #[test]
-fn a_copied_prefix_keeps_its_adapter() {
-    let case = &golden("adapters")["cases"][0];
-    let [_, (_, decoder)] = decoders(case);
-    let adapter = adapter(case, &decoder);
-    let mut cache = KvCache::adapted(decoder.architecture(), 8, Arc::clone(&adapter));
-    let _ = decoder.forward(&mut [Span { tokens: &[1, 2, 3], cache: &mut cache, wants_logits: false }]);
-    assert!(cache.prefix(decoder.architecture(), 2, 9).adapter().is_some_and(|kept| Arc::ptr_eq(kept, &adapter)));
+#[should_panic(expected = "an adapter fits models of the architecture it was loaded for")]
+fn an_adapter_of_another_architecture_is_not_computed() {
+    let golden = golden("adapters");
+    let [(_, llama), _] = decoders(&golden["cases"][0]);
+    let [(_, phi3), _] = decoders(&golden["cases"][2]);
+    logits(&phi3, &[Some(&adapter(&golden["cases"][0], &llama))], &[1, 2], 2);
 }
 
 #[test]

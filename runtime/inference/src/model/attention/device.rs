@@ -1,12 +1,12 @@
 //! Attention on a device other than the CPU: keys and values stay there, and nothing comes back between layers.
 //!
-//! A step uploads the angles of its rows and how far each of its sequences is; a layer then takes two programs for each
-//! sequence, since each has a cache of its own (see `model::device`).
+//! A step uploads the angles of its rows and where they stand in their sequences' blocks; a layer then takes two
+//! programs for all rows of all sequences, or three (see `model::device`).
 
 use super::{Attention, HeadNorms, LayerAttention};
 use crate::model::{
     Span,
-    device::{Attending, HeadShape, Sight, SpanRows, StepMemory},
+    device::{HeadShape, LayerMemory, Places, Sight, StepMemory, attend},
     rows::StepRows,
 };
 use burn::tensor::{Device, Tensor, TensorData};
@@ -18,28 +18,27 @@ pub(super) fn head_norms(query: &[f32], key: &[f32], device: &Device) -> Tensor<
     Tensor::from_data(TensorData::new(weights, [count]), device)
 }
 
-impl Attention {
-    /// Uploads what depends on the positions of a step.
-    pub(super) fn begin_on_device(&self, spans: &[Span<'_>], rows: &StepRows) -> StepMemory {
-        let turns = self.ropes.iter().map(|rope| {
-            let mut turns = Vec::new();
-            for (span, place) in spans.iter().zip(&rows.places) {
-                rope.turns(span, place.padded, &mut turns);
-            }
-            turns.into_iter().flat_map(|(sin, cos)| [cos, sin]).collect()
-        });
-        // Positions of a context fit: its tokens are numbered with u32.
-        let begins = spans.iter().map(|span| span.cache.length() as u32).collect();
-        StepMemory::new(turns.collect(), begins, &self.device)
-    }
+/// Uploads what depends on the positions of a step: the turns of each rotary embedding, and the rows' places.
+pub(super) fn begin(
+    turns: impl Iterator<Item = Vec<(f32, f32)>>,
+    spans: &[Span<'_>],
+    rows: &StepRows,
+    device: &Device,
+) -> StepMemory {
+    let mut places = Places::new(rows.total);
+    spans.iter().for_each(|span| places.sequence(span.known, span.tokens.len(), span.table));
+    let turns = turns.map(|turns| turns.into_iter().flat_map(|(sin, cos)| [cos, sin]).collect());
+    StepMemory::new(turns.collect(), places, device)
+}
 
+impl Attention {
     /// For each row its query, key and value heads, to all query heads' mixtures.
     pub(super) fn attend_on_device(
         &self,
-        (index, layer): (usize, &LayerAttention),
+        layer: &LayerAttention,
         projected: Tensor<2>,
-        (step, rows): (&StepMemory, &StepRows),
-        spans: &[Span<'_>],
+        step: &StepMemory,
+        pool: &LayerMemory,
     ) -> Tensor<2> {
         let shape = HeadShape {
             heads: self.heads,
@@ -55,13 +54,6 @@ impl Attention {
             Some(HeadNorms::Device(weights)) => Some(weights.as_ref()),
             Some(HeadNorms::Memory { .. }) | None => None,
         };
-        let attending = Attending::new(&shape, step, projected);
-        let ends = rows.places.iter().skip(1).map(|place| place.begin).chain([rows.total]);
-        for (span, ((place, end), sequence)) in rows.places.iter().zip(ends).zip(spans).enumerate() {
-            let before = sequence.cache.length();
-            let rows = SpanRows { span, row: place.begin, tokens: place.tokens, before, padded: end - place.begin };
-            attending.span(rows, (layer.layer.rope, norms, sight), sequence.cache.device(index));
-        }
-        attending.mixtures()
+        attend(&shape, projected, (step, layer.layer.rope), (norms, sight), pool)
     }
 }

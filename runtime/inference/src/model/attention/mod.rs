@@ -1,12 +1,13 @@
 //! Attention of new positions to those before them: the seam between `burn` and plain memory for keys and values.
 //!
 //! Tensors go in and come out; between, each row's heads are normalised where the model does so, turned, and written to
-//! the sequence's [`KvCache`](super::KvCache), and its queries attend to what the layer's window leaves in sight. Few new rows are
-//! computed here; from [`BLOCK_ROWS_MIN`] on, scores and mixtures are `burn` matrix products over all query heads that
-//! share a key head. That is on the CPU; `device` hands both to programs of the device.
+//! the sequence's blocks in the [`Pool`](super::Pool), and its queries attend to what the layer's window leaves in sight. For that a
+//! sequence's keys and values are gathered from its blocks. Few new rows are computed here; from [`BLOCK_ROWS_MIN`] on,
+//! scores and mixtures are `burn` matrix products over all query heads that share a key head. That is on the CPU;
+//! `device` hands all of it to programs of the device, which find a sequence's blocks themselves.
 //!
-//! A model that turns long texts differently does so from a sequence's first token: by the room of its cache, not by its
-//! length so far, since keys that are written are not turned again.
+//! A model that turns long texts differently does so from a sequence's first token: by how many it may come to, not by
+//! its length so far, since keys that are written are not turned again.
 //!
 //! Sources: Vaswani et al. 2017, "Attention Is All You Need"; Ainslie et al. 2023, "GQA"; Beltagy et al. 2020,
 //! "Longformer" (windows); Henry et al. 2020, "Query-Key Normalization"; Bello et al. 2016, "Neural Combinatorial
@@ -17,9 +18,9 @@ mod device;
 use super::{
     Architecture, Span,
     architecture::{Layer, Pairs},
-    cache::LayerCache,
     device::StepMemory,
     linear::{as_numbers, dot, is_memory},
+    pool::{Gathered, LayerPool, LayerSlots},
     rows::StepRows,
 };
 use burn::tensor::{Device, Tensor, TensorData};
@@ -50,7 +51,7 @@ pub(super) struct Attention {
 #[derive(Debug)]
 struct RopeSteps {
     short: Vec<f64>,
-    /// For sequences with more room than this.
+    /// For sequences that may come to more tokens than this.
     long: Option<(usize, Vec<f64>)>,
     magnitude: f64,
 }
@@ -97,15 +98,14 @@ impl LayerAttention {
 }
 
 impl RopeSteps {
-    /// Sine and cosine of each pair, for so many positions behind those of a span's cache.
-    fn turns(&self, span: &Span<'_>, positions: usize, turns: &mut Vec<(f32, f32)>) {
+    /// Sine and cosine of each pair, for the positions of a span's tokens.
+    fn turns(&self, span: &Span<'_>, turns: &mut Vec<(f32, f32)>) {
         let steps = match &self.long {
-            Some((tokens, long)) if span.cache.capacity() > *tokens => long,
+            Some((tokens, long)) if span.room > *tokens => long,
             _ => &self.short,
         };
-        let begin = span.cache.length();
-        let angles =
-            (begin..begin + positions).flat_map(|position| steps.iter().map(move |step| position as f64 * step));
+        let positions = span.known..span.known + span.tokens.len();
+        let angles = positions.flat_map(|position| steps.iter().map(move |step| position as f64 * step));
         turns.extend(angles.map(|angle| {
             let (sin, cos) = angle.sin_cos();
             ((sin * self.magnitude) as f32, (cos * self.magnitude) as f32)
@@ -148,29 +148,30 @@ impl Attention {
 
     /// For the new positions of all spans.
     pub(super) fn begin(&self, spans: &[Span<'_>], rows: &StepRows) -> Step {
-        if !self.in_memory {
-            return Step::Device(Box::new(self.begin_on_device(spans, rows)));
-        }
-        let of = |rope: &RopeSteps| {
+        let turns = self.ropes.iter().map(|rope| {
             let mut turns = Vec::new();
-            spans.iter().for_each(|span| rope.turns(span, span.tokens.len(), &mut turns));
+            spans.iter().for_each(|span| rope.turns(span, &mut turns));
             turns
-        };
-        Step::Memory(self.ropes.iter().map(of).collect())
+        });
+        match self.in_memory {
+            true => Step::Memory(turns.collect()),
+            false => Step::Device(Box::new(device::begin(turns, spans, rows, &self.device))),
+        }
     }
 
     /// For each row its query, key and value heads, to all query heads' mixtures.
     pub(super) fn attend(
         &self,
-        (index, layer): (usize, &LayerAttention),
+        layer: &LayerAttention,
         projected: Tensor<2>,
-        (step, rows): (&Step, &StepRows),
-        spans: &mut [Span<'_>],
+        (step, spans): (&Step, &[Span<'_>]),
+        pool: &mut LayerPool,
     ) -> Tensor<2> {
         let turns = match step {
             Step::Memory(turns) => turns,
-            Step::Device(step) => return self.attend_on_device((index, layer), projected, (step, rows), spans),
+            Step::Device(step) => return self.attend_on_device(layer, projected, step, pool.device()),
         };
+        let pool = pool.memory();
         let [rows, stride] = projected.dims();
         let query = self.heads * self.head_width;
         let mut projected = projected.into_data();
@@ -184,10 +185,9 @@ impl Attention {
             let (here, after) = rest.split_at_mut(count * stride);
             let (here_out, after_out) = out.split_at_mut(count * query);
             let (here_turns, after_turns) = turns.split_at(count * pairs);
-            let position = span.cache.length();
-            let capacity = span.cache.capacity();
-            let rows = Rows { attention: self, layer, position, capacity, projected: here, out: here_out };
-            rows.attend(here_turns, span.cache.memory(index));
+            let Span { table, known: position, .. } = *span;
+            let rows = Rows { attention: self, layer, position, count, table, projected: here, out: here_out };
+            rows.attend(here_turns, pool);
             (rest, out, turns) = (after, after_out, after_turns);
         }
         Tensor::from_data(TensorData::new(attended, [rows, query]), &self.device)
@@ -200,7 +200,9 @@ struct Rows<'a> {
     layer: &'a LayerAttention,
     /// Of the first of them.
     position: usize,
-    capacity: usize,
+    count: usize,
+    /// The sequence's blocks.
+    table: &'a [u32],
     /// For each row: query heads, key heads, value heads. Rotated in place.
     projected: &'a mut [f32],
     /// For each row: all query heads.
@@ -208,13 +210,15 @@ struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    /// Rotates, writes keys and values behind those of the cache, and attends.
-    fn attend(mut self, turns: &[(f32, f32)], cache: &mut LayerCache) {
-        let count = self.write(turns, cache);
-        if count < BLOCK_ROWS_MIN {
-            self.attend_by_row(cache);
+    /// Rotates, writes keys and values behind those that are known, and attends.
+    fn attend(mut self, turns: &[(f32, f32)], pool: &mut LayerSlots) {
+        self.write(turns, pool);
+        // All that any of these rows sees.
+        let seen = pool.gather(self.table, self.begin(self.position)..self.position + self.count);
+        if self.count < BLOCK_ROWS_MIN {
+            self.attend_by_row(&seen);
         } else {
-            self.attend_by_block(count, cache);
+            self.attend_by_block(seen);
         }
     }
 
@@ -227,13 +231,11 @@ impl Rows<'_> {
         self.layer.layer.window.map_or(0, |window| (position + 1).saturating_sub(window))
     }
 
-    fn write(&mut self, turns: &[(f32, f32)], cache: &mut LayerCache) -> usize {
+    fn write(&mut self, turns: &[(f32, f32)], pool: &mut LayerSlots) {
         let stride = self.stride();
         let Attention { heads, kv_heads, head_width: width, scale, epsilon, pairs, .. } = *self.attention;
-        let rows = self.projected.chunks_exact_mut(stride);
-        let count = rows.len();
-        let turns_of_row = turns.len() / count.max(1);
-        for (row, projected) in rows.enumerate() {
+        let turns_of_row = turns.len() / self.count;
+        for (row, projected) in self.projected.chunks_exact_mut(stride).enumerate() {
             let turns = &turns[row * turns_of_row..][..turns_of_row];
             let (queries, rest) = projected.split_at_mut(heads * width);
             let (keys, values) = rest.split_at_mut(kv_heads * width);
@@ -247,27 +249,25 @@ impl Rows<'_> {
             }
             for (index, (key, value)) in keys.chunks_exact_mut(width).zip(values.chunks_exact(width)).enumerate() {
                 rotate(key, turns, pairs);
-                let place = (index * self.capacity + self.position + row) * width;
-                cache.keys[place..place + width].copy_from_slice(key);
-                cache.values[place..place + width].copy_from_slice(value);
+                pool.write(self.table, self.position + row, index, key, value);
             }
         }
-        count
     }
 
-    fn attend_by_row(&mut self, cache: &LayerCache) {
+    fn attend_by_row(&mut self, gathered: &Gathered) {
         let stride = self.stride();
         let Attention { heads, kv_heads, head_width: width, softcap, .. } = *self.attention;
         let query = heads * width;
         let group = heads / kv_heads * width;
-        for row in 0..self.projected.len() / stride {
+        let first = self.begin(self.position);
+        let known = self.position + self.count - first;
+        for row in 0..self.count {
             let end = self.position + row + 1;
             let begin = self.begin(end - 1);
-            let capacity = self.capacity;
             let each = |(kv_head, (queries, out)): (usize, (&[f32], &mut [f32]))| {
-                let from = kv_head * capacity * width;
-                let seen = from + begin * width..from + end * width;
-                let (keys, values) = (&cache.keys[seen.clone()], &cache.values[seen]);
+                let from = kv_head * known;
+                let seen = (from + begin - first) * width..(from + end - first) * width;
+                let (keys, values) = (&gathered.keys[seen.clone()], &gathered.values[seen]);
                 let mut scores = vec![0.0; end - begin];
                 for (query, out) in queries.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
                     attend_head(query, keys, values, softcap, &mut scores, out);
@@ -283,29 +283,22 @@ impl Rows<'_> {
         }
     }
 
-    fn attend_by_block(&mut self, count: usize, cache: &LayerCache) {
+    fn attend_by_block(&mut self, gathered: Gathered) {
         let stride = self.stride();
         let Attention { heads, kv_heads, head_width: width, softcap, ref device, .. } = *self.attention;
         let (query, group) = (heads * width, heads / kv_heads);
-        let (position, capacity) = (self.position, self.capacity);
-        // All that any of these rows sees.
-        let (begin, end) = (self.begin(position), position + count);
-        let known = end - begin;
+        let (position, count) = (self.position, self.count);
+        let begin = self.begin(position);
+        let known = position + count - begin;
         let mut queries = Vec::with_capacity(count * query);
         for head in 0..heads {
             for row in self.projected.chunks_exact(stride) {
                 queries.extend_from_slice(&row[head * width..][..width]);
             }
         }
-        let cached = |numbers: &[f32]| {
-            let mut heads = Vec::with_capacity(kv_heads * known * width);
-            for head in numbers.chunks_exact(capacity * width) {
-                heads.extend_from_slice(&head[begin * width..end * width]);
-            }
-            Tensor::<3>::from_data(TensorData::new(heads, [kv_heads, known, width]), device)
-        };
+        let tensor = |heads: Vec<f32>| Tensor::<3>::from_data(TensorData::new(heads, [kv_heads, known, width]), device);
         let queries = Tensor::<3>::from_data(TensorData::new(queries, [kv_heads, group * count, width]), device);
-        let mut scores = queries.matmul(cached(&cache.keys).transpose()).into_data();
+        let mut scores = queries.matmul(tensor(gathered.keys).transpose()).into_data();
         if let Ok(scores) = scores.as_mut_slice::<f32>() {
             scores.par_chunks_exact_mut(known).enumerate().for_each(|(index, scores)| {
                 let at = position + index % count;
@@ -317,7 +310,7 @@ impl Rows<'_> {
                 after.fill(0.0);
             });
         }
-        let mixed = Tensor::<3>::from_data(scores, device).matmul(cached(&cache.values)).into_data();
+        let mixed = Tensor::<3>::from_data(scores, device).matmul(tensor(gathered.values)).into_data();
         for (index, mixed) in as_numbers(&mixed).chunks_exact(width).enumerate() {
             let (head, row) = (index / count, index % count);
             self.out[row * query + head * width..][..width].copy_from_slice(mixed);

@@ -1,17 +1,21 @@
-//! Attention of new rows to the positions in their sequence's cache, in one program, or in two where a row sees many.
+//! Attention of new rows to the positions of their sequences, in one program for all rows of a step, or in two where a row
+//! sees many positions.
 //!
 //! A cube has a row and some query heads that share a key head. It goes over the positions in tiles of [`UNITS`]: each
 //! unit scores one position, then each unit adds up a quarter of a head's values, weighted. Maxima and sums are kept as
 //! one goes ("online softmax", Milakov and Gimelshein 2018; Dao et al. 2022, "FlashAttention"). So no scores leave the
-//! cube, and nothing is masked before: what a row sees follows from its position, which comes from a buffer. A window,
+//! cube, and nothing is masked before: what a row sees, and in which slots, follows from its place (see `places`). A window,
 //! and how far a sequence is, are arguments, so that nothing is compiled as sequences grow.
 //!
-//! Where one row sees many positions, several cubes take a share of them each, and a second program combines what they
-//! found (Dao et al. 2023, "Flash-Decoding").
+//! Where a row sees many positions, several cubes take a share of them each, and a second program combines what they
+//! found (Dao et al. 2023, "Flash-Decoding"). How many depends on the row alone while there are few of them; where
+//! there are many, these are enough for all of a device.
 
 use super::{
-    heads::{Cached, HeadShape, SpanRows},
+    Rows,
+    heads::{HeadShape, Slots},
     memory::{cubes, room},
+    places::{seen, slot, table},
 };
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
@@ -26,8 +30,10 @@ const FOLDS: u32 = 16;
 pub(in crate::model) const HEAD_WIDTH_MAX: usize = 4 * UNITS as usize;
 /// Shares of a row's positions, at most.
 const SHARES_MAX: usize = 32;
-/// Positions from which on a row's are shared out, and of a share at least.
+/// Positions of a share, at least: twice as many are shared out.
 const SHARE_POSITIONS_MIN: usize = 2 * UNITS as usize;
+/// Cubes of a launch from which on sharing out makes a device no busier: some sixteen for each of its processors.
+const CUBES_ENOUGH: usize = 2048;
 /// The score of what is not seen: far below any, and far from the smallest f32.
 const HIDDEN: f32 = -1e30;
 
@@ -52,21 +58,20 @@ pub(in crate::model) struct Sight {
     pub(in crate::model) softcap: Option<f32>,
 }
 
-/// Writes the mixtures of a sequence's rows, `[row, query heads]`, to `output`. How many positions the sequence had before
-/// is in `begins[span]` too.
+/// The mixtures of all rows `[row, query heads]`; zeros of those that pad.
 pub(super) fn attend(
     shape: &HeadShape,
     sight: Sight,
-    rows: SpanRows,
+    rows: &Rows,
     queries: &CubeTensor,
-    begins: &CubeTensor,
-    cache: Cached<'_>,
-    output: &CubeTensor,
-) {
-    let seen = sight.window.map_or(usize::MAX, |window| window).min(rows.before + rows.tokens);
-    let shares = if rows.tokens == 1 { (seen / SHARE_POSITIONS_MIN).clamp(1, SHARES_MAX) } else { 1 };
+    slots: Slots<'_>,
+) -> CubeTensor {
     let per_key = shape.heads / shape.kv_heads;
     let group = (1..=GROUP_MAX).rev().find(|group| per_key.is_multiple_of(*group)).unwrap_or(1);
+    let lines = rows.total * shape.heads;
+    let most_seen = sight.window.map_or(rows.longest, |window| window.min(rows.longest));
+    let useful = SHARES_MAX.min(CUBES_ENOUGH / (lines / group)).max(1);
+    let shares = (most_seen / SHARE_POSITIONS_MIN).clamp(1, useful);
     let plan = Plan {
         width: shape.width as u32,
         quarters: shape.quarters() as u32,
@@ -74,25 +79,22 @@ pub(super) fn attend(
         capped: sight.softcap.is_some(),
         shares: shares > 1,
     };
-    let count = rows.padded * shape.heads;
-    let target = if shares > 1 { room(queries, [count * shares, part_numbers(plan) as usize]) } else { output.clone() };
+    let output = room(queries, [rows.total, shape.heads * shape.width]);
+    let target = if shares > 1 { room(queries, [lines * shares, part_numbers(plan) as usize]) } else { output.clone() };
     attend_kernel::launch(
         &queries.client,
-        cubes(count / group * shares),
+        cubes(lines / group * shares),
         CubeDim::new_1d(UNITS),
         queries.clone().into_buffer_arg(),
-        cache.keys.clone().into_buffer_arg(),
-        cache.values.clone().into_buffer_arg(),
-        begins.clone().into_buffer_arg(),
+        slots.keys.clone().into_buffer_arg(),
+        slots.values.clone().into_buffer_arg(),
+        rows.places.clone().into_buffer_arg(),
         target.clone().into_buffer_arg(),
-        rows.span as u32,
-        rows.row as u32,
-        rows.tokens as u32,
-        rows.padded as u32,
+        rows.total as u32,
         shares as u32,
         shape.heads as u32,
         per_key as u32,
-        cache.capacity as u32,
+        slots.count as u32,
         sight.window.map_or(u32::MAX, |window| u32::try_from(window).unwrap_or(u32::MAX)),
         sight.softcap.unwrap_or(1.0),
         plan,
@@ -100,16 +102,16 @@ pub(super) fn attend(
     if shares > 1 {
         combine_kernel::launch(
             &queries.client,
-            cubes(count),
+            cubes(lines),
             CubeDim::new_1d(UNITS),
             target.into_buffer_arg(),
             output.clone().into_buffer_arg(),
-            (rows.row * shape.heads) as u32,
-            count as u32,
+            lines as u32,
             shares as u32,
             plan,
         );
     }
+    output
 }
 
 /// Numbers of what one share found: a sum of values, the largest score, the sum of weights.
@@ -122,16 +124,13 @@ fn attend_kernel(
     queries: &[f32],
     keys: &[Vector<f32, Const<4>>],
     values: &[Vector<f32, Const<4>>],
-    begins: &[u32],
+    places: &[u32],
     output: &mut [f32],
-    span: u32,
-    first_row: u32,
-    tokens: u32,
-    padded: u32,
+    rows: u32,
     shares: u32,
     heads: u32,
     per_key: u32,
-    capacity: u32,
+    slots: u32,
     window: u32,
     softcap: f32,
     #[comptime] plan: Plan,
@@ -140,24 +139,27 @@ fn attend_kernel(
     let groups = heads / plan.group;
     let cube = CUBE_POS as u32;
     let (share, rest) = (cube % shares, cube / shares);
-    let (token, first_head) = (rest / groups, rest % groups * plan.group);
+    let (index, first_head) = (rest / groups, rest % groups * plan.group);
     let kv_head = first_head / per_key;
-    let is_token = token < tokens;
+    let is_row = index < rows;
+    let row = select(is_row, index, 0u32);
     // Through shared memory, since all units have to agree on the loop's bounds.
-    let mut shared_begin = Shared::<[u32]>::new_slice(1usize);
+    let mut place = Shared::<[u32]>::new_slice(2usize);
     if UNIT_POS == 0u32 {
-        shared_begin[0usize] = begins[span as usize];
+        place[0usize] = seen(places, row);
+        place[1usize] = table(places, row);
     }
     let mut query = Shared::<[Vector<f32, Const<4>>]>::new_slice(comptime!((plan.group * quarters) as usize));
-    let row = first_row + select(is_token, token, 0u32);
     load_queries(&mut query, queries, row * heads + first_head, plan);
     sync_cube();
-    let end = select(is_token, shared_begin[0usize] + token + 1u32, 0u32);
-    let first = end - clamp_max(end, window);
-    let length = (end - first).div_ceil(shares);
-    let from = first + share * length;
+    let (end, blocks) = (place[0usize], place[1usize]);
+    let in_sight = clamp_max(end, window);
+    let own = clamp(in_sight / comptime!(SHARE_POSITIONS_MIN as u32), 1u32, shares);
+    let length = in_sight.div_ceil(own);
+    let from = clamp_max(end - in_sight + share * length, end);
     let to = clamp_max(from + length, end);
 
+    let mut tile_slots = Shared::<[u32]>::new_slice(comptime!(UNITS as usize));
     let mut weights = Shared::<[f32]>::new_slice(comptime!((plan.group * UNITS) as usize));
     let mut folds = Shared::<[f32]>::new_slice(comptime!((plan.group * FOLDS) as usize));
     let mut most = Array::<f32>::new(group);
@@ -172,8 +174,10 @@ fn attend_kernel(
     for tile in range_stepped(from, to, UNITS) {
         let is_seen = tile + UNIT_POS < to;
         let position = select(is_seen, tile + UNIT_POS, tile);
+        let place = slot(places, blocks, position);
+        tile_slots[UNIT_POS as usize] = place;
         let mut scores = Array::<f32>::new(group);
-        score(&mut scores, &query, keys, kv_head * quarters * capacity + position, capacity, softcap, plan);
+        score(&mut scores, &query, keys, kv_head * quarters * slots + place, slots, softcap, plan);
         #[unroll]
         for head in 0..group {
             scores[head] = select(is_seen, scores[head], HIDDEN);
@@ -190,13 +194,12 @@ fn attend_kernel(
             most[head] = known;
         }
         sync_cube();
-        mix(&mut mixed, &weights, values, kv_head * capacity + tile, clamp_max(to - tile, UNITS), plan);
+        mix(&mut mixed, &weights, values, kv_head * slots, &tile_slots, clamp_max(to - tile, UNITS), plan);
         sync_cube();
     }
     fold(&sums, &mut weights, &mut folds, false, plan);
-    let line = select(comptime!(plan.shares).runtime(), token, first_row + token) * heads + first_head;
-    if token < padded {
-        finish(output, &mixed, &most, &folds, line, share, shares, plan);
+    if is_row {
+        finish(output, &mixed, &most, &folds, row * heads + first_head, share, shares, plan);
     }
 }
 
@@ -207,6 +210,7 @@ fn mix(
     weights: &Shared<[f32]>,
     values: &[Vector<f32, Const<4>>],
     first: u32,
+    tile_slots: &Shared<[u32]>,
     count: u32,
     #[comptime] plan: Plan,
 ) {
@@ -214,7 +218,7 @@ fn mix(
     let (quarter, slice) = (UNIT_POS % plan.quarters, UNIT_POS / plan.quarters);
     if slice < slices {
         for place in range_stepped(slice, count, slices) {
-            let value = values[((first + place) * plan.quarters + quarter) as usize];
+            let value = values[((first + tile_slots[place as usize]) * plan.quarters + quarter) as usize];
             #[unroll]
             for head in 0..comptime!(plan.group as usize) {
                 mixed[head] += value * Vector::new(weights[comptime!(head * UNITS as usize) + place as usize]);
@@ -258,7 +262,7 @@ fn score(
     query: &Shared<[Vector<f32, Const<4>>]>,
     keys: &[Vector<f32, Const<4>>],
     first: u32,
-    capacity: u32,
+    slots: u32,
     softcap: f32,
     #[comptime] plan: Plan,
 ) {
@@ -268,7 +272,7 @@ fn score(
         products[head] = Vector::new(0.0f32);
     }
     for quarter in 0..plan.quarters {
-        let key = keys[(first + quarter * capacity) as usize];
+        let key = keys[(first + quarter * slots) as usize];
         #[unroll]
         for head in 0..comptime!(plan.group as usize) {
             products[head] += key * query[comptime!(head * plan.quarters as usize) + quarter as usize];
@@ -378,7 +382,7 @@ fn finish(
 
 /// What the shares of each row and head come to.
 #[cube(launch)]
-fn combine_kernel(parts: &[f32], output: &mut [f32], first_line: u32, lines: u32, shares: u32, #[comptime] plan: Plan) {
+fn combine_kernel(parts: &[f32], output: &mut [f32], lines: u32, shares: u32, #[comptime] plan: Plan) {
     let line = CUBE_POS as u32;
     if line >= lines {
         terminate!();
@@ -398,6 +402,8 @@ fn combine_kernel(parts: &[f32], output: &mut [f32], first_line: u32, lines: u32
             sum += parts[(begin + share * numbers + index) as usize] * shrink;
             weight += parts[(scores + share * numbers + 1u32) as usize] * shrink;
         }
-        output[((first_line + line) * plan.width + index) as usize] = select(weight > 0.0f32, sum / weight, 0.0f32);
+        // As where nothing is shared out.
+        let factor = select(weight > 0.0f32, 1.0f32 / weight, 0.0f32);
+        output[(line * plan.width + index) as usize] = sum * factor;
     }
 }

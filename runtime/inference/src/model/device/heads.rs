@@ -1,11 +1,16 @@
 //! Heads of new rows on their way from a projection to attention: normalised where the model does so, turned, and
-//! written where attention reads them. Queries go to a buffer of the step, keys and values to their sequence's cache.
+//! written where attention reads them. Queries go to a buffer of the step, keys and values to their sequence's blocks.
 //!
-//! Layout of a layer's cache: keys `[kv head, quarter, position, 4]`, values `[kv head, position, quarter, 4]`, where a
-//! quarter is four numbers of a head, the last one padded with zeros. So neighbouring units, which have neighbouring
-//! positions of keys and neighbouring quarters of values, read neighbouring memory.
+//! Layout of a layer's memory: keys `[kv head, quarter, slot, 4]`, values `[kv head, slot, quarter, 4]`, where a quarter
+//! is four numbers of a head, the last one padded with zeros, and a block is 16 slots. So neighbouring units, which have
+//! neighbouring positions of keys and neighbouring quarters of values, read neighbouring memory of a block.
 
-use super::{memory::cubes, norm::total};
+use super::{
+    Rows,
+    memory::cubes,
+    norm::total,
+    places::{seen, slot, table},
+};
 use crate::model::architecture::Pairs;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
@@ -34,26 +39,12 @@ impl HeadShape {
     }
 }
 
-/// The rows of one sequence in a step.
+/// Keys and values of a layer.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::model) struct SpanRows {
-    /// Which of the step's sequences.
-    pub(in crate::model) span: usize,
-    /// The first of its rows.
-    pub(in crate::model) row: usize,
-    pub(in crate::model) tokens: usize,
-    /// Positions that the sequence has before these; in the step's memory too.
-    pub(in crate::model) before: usize,
-    /// With rows that nobody reads; attention fills these with zeros.
-    pub(in crate::model) padded: usize,
-}
-
-/// Keys and values of a layer, with room for so many positions.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Cached<'a> {
+pub(super) struct Slots<'a> {
     pub(super) keys: &'a CubeTensor,
     pub(super) values: &'a CubeTensor,
-    pub(super) capacity: usize,
+    pub(super) count: usize,
 }
 
 /// What programs are compiled for.
@@ -66,17 +57,16 @@ struct Plan {
     normalised: bool,
 }
 
-/// Turns the heads `[row, query, key and value heads]` of a sequence and writes them to `queries`
-/// `[row, query heads]` and the cache, behind the position in `begins[span]`. `turns` are cosine and sine of each row's
-/// pairs, `norms` the weights of query and of key heads, where there are any.
+/// Turns the heads `[row, query, key and value heads]` and writes them to `queries` `[row, query heads]` and to the
+/// slots of the rows' positions. `turns` are cosine and sine of each row's pairs, `norms` the weights of query and of key
+/// heads, where there are any. Rows that pad are left out.
 pub(super) fn place(
     shape: &HeadShape,
-    rows: SpanRows,
+    rows: &Rows,
     projected: &CubeTensor,
-    norms: Option<&CubeTensor>,
-    (turns, begins): (&CubeTensor, &CubeTensor),
+    (norms, turns): (Option<&CubeTensor>, &CubeTensor),
     queries: &CubeTensor,
-    cache: Cached<'_>,
+    slots: Slots<'_>,
 ) {
     let plan = Plan {
         width: shape.width as u32,
@@ -88,21 +78,19 @@ pub(super) fn place(
     let all = shape.heads + 2 * shape.kv_heads;
     place_kernel::launch(
         &projected.client,
-        cubes(all * rows.tokens),
+        cubes(all * rows.live),
         CubeDim::new_1d(UNITS),
         projected.clone().into_buffer_arg(),
         norms.unwrap_or(turns).clone().into_buffer_arg(),
         turns.clone().into_buffer_arg(),
-        begins.clone().into_buffer_arg(),
+        rows.places.clone().into_buffer_arg(),
         queries.clone().into_buffer_arg(),
-        cache.keys.clone().into_buffer_arg(),
-        cache.values.clone().into_buffer_arg(),
-        rows.span as u32,
-        rows.row as u32,
-        rows.tokens as u32,
+        slots.keys.clone().into_buffer_arg(),
+        slots.values.clone().into_buffer_arg(),
+        rows.live as u32,
         shape.heads as u32,
         shape.kv_heads as u32,
-        cache.capacity as u32,
+        slots.count as u32,
         shape.scale,
         shape.epsilon,
         plan,
@@ -114,28 +102,25 @@ fn place_kernel(
     projected: &[f32],
     norms: &[f32],
     turns: &[f32],
-    begins: &[u32],
+    places: &[u32],
     queries: &mut [f32],
     keys: &mut [f32],
     values: &mut [f32],
-    span: u32,
-    first_row: u32,
-    tokens: u32,
+    rows: u32,
     heads: u32,
     kv_heads: u32,
-    capacity: u32,
+    slots: u32,
     scale: f32,
     epsilon: f32,
     #[comptime] plan: Plan,
 ) {
     let all = heads + 2u32 * kv_heads;
     let cube = CUBE_POS as u32;
-    let (token, head) = (cube / all, cube % all);
-    if token >= tokens {
+    let (row, head) = (cube / all, cube % all);
+    if row >= rows {
         terminate!();
     }
-    let row = first_row + token;
-    let position = begins[span as usize] + token;
+    let place = slot(places, table(places, row), seen(places, row) - 1u32);
     let begin = (row * all + head) * plan.width;
     let is_query = head < heads;
     let is_value = head >= heads + kv_heads;
@@ -178,10 +163,10 @@ fn place_kernel(
             }
         } else if is_value {
             let kv_head = head - heads - kv_heads;
-            values[((kv_head * capacity + position) * comptime!(4 * plan.quarters) + index) as usize] = value;
+            values[((kv_head * slots + place) * comptime!(4 * plan.quarters) + index) as usize] = value;
         } else {
             let line = (head - heads) * plan.quarters + quarter;
-            keys[((line * capacity + position) * 4u32 + part) as usize] = value;
+            keys[((line * slots + place) * 4u32 + part) as usize] = value;
         }
     }
 }
@@ -197,30 +182,4 @@ fn pair_of(index: u32, #[comptime] pairs: u32, #[comptime] neighbours: bool) -> 
 #[cube]
 fn distance(#[comptime] plan: Plan) -> u32 {
     comptime!(if plan.neighbours { 1u32 } else { plan.pairs }).runtime()
-}
-
-/// Copies the first positions of caches of so many `lines`, each `[position, numbers]`.
-pub(super) fn copy(from: &CubeTensor, to: &CubeTensor, lines: usize, numbers: usize, positions: usize) {
-    let count = |memory: &CubeTensor| memory.meta.num_elements() / lines;
-    copy_kernel::launch(
-        &from.client,
-        cubes((lines * positions * numbers).div_ceil(UNITS as usize)),
-        CubeDim::new_1d(UNITS),
-        from.clone().into_buffer_arg(),
-        to.clone().into_buffer_arg(),
-        lines as u32,
-        (positions * numbers) as u32,
-        count(from) as u32,
-        count(to) as u32,
-    );
-}
-
-#[cube(launch)]
-fn copy_kernel(from: &[f32], to: &mut [f32], lines: u32, numbers: u32, from_line: u32, to_line: u32) {
-    let unit = ABSOLUTE_POS as u32;
-    if unit >= lines * numbers {
-        terminate!();
-    }
-    let (line, number) = (unit / numbers, unit % numbers);
-    to[(line * to_line + number) as usize] = from[(line * from_line + number) as usize];
 }

@@ -6,7 +6,9 @@
 //! | `words` | from words to numbers, inside programs |
 //! | `matvec`, `unpack` | products with few rows; rows as f32 |
 //! | `norm`, `gate` | RMSNorm with what is added before; activation and product of a feed-forward |
-//! | `heads`, `attend` | heads to the cache; attention to it |
+//! | `heads`, `attend` | heads to their sequences' blocks; attention to these |
+//! | `places` | where a step's rows stand in which blocks |
+//! | `blocks` | copies of whole blocks |
 //! | `likeliest` | the largest logit's token |
 //! | `noise` | weights for measurements |
 //! | `memory` | `burn`'s tensors as memory, and back |
@@ -14,7 +16,8 @@
 //! Principles:
 //!
 //! - A step of one token is bound by reading the weights. So each word of a weight is read once, and what lies between
-//!   the products is done in one launch each: eight for a layer, and one more where attention shares positions out.
+//!   the products is done in one launch each, for all sequences of a step: eight for a layer, and one more where attention
+//!   shares positions out.
 //! - Sizes that differ from step to step are arguments, never part of a program: nothing is compiled while a sequence
 //!   grows. What a program is compiled for (packings, rows of a product, a head's shape) are few things of a model.
 //! - Sums are f32 everywhere. No program needs a device's types of 16 or 8 bits, its planes, or its matrix units; planes
@@ -25,6 +28,7 @@
 //! [`attention`](super::attention), `feed`, `decoder`), which asks once where a tensor is.
 
 mod attend;
+mod blocks;
 mod gate;
 mod heads;
 mod likeliest;
@@ -33,20 +37,27 @@ mod memory;
 mod noise;
 mod norm;
 mod packing;
+mod places;
 #[cfg(test)]
 mod tests;
 mod unpack;
 mod words;
 
 pub(super) use attend::{HEAD_WIDTH_MAX, Sight};
-pub(super) use heads::{HeadShape, SpanRows};
+pub(super) use heads::HeadShape;
 pub use noise::WeightForm;
 pub(super) use packing::{NotFinite, Packed, Packing};
+pub(super) use places::Places;
 
-use super::{architecture::Activation, linear::ROWS_MAX};
+use super::{
+    architecture::Activation,
+    linear::{ROWS_MAX, as_numbers},
+    pool::BLOCK_TOKENS,
+};
+use blocks::Piece;
 use burn::tensor::{Device, Int, Tensor};
 use burn_cubecl::tensor::CubeTensor;
-use heads::Cached;
+use heads::Slots;
 use matvec::Words;
 use memory::{memory, room, tensor, upload};
 
@@ -184,36 +195,75 @@ pub(super) fn likeliest(logits: Tensor<2>, (rows, columns): (usize, usize)) -> V
     tokens[..rows].to_vec()
 }
 
-/// Keys and values of a layer, with room for so many positions. For the layout see `heads`.
+/// Keys and values of a layer, with so many slots. For the layout see `heads`.
 #[derive(Debug)]
 pub(super) struct LayerMemory {
     keys: CubeTensor,
     values: CubeTensor,
-    shape: [usize; 2],
-    capacity: usize,
+    kv_heads: usize,
+    quarters: usize,
+    slots: usize,
 }
 
 impl LayerMemory {
     /// Room, which nobody has written to.
-    pub(super) fn new(kv_heads: usize, head_width: usize, capacity: usize, device: &Device) -> Self {
+    ///
+    /// # Panics
+    /// Where programs could not count its numbers, which they do with 32 bits.
+    pub(super) fn new(kv_heads: usize, head_width: usize, slots: usize, device: &Device) -> Self {
         let quarters = head_width.div_ceil(4);
-        let make = || memory::empty(device, [kv_heads * quarters * capacity * 4]);
-        Self { keys: make(), values: make(), shape: [kv_heads, quarters], capacity }
+        let numbers = kv_heads * quarters * slots * 4;
+        assert!(u32::try_from(numbers).is_ok(), "{numbers} numbers of a layer's keys are more than 32 bits can count");
+        let make = || memory::empty(device, [numbers]);
+        Self { keys: make(), values: make(), kv_heads, quarters, slots }
     }
 
-    /// Another with other room that begins with the first positions of this one.
-    pub(super) fn prefix(&self, positions: usize, capacity: usize, device: &Device) -> Self {
-        let [kv_heads, quarters] = self.shape;
-        let copy = Self::new(kv_heads, 4 * quarters, capacity, device);
-        if positions > 0 {
-            heads::copy(&self.keys, &copy.keys, kv_heads * quarters, 4, positions);
-            heads::copy(&self.values, &copy.values, kv_heads, 4 * quarters, positions);
+    fn slots(&self) -> Slots<'_> {
+        Slots { keys: &self.keys, values: &self.values, count: self.slots }
+    }
+
+    /// Numbers of a block, keys and values.
+    pub(super) fn block_numbers(&self) -> usize {
+        2 * self.kv_heads * self.quarters * 4 * BLOCK_TOKENS
+    }
+
+    /// A block's keys and its values, which are at a place of a buffer.
+    fn pieces(&self, block: u32, place: usize) -> [(&CubeTensor, Piece); 2] {
+        let Self { kv_heads, quarters, slots, .. } = *self;
+        let keys = Piece { lines: kv_heads * quarters, numbers: 4, slots, block, place };
+        let values = Piece { lines: kv_heads, numbers: 4 * quarters, slots, block, place: place + keys.size() };
+        [(&self.keys, keys), (&self.values, values)]
+    }
+
+    /// Copies a block.
+    pub(super) fn copy(&self, from: u32, to: u32) {
+        let buffer = room(&self.keys, [self.block_numbers()]);
+        self.pieces(from, 0).into_iter().for_each(|(layer, piece)| piece.read(layer, &buffer));
+        self.pieces(to, 0).into_iter().for_each(|(layer, piece)| piece.write(layer, &buffer));
+    }
+
+    /// The numbers of a block in some layers of one device, one behind the other.
+    ///
+    /// # Panics
+    /// Where the device failed.
+    pub(super) fn read(layers: &[&Self], block: u32) -> Vec<f32> {
+        let Some(first) = layers.first() else { return Vec::new() };
+        let each = first.block_numbers();
+        let buffer = room(&first.keys, [layers.len() * each]);
+        for (index, layer) in layers.iter().enumerate() {
+            layer.pieces(block, index * each).into_iter().for_each(|(layer, piece)| piece.read(layer, &buffer));
         }
-        copy
+        as_numbers(&tensor::<1>(buffer).into_data()).to_vec()
     }
 
-    fn cached(&self) -> Cached<'_> {
-        Cached { keys: &self.keys, values: &self.values, capacity: self.capacity }
+    /// Writes such numbers.
+    pub(super) fn write(layers: &[&Self], block: u32, numbers: Vec<f32>, device: &Device) {
+        let Some(first) = layers.first() else { return };
+        let each = first.block_numbers();
+        let buffer = upload(numbers, device);
+        for (index, layer) in layers.iter().enumerate() {
+            layer.pieces(block, index * each).into_iter().for_each(|(layer, piece)| piece.write(layer, &buffer));
+        }
     }
 }
 
@@ -222,51 +272,41 @@ impl LayerMemory {
 pub(super) struct StepMemory {
     /// For each rotary embedding, of each row and pair the cosine and the sine.
     turns: Vec<CubeTensor>,
-    /// For each sequence, how many positions it has.
-    begins: CubeTensor,
+    rows: Rows,
+}
+
+/// The rows of a step, and where each stands (see `places`).
+#[derive(Debug)]
+struct Rows {
+    places: CubeTensor,
+    live: usize,
+    /// With those that pad them.
+    total: usize,
+    /// The most positions that one sees.
+    longest: usize,
 }
 
 impl StepMemory {
-    pub(super) fn new(turns: Vec<Vec<f32>>, begins: Vec<u32>, device: &Device) -> Self {
+    pub(super) fn new(turns: Vec<Vec<f32>>, places: Places, device: &Device) -> Self {
         let turns = turns.into_iter().map(|turns| upload(turns, device)).collect();
-        Self { turns, begins: upload(begins, device) }
+        let (live, total, longest) = (places.live(), places.total(), places.longest());
+        Self { turns, rows: Rows { places: upload(places.into_words(), device), live, total, longest } }
     }
 }
 
-/// The rows of a step on their way through a layer's attention.
-pub(super) struct Attending<'a> {
-    shape: &'a HeadShape,
-    step: &'a StepMemory,
-    projected: CubeTensor,
-    queries: CubeTensor,
-    output: CubeTensor,
-}
-
-impl<'a> Attending<'a> {
-    /// Of rows `[rows, query, key and value heads]`.
-    pub(super) fn new(shape: &'a HeadShape, step: &'a StepMemory, projected: Tensor<2>) -> Self {
-        let projected = memory(projected);
-        let size = [projected.meta.shape()[0], shape.heads * shape.width];
-        let (queries, output) = (room(&projected, size), room(&projected, size));
-        Self { shape, step, projected, queries, output }
-    }
-
-    /// Writes a sequence's keys and values behind the positions that it has, and attends to all of these.
-    pub(super) fn span(
-        &self,
-        rows: SpanRows,
-        (rope, norms, sight): (usize, Option<&Tensor<1>>, Sight),
-        cache: &LayerMemory,
-    ) {
-        let Self { shape, step, projected, queries, output } = self;
-        let norms = norms.map(|norms| memory(norms.clone()));
-        let turns = &step.turns[rope];
-        heads::place(shape, rows, projected, norms.as_ref(), (turns, &step.begins), queries, cache.cached());
-        attend::attend(shape, sight, rows, queries, &step.begins, cache.cached(), output);
-    }
-
-    /// `[rows, query heads]`. All of the step's rows were in a span.
-    pub(super) fn mixtures(self) -> Tensor<2> {
-        tensor(self.output)
-    }
+/// The rows of a step `[rows, query, key and value heads]` to `[rows, query heads]`: writes their keys and values to their
+/// sequences' blocks, and attends to what each row sees. Rows that pad come out as zeros.
+pub(super) fn attend(
+    shape: &HeadShape,
+    projected: Tensor<2>,
+    (step, rope): (&StepMemory, usize),
+    (norms, sight): (Option<&Tensor<1>>, Sight),
+    layer: &LayerMemory,
+) -> Tensor<2> {
+    let projected = memory(projected);
+    let norms = norms.map(|norms| memory(norms.clone()));
+    let size = [step.rows.total, shape.heads * shape.width];
+    let queries = room(&projected, size);
+    heads::place(shape, &step.rows, &projected, (norms.as_ref(), &step.turns[rope]), &queries, layer.slots());
+    tensor(attend::attend(shape, sight, &step.rows, &queries, layer.slots()))
 }

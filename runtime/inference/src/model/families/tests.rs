@@ -3,8 +3,9 @@
 
 use super::*;
 use crate::model::{
-    Decoder, KvCache, Span,
+    Decoder,
     golden::{config, distance, entry, floats, gguf_with, golden, metadata, safetensors, sizes, tokens},
+    paging::Sequences,
     read_config,
 };
 use burn::tensor::Device;
@@ -31,24 +32,22 @@ fn decoders(case: &Value) -> Vec<(&'static str, Decoder, Vec<Vec<f32>>)> {
 /// The logits behind each chunk that ends at one of the positions, where the sequence is cut into these chunks and `beside`
 /// others like it are computed in the same steps.
 fn chunked(decoder: &Decoder, tokens: &[u32], positions: &[usize], chunks: &[usize], beside: usize) -> Vec<Vec<f32>> {
-    let mut cache = KvCache::new(decoder.architecture(), tokens.len());
-    let mut others: Vec<KvCache> = (0..beside).map(|_| KvCache::new(decoder.architecture(), tokens.len())).collect();
+    let mut sequences = Sequences::new(decoder, &vec![tokens.len(); beside + 1]);
     let reversed: Vec<u32> = tokens.iter().rev().copied().collect();
-    let mut found = Vec::new();
+    let own = beside / 2;
+    let (mut found, mut begin) = (Vec::new(), 0);
     for chunk in chunks.iter().copied().cycle() {
-        let begin = cache.length();
         let end = tokens.len().min(begin + chunk);
-        let mut spans: Vec<Span<'_>> =
-            others.iter_mut().map(|cache| Span { tokens: &reversed[begin..end], cache, wants_logits: false }).collect();
-        let wants_logits = positions.contains(&(end - 1));
-        spans.insert(beside / 2, Span { tokens: &tokens[begin..end], cache: &mut cache, wants_logits });
-        let logits = decoder.forward(&mut spans);
-        if wants_logits {
-            found.push(logits);
-        }
+        let logits = usize::from(positions.contains(&(end - 1)));
+        let work = (0..=beside).map(|index| match index == own {
+            true => (index, &tokens[begin..end], logits),
+            false => (index, &reversed[begin..end], 0),
+        });
+        found.extend(sequences.step(&work.collect::<Vec<_>>()));
         if end == tokens.len() {
             break;
         }
+        begin = end;
     }
     found
 }
@@ -161,12 +160,12 @@ fn neighbours_change_no_bit_in_any_family() {
 fn a_long_texts_state_is_no_short_ones() {
     let case = &golden("phi3")["cases"][1];
     let decoder = Decoder::load(&gguf_with(case, metadata(case)), &Device::flex()).unwrap();
-    let architecture = decoder.architecture();
     // The original context is 24.
-    let mut cache = KvCache::new(architecture, 24);
-    let _ = decoder.forward(&mut [Span { tokens: &[1, 2, 3], cache: &mut cache, wants_logits: false }]);
-    assert_eq!(cache.prefix(architecture, 2, 20).length(), 2);
-    assert_eq!(cache.prefix(architecture, 2, 25).length(), 0);
+    let logits = |room| Sequences::new(&decoder, &[room]).run(0, &[1, 2, 3], &[]);
+    for (room, is_alike) in [(20, true), (25, false)] {
+        assert_eq!(decoder.architecture().turns_alike(24, room), is_alike);
+        assert_eq!(logits(24) == logits(room), is_alike);
+    }
 }
 
 #[test]

@@ -199,11 +199,10 @@ fn survive(decoder: Result<Decoder, ModelError>) {
         Err(error) => assert!(!error.to_string().is_empty()),
         Ok(decoder) => {
             let room = decoder.architecture().context.min(40);
-            let mut cache = KvCache::new(decoder.architecture(), room);
+            let mut sequences = Sequences::new(&decoder, &[room]);
             for tokens in [&[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17][..room.min(17)], &[5][..]] {
-                if cache.length() + tokens.len() <= room {
-                    let logits = decoder.forward(&mut [Span { tokens, cache: &mut cache, wants_logits: true }]);
-                    assert_eq!(logits.len(), decoder.architecture().vocabulary);
+                if sequences.all[0].known + tokens.len() <= room {
+                    assert_eq!(sequences.step(&[(0, tokens, 1)]).len(), 1);
                 }
             }
         }
