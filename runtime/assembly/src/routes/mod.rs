@@ -17,6 +17,7 @@ use crate::{
     home::Home,
     models::{Registry, RegistryError},
 };
+use remit_abi::{Arm, Pid};
 use remit_kernel::routing::{
     Candidate, Deployed, Routes, Version,
     arm::Subject,
@@ -194,8 +195,7 @@ impl RouteBook {
         let known: Vec<&str> = self.models.iter().map(String::as_str).collect();
         let read = Definitions::read(text, &known).map_err(|error| wrong(error.sentence))?;
         let route = read.routes.get(name).ok_or_else(|| wrong("it is another's".to_owned()))?;
-        let digest = Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        Ok(Version { number, digest: digest.into(), route: Arc::new(route.clone()) })
+        Ok(Version { number, digest: digest(text), route: Arc::new(route.clone()) })
     }
 
     /// What a version says, as `routes.toml` would.
@@ -262,22 +262,37 @@ impl RouteBook {
         })
     }
 
-    /// What `routes.toml` says of a route, whether in effect or not.
-    ///
-    /// # Errors
-    /// [`RouteError::Unknown`].
-    pub fn wanted(&self, name: &str) -> Result<&Route, RouteError> {
-        Ok(self.kept(name)?.0)
-    }
-
-    /// What requests of a class get from each version in effect, where all models are well and open.
+    /// What requests of a class get where all models are well and open: from each version in effect, or from the one that a
+    /// process gets.
     ///
     /// # Errors
     /// [`RouteError::Unknown`], [`RouteError::Version`].
-    pub fn explain(&self, name: &str, class: &RequestClass) -> Result<Vec<(u32, Explained)>, RouteError> {
+    pub fn explain(
+        &self,
+        name: &str,
+        class: &RequestClass,
+        pid: Option<Pid>,
+    ) -> Result<Vec<(Arm, u32, Explained)>, RouteError> {
         let well = Tier { is_open: true, ..Tier::default() };
-        let explained = |version: &Version| (version.number, explain(&version.route, class, |_| well));
-        Ok(self.deployed(name)?.arms().map(|(_, version)| explained(version)).collect())
+        let deployed = self.deployed(name)?;
+        let arms = deployed.arms().filter(|(arm, _)| pid.is_none_or(|pid| deployed.assigned(name, pid).0 == *arm));
+        Ok(arms.map(|(arm, version)| (arm, version.number, explain(&version.route, class, |_| well))).collect())
+    }
+
+    /// What a promotion would give everybody: the version that is tried, else what `routes.toml` says, under the number that it
+    /// would get at the earliest.
+    ///
+    /// # Errors
+    /// [`RouteError::Unknown`], [`RouteError::Version`].
+    pub fn next(&self, name: &str) -> Result<Version, RouteError> {
+        let (route, kept) = self.kept(name)?;
+        match kept.candidate() {
+            Some(tried) => self.version(name, tried.version),
+            None => {
+                let number = kept.numbers().max().unwrap_or_default().saturating_add(1);
+                Ok(Version { number, digest: digest(&written(name, route)), route: Arc::new(route.clone()) })
+            }
+        }
     }
 
     fn change(
@@ -321,6 +336,10 @@ impl RouteBook {
     pub fn rollback(home: &Home, name: &str) -> Result<Change, RouteError> {
         Self::change(home, name, |kept, _| kept.rollback())
     }
+}
+
+fn digest(text: &str) -> Arc<str> {
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect::<String>().into()
 }
 
 fn read_or_empty(path: &Path) -> Result<String, RouteError> {

@@ -1,5 +1,4 @@
 use super::*;
-use remit_abi::Arm;
 
 /// A data folder whose list of routes is this.
 struct Folder {
