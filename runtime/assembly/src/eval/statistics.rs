@@ -56,7 +56,7 @@ pub fn mcnemar(lost: u64, won: u64) -> f64 {
 mod tests {
     use super::*;
 
-    /// Values of R 4.3: `binom::binom.confint(x, n, methods = "wilson")`, and by hand for the ends.
+    /// Worked out from the formula with numbers of another program.
     #[test]
     fn the_interval_is_wilsons() {
         let check = |passed, of, low: f64, high: f64| {
