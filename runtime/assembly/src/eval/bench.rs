@@ -66,12 +66,11 @@ impl Answerer {
     /// # Errors
     /// [`AnswererError::Engine`].
     pub fn serve(&self, who: &Answers) -> Result<(), AnswererError> {
-        match who {
-            Answers::Model(model) => self.engines.open(model)?,
-            Answers::Route(version) => {
-                version.route.models().into_iter().try_for_each(|model| self.engines.open(model))?
-            }
-        }
+        let models = match who {
+            Answers::Model(model) => vec![model.as_str()],
+            Answers::Route(version) => version.route.models(),
+        };
+        models.into_iter().try_for_each(|model| self.engines.open(model))?;
         Ok(())
     }
 

@@ -233,11 +233,13 @@ impl RouteBook {
 
     fn deployed(&self, name: &str) -> Result<Deployed, RouteError> {
         let (_, kept) = self.kept(name)?;
-        let candidate = kept.candidate().map(|tried| {
-            let version = self.version(name, tried.version)?;
-            Ok(Candidate { version, share_per_mille: tried.share_per_mille, by: tried.by })
-        });
-        Ok(Deployed { stable: self.version(name, kept.stable())?, candidate: candidate.transpose()? })
+        let candidate = match kept.candidate() {
+            Some(state::Tried { version, share_per_mille, by }) => {
+                Some(Candidate { version: self.version(name, version)?, share_per_mille, by })
+            }
+            None => None,
+        };
+        Ok(Deployed { stable: self.version(name, kept.stable())?, candidate })
     }
 
     /// Every route.

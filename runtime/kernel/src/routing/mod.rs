@@ -268,12 +268,12 @@ impl Routing {
             model: model.into(),
             breaker: live.breakers.get(model).map_or(BreakerState::Closed, Breaker::state),
         };
-        let view = |(name, deployed): (&Box<str>, &Deployed)| RouteView {
-            name: name.clone(),
+        let view = |name: &str, deployed: &Deployed| RouteView {
+            name: name.into(),
             arms: deployed.arms().map(|(whose, version)| arm(name, deployed, whose, version)).collect(),
             tiers: models_of(deployed).into_iter().map(tier).collect(),
         };
-        routes.deployed.iter().map(view).collect()
+        routes.deployed.iter().map(|(name, deployed)| view(name, deployed)).collect()
     }
 }
 

@@ -318,11 +318,11 @@ pub struct Explained {
 /// What a request of a class would get from a route, with its models as they are.
 pub fn explain(route: &Route, class: &RequestClass, tier: impl Fn(&str) -> Tier) -> Explained {
     let choice = route.choose(class);
-    let ranked = |model: &Box<str>| Ranked { model: model.clone(), skip: skip(tier(model)) };
+    let ranked = |model: &str| Ranked { model: model.into(), skip: skip(tier(model)) };
     Explained {
         missed: route.misses(class),
         rule: choice.rule.into(),
-        models: choice.models.iter().map(ranked).collect(),
+        models: choice.models.iter().map(|model| ranked(model)).collect(),
     }
 }
 

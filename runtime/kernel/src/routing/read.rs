@@ -113,7 +113,7 @@ impl Definitions {
                 routes.insert(name.into(), read);
             }
             if routes.len() > ROUTES_MAX {
-                return Err(named.wrong(format!("has {} routes, and {ROUTES_MAX} are the most", routes.len())));
+                return Err(named.wrong(&format!("has {} routes, and {ROUTES_MAX} are the most", routes.len())));
             }
         }
         Ok(Self { breaker, routes })
@@ -132,21 +132,21 @@ fn breaker(section: &Section<'_>) -> Result<BreakerRules, ReadError> {
 
 fn route(section: &Section<'_>, name: &str, models: &[&str]) -> Result<Route, ReadError> {
     if !is_name(name) {
-        return Err(section.wrong("is no name for a route: use ASCII letters, digits and -._/:@".to_owned()));
+        return Err(section.wrong("is no name for a route: use ASCII letters, digits and -._/:@"));
     }
     if models.contains(&name) {
-        return Err(section.wrong("has the name of a model: give the route another".to_owned()));
+        return Err(section.wrong("has the name of a model: give the route another"));
     }
     section.knows(&["default", "retry", "rule"])?;
     let default = section.texts("default", 1..=MODELS_MAX)?;
-    let default = default.ok_or_else(|| section.wrong("has no `default`, which it needs".to_owned()))?;
+    let default = default.ok_or_else(|| section.wrong("has no `default`, which it needs"))?;
     let default = known(&default, models)?;
     let retry = section.section("retry")?.map(|section| retry(&section)).transpose()?.unwrap_or_default();
     let mut rules: Vec<Rule> = Vec::new();
     for (index, section) in section.list("rule", RULES_MAX)?.iter().enumerate() {
         let rule = rule(section, index, models)?;
         if *rule.name == *DEFAULT_RULE || rules.iter().any(|earlier| earlier.name == rule.name) {
-            return Err(section.wrong(format!("is called {:?}, and so is another: rename it", rule.name)));
+            return Err(section.wrong(&format!("is called {:?}, and so is another: rename it", rule.name)));
         }
         rules.push(rule);
     }
@@ -166,9 +166,7 @@ fn retry(section: &Section<'_>) -> Result<RetryRules, ReadError> {
         within_ns: ms("within_ms", usual.within_ns)?,
     };
     match rules.pause_ns_min > rules.pause_ns_max {
-        true => {
-            Err(section.wrong("has a `pause_ms` above its `pause_ms_max`: the first pause is the shortest".to_owned()))
-        }
+        true => Err(section.wrong("has a `pause_ms` above its `pause_ms_max`: the first pause is the shortest")),
         false => Ok(rules),
     }
 }
@@ -177,15 +175,15 @@ fn rule(section: &Section<'_>, index: usize, models: &[&str]) -> Result<Rule, Re
     section.knows(&["name", "use", "when"])?;
     let name = match section.text("name")? {
         Some(name) if is_name(name) => name.into(),
-        Some(_) => return Err(section.wrong("has no plain `name`: use ASCII letters, digits and -._/:@".to_owned())),
+        Some(_) => return Err(section.wrong("has no plain `name`: use ASCII letters, digits and -._/:@")),
         None => format!("rule {}", index + 1).into(),
     };
     let candidates = section.texts("use", 1..=MODELS_MAX)?;
-    let candidates = candidates.ok_or_else(|| section.wrong("has no `use`, which it needs".to_owned()))?;
+    let candidates = candidates.ok_or_else(|| section.wrong("has no `use`, which it needs"))?;
     let when = section.section("when")?.map(|section| when(&section)).transpose()?.unwrap_or_default();
     if when.is_empty() {
         let why = "has no condition in `when`, and hides all rules behind it: make it the default";
-        return Err(section.wrong(why.to_owned()));
+        return Err(section.wrong(why));
     }
     Ok(Rule { name, when, models: known(&candidates, models)? })
 }
@@ -221,10 +219,8 @@ fn bounds<T>(section: &Section<'_>, key: &str, most: u64, of: impl Fn(u64) -> T)
     section.knows(&["min", "max"])?;
     let (min, max) = (section.number("min", 0..=most)?, section.number("max", 0..=most)?);
     match (min, max) {
-        (None, None) => Err(section.wrong("has neither `min` nor `max`: give it one of them".to_owned())),
-        (Some(min), Some(max)) if min > max => {
-            Err(section.wrong("holds for nothing: its `min` is above its `max`".to_owned()))
-        }
+        (None, None) => Err(section.wrong("has neither `min` nor `max`: give it one of them")),
+        (Some(min), Some(max)) if min > max => Err(section.wrong("holds for nothing: its `min` is above its `max`")),
         _ => Ok(Bounds { min: min.map(&of), max: max.map(of) }),
     }
 }

@@ -157,7 +157,7 @@ pub(crate) fn settle(context: &mut Context<'_>, request: &Request, reply: &Reply
 /// A syscall that may wait, with everything that it needs taken out of the process.
 pub(crate) enum Call {
     Count(llm::Count),
-    Generate(generate::Generate),
+    Generate(Box<generate::Generate>),
     Embed(embed::Embed),
     Next(llm::Next),
     Spawn(children::Spawn),
@@ -190,12 +190,12 @@ impl Call {
         let process = &*context.process;
         match request {
             LlmRequest::CountTokens { model, prompt } => llm::Count::prepare(context, *model, prompt).map(Self::Count),
-            LlmRequest::Chat(generate) => {
-                generate::Generate::prepare(context, generate, generate::Delivery::Whole).map(Self::Generate)
-            }
-            LlmRequest::Start(generate) => {
-                generate::Generate::prepare(context, generate, generate::Delivery::Stream).map(Self::Generate)
-            }
+            LlmRequest::Chat(generate) => generate::Generate::prepare(context, generate, generate::Delivery::Whole)
+                .map(Box::new)
+                .map(Self::Generate),
+            LlmRequest::Start(generate) => generate::Generate::prepare(context, generate, generate::Delivery::Stream)
+                .map(Box::new)
+                .map(Self::Generate),
             LlmRequest::Embed { model, texts } => embed::Embed::prepare(process, *model, texts).map(Self::Embed),
             LlmRequest::Next { generation } => llm::Next::prepare(process, *generation).map(Self::Next),
             _ => unreachable!("a request that never waits is acted on at once"),

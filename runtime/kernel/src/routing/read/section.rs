@@ -51,7 +51,7 @@ impl<'t> Section<'t> {
     }
 
     /// What is wrong with the whole, as the end of a sentence that begins with its name.
-    pub(super) fn wrong(&self, why: String) -> ReadError {
+    pub(super) fn wrong(&self, why: &str) -> ReadError {
         ReadError { line: line_of(self.text, self.offset), sentence: format!("`{}` {why}", self.name) }
     }
 
