@@ -2,6 +2,7 @@
 
 mod caps;
 mod processes;
+mod routes;
 mod socket;
 mod stage;
 

@@ -49,8 +49,8 @@ pub use process::{
     ProcessReply, ProcessRequest, Restart, Signal,
 };
 pub use reply::{
-    BudgetReply, CapabilityReply, ClockReply, Completion, Delta, Embeddings, FinishReason, FuelReply, GrantInfo,
-    HeldGrant, LlmReply, ModelInfo, RandomReply, Reply, Summary, ValueInfo, ValueReply,
+    Arm, BudgetReply, CapabilityReply, ClockReply, Completion, Delta, Embeddings, FinishReason, FuelReply, GrantInfo,
+    HeldGrant, LlmReply, ModelInfo, RandomReply, Reply, Routed, Summary, ValueInfo, ValueReply,
 };
 pub use request::{
     Attenuate, BudgetRequest, CapabilityRequest, CheckpointRequest, Class, ClockRequest, Content, FuelRequest,

@@ -159,7 +159,7 @@ pub enum FinishReason {
 }
 
 /// What a generation came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Summary {
     /// Why it ended.
     pub finish: FinishReason,
@@ -167,6 +167,35 @@ pub struct Summary {
     pub usage: Usage,
     /// What that cost.
     pub paid: Tokens,
+    /// Where it was sent, and why, where a route was asked. It is for the journal, and a guest is not told.
+    pub routed: Option<Box<Routed>>,
+}
+
+/// Which version of a route answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Arm {
+    /// The one that everybody gets.
+    Stable,
+    /// The one that is tried on a share.
+    Candidate,
+}
+
+/// Where a route sent a request, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Routed {
+    /// Which route.
+    pub route: Box<str>,
+    /// Which version of it.
+    pub version: u32,
+    /// Whose that was then.
+    pub arm: Arm,
+    /// The rule that decided.
+    pub rule: Box<str>,
+    /// The model that answered.
+    pub model: Box<str>,
+    /// How many tries it took; at least 1.
+    pub tries: u32,
 }
 
 /// A piece of a stream.

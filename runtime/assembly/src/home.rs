@@ -3,6 +3,8 @@
 //! | folder | what it holds |
 //! | --- | --- |
 //! | `models.toml` | the operator's own names of models, besides the built-in ones |
+//! | `routes.toml` | the operator's routes: names that send each request to a model |
+//! | `routes.state.toml` | which version of each route is in effect |
 //! | `models/NAME/` | model files, verified when they were pulled |
 //! | `agents/NAME/` | installed packages |
 //! | `cache/` | compiled components, by digest |
@@ -95,6 +97,18 @@ impl Home {
     #[must_use]
     pub fn model_list(&self) -> PathBuf {
         self.0.join("models.toml")
+    }
+
+    /// The operator's routes.
+    #[must_use]
+    pub fn route_list(&self) -> PathBuf {
+        self.0.join("routes.toml")
+    }
+
+    /// Which version of each route is in effect.
+    #[must_use]
+    pub fn route_state(&self) -> PathBuf {
+        self.0.join("routes.state.toml")
     }
 
     /// Where an agent of that name is installed, if it is.

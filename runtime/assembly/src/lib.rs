@@ -6,10 +6,12 @@
 mod adapters;
 mod check;
 mod engines;
+pub mod eval;
 mod home;
 pub mod models;
 mod node;
 mod packages;
+pub mod routes;
 mod schedule;
 mod wants;
 
@@ -23,7 +25,7 @@ pub use remit_authority::{Explanation, GrantError, ModelPrices, PriceError, Pric
 pub use remit_host::{CompileLimits, CompilerCommand, compile::child_main as compile_child};
 pub use remit_kernel::{
     Denied, Ended, Finished, GiveError, GrantView, KeptEvent, Kernel, Ledger, Listener, Output, ProcessView, Selection,
-    State, schedule::Weight,
+    State, routing, schedule::Weight,
 };
 pub use remit_package::{
     Manifest, Package, PackageError, Sentence, Want, explain, json_schema, spawn_cycle, want_lines,

@@ -6,10 +6,12 @@ use crate::{
     home::Home,
     models::{DeviceChoice, DeviceError, ModelStore, Registry, RegistryError, ResidencyView, weights_bytes_max},
     packages::InstalledPackages,
+    routes::{RouteBook, RouteError},
     schedule::Schedule,
     wants,
 };
 use bytes::Bytes;
+use parking_lot::Mutex;
 use remit_abi::{
     AccountId, GrantId, GrantKind, GrantSpec, Integrity, Label, Pid, Priority, Role, ScopeError, TagSet, TenantId,
     Tokens,
@@ -23,7 +25,7 @@ use remit_kernel::{
     ports::{Engine, PortFuture, Program},
 };
 use remit_package::{ManifestError, Package, PackageError};
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeSet, path::Path, sync::Arc};
 use thiserror::Error;
 use tokio::runtime::Handle;
 
@@ -63,6 +65,9 @@ pub enum NodeError {
     /// The operator's list of models.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// The operator's routes.
+    #[error(transparent)]
+    Routes(#[from] RouteError),
     /// Where models are to be computed.
     #[error(transparent)]
     Device(#[from] DeviceError),
@@ -221,6 +226,9 @@ pub struct Node {
     /// `None` where the caller brought an engine of their own.
     engines: Option<Arc<Engines>>,
     default_model: String,
+    home: Home,
+    /// Routes that somebody was granted, whose models are open.
+    served: Mutex<BTreeSet<Box<str>>>,
 }
 
 impl Node {
@@ -254,6 +262,7 @@ impl Node {
         engines: Option<Arc<Engines>>,
     ) -> Result<Self, NodeError> {
         let runtime = Handle::try_current().map_err(|_| NodeError::NoRuntime)?;
+        let (home, routes) = (config.home.clone(), RouteBook::open(&config.home)?.routes()?);
         let mut host = HostConfig::new(config.home.cache(), config.compiler);
         host.compile_limits = config.compile_limits;
         if let Some(threads) = config.guest_threads {
@@ -273,7 +282,9 @@ impl Node {
             entropy: Arc::new(SystemEntropy),
         };
         let default_model = Registry::built_in().default_model().name.clone();
-        Ok(Self { kernel: Kernel::new(ports, config.prices), host, engines, default_model })
+        let kernel = Kernel::new(ports, config.prices);
+        kernel.set_routes(routes);
+        Ok(Self { kernel, host, engines, default_model, home, served: Mutex::default() })
     }
 
     /// Loads an agent with the chosen ones of the grants that it asks for, and the models that these open. Blocks.
@@ -337,12 +348,39 @@ impl Node {
         Ok(self.kernel.give(pid, grant)?)
     }
 
-    /// Opens the models that grants name. Those that a pattern opens are opened by whoever is granted them by name.
+    /// Opens the models that grants name, and those of routes that they name. Those that a pattern opens are opened by whoever
+    /// is granted them by name.
     fn serve_models(&self, grants: &[GrantSpec]) -> Result<(), EngineLoadError> {
         let Some(engines) = &self.engines else { return Ok(()) };
         let models = grants.iter().filter(|grant| grant.kind == GrantKind::Model);
         let mut names = models.flat_map(|grant| grant.scope.entries()).filter(|name| !name.ends_with('*'));
-        names.try_for_each(|name| engines.open(name))
+        names.try_for_each(|name| match self.kernel.models_of_route(name) {
+            Some(models) => {
+                self.served.lock().insert(name.clone());
+                serve_one_of(engines, &models)
+            }
+            None => engines.open(name),
+        })
+    }
+
+    /// Reads the routes of the data folder again, and opens the models of those that are in use. Blocks.
+    ///
+    /// # Errors
+    /// [`RouteError`]; the routes are as they were then.
+    pub fn reload_routes(&self) -> Result<(), RouteError> {
+        let routes = RouteBook::open(&self.home)?.routes()?;
+        if let Some(engines) = &self.engines {
+            let served = self.served.lock().clone();
+            for (name, deployed) in routes.deployed.iter().filter(|(name, _)| served.contains(*name)) {
+                let models: Vec<Box<str>> =
+                    deployed.arms().flat_map(|(_, version)| version.route.models()).map(Into::into).collect();
+                if let Err(error) = serve_one_of(engines, &models) {
+                    tracing::warn!(route = %name, %error, "no model of the route can be served");
+                }
+            }
+        }
+        self.kernel.set_routes(routes);
+        Ok(())
     }
 
     /// Which models' weights are in memory; none where the caller brought an engine of their own.
@@ -391,6 +429,24 @@ impl Node {
             label: Label { integrity: if trusted { Integrity::Trusted } else { Integrity::Untrusted }, tags: set },
         };
         Ok(messages.into_iter().map(given).collect())
+    }
+}
+
+/// Opens models of which a request needs one: an error only where none can be served, which is the first one's.
+fn serve_one_of(engines: &Engines, models: &[Box<str>]) -> Result<(), EngineLoadError> {
+    let (mut serves, mut trouble) = (false, None);
+    for model in models {
+        match engines.open(model) {
+            Ok(()) => serves = true,
+            Err(error) => {
+                tracing::warn!(%model, %error, "a model of a route cannot be served");
+                trouble = trouble.or(Some(error));
+            }
+        }
+    }
+    match trouble {
+        Some(error) if !serves => Err(error),
+        _ => Ok(()),
     }
 }
 

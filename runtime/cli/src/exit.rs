@@ -2,7 +2,9 @@
 
 use remit_assembly::{
     LockError, NoHome, NodeError, PackageError, StartError,
+    eval::AnswererError,
     models::{ModelError, PullNewError, RegistryError, UnknownModel},
+    routes::RouteError,
 };
 use remit_server::{
     ClientError, SocketError,
@@ -15,7 +17,7 @@ use thiserror::Error;
 pub(crate) const HELP: &str = "\
 Exit codes:
   0    the agent did all of its work
-  1    the agent said that it could not
+  1    the agent said that it could not; tasks did not pass, or who was compared is worse
   2    the command line is wrong
   3    the agent did a usable part of its work: its budget or a limit ended it early
   4    the agent was stopped: its budget is used up
@@ -56,6 +58,10 @@ pub(crate) enum CommandError {
     #[error(transparent)]
     Registry(#[from] RegistryError),
     #[error(transparent)]
+    Route(#[from] RouteError),
+    #[error(transparent)]
+    Answerer(#[from] AnswererError),
+    #[error(transparent)]
     PullNew(#[from] PullNewError),
     #[error(transparent)]
     Lock(#[from] LockError),
@@ -77,6 +83,9 @@ impl CommandError {
             Self::Usage(_) | Self::UnknownModel(_) | Self::Registry(_) | Self::PullNew(PullNewError::Registry(_)) => {
                 USAGE
             }
+            Self::Route(RouteError::Io { .. }) => MACHINE,
+            Self::Route(_) | Self::Answerer(AnswererError::Registry(_)) => USAGE,
+            Self::Answerer(_) => MACHINE,
             Self::Package(PackageError::NotFound(_)) => USAGE,
             Self::Package(PackageError::Io { .. }) => MACHINE,
             Self::Package(_) => REFUSED,

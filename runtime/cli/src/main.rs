@@ -9,6 +9,7 @@ mod caps;
 mod check;
 mod control;
 mod doctor;
+mod eval;
 mod exit;
 mod json;
 mod ledger;
@@ -16,6 +17,7 @@ mod logs;
 mod models;
 mod node;
 mod ps;
+mod routes;
 mod run;
 mod table;
 mod terminal;
@@ -45,6 +47,11 @@ enum Command {
     /// Get, list and delete models
     #[command(subcommand)]
     Models(models::Models),
+    /// See routes, try new versions of them, and go back
+    #[command(subcommand)]
+    Routes(routes::Routes),
+    /// Ask recorded tasks again, and compare who answers
+    Eval(eval::Eval),
     /// Say what this machine has and lacks
     Doctor {
         /// Where models would be computed: cpu, wgpu (a GPU), or auto
@@ -93,6 +100,8 @@ impl Command {
             Self::Run(run) => run.run(),
             Self::Check(check) => check.run(),
             Self::Models(models) => models.run(),
+            Self::Routes(routes) => routes.run(),
+            Self::Eval(eval) => eval.run(),
             Self::Doctor { device } => doctor::run(device),
             Self::ManifestSchema => {
                 print!("{}", remit_assembly::json_schema());

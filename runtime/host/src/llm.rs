@@ -52,7 +52,7 @@ impl Guest {
             Ok(LlmReply::Completed(Completion { content, logprobs, summary })) => {
                 let content = self.push(ValueRow(content))?;
                 let logprobs = logprobs.map(|logprobs| self.push(ValueRow(logprobs))).transpose()?;
-                Ok(Ok(llm::Completion { content, logprobs, summary: summary_to_wit(summary) }))
+                Ok(Ok(llm::Completion { content, logprobs, summary: summary_to_wit(&summary) }))
             }
             Ok(_) => Err(mismatch("model.chat")),
             Err(error) => Ok(Err(error)),
@@ -250,7 +250,7 @@ fn delta_to_wit(delta: Delta) -> llm::Delta {
             token: scored_to_wit(drawn.token),
             likeliest: drawn.likeliest.into_iter().map(scored_to_wit).collect(),
         }),
-        Delta::End(summary) => llm::Delta::End(summary_to_wit(summary)),
+        Delta::End(summary) => llm::Delta::End(summary_to_wit(&summary)),
     }
 }
 
@@ -258,7 +258,7 @@ fn scored_to_wit(token: ScoredToken) -> llm::ScoredToken {
     llm::ScoredToken { id: token.id, logprob: token.logprob, bytes: token.bytes.into() }
 }
 
-fn summary_to_wit(summary: Summary) -> llm::Summary {
+fn summary_to_wit(summary: &Summary) -> llm::Summary {
     llm::Summary {
         finish: match summary.finish {
             FinishReason::Stop => llm::FinishReason::Stop,

@@ -3,29 +3,39 @@
 //! The engine writes into a channel and counts on a meter; the process reads at its own pace. Whatever way a generation
 //! ends (its end was read, it was cancelled, its process died) it settles once: what the meter counted is paid, the rest
 //! of the reservation goes back.
+//!
+//! Where a route was asked and a try fails before it showed anything, the next model is tried in its place. The reader sees a
+//! longer wait and nothing else, and pays for the try that answered.
 
 use crate::{
     bill::Reservation,
-    ports::{EngineError, EngineEvent, EngineFinish, EngineStream, Meter},
+    ports::{Clock, EngineError, EngineEvent, EngineFinish, EngineStream, Meter},
+    tries::{Begun, Progress, Tries},
 };
 use parking_lot::Mutex;
 use remit_abi::{Delta, FinishReason, GrantId, Label, LlmError, Summary, Tokens};
 use remit_authority::ModelPrices;
-use std::sync::{Arc, Weak};
+use std::{
+    fmt,
+    sync::{Arc, Weak},
+};
 use tokio::sync::{Mutex as AsyncMutex, mpsc};
 
 /// A generation of one process.
-#[derive(Debug)]
 pub(crate) struct Generation {
     /// What went into its prompt.
     pub(crate) label: Label,
     /// Under which it was begun.
     pub(crate) grant: GrantId,
     stream: AsyncMutex<Stream>,
-    meter: Arc<Meter>,
-    payment: Mutex<Payment>,
-    /// Whether the account, not the caller, set the number of tokens.
-    cut_by_budget: bool,
+    work: Mutex<Work>,
+    clock: Arc<dyn Clock>,
+}
+
+impl fmt::Debug for Generation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Generation").field("grant", &self.grant).field("work", &self.work).finish_non_exhaustive()
+    }
 }
 
 /// A whole generation.
@@ -42,51 +52,85 @@ struct Stream {
     events: mpsc::Receiver<EngineEvent>,
     /// Received by a wait, not yet read.
     ahead: Option<EngineEvent>,
+    /// Whether anything but a failure came.
+    showed: bool,
+    /// Whether a try failed, and the next has not begun.
+    between: bool,
     ended: Option<Result<Summary, LlmError>>,
+    tries: Tries,
+    /// Whether the account, not the caller, set the number of tokens.
+    cut_by_budget: bool,
+}
+
+/// The try that is paid.
+#[derive(Debug)]
+struct Work {
+    meter: Arc<Meter>,
+    prices: ModelPrices,
+    payment: Payment,
 }
 
 #[derive(Debug)]
 enum Payment {
-    Reserved(Reservation, ModelPrices),
+    Reserved(Reservation),
     Settled(Tokens),
 }
 
+/// What can be had from a stream without waiting.
+enum Now {
+    /// The next event, or the end.
+    Something,
+    /// Nothing before the engine's next event.
+    Nothing,
+    /// Nothing before this moment.
+    Pause { until_ns: u64 },
+}
+
 impl Generation {
-    pub(crate) fn new(
-        stream: EngineStream,
+    /// Puts a request to a model, waiting where the rules of a route say so.
+    pub(crate) async fn begin(
+        mut tries: Tries,
         reservation: Reservation,
-        prices: ModelPrices,
         label: Label,
         grant: GrantId,
-        cut_by_budget: bool,
-    ) -> Self {
-        let EngineStream { events, meter } = stream;
-        Self {
+    ) -> Result<Self, LlmError> {
+        let clock = tries.clock();
+        let Begun { stream: EngineStream { events, meter }, prices, cut_by_budget } = loop {
+            match tries.step() {
+                Progress::Begun(begun) => break begun,
+                Progress::Pause { until_ns } => clock.sleep_until(until_ns).await,
+                Progress::Over(error) => return Err(error),
+            }
+        };
+        let (ahead, ended, showed, between) = (None, None, false, false);
+        Ok(Self {
             label,
             grant,
-            stream: AsyncMutex::new(Stream { events, ahead: None, ended: None }),
-            meter,
-            payment: Mutex::new(Payment::Reserved(reservation, prices)),
-            cut_by_budget,
-        }
+            stream: AsyncMutex::new(Stream { events, ahead, showed, between, ended, tries, cut_by_budget }),
+            work: Mutex::new(Work { meter, prices, payment: Payment::Reserved(reservation) }),
+            clock,
+        })
     }
 
     /// The next piece. After the end, the end again.
     pub(crate) async fn next(&self) -> Result<Delta, LlmError> {
         let mut stream = self.stream.lock().await;
+        self.wait(&mut stream).await;
         if let Some(ended) = &stream.ended {
             return ended.clone().map(Delta::End);
         }
-        match stream.take().await {
+        match stream.ahead.take().unwrap_or_else(silence) {
             EngineEvent::Text(text) => Ok(Delta::Text(text.into())),
             EngineEvent::Token(token) => Ok(Delta::Token(token)),
             EngineEvent::End(finish) => {
-                let summary = self.summary(finish);
-                stream.ended = Some(Ok(summary));
+                let summary = self.summary(finish, &mut stream);
+                stream.ended = Some(Ok(summary.clone()));
                 Ok(Delta::End(summary))
             }
             EngineEvent::Failed(error) => {
                 self.settle();
+                let usage = self.work.lock().meter.usage();
+                stream.tries.broke(&error, usage);
                 let error = unavailable(&error);
                 stream.ended = Some(Err(error.clone()));
                 Err(error)
@@ -110,68 +154,127 @@ impl Generation {
     /// Waits until `next` would answer at once.
     pub(crate) async fn ready(&self) {
         let mut stream = self.stream.lock().await;
-        if stream.ended.is_none() && stream.ahead.is_none() {
-            let event = stream.receive().await;
-            stream.ahead = Some(event);
-        }
+        self.wait(&mut stream).await;
     }
 
     /// Whether `next` would answer at once.
     pub(crate) fn is_ready(&self) -> bool {
         let Ok(mut stream) = self.stream.try_lock() else { return false };
-        if stream.ended.is_none() && stream.ahead.is_none() {
-            stream.ahead = match stream.events.try_recv() {
-                Ok(event) => Some(event),
-                Err(mpsc::error::TryRecvError::Empty) => None,
-                Err(mpsc::error::TryRecvError::Disconnected) => Some(silence()),
-            };
+        matches!(self.look(&mut stream), Now::Something)
+    }
+
+    async fn wait(&self, stream: &mut Stream) {
+        loop {
+            match self.look(stream) {
+                Now::Something => return,
+                Now::Nothing => stream.ahead = Some(stream.events.recv().await.unwrap_or_else(silence)),
+                Now::Pause { until_ns } => self.clock.sleep_until(until_ns).await,
+            }
         }
-        stream.ended.is_some() || stream.ahead.is_some()
+    }
+
+    /// What can be had at once. A try that failed in silence is replaced by the next.
+    fn look(&self, stream: &mut Stream) -> Now {
+        loop {
+            if stream.ended.is_some() {
+                return Now::Something;
+            }
+            if stream.between {
+                match stream.tries.step() {
+                    Progress::Begun(begun) => self.go_on(stream, begun),
+                    Progress::Pause { until_ns } => return Now::Pause { until_ns },
+                    Progress::Over(error) => {
+                        self.settle_unpaid();
+                        stream.ended = Some(Err(error));
+                    }
+                }
+                continue;
+            }
+            match &stream.ahead {
+                Some(EngineEvent::Failed(error)) if self.can_be_replaced(stream) => {
+                    stream.tries.failed_silently(error);
+                    (stream.ahead, stream.between) = (None, true);
+                }
+                Some(event) => {
+                    let shows = !matches!(event, EngineEvent::Failed(_));
+                    if shows && !std::mem::replace(&mut stream.showed, true) {
+                        stream.tries.showed();
+                    }
+                    return Now::Something;
+                }
+                None => match stream.events.try_recv() {
+                    Ok(event) => stream.ahead = Some(event),
+                    Err(mpsc::error::TryRecvError::Disconnected) => stream.ahead = Some(silence()),
+                    Err(mpsc::error::TryRecvError::Empty) => return Now::Nothing,
+                },
+            }
+        }
+    }
+
+    /// Whether another model may answer instead: nothing was shown, and somebody still wants it.
+    fn can_be_replaced(&self, stream: &Stream) -> bool {
+        !stream.showed && stream.tries.is_routed() && !self.work.lock().meter.is_cancelled()
+    }
+
+    fn go_on(&self, stream: &mut Stream, begun: Begun) {
+        let Begun { stream: EngineStream { events, meter }, prices, cut_by_budget } = begun;
+        (stream.events, stream.cut_by_budget, stream.between) = (events, cut_by_budget, false);
+        let mut work = self.work.lock();
+        if work.meter.is_cancelled() {
+            meter.cancel();
+        }
+        (work.meter, work.prices) = (meter, prices);
     }
 
     /// Ends it before its next token; the reader still gets what was written, and the end.
     pub(crate) fn cancel(&self) {
-        self.meter.cancel();
+        self.work.lock().meter.cancel();
     }
 
-    fn summary(&self, finish: EngineFinish) -> Summary {
+    fn summary(&self, finish: EngineFinish, stream: &mut Stream) -> Summary {
         let finish = match finish {
             EngineFinish::Stop => FinishReason::Stop,
-            EngineFinish::Length if self.cut_by_budget => FinishReason::Budget,
+            EngineFinish::Length if stream.cut_by_budget => FinishReason::Budget,
             EngineFinish::Length => FinishReason::Length,
             EngineFinish::Cancelled => FinishReason::Cancelled,
         };
-        Summary { finish, usage: self.meter.usage(), paid: self.settle() }
+        let usage = self.work.lock().meter.usage();
+        let paid = self.settle();
+        Summary { finish, usage, paid, routed: stream.tries.answered(usage) }
     }
 
     fn settle(&self) -> Tokens {
-        let mut payment = self.payment.lock();
-        let paid = match std::mem::replace(&mut *payment, Payment::Settled(Tokens::ZERO)) {
-            Payment::Reserved(reservation, prices) => reservation.settle_usage(self.meter.usage(), &prices),
+        self.work.lock().settle()
+    }
+
+    /// Nothing was shown, and nothing is paid.
+    fn settle_unpaid(&self) {
+        self.work.lock().payment = Payment::Settled(Tokens::ZERO);
+    }
+}
+
+impl Work {
+    fn settle(&mut self) -> Tokens {
+        let paid = match std::mem::replace(&mut self.payment, Payment::Settled(Tokens::ZERO)) {
+            Payment::Reserved(reservation) => reservation.settle_usage(self.meter.usage(), &self.prices),
             Payment::Settled(paid) => paid,
         };
-        *payment = Payment::Settled(paid);
+        self.payment = Payment::Settled(paid);
         paid
     }
 }
 
 impl Drop for Generation {
     fn drop(&mut self) {
-        self.meter.cancel();
-        self.settle();
-    }
-}
-
-impl Stream {
-    async fn take(&mut self) -> EngineEvent {
-        match self.ahead.take() {
-            Some(event) => event,
-            None => self.receive().await,
+        let work = self.work.get_mut();
+        work.meter.cancel();
+        let stream = self.stream.get_mut();
+        // A try that failed in silence is not paid, also where nobody waits for the next.
+        match stream.between {
+            true => work.payment = Payment::Settled(Tokens::ZERO),
+            false => drop(work.settle()),
         }
-    }
-
-    async fn receive(&mut self) -> EngineEvent {
-        self.events.recv().await.unwrap_or_else(silence)
+        stream.tries.given_up(work.meter.usage());
     }
 }
 

@@ -7,6 +7,7 @@ use crate::{
     freeze::Frozen,
     generation::Streams,
     ports::{Clock, Engine, Entropy, Journal, Packages, Runner},
+    routing::Routing,
     table::Table,
     tags::Tags,
     treasury::Treasury,
@@ -43,6 +44,7 @@ pub(crate) struct Shared {
     pub(crate) table: RwLock<Table>,
     pub(crate) waits: WaitGraph,
     pub(crate) streams: Streams,
+    pub(crate) routing: Arc<Routing>,
     pub(crate) frozen: Mutex<Frozen>,
     pub(crate) denials: Denials,
     /// Woken whenever grants were revoked.
@@ -106,6 +108,7 @@ impl Kernel {
                 table: RwLock::default(),
                 waits: WaitGraph::default(),
                 streams: Streams::default(),
+                routing: Arc::default(),
                 frozen: Mutex::default(),
                 denials: Denials::default(),
                 revoked: Notify::new(),

@@ -20,6 +20,7 @@
 //! | `mailbox`, `room`, `calls`, `signals`, `deadlock` | what processes tell each other, and who waits for whom |
 //! | `treasury`, `bill` | the node's accounts; reservations and the ledger of one process |
 //! | `generation` | a generation that streams |
+//! | `routing`, `tries` | names that send each request to a model; the tries of one request |
 //! | `outlet` | where a process's events go |
 //! | `schedule` | who runs next |
 //! | `manage`, `freeze`, `denials` | what an operator sees and does |
@@ -43,6 +44,7 @@ mod outlet;
 pub mod ports;
 mod process;
 mod room;
+pub mod routing;
 pub mod schedule;
 mod signals;
 mod spawn;
@@ -51,6 +53,7 @@ mod syscalls;
 mod table;
 mod tags;
 mod treasury;
+mod tries;
 
 pub use bill::Ledger;
 pub use denials::Denied;
@@ -62,3 +65,4 @@ pub use manage::{GiveError, GrantView, ProcessView, State};
 pub use outlet::{KeptEvent, Listener};
 pub use spawn::{GivenMessage, Spawn, SpawnError, Spawned};
 pub use supervise::RestartPolicy;
+pub use syscalls::validate_params;

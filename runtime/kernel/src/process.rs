@@ -28,11 +28,25 @@ pub(crate) struct Value {
 /// The media type of texts.
 pub(crate) const TEXT: &str = "text/plain; charset=utf-8";
 
-/// A model that was opened through a grant. The grant is checked again at every use.
+/// A model that was opened through a grant, or a route. The grant is checked again at every use.
 #[derive(Clone, Debug)]
 pub(crate) struct OpenModel {
     pub(crate) grant: GrantId,
+    /// A route's has its own name, and the longest context of its models.
     pub(crate) card: Arc<ModelCard>,
+    pub(crate) way: Way,
+}
+
+/// How requests to an open model go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// To that model.
+    Direct,
+    /// By a route.
+    Routed {
+        /// The label of the grant that it was opened under: what its requests are for.
+        task: Box<str>,
+    },
 }
 
 /// A process that this one started.

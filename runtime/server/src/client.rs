@@ -2,8 +2,8 @@
 
 use crate::{
     protocol::{
-        Affected, Denials, Ended, Frozen, Given, GrantName, GrantRequest, Grants, Health, Numbered, Process, Processes,
-        Refusal, Revoked, RunLine, RunRequest, Selection, VERSION,
+        Affected, Denials, Ended, ExplainRequest, Explanations, Frozen, Given, GrantName, GrantRequest, Grants, Health,
+        Numbered, Process, Processes, Refusal, Revoked, Routes, RunLine, RunRequest, Selection, VERSION,
     },
     socket::{SocketError, socket_path},
 };
@@ -210,6 +210,30 @@ impl Client {
     /// [`ClientError`].
     pub async fn denials(&self, pid: Option<Pid>) -> Result<Denials, ClientError> {
         self.ask(Method::GET, &format!("denials{}", of(pid)), &()).await
+    }
+
+    /// Every route, with what it came to.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn routes(&self) -> Result<Routes, ClientError> {
+        self.ask(Method::GET, "routes", &()).await
+    }
+
+    /// Has the host read the data folder's routes again.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn reload_routes(&self) -> Result<Routes, ClientError> {
+        self.ask(Method::POST, "routes/reload", &()).await
+    }
+
+    /// What a request would get from a route.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn explain_route(&self, request: &ExplainRequest) -> Result<Explanations, ClientError> {
+        self.ask(Method::POST, "routes/explain", request).await
     }
 
     async fn connect(&self) -> Result<UnixStream, ClientError> {

@@ -1,13 +1,16 @@
 //! What the node shows, as the protocol says it.
 
 use crate::protocol::{
-    Content, Denied, End, FaultKind, Finished, Grant, GrantName, Ledger, Marking, Process, ProcessState, Reason,
+    Breaker, Content, Denied, End, ExplainRequest, Explanation, Explanations, FaultKind, Finished, Grant, GrantName,
+    Ledger, Marking, MissedRule, Process, ProcessState, RankedModel, Reason, Route, RouteArm, RouteTier, Routes,
     Selection, Shown, Terms,
 };
-use remit_abi::{Event, Fault, GrantLimits, GrantSpec, Label, Scope, Status, TagSet, TenantId};
+use remit_abi::{Event, Fault, GrantLimits, GrantSpec, Label, Scope, Status, TagSet, TenantId, Tokens};
 use remit_assembly::{
     Denied as DeniedView, Ended, Finished as FinishedView, GrantError, GrantView, Kernel, Ledger as Books, Node,
-    Output, ProcessView, Refusal as Cause, Selection as Chosen, State, want_lines,
+    Output, ProcessView, Refusal as Cause, Selection as Chosen, State,
+    routing::{ArmExplained, ArmView, RouteView, breaker::BreakerState, policy::RequestClass},
+    want_lines,
 };
 
 /// An event, with the names of its label's tags as the node's local tenant has them.
@@ -194,6 +197,70 @@ pub(crate) fn denied(kernel: &Kernel, view: &DeniedView) -> Denied {
         enough: why.enough.as_ref().map(|enough| terms(kernel, tenant, enough)),
         manifest: why.enough.as_ref().map(|enough| want_lines(enough, tag_name)),
     }
+}
+
+/// Every route.
+pub(crate) fn routes(kernel: &Kernel) -> Routes {
+    let tier = |tier: remit_assembly::routing::TierView| RouteTier {
+        model: tier.model.into(),
+        breaker: match tier.breaker {
+            BreakerState::Closed => Breaker::Closed,
+            BreakerState::Open => Breaker::Open,
+            BreakerState::HalfOpen => Breaker::HalfOpen,
+        },
+    };
+    let route = |view: RouteView| Route {
+        name: view.name.into(),
+        arms: view.arms.iter().map(arm).collect(),
+        tiers: view.tiers.into_iter().map(tier).collect(),
+    };
+    Routes { routes: kernel.routes().into_iter().map(route).collect() }
+}
+
+fn arm(view: &ArmView) -> RouteArm {
+    let counts = &view.counts;
+    RouteArm {
+        arm: view.arm,
+        version: view.version,
+        share_per_mille: view.share_per_mille,
+        requests: counts.requests,
+        answered: counts.answered,
+        failed: counts.failed,
+        given_up: counts.given_up,
+        fell_back: counts.fell_back,
+        tried_again: counts.tried_again,
+        input_tokens: counts.usage.input,
+        cached_tokens: counts.usage.cached,
+        output_tokens: counts.usage.output,
+        p50_us: counts.p50_us,
+        p90_us: counts.p90_us,
+        p99_us: counts.p99_us,
+    }
+}
+
+/// What a request would get from a route; `None` where there is none of that name.
+pub(crate) fn explained(kernel: &Kernel, request: &ExplainRequest) -> Option<Explanations> {
+    let class = RequestClass {
+        task: request.task.as_str().into(),
+        prompt_tokens: request.prompt_tokens,
+        output_tokens: request.output_tokens,
+        priority: request.priority,
+        tenant: TenantId(request.tenant),
+        budget: Tokens::from_micro(request.budget_micro_tokens),
+    };
+    let explanation = |told: ArmExplained| Explanation {
+        arm: told.arm,
+        version: told.version,
+        missed: told.explained.missed.into_iter().map(|(rule, why)| MissedRule { rule: rule.into(), why }).collect(),
+        rule: told.explained.rule.into(),
+        models: told.explained.models.into_iter().map(ranked).collect(),
+    };
+    let arms = kernel.explain_route(&request.route, &class, request.pid)?;
+    Some(Explanations { arms: arms.into_iter().map(explanation).collect() })
+}
+
+fn ranked(ranked: remit_assembly::routing::policy::Ranked) -> RankedModel {
+    RankedModel { model: ranked.model.into(), skipped: ranked.skip.map(|skip| skip.to_string()) }
 }
 
 impl From<Selection> for Chosen {

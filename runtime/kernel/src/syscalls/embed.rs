@@ -9,7 +9,7 @@ use crate::{
     generation::unavailable,
     kernel::Shared,
     ports::{ModelCard, PromptText},
-    process::Process,
+    process::{OpenModel, Process, Way},
 };
 use remit_abi::{Content, Embeddings, Label, LlmError, LlmReply, ModelId, limits};
 use std::sync::Arc;
@@ -42,7 +42,11 @@ pub(crate) struct Embed {
 
 impl Embed {
     pub(super) fn prepare(process: &Process, model: ModelId, texts: &[Content]) -> Result<Self, LlmError> {
-        let card = process.models.get(model).ok_or(LlmError::Dead)?.card.clone();
+        let OpenModel { card, way, .. } = process.models.get(model).ok_or(LlmError::Dead)?.clone();
+        if way != Way::Direct {
+            // Vectors of two models cannot be compared: whoever keeps some must know which it was.
+            return Err(LlmError::Invalid(format!("{} is a route, and only models embed: open one", card.name).into()));
+        }
         let mut label = process.label;
         let mut read = |content: &Content| {
             let resolved = process.resolve(content).ok_or(LlmError::Dead)?;

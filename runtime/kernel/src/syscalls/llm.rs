@@ -1,26 +1,21 @@
-//! `llm`: inference, reserved before it begins and settled by the engine's own counts.
-//!
-//! A generation reserves its prompt at the full price and as many output tokens as were asked for, or as the account can
-//! pay: then the account, not the caller, sets its length, and its end says so. Some fuel is left in the account, so that
-//! the agent can still say a last word.
+//! `llm`: what a guest may ask of models; what it opens, counts and reads. Generations begin in `generate`, by routes in `route`.
 
 use super::{
     Context, Right, embed,
     params::validate_params,
     prompt::{self, Resolved},
+    route,
 };
 use crate::{
     bill::{Quote, Reservation},
     control::ControlBlock,
-    generation::{Collected, Generation, unavailable},
+    generation::{Generation, unavailable},
     kernel::Shared,
-    ports::{EngineStream, GenerationJob, ModelCard},
-    process::{OpenModel, Process, TEXT, Value},
+    process::{OpenModel, Process, Way},
 };
-use bytes::Bytes;
 use remit_abi::{
-    Access, Completion, DrawnToken, Fuel, GenerationId, GrantId, GrantKind, Label, LlmError, LlmReply, LlmRequest,
-    ModelId, ModelInfo, Params, Prompt, TenantId, Usage, ValueError, limits,
+    Access, Fuel, GenerationId, GrantId, GrantKind, Label, LlmError, LlmReply, LlmRequest, ModelId, ModelInfo, Prompt,
+    limits,
 };
 use std::sync::Arc;
 
@@ -45,6 +40,10 @@ pub(super) fn validate(process: &Process, request: &LlmRequest) -> Result<(), Ll
 fn validate_generate(process: &Process, generate: &remit_abi::Generate) -> Result<(), LlmError> {
     prompt::validate(process, &generate.prompt)?;
     let open = process.models.get(generate.model).ok_or(LlmError::Dead)?;
+    match open.way {
+        Way::Direct => {}
+        Way::Routed { .. } => route::validate_params(&generate.params)?,
+    }
     validate_params(&generate.params, open.card.vocabulary)
 }
 
@@ -82,8 +81,14 @@ pub(super) fn right(process: &Process, request: &LlmRequest) -> Right {
 
 fn open(context: &mut Context<'_>, grant: GrantId) -> Result<LlmReply, LlmError> {
     let name = model_of(context, grant)?;
-    let card = context.shared.ports.engine.card(&name).map_err(|error| unavailable(&error))?;
-    Ok(LlmReply::Opened(context.process.models.insert(OpenModel { grant, card: Arc::new(card) })))
+    let open = match route::open(context, &name, grant)? {
+        Some(open) => open,
+        None => {
+            let card = context.shared.ports.engine.card(&name).map_err(|error| unavailable(&error))?;
+            OpenModel { grant, card: Arc::new(card), way: Way::Direct }
+        }
+    };
+    Ok(LlmReply::Opened(context.process.models.insert(open)))
 }
 
 /// The one model that a grant opens. A grant of several has to be narrowed to one first.
@@ -125,15 +130,20 @@ pub(super) fn act(context: &mut Context<'_>, request: &LlmRequest) -> Result<Llm
 
 /// Counting a prompt's tokens.
 pub(crate) struct Count {
-    card: Arc<ModelCard>,
+    /// Whose tokenizer counts: of a route the one that its rules count by.
+    model: Arc<str>,
     prompt: Resolved,
 }
 
 impl Count {
-    pub(super) fn prepare(process: &Process, model: ModelId, prompt: &Prompt) -> Result<Self, LlmError> {
-        let card = process.models.get(model).ok_or(LlmError::Dead)?.card.clone();
-        let prompt = Resolved::new(process, prompt, &card)?;
-        Ok(Self { card, prompt })
+    pub(super) fn prepare(context: &Context<'_>, model: ModelId, prompt: &Prompt) -> Result<Self, LlmError> {
+        let OpenModel { card, way, .. } = context.process.models.get(model).ok_or(LlmError::Dead)?;
+        let prompt = Resolved::new(context.process, prompt, card)?;
+        let model = match way {
+            Way::Direct => card.name.clone(),
+            Way::Routed { .. } => route::measure(context, &card.name)?,
+        };
+        Ok(Self { model, prompt })
     }
 
     pub(super) fn quote(&self, shared: &Shared) -> Quote {
@@ -142,122 +152,10 @@ impl Count {
     }
 
     pub(super) fn act(self, shared: &Shared, reserved: Reservation) -> Result<LlmReply, LlmError> {
-        let tokens = shared.ports.engine.tokenize(&self.card.name, &self.prompt.text);
+        let tokens = shared.ports.engine.tokenize(&self.model, &self.prompt.text);
         let tokens = tokens.map_err(|error| unavailable(&error))?;
         reserved.settle_whole();
         Ok(LlmReply::Counted(u32::try_from(tokens.len()).unwrap_or(u32::MAX)))
-    }
-}
-
-/// How a generation is handed over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Delivery {
-    Whole,
-    Stream,
-}
-
-/// A generation to do.
-pub(crate) struct Generate {
-    tenant: TenantId,
-    grant: GrantId,
-    card: Arc<ModelCard>,
-    prompt: Resolved,
-    params: Params,
-    delivery: Delivery,
-    /// The prompt's tokens, once they are known.
-    tokens: Arc<[u32]>,
-}
-
-impl Generate {
-    pub(super) fn prepare(
-        process: &Process,
-        generate: &remit_abi::Generate,
-        delivery: Delivery,
-    ) -> Result<Self, LlmError> {
-        let OpenModel { grant, card } = process.models.get(generate.model).ok_or(LlmError::Dead)?.clone();
-        let prompt = Resolved::new(process, &generate.prompt, &card)?;
-        let (tenant, params) = (process.pid.tenant, generate.params.clone());
-        Ok(Self { tenant, grant, card, prompt, params, delivery, tokens: [].into() })
-    }
-
-    /// Tokenises, so that the price is exact, and shortens the generation to what fits the context.
-    pub(super) fn quote(&mut self, shared: &Shared) -> Result<Quote, LlmError> {
-        let tokens = shared.ports.engine.tokenize(&self.card.name, &self.prompt.text);
-        self.tokens = tokens.map_err(|error| unavailable(&error))?;
-        let (used, capacity) = (self.prompt_tokens(), self.card.context_length);
-        if used == 0 {
-            return Err(LlmError::EmptyPrompt);
-        }
-        let room = capacity.checked_sub(used).filter(|room| *room > 0);
-        let room = room.ok_or(LlmError::TooLong { tokens: used, capacity })?;
-        self.params.max_tokens = self.params.max_tokens.min(room);
-        let prices = shared.prices.model(&self.card.name);
-        let prompt = prices.of_prompt_at_most(used);
-        let output = |tokens| prompt.saturating_add(prices.of(Usage { output: tokens, ..Usage::default() }));
-        let spare = shared.prices.fuel(limits::FUEL_SLICE).saturating_mul(limits::WIND_DOWN_SLICES);
-        Ok(Quote { least: output(1), most: output(self.params.max_tokens), spare })
-    }
-
-    pub(super) async fn act(
-        self,
-        shared: &Shared,
-        block: &ControlBlock,
-        reserved: Reservation,
-    ) -> Result<LlmReply, LlmError> {
-        let (delivery, label) = (self.delivery, self.prompt.label);
-        let generation = self.start(shared, reserved)?;
-        match delivery {
-            Delivery::Stream => {
-                let generation = Arc::new(generation);
-                shared.streams.enter(&generation);
-                Ok(LlmReply::Started(block.process.lock().generations.insert(generation)))
-            }
-            Delivery::Whole => {
-                let collected = generation.collect().await?;
-                keep(&mut block.process.lock(), collected, label).map(LlmReply::Completed)
-            }
-        }
-    }
-
-    fn start(self, shared: &Shared, reserved: Reservation) -> Result<Generation, LlmError> {
-        let prices = shared.prices.model(&self.card.name);
-        let for_output = reserved.amount().saturating_sub(prices.of_prompt_at_most(self.prompt_tokens()));
-        let payable = prices.output_tokens_for(for_output);
-        let cut_by_budget = payable < self.params.max_tokens;
-        let params = Params { max_tokens: self.params.max_tokens.min(payable), ..self.params };
-        let job = GenerationJob { tenant: self.tenant, model: self.card.name.clone(), prompt: self.tokens, params };
-        let stream: EngineStream = shared.ports.engine.generate(job).map_err(|error| unavailable(&error))?;
-        Ok(Generation::new(stream, reserved, prices, self.prompt.label, self.grant, cut_by_budget))
-    }
-
-    fn prompt_tokens(&self) -> u32 {
-        u32::try_from(self.tokens.len()).unwrap_or(u32::MAX)
-    }
-}
-
-/// Makes values of what a model wrote, and of its log-probabilities where there are any. It was paid for, so a table
-/// without room for it is the guest's mistake to mend.
-///
-/// The log-probabilities have the label of the text: each names its token, so that whoever reads them has read it.
-fn keep(process: &mut Process, collected: Collected, label: Label) -> Result<Completion, LlmError> {
-    let Collected { text, logprobs, summary } = collected;
-    let mut insert = |bytes: Bytes, media_type: &str| {
-        let value = Value { bytes, media_type: media_type.into(), label };
-        process.values.insert(value, &process.limits).map_err(|error| match error {
-            ValueError::TooMany { limit } => LlmError::TooMany { limit },
-            error => LlmError::Invalid(error.to_string().into()),
-        })
-    };
-    let content = insert(text.into(), TEXT)?;
-    if logprobs.is_empty() {
-        return Ok(Completion { content, logprobs: None, summary });
-    }
-    match insert(logprobs.into(), DrawnToken::MEDIA_TYPE) {
-        Ok(logprobs) => Ok(Completion { content, logprobs: Some(logprobs), summary }),
-        Err(error) => {
-            process.values.remove(content);
-            Err(error)
-        }
     }
 }
 

@@ -11,6 +11,7 @@ mod children;
 mod clock;
 mod embed;
 mod fuel;
+mod generate;
 mod llm;
 mod mailbox;
 mod params;
@@ -18,10 +19,13 @@ mod passing;
 mod process;
 mod prompt;
 mod random;
+mod route;
 mod task;
 mod trace;
 mod value;
 mod wait;
+
+pub use params::validate_params;
 
 use crate::{
     bill::{Quote, Reservation},
@@ -153,7 +157,7 @@ pub(crate) fn settle(context: &mut Context<'_>, request: &Request, reply: &Reply
 /// A syscall that may wait, with everything that it needs taken out of the process.
 pub(crate) enum Call {
     Count(llm::Count),
-    Generate(llm::Generate),
+    Generate(Box<generate::Generate>),
     Embed(embed::Embed),
     Next(llm::Next),
     Spawn(children::Spawn),
@@ -185,13 +189,13 @@ impl Call {
     fn of_llm(context: &Context<'_>, request: &LlmRequest) -> Result<Self, LlmError> {
         let process = &*context.process;
         match request {
-            LlmRequest::CountTokens { model, prompt } => llm::Count::prepare(process, *model, prompt).map(Self::Count),
-            LlmRequest::Chat(generate) => {
-                llm::Generate::prepare(process, generate, llm::Delivery::Whole).map(Self::Generate)
-            }
-            LlmRequest::Start(generate) => {
-                llm::Generate::prepare(process, generate, llm::Delivery::Stream).map(Self::Generate)
-            }
+            LlmRequest::CountTokens { model, prompt } => llm::Count::prepare(context, *model, prompt).map(Self::Count),
+            LlmRequest::Chat(generate) => generate::Generate::prepare(context, generate, generate::Delivery::Whole)
+                .map(Box::new)
+                .map(Self::Generate),
+            LlmRequest::Start(generate) => generate::Generate::prepare(context, generate, generate::Delivery::Stream)
+                .map(Box::new)
+                .map(Self::Generate),
             LlmRequest::Embed { model, texts } => embed::Embed::prepare(process, *model, texts).map(Self::Embed),
             LlmRequest::Next { generation } => llm::Next::prepare(process, *generation).map(Self::Next),
             _ => unreachable!("a request that never waits is acted on at once"),

@@ -4,7 +4,10 @@ use remit_abi::{LlmError, Params, Penalties, Sampling, limits};
 use std::ops::RangeInclusive;
 
 /// Whether a model of so many tokens can be asked for this.
-pub(super) fn validate_params(params: &Params, vocabulary: u32) -> Result<(), LlmError> {
+///
+/// # Errors
+/// [`LlmError::Invalid`], with the parameter, what it was, and its range.
+pub fn validate_params(params: &Params, vocabulary: u32) -> Result<(), LlmError> {
     if params.max_tokens == 0 {
         return invalid("max-tokens is 0, and a generation has at least one token".to_owned());
     }

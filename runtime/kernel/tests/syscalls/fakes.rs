@@ -2,7 +2,7 @@
 
 mod engine;
 
-pub(crate) use engine::{EMBEDDING_WIDTH, Play, ScriptedEngine, drawn};
+pub(crate) use engine::{EMBEDDING_WIDTH, Other, Play, ScriptedEngine, drawn};
 
 use futures::{FutureExt, task::AtomicWaker};
 use parking_lot::Mutex;
@@ -281,6 +281,10 @@ pub(crate) fn tokens(whole: u64) -> Tokens {
 
 impl TestNode {
     pub(crate) fn new() -> Self {
+        Self::with_prices(PriceList::built_in())
+    }
+
+    pub(crate) fn with_prices(prices: PriceList) -> Self {
         let (engine, clock, journal) = (Arc::<ScriptedEngine>::default(), Arc::default(), Arc::default());
         let (shelf, runner) = (Arc::<Shelf>::default(), Arc::<ClosureRunner>::default());
         let ports = Ports {
@@ -291,15 +295,7 @@ impl TestNode {
             clock: Arc::new(SharedClock(Arc::clone(&clock))),
             entropy: Arc::new(Counting),
         };
-        Self {
-            kernel: Kernel::new(ports, PriceList::built_in()),
-            engine,
-            clock,
-            journal,
-            shelf,
-            runner,
-            payers: Mutex::default(),
-        }
+        Self { kernel: Kernel::new(ports, prices), engine, clock, journal, shelf, runner, payers: Mutex::default() }
     }
 
     /// Makes an agent that processes can start.

@@ -20,6 +20,7 @@ mod messages;
 mod model;
 mod properties;
 mod revocation;
+mod routing;
 mod signals_and_alarms;
 mod spawning;
 mod stage;

@@ -4,6 +4,7 @@ mod extract;
 mod freezes;
 mod grants;
 mod processes;
+mod routes;
 mod tasks;
 
 use crate::{
@@ -76,6 +77,9 @@ pub(crate) fn router(managed: Arc<Managed>) -> Router {
         .route("/health", get(health))
         .route("/processes", get(processes::list))
         .nest("/processes/{pid}", process)
+        .route("/routes", get(routes::list))
+        .route("/routes/explain", post(routes::explain))
+        .route("/routes/reload", post(routes::reload))
         .route("/tasks", post(tasks::run))
         .route("/thaw", post(freezes::thaw));
     Router::new()

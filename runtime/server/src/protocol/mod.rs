@@ -7,11 +7,15 @@
 mod error;
 mod grant;
 mod process;
+mod route;
 mod task;
 
 pub use error::{ErrorCode, Refusal};
 pub use grant::{Denials, Denied, Given, Grant, GrantName, GrantRequest, Grants, NotAGrant, Reason, Revoked, Terms};
 pub use process::{Affected, Ended, Frozen, Health, Process, ProcessState, Processes, Selection};
+pub use route::{
+    Breaker, ExplainRequest, Explanation, Explanations, MissedRule, RankedModel, Route, RouteArm, RouteTier, Routes,
+};
 pub use task::{Content, End, FaultKind, Finished, Ledger, Message, Numbered, RunLine, RunRequest, Shown};
 
 use remit_abi::Integrity;

@@ -6,7 +6,11 @@ use remit_kernel::ports::{
     EmbedOutcome, Engine, EngineError, EngineEvent, EngineFinish, EngineStream, GenerationJob, Meter, ModelCard,
     PortFuture, PromptText,
 };
-use std::{collections::VecDeque, future::ready, sync::Arc};
+use std::{
+    collections::{HashMap, VecDeque},
+    future::ready,
+    sync::Arc,
+};
 use tokio::sync::mpsc;
 
 /// What the engine does with the next generation.
@@ -22,6 +26,12 @@ pub(crate) enum Play {
     Vanishes(&'static [&'static str]),
     /// Writes these, then nothing until it is cancelled.
     Stalls(&'static [&'static str]),
+    /// Writes nothing and fails by itself: others are not harmed.
+    FailsAlone,
+    /// Does not take it: its queue is full.
+    IsBusy,
+    /// Does not take it: it has stopped.
+    HasStopped,
 }
 
 /// A word as a token, with so many others beside it.
@@ -30,10 +40,20 @@ pub(crate) fn drawn(word: &str, likeliest: u8) -> DrawnToken {
     DrawnToken { token: token(7, -0.5), likeliest: (0..likeliest).map(|id| token(u32::from(id), -1.0)).collect() }
 }
 
+/// A model besides `m`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Other {
+    pub(crate) context_length: u32,
+    /// How many tokens a letter of the prompt is.
+    pub(crate) letter: usize,
+}
+
 /// An engine whose tokens are letters of the prompt.
 #[derive(Default)]
 pub(crate) struct ScriptedEngine {
     pub(crate) plays: Mutex<VecDeque<Play>>,
+    /// Models besides `m`, and what each does next.
+    pub(crate) others: Mutex<HashMap<&'static str, (Other, VecDeque<Play>)>>,
     pub(crate) jobs: Mutex<Vec<GenerationJob>>,
     meters: Mutex<Vec<Arc<Meter>>>,
     /// Streams that stall are kept open here.
@@ -41,6 +61,24 @@ pub(crate) struct ScriptedEngine {
 }
 
 impl ScriptedEngine {
+    /// Serves another model, which plays these and then letters.
+    pub(crate) fn serve(&self, name: &'static str, other: Other, plays: &[Play]) {
+        self.others.lock().insert(name, (other, plays.iter().cloned().collect()));
+    }
+
+    /// The models that were asked, in this order.
+    pub(crate) fn asked(&self) -> Vec<Arc<str>> {
+        self.jobs.lock().iter().map(|job| job.model.clone()).collect()
+    }
+
+    fn play(&self, model: &str) -> Play {
+        match self.others.lock().get_mut(model) {
+            Some((_, plays)) => plays.pop_front(),
+            None => self.plays.lock().pop_front(),
+        }
+        .unwrap_or(Play::Letters)
+    }
+
     /// Whether it was asked to stop one, by their order.
     pub(crate) fn was_cancelled(&self, generation: usize) -> bool {
         self.meters.lock()[generation].is_cancelled()
@@ -58,16 +96,26 @@ impl Engine for ScriptedEngine {
                 vocabulary: 0x11_0000,
                 digest: "d".into(),
             }),
-            _ => Err(EngineError::UnknownModel { name: model.into(), known: "m".into() }),
+            _ => match self.others.lock().get(model) {
+                Some((other, _)) => Ok(ModelCard {
+                    name: model.into(),
+                    family: "fake".into(),
+                    context_length: other.context_length,
+                    vocabulary: 0x11_0000,
+                    digest: "o".into(),
+                }),
+                None => Err(EngineError::UnknownModel { name: model.into(), known: "m".into() }),
+            },
         }
     }
 
-    fn tokenize(&self, _: &str, prompt: &PromptText) -> Result<Arc<[u32]>, EngineError> {
+    fn tokenize(&self, model: &str, prompt: &PromptText) -> Result<Arc<[u32]>, EngineError> {
+        let letter = self.others.lock().get(model).map_or(1, |(other, _)| other.letter);
         let text = match prompt {
             PromptText::Text(text) => text.clone(),
             PromptText::Chat(messages) => messages.iter().map(|message| message.content.as_str()).collect(),
         };
-        Ok(text.chars().map(u32::from).collect())
+        Ok(text.chars().flat_map(|c| std::iter::repeat_n(u32::from(c), letter)).collect())
     }
 
     /// Its number of tokens, and a half; nothing for a text that begins with an exclamation mark.
@@ -78,6 +126,13 @@ impl Engine for ScriptedEngine {
     }
 
     fn generate(&self, job: GenerationJob) -> Result<EngineStream, EngineError> {
+        let play = self.play(&job.model);
+        self.jobs.lock().push(job.clone());
+        match play {
+            Play::IsBusy => return Err(EngineError::Busy { waiting: 7 }),
+            Play::HasStopped => return Err(EngineError::Stopped("the device is lost".into())),
+            _ => {}
+        }
         let meter = Arc::new(Meter::default());
         let (sender, events) = mpsc::channel(1000);
         meter.add_input(u32::try_from(job.prompt.len()).expect("small"));
@@ -91,7 +146,7 @@ impl Engine for ScriptedEngine {
                 send(EngineEvent::Text((*word).to_owned()));
             }
         };
-        match self.plays.lock().pop_front().unwrap_or(Play::Letters) {
+        match play {
             Play::Letters => {
                 (0..job.params.max_tokens).for_each(|_| write(&["a"]));
                 send(EngineEvent::End(EngineFinish::Length));
@@ -109,8 +164,9 @@ impl Engine for ScriptedEngine {
                 write(words);
                 self.stalled.lock().push(sender.clone());
             }
+            Play::FailsAlone => send(EngineEvent::Failed(EngineError::Failed("it is poison".into()))),
+            Play::IsBusy | Play::HasStopped => unreachable!("it did not take it"),
         }
-        self.jobs.lock().push(job);
         self.meters.lock().push(meter.clone());
         Ok(EngineStream { events, meter })
     }

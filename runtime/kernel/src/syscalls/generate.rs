@@ -1,0 +1,166 @@
+//! A generation, from the request to its stream or its whole text.
+//!
+//! It reserves its prompt at the full price and as many output tokens as were asked for, or as the account can pay: then the
+//! account, not the caller, sets its length, and its end says so. Some fuel is left in the account, so that the agent can
+//! still say a last word.
+//!
+//! Where several models may answer, what is reserved is enough for the dearest of them as far as the account goes, and for the
+//! cheapest at least; what is paid is the price of the one that answered.
+
+use super::{Context, prompt::Resolved, route};
+use crate::{
+    bill::{Quote, Reservation},
+    control::ControlBlock,
+    generation::{Collected, Generation, unavailable},
+    kernel::Shared,
+    ports::ModelCard,
+    process::{OpenModel, Process, TEXT, Value, Way},
+    routing::turns::{RetryRules, Turns},
+    tries::{Candidate, Common, Tries, Trip},
+};
+use bytes::Bytes;
+use remit_abi::{
+    Completion, DrawnToken, GrantId, LlmError, LlmReply, Params, Pid, Priority, Tokens, ValueError, limits,
+};
+use std::sync::Arc;
+
+/// How a generation is handed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Delivery {
+    Whole,
+    Stream,
+}
+
+/// A generation to do.
+pub(crate) struct Generate {
+    pub(super) pid: Pid,
+    pub(super) priority: Priority,
+    /// What the process could spend when it asked.
+    pub(super) budget: Tokens,
+    grant: GrantId,
+    pub(super) card: Arc<ModelCard>,
+    pub(super) way: Way,
+    pub(super) prompt: Resolved,
+    pub(super) params: Params,
+    delivery: Delivery,
+    /// Who may answer, once the prompt is counted; the preferred one first.
+    candidates: Vec<Candidate>,
+    /// Where a route decided.
+    trip: Option<(Trip, RetryRules)>,
+}
+
+impl Generate {
+    pub(super) fn prepare(
+        context: &Context<'_>,
+        generate: &remit_abi::Generate,
+        delivery: Delivery,
+    ) -> Result<Self, LlmError> {
+        let process = &*context.process;
+        let OpenModel { grant, card, way } = process.models.get(generate.model).ok_or(LlmError::Dead)?.clone();
+        let prompt = Resolved::new(process, &generate.prompt, &card)?;
+        let (candidates, trip) = Default::default();
+        Ok(Self {
+            pid: process.pid,
+            priority: context.block.facts.priority,
+            budget: process.bill.remaining(),
+            grant,
+            card,
+            way,
+            prompt,
+            params: generate.params.clone(),
+            delivery,
+            candidates,
+            trip,
+        })
+    }
+
+    /// Tokenises, so that the price is exact, and shortens the generation to what fits the context.
+    pub(super) fn quote(&mut self, shared: &Shared) -> Result<Quote, LlmError> {
+        match &self.way {
+            Way::Direct => self.candidates = vec![self.candidate(shared, self.card.clone())?],
+            Way::Routed { task } => {
+                let chosen = route::choose(self, task, shared)?;
+                (self.candidates, self.trip) = (chosen.candidates, Some((chosen.trip, chosen.retry)));
+            }
+        }
+        let least = self.candidates.iter().map(Candidate::least).min().unwrap_or_default();
+        let most = self.candidates.iter().map(Candidate::most).max().unwrap_or_default();
+        let spare = shared.prices.fuel(limits::FUEL_SLICE).saturating_mul(limits::WIND_DOWN_SLICES);
+        Ok(Quote { least, most, spare })
+    }
+
+    /// The request as it would be put to a model.
+    pub(super) fn candidate(&self, shared: &Shared, card: Arc<ModelCard>) -> Result<Candidate, LlmError> {
+        let tokens = shared.ports.engine.tokenize(&card.name, &self.prompt.text);
+        let tokens = tokens.map_err(|error| unavailable(&error))?;
+        let (used, capacity) = (u32::try_from(tokens.len()).unwrap_or(u32::MAX), card.context_length);
+        if used == 0 {
+            return Err(LlmError::EmptyPrompt);
+        }
+        let room = capacity.checked_sub(used).filter(|room| *room > 0);
+        let room = room.ok_or(LlmError::TooLong { tokens: used, capacity })?;
+        let (max_tokens, prices) = (self.params.max_tokens.min(room), shared.prices.model(&card.name));
+        Ok(Candidate { card, tokens, max_tokens, prices })
+    }
+
+    pub(super) async fn act(
+        self,
+        shared: &Shared,
+        block: &ControlBlock,
+        reserved: Reservation,
+    ) -> Result<LlmReply, LlmError> {
+        let (delivery, label) = (self.delivery, self.prompt.label);
+        let grant = self.grant;
+        let generation = Generation::begin(self.tries(shared, reserved.amount()), reserved, label, grant).await?;
+        match delivery {
+            Delivery::Stream => {
+                let generation = Arc::new(generation);
+                shared.streams.enter(&generation);
+                Ok(LlmReply::Started(block.process.lock().generations.insert(generation)))
+            }
+            Delivery::Whole => {
+                let collected = generation.collect().await?;
+                keep(&mut block.process.lock(), collected, label).map(LlmReply::Completed)
+            }
+        }
+    }
+
+    fn tries(self, shared: &Shared, reserved: Tokens) -> Tries {
+        let (engine, clock) = (shared.ports.engine.clone(), shared.ports.clock.clone());
+        let (trip, retry) = match self.trip {
+            Some((trip, retry)) => (Some(trip), retry),
+            None => (None, RetryRules::ONCE),
+        };
+        // Where the system has no random bytes, pauses are all drawn alike.
+        let mut seed = [0; 8];
+        let _zeros = trip.as_ref().map(|_| shared.ports.entropy.fill(&mut seed));
+        let turns = Turns::new(self.candidates.len(), retry, u64::from_le_bytes(seed), clock.monotonic_ns());
+        Tries::new(Common { engine, clock, params: self.params, reserved, pid: self.pid }, self.candidates, turns, trip)
+    }
+}
+
+/// Makes values of what a model wrote, and of its log-probabilities where there are any. It was paid for, so a table
+/// without room for it is the guest's mistake to mend.
+///
+/// The log-probabilities have the label of the text: each names its token, so that whoever reads them has read it.
+fn keep(process: &mut Process, collected: Collected, label: remit_abi::Label) -> Result<Completion, LlmError> {
+    let Collected { text, logprobs, summary } = collected;
+    let mut insert = |bytes: Bytes, media_type: &str| {
+        let value = Value { bytes, media_type: media_type.into(), label };
+        process.values.insert(value, &process.limits).map_err(|error| match error {
+            ValueError::TooMany { limit } => LlmError::TooMany { limit },
+            error => LlmError::Invalid(error.to_string().into()),
+        })
+    };
+    let content = insert(text.into(), TEXT)?;
+    if logprobs.is_empty() {
+        return Ok(Completion { content, logprobs: None, summary });
+    }
+    match insert(logprobs.into(), DrawnToken::MEDIA_TYPE) {
+        Ok(logprobs) => Ok(Completion { content, logprobs: Some(logprobs), summary }),
+        Err(error) => {
+            process.values.remove(content);
+            Err(error)
+        }
+    }
+}
