@@ -23,6 +23,14 @@ pub struct Pid {
     pub generation: u32,
 }
 
+impl Pid {
+    /// Of those of its tenant, no two have the same number at any time.
+    #[must_use]
+    pub const fn number(self) -> u64 {
+        (self.index as u64) << 32 | self.generation as u64
+    }
+}
+
 impl fmt::Display for TenantId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0)

@@ -111,6 +111,7 @@ impl Rows {
         self.count
     }
 
+    #[inline]
     pub(crate) fn row(&self, index: usize) -> Row<'_> {
         let blocks = self.width.div_ceil(BLOCK);
         Row {

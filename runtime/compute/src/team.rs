@@ -91,6 +91,20 @@ impl Team {
     /// # Errors
     /// Where the operating system gives no more threads.
     pub fn new(threads: usize, isa: Isa) -> io::Result<Self> {
+        // Dropping it ends those that were started already.
+        let mut team = Self::alone(isa);
+        for index in 1..threads.min(THREADS_MAX) {
+            let asleep = Arc::new(AtomicBool::new(false));
+            let (shared, own) = (team.shared.clone(), asleep.clone());
+            let thread = thread::Builder::new().name(format!("compute-{index}")).spawn(move || shared.work(&own))?;
+            team.workers.push(Worker { thread: Some(thread), asleep });
+        }
+        Ok(team)
+    }
+
+    /// A team of whoever calls it.
+    #[must_use]
+    pub fn alone(isa: Isa) -> Self {
         let shared = Arc::new(Shared {
             state: AtomicU64::new(0),
             part: UnsafeCell::new(None),
@@ -99,15 +113,7 @@ impl Team {
             panic: Mutex::new(None),
             closing: AtomicBool::new(false),
         });
-        // Dropping it ends those that were started already.
-        let mut team = Self { shared, isa, workers: Vec::new(), turn: Mutex::new(()) };
-        for index in 1..threads.min(THREADS_MAX) {
-            let asleep = Arc::new(AtomicBool::new(false));
-            let (shared, own) = (team.shared.clone(), asleep.clone());
-            let thread = thread::Builder::new().name(format!("compute-{index}")).spawn(move || shared.work(&own))?;
-            team.workers.push(Worker { thread: Some(thread), asleep });
-        }
-        Ok(team)
+        Self { shared, isa, workers: Vec::new(), turn: Mutex::new(()) }
     }
 
     /// How many threads it has.

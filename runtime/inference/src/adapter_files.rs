@@ -9,7 +9,7 @@
 
 use crate::{
     LoadError,
-    model::{Adapter, AdapterError, Architecture, Split, Tensors as _, read_config},
+    model::{Adapter, AdapterError, Architecture, Home, Tensors as _, read_config},
     safetensors::Safetensors,
     tokenizer::{Tokenizer, chat_template_of},
 };
@@ -84,8 +84,8 @@ impl<'a> AdapterFiles<'a> {
     ///
     /// # Errors
     /// [`LoadError::Adapter`].
-    pub(crate) fn weights(&self, base: &Architecture, split: &Split) -> Result<Adapter, LoadError> {
-        Adapter::load(&self.config, &self.tensors, base, split.clone()).map_err(|source| wrong(self.file, source))
+    pub(crate) fn weights(&self, base: &Architecture, home: &Home) -> Result<Adapter, LoadError> {
+        Adapter::load(&self.config, &self.tensors, base, home.clone()).map_err(|source| wrong(self.file, source))
     }
 
     /// The source of its own chat template, where it has one.

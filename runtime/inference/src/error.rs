@@ -6,6 +6,7 @@ use crate::{
     template::TemplateError,
     tokenizer::TokenizerError,
 };
+use remit_compute::blocks::BlocksError;
 use thiserror::Error;
 
 /// Why an engine did not start. Each names the model as the registry does.
@@ -34,6 +35,14 @@ pub enum LoadError {
         name: String,
         /// What is wrong.
         source: ModelError,
+    },
+    /// There cannot be so many blocks for its keys and values.
+    #[error("model {name}: {source}")]
+    Blocks {
+        /// The registry's name.
+        name: String,
+        /// What is wrong.
+        source: BlocksError,
     },
     /// Two models have one name.
     #[error("two models are called {name}; give each a name of its own")]

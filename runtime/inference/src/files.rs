@@ -9,13 +9,14 @@ use crate::{
     LoadError,
     gguf::{Gguf, optional},
     model::{
-        Architecture, Decoder, DeviceBytes, Encoder, ModelError, Split, Tensors, encoder::EncoderArchitecture,
-        read_config,
+        Architecture, Decoder, DeviceBytes, Encoder, ModelError, NativeDecoder, NativeMemory, Split, Tensors,
+        encoder::EncoderArchitecture, read_config,
     },
     safetensors::Safetensors,
     tokenizer::{Tokenizer, chat_template_of},
 };
 use burn::tensor::Device;
+use remit_compute::Team;
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 
@@ -112,7 +113,7 @@ impl ModelFiles {
         let failed = |source| LoadError::Model { name: self.name.clone(), source };
         let split = match room {
             Some(room) if *device != Device::flex() => {
-                let bytes = self.device_bytes()?;
+                let bytes = self.bytes(false)?;
                 let layers = bytes.layers.len();
                 let host_layers = bytes.host_layers(room, tokens).unwrap_or(layers);
                 if host_layers > 0 {
@@ -129,11 +130,26 @@ impl ModelFiles {
         decoder.map_err(failed)
     }
 
-    /// What it takes on a device other than the CPU.
-    pub(crate) fn device_bytes(&self) -> Result<DeviceBytes, LoadError> {
+    /// Packs its weights for the CPU.
+    pub(crate) fn native_decoder(&self, team: &Team) -> Result<NativeDecoder, LoadError> {
+        let decoder = match &self.form {
+            Form::Gguf(file) => NativeDecoder::load(file, team),
+            Form::Folder { config, weights, .. } => NativeDecoder::from_json(config, weights, team),
+        };
+        decoder.map_err(|source| LoadError::Model { name: self.name.clone(), source })
+    }
+
+    /// Room for its keys and values there.
+    pub(crate) fn native_memory(&self, decoder: &NativeDecoder, blocks: usize) -> Result<NativeMemory, LoadError> {
+        let memory = NativeMemory::new(decoder.architecture(), blocks);
+        memory.map_err(|source| LoadError::Blocks { name: self.name.clone(), source })
+    }
+
+    /// What it takes where it is computed natively, or on a device.
+    pub(crate) fn bytes(&self, is_native: bool) -> Result<DeviceBytes, LoadError> {
         let bytes = match &self.form {
-            Form::Gguf(file) => Decoder::bytes(file),
-            Form::Folder { config, weights, .. } => Decoder::json_bytes(config, weights),
+            Form::Gguf(file) => DeviceBytes::of_gguf(file, is_native),
+            Form::Folder { config, weights, .. } => DeviceBytes::of_json(config, weights, is_native),
         };
         bytes.map_err(|source| LoadError::Model { name: self.name.clone(), source })
     }

@@ -1,11 +1,6 @@
 //! What a model asks of a machine, known from its files' directories without reading a weight.
 
-use crate::{
-    AdapterFile, LoadError,
-    adapter_files::AdapterFiles,
-    files::ModelFiles,
-    model::{Architecture, architecture::Feed},
-};
+use crate::{AdapterFile, LoadError, adapter_files::AdapterFiles, files::ModelFiles};
 use rayon::prelude::*;
 use std::{path::Path, time::Instant};
 
@@ -28,7 +23,7 @@ pub struct Requirements {
 }
 
 impl Requirements {
-    /// Those of the model at `path`, computed on the CPU, or on a GPU where weights are as narrow as their file has them.
+    /// Those of the model at `path`, computed on the CPU, or on a GPU.
     ///
     /// # Errors
     /// [`LoadError`], where it is no language model that the engine serves.
@@ -39,36 +34,15 @@ impl Requirements {
     /// Those of the model of these files.
     pub(crate) fn of_files(files: &ModelFiles, is_gpu: bool) -> Result<Self, LoadError> {
         let architecture = files.architecture()?;
-        let held = Self::new(&architecture, files.numbers()?);
-        if !is_gpu {
-            return Ok(held);
-        }
-        let bytes = files.device_bytes()?;
-        let step_bytes = bytes.weights().saturating_sub(bytes.embedding).saturating_sub(bytes.idle);
-        Ok(Self { weights_bytes: bytes.weights(), step_bytes, ..held })
-    }
-
-    fn new(architecture: &Architecture, numbers: u64) -> Self {
-        let product = |factors: &[usize]| factors.iter().fold(1u64, |all, factor| all.saturating_mul(*factor as u64));
-        let layers = architecture.layers.len();
-        // An embedding that is not the output too is looked into, not read.
-        let embedding = match architecture.tied_output {
-            true => 0,
-            false => product(&[architecture.vocabulary, architecture.width]),
-        };
-        let idle = match architecture.feed {
-            Feed::Dense { .. } => 0,
-            Feed::Experts { count, used, inner, .. } => {
-                product(&[3, layers, count.saturating_sub(used), architecture.width, inner])
-            }
-        };
-        Self {
+        let bytes = files.bytes(!is_gpu)?;
+        Ok(Self {
             family: architecture.family,
-            weights_bytes: numbers.saturating_mul(NUMBER_BYTES),
-            step_bytes: numbers.saturating_sub(embedding).saturating_sub(idle).saturating_mul(NUMBER_BYTES),
-            token_bytes: product(&[2, layers, architecture.key_width()]).saturating_mul(NUMBER_BYTES),
+            weights_bytes: bytes.weights(),
+            // An embedding that is not the output too is looked into, not read.
+            step_bytes: bytes.weights().saturating_sub(bytes.embedding).saturating_sub(bytes.idle),
+            token_bytes: bytes.token.saturating_mul(architecture.layers.len() as u64),
             context: u32::try_from(architecture.context).unwrap_or(u32::MAX),
-        }
+        })
     }
 
     /// The longest conversation, in tokens, for which there is room in so many bytes beside the weights; none where the

@@ -6,6 +6,7 @@
 
 use half::{bf16 as BHalf, f16 as Half, slice::HalfFloatSliceExt};
 use rayon::prelude::*;
+use remit_compute::weights::Format;
 
 /// Reads whole blocks, and writes as many numbers as those hold.
 pub(crate) type ReadBlocks = fn(blocks: &[u8], out: &mut [f32]);
@@ -20,31 +21,17 @@ pub(crate) struct Block {
     pub(crate) read: ReadBlocks,
 }
 
-/// What a tensor's blocks hold, where somebody reads them as they are stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Form {
-    F32,
-    F16,
-    Bf16,
-    Q4_0,
-    Q4_1,
-    Q8_0,
-    Q4K,
-    /// Whatever is only read as f32.
-    Other,
-}
-
 /// A tensor's numbers as its file stores them: whole blocks, row after row.
 #[derive(Clone, Copy)]
 pub struct Stored<'a> {
-    pub(crate) form: Form,
+    pub(crate) format: Format,
     pub(crate) block: Block,
     pub(crate) bytes: &'a [u8],
 }
 
 impl std::fmt::Debug for Stored<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Stored").field("form", &self.form).field("bytes", &self.bytes.len()).finish()
+        f.debug_struct("Stored").field("format", &self.format).field("bytes", &self.bytes.len()).finish()
     }
 }
 

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![allow(clippy::print_stdout, reason = "it says how much memory was used")]
 
-use remit_abi::{Params, TenantId};
+use remit_abi::{Params, Priority, TenantId};
 use remit_inference::{
     Limits, LocalEngine, ModelFile, Residency,
     residency::{Place, Rules},
@@ -25,7 +25,14 @@ fn open(name: &str, residency: &Arc<Residency>) -> LocalEngine {
 
 fn answer(engine: &LocalEngine, name: &str) -> String {
     let prompt = engine.tokenize(name, &PromptText::Text("The capital of France is".into())).unwrap();
-    let job = GenerationJob { tenant: TenantId(1), model: name.into(), prompt, params: Params::greedy(4) };
+    let job = GenerationJob {
+        tenant: TenantId(1),
+        program: 1,
+        priority: Priority::Normal,
+        model: name.into(),
+        prompt,
+        params: Params::greedy(4),
+    };
     let mut stream = engine.generate(job).unwrap();
     let mut text = String::new();
     while let Some(event) = stream.events.blocking_recv() {

@@ -48,7 +48,7 @@ use burn::tensor::Device;
 use gguf_sample as sample;
 use golden::{config, distance, gguf_with, golden, metadata, tokens};
 use paging::Sequences;
-use remit_abi::{Params, TenantId};
+use remit_abi::{Params, Priority, TenantId};
 use remit_inference::{
     DeviceChoice, Limits, LocalEngine, ModelFile,
     model::{Adapter, Decoder, Split},
@@ -346,7 +346,16 @@ fn generations_go_on_after_a_lost_device() {
     let params = Params { logit_bias: vec![(sample::END, Params::BIAS_NEVER)], ..Params::greedy(60) };
     let mut streams = [20u32, 45].map(|length| {
         let (model, prompt) = ("m".into(), (0..length).map(|place| place * 37 % 256).collect());
-        engine.generate(GenerationJob { tenant: TenantId(length), model, prompt, params: params.clone() }).unwrap()
+        engine
+            .generate(GenerationJob {
+                tenant: TenantId(length),
+                program: 1,
+                priority: Priority::Normal,
+                model,
+                prompt,
+                params: params.clone(),
+            })
+            .unwrap()
     });
     assert!(matches!(streams[1].events.blocking_recv(), Some(EngineEvent::Text(_))));
     engine.drill();

@@ -94,6 +94,11 @@ pub struct ModelCard {
 pub struct GenerationJob {
     /// Whose it is: prompt states are shared inside one tenant only.
     pub tenant: TenantId,
+    /// Of which process of the tenant, so that an engine can be fair to agents rather than to their calls. No two that live have
+    /// the same number.
+    pub program: u64,
+    /// How urgent it is, against others of its tenant.
+    pub priority: Priority,
     /// On which model.
     pub model: Arc<str>,
     /// From what, as [`Engine::tokenize`] gave it. Never empty, and shorter than the context.

@@ -20,7 +20,7 @@ use crate::{
         turns::{Trouble, Turn, Turns},
     },
 };
-use remit_abi::{LlmError, Params, Pid, Routed, Tokens, Usage};
+use remit_abi::{LlmError, Params, Pid, Priority, Routed, Tokens, Usage};
 use remit_authority::ModelPrices;
 use std::{fmt, sync::Arc};
 
@@ -220,6 +220,7 @@ pub(crate) struct Tries {
     troubles: Vec<(Arc<str>, LlmError)>,
     trip: Option<Trip>,
     pid: Pid,
+    priority: Priority,
 }
 
 impl fmt::Debug for Tries {
@@ -235,13 +236,14 @@ pub(crate) struct Common {
     pub(crate) params: Params,
     pub(crate) reserved: Tokens,
     pub(crate) pid: Pid,
+    pub(crate) priority: Priority,
 }
 
 impl Tries {
     /// Of candidates in the order of preference; with a trip, by the rules of its route.
     pub(crate) fn new(common: Common, candidates: Vec<Candidate>, turns: Turns, trip: Option<Trip>) -> Self {
-        let Common { engine, clock, params, reserved, pid } = common;
-        Self { engine, clock, params, reserved, candidates, turns, troubles: Vec::new(), trip, pid }
+        let Common { engine, clock, params, reserved, pid, priority } = common;
+        Self { engine, clock, params, reserved, candidates, turns, troubles: Vec::new(), trip, pid, priority }
     }
 
     /// Whether a failure before anything was shown may be made good.
@@ -279,8 +281,15 @@ impl Tries {
             trip.admit(&card.name, now_ns).map_err(|error| (Trouble::MayPass, error))?;
         }
         let params = Params { max_tokens: (*max_tokens).min(payable), ..self.params.clone() };
-        let (tenant, model, prompt) = (self.pid.tenant, card.name.clone(), tokens.clone());
-        match self.engine.generate(GenerationJob { tenant, model, prompt, params }) {
+        let job = GenerationJob {
+            tenant: self.pid.tenant,
+            program: self.pid.number(),
+            priority: self.priority,
+            model: card.name.clone(),
+            prompt: tokens.clone(),
+            params,
+        };
+        match self.engine.generate(job) {
             Ok(stream) => Ok(Begun { stream, prices: *prices, cut_by_budget: payable < *max_tokens }),
             Err(error) => Err(self.failed_try(&error)),
         }

@@ -4,6 +4,7 @@ use crate::{
     command,
     data_folder::make_folder,
     environment::{Environment, LANGUAGE_MODEL},
+    peer,
     tests::WHOLE_HOST,
     vulkan::Vulkan,
 };
@@ -27,10 +28,12 @@ const BENCHES: &[Bench] = &[
     Bench { name: "metering", what: "what fuel and preemption cost a guest that computes" },
     Bench { name: "density", what: "how many processes live on this machine, and what each one takes" },
     Bench { name: "neighbour", what: "a call between two processes while another one misbehaves" },
-    Bench { name: "decode", what: "tokens per second, next to the memory's limit" },
+    Bench { name: INFERENCE, what: "tokens per second, next to llama.cpp and to the memory's limit" },
     Bench { name: GPU, what: "how much of a GPU's bandwidth and compute inference gets" },
 ];
 
+/// This one is held against a peer.
+const INFERENCE: &str = "inference";
 /// This one is a program that can be taken to another machine, and needs no agents and no model.
 const GPU: &str = "gpu";
 
@@ -72,6 +75,9 @@ fn run_target(environment: &mut Environment, name: &str, out: &Path) -> Result<(
     // Of the whole workspace, with the features that everything else was built with: nothing is built twice.
     cargo.args(["bench", "--profile", "dev", "--workspace", "--bench", name]).env("REMIT_BENCH_OUT", out);
     prepared.apply(environment, &mut cargo);
+    if name == INFERENCE {
+        cargo.env("REMIT_PEER_PYTHON", peer::ensure(&environment.data)?);
+    }
     command::run(&mut cargo, &format!("the bench {name}"))
 }
 

@@ -28,6 +28,7 @@ mod guest_compiler;
 mod guest_std;
 mod host_rustc;
 mod installation;
+mod peer;
 mod progress;
 mod protoc;
 mod tests;

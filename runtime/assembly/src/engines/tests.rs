@@ -5,7 +5,7 @@ use crate::{
     home::Home,
     models::{KnownFile, KnownModel, Place, RegistryError, describe},
 };
-use remit_abi::{Params, TenantId, Usage};
+use remit_abi::{Params, Priority, TenantId, Usage};
 use remit_inference::Requirements;
 use remit_kernel::ports::EngineEvent;
 use sha2::{Digest, Sha256};
@@ -141,7 +141,7 @@ fn two_models(folder: &Path) -> (Registry, ModelStore, u64) {
 fn job(model: &str, prompt: Arc<[u32]>, max_tokens: u32) -> GenerationJob {
     // The end token is never drawn, so that there are always as many tokens.
     let params = Params { logit_bias: vec![(0, Params::BIAS_NEVER)], ..Params::greedy(max_tokens) };
-    GenerationJob { tenant: TenantId(1), model: model.into(), prompt, params }
+    GenerationJob { tenant: TenantId(1), program: 1, priority: Priority::Normal, model: model.into(), prompt, params }
 }
 
 /// The text, and what was counted.

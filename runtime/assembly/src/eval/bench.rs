@@ -116,7 +116,8 @@ impl Answerer {
         }
         let mut params = question.params.clone();
         params.max_tokens = params.max_tokens.min(u32::try_from(room).unwrap_or(u32::MAX));
-        let job = GenerationJob { tenant: TENANT, model: card.name, prompt, params };
+        let job =
+            GenerationJob { tenant: TENANT, program: 0, priority: Priority::Normal, model: card.name, prompt, params };
         let mut stream = self.engines.generate(job).map_err(said)?;
         let mut text = String::new();
         loop {

@@ -102,6 +102,14 @@ impl Format {
     }
 }
 
+impl Format {
+    /// Bytes that a matrix takes here, of so many rows of `inputs` numbers each.
+    #[must_use]
+    pub fn held_bytes(self, rows: usize, inputs: usize) -> usize {
+        with_layout(self, Shape::of(inputs)).stride.saturating_mul(rows.div_ceil(LANES))
+    }
+}
+
 impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = match self {

@@ -22,7 +22,7 @@ use super::{Limits, Served};
 use crate::{
     AdapterFile, LoadError,
     adapter_files::AdapterFiles,
-    model::{Adapter, Architecture, Decoder, Split},
+    model::{Adapter, Architecture, Home},
     template::ChatTemplate,
 };
 use remit_kernel::ports::ModelCard;
@@ -42,6 +42,12 @@ impl ModelId {
     pub(super) const fn base(base: usize) -> Self {
         Self { base, adapter: None }
     }
+
+    /// A number of its own, and another one for long texts, whose keys a model may turn differently.
+    pub(super) fn number(self, is_long: bool) -> u64 {
+        let adapter = self.adapter.map_or(0, |adapter| adapter as u64 + 1);
+        (self.base as u64) << 33 | adapter << 1 | u64::from(is_long)
+    }
 }
 
 /// All adapters of an engine, in the order in which they were added.
@@ -59,7 +65,7 @@ pub(super) struct Adapters {
 #[derive(Default)]
 struct Place {
     /// Of each model's; none while they are away.
-    splits: Vec<Split>,
+    homes: Vec<Home>,
     /// Counts the readings.
     turn: u64,
 }
@@ -92,18 +98,17 @@ impl Adapters {
     }
 
     /// Reads the weights of all adapters to where those of the models are, and so of those that are added from now on.
-    pub(super) fn place(self: &Arc<Self>, decoders: &[Decoder]) -> Result<Placed, LoadError> {
+    pub(super) fn place(self: &Arc<Self>, homes: Vec<Home>) -> Result<Placed, LoadError> {
         let mut place = self.held();
-        let splits: Vec<_> = decoders.iter().map(|decoder| decoder.split().clone()).collect();
         // Nobody adds one meanwhile, and nobody's look at them waits for a disk.
         let files: Vec<_> = self.added().iter().map(|added| (added.base, added.file.clone())).collect();
         let read = files.iter().map(|(base, file)| {
             let files = AdapterFiles::open(file)?;
-            files.weights(&self.bases[*base], &splits[*base])
+            files.weights(&self.bases[*base], &homes[*base])
         });
         let read = read.collect::<Result<Vec<_>, LoadError>>()?;
         self.change().iter_mut().zip(read).for_each(|(added, weights)| added.weights = Some(Arc::new(weights)));
-        *place = Place { splits, turn: place.turn + 1 };
+        *place = Place { homes, turn: place.turn + 1 };
         Ok(Placed { adapters: self.clone(), turn: place.turn })
     }
 
@@ -126,8 +131,8 @@ impl Adapters {
             None => of.template.clone(),
         };
         files.check(&self.bases[base])?;
-        let read = |split| files.weights(&self.bases[base], split).map(Arc::new);
-        let weights = place.splits.get(base).map(read).transpose()?;
+        let read = |home| files.weights(&self.bases[base], home).map(Arc::new);
+        let weights = place.homes.get(base).map(read).transpose()?;
         let card = ModelCard { name: file.name.clone(), digest: file.digest.clone(), ..of.card.clone() };
         let served = Arc::new(Served { card, tokenizer: of.tokenizer.clone(), template });
         self.change().push(Added { served, base, file: file.clone(), bytes, weights });
@@ -145,6 +150,11 @@ impl Adapters {
         } else {
             Ok(())
         }
+    }
+
+    /// Whether a model turns the keys of sequences of so many tokens as those of long texts.
+    pub(super) fn is_long(&self, model: ModelId, tokens: usize) -> bool {
+        self.bases.get(model.base).is_some_and(|architecture| !architecture.turns_alike(0, tokens))
     }
 
     /// Bytes that all of them take.
@@ -191,7 +201,7 @@ impl Drop for Placed {
         let mut place = self.adapters.held();
         // Unless they were read again before.
         if place.turn == self.turn {
-            place.splits.clear();
+            place.homes.clear();
             self.adapters.change().iter_mut().for_each(|added| added.weights = None);
         }
     }

@@ -1,34 +1,32 @@
 //! What the engine's thread computes with: a seam, so that tests can script a model that fails.
 
-use super::adapters::{ModelId, Placed};
+use super::adapters::Placed;
 use crate::{
     device::OpenDevice,
-    model::{Adapter, BLOCK_TOKENS, Decoder, Pool, Span},
+    model::{Adapter, Decoder, Home, NativeDecoder, NativeMemory, Pool, Span},
 };
 use burn::tensor::Device;
+use remit_compute::Team;
 use std::sync::Arc;
 
-/// Something that computes tokens of sequences. Any of its functions may panic: then all of it, and every cache, is
-/// thrown away.
+/// Something that computes tokens of sequences, whose keys and values are in blocks of one pool for each base. Any of its functions
+/// may panic: then all of it is thrown away.
 pub(super) trait Compute {
-    /// Keys and values of one sequence.
-    type Cache;
+    /// Copies a block.
+    fn copy(&mut self, base: usize, from: u32, to: u32);
 
-    /// Room for so many tokens.
-    fn cache(&self, model: ModelId, room: usize) -> Self::Cache;
+    /// A block's bytes.
+    fn read(&mut self, base: usize, block: u32) -> Vec<u8>;
 
-    /// The first tokens of another sequence of the same model, with room for so many; `base` is that model's.
-    fn prefix(&self, base: usize, of: &Self::Cache, tokens: usize, room: usize) -> Self::Cache;
+    /// Writes what was read from a block into one.
+    fn write(&mut self, base: usize, block: u32, bytes: &[u8]);
 
-    /// How many tokens it holds.
-    fn length(cache: &Self::Cache) -> usize;
+    /// The logits that sequences of one base ask for, in order, one vocabulary after the other.
+    fn forward(&mut self, base: usize, work: &[Work<'_>]) -> Vec<f32>;
 
-    /// As [`Decoder::forward`], for sequences of one base.
-    fn forward(&self, base: usize, spans: &mut [Work<'_, Self::Cache>]) -> Vec<f32>;
-
-    /// The same, but of those who ask for logits the likeliest one of the first `tokens`, so that logits stay where they
-    /// are; nothing, and nothing was computed, where they are at hand anyway.
-    fn forward_greedy(&self, _base: usize, _spans: &mut [Work<'_, Self::Cache>], _tokens: usize) -> Option<Vec<u32>> {
+    /// The same, but of each row of logits the likeliest one of the first `tokens`, so that logits stay where they are;
+    /// nothing, and nothing was computed, where they are at hand anyway.
+    fn forward_greedy(&mut self, _base: usize, _work: &[Work<'_>], _tokens: usize) -> Option<Vec<u32>> {
         None
     }
 
@@ -41,108 +39,127 @@ pub(super) trait Compute {
     /// Loses the device, where it can be lost: whatever is computed from now on fails.
     fn lose(&self) -> bool;
 
-    /// Computes one token of each model, so as to see whether anything can be computed.
-    fn probe(&self);
+    /// Computes one token of each model, so as to see whether anything can be computed. It writes into the first block.
+    fn probe(&mut self);
 }
 
-/// As [`Span`].
-pub(super) struct Work<'a, C> {
+/// New tokens of a sequence; see [`Span`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Work<'a> {
+    pub(super) adapter: Option<usize>,
     pub(super) tokens: &'a [u32],
-    pub(super) cache: &'a mut C,
-    pub(super) wants_logits: bool,
+    pub(super) table: &'a [u32],
+    pub(super) known: usize,
+    pub(super) room: usize,
+    pub(super) logits: usize,
 }
 
 /// The models, their adapters, and the threads that compute them.
 pub(super) struct Models {
-    pub(super) decoders: Vec<Decoder>,
+    pub(super) bases: Vec<Base>,
     pub(super) adapters: Placed,
     pub(super) device: OpenDevice,
+    pub(super) threads: Threads,
+}
+
+/// A model, and the blocks of its sequences.
+pub(super) enum Base {
+    Native(Box<(NativeDecoder, NativeMemory)>),
+    Tensors(Box<(Decoder, Pool)>),
+}
+
+impl Base {
+    /// Where its adapters have to be.
+    pub(super) fn home(&self) -> Home {
+        match self {
+            Self::Native(_) => Home::Native,
+            Self::Tensors(tensors) => tensors.0.split().clone().into(),
+        }
+    }
+}
+
+/// Who computes.
+pub(super) struct Threads {
+    /// Native models.
+    pub(super) team: Team,
+    /// What other models leave to the CPU.
     pub(super) pool: rayon::ThreadPool,
 }
 
-/// A sequence's keys and values, in a pool of its own.
-pub(super) struct KvCache {
-    pool: Pool,
-    table: Vec<u32>,
-    known: usize,
-    room: usize,
-    adapter: Option<Arc<Adapter>>,
+impl Models {
+    /// The adapters of some work.
+    fn adapters(&self, work: &[Work<'_>]) -> Vec<Option<Arc<Adapter>>> {
+        work.iter().map(|work| work.adapter.map(|adapter| self.adapters.weights(adapter))).collect()
+    }
 }
 
-impl KvCache {
-    pub(super) fn new(decoder: &Decoder, room: usize, adapter: Option<Arc<Adapter>>) -> Self {
-        let blocks = room.div_ceil(BLOCK_TOKENS);
-        let table = (0..blocks as u32).collect();
-        Self { pool: decoder.pool(blocks), table, known: 0, room, adapter }
-    }
-
-    fn prefix(&self, decoder: &Decoder, tokens: usize, room: usize) -> Self {
-        let mut copy = Self::new(decoder, room, self.adapter.clone());
-        if decoder.architecture().turns_alike(self.room, room) {
-            copy.known = tokens.min(self.known).min(room);
-            for block in &copy.table[..copy.known.div_ceil(BLOCK_TOKENS)] {
-                copy.pool.write(*block, &self.pool.read(*block));
-            }
-        }
-        copy
-    }
-
-    pub(super) fn length(&self) -> usize {
-        self.known
-    }
-
-    #[cfg(test)]
-    pub(super) fn adapter(&self) -> Option<&Arc<Adapter>> {
-        self.adapter.as_ref()
-    }
-
-    /// Computes tokens behind those that it has.
-    fn compute<T>(&mut self, tokens: &[u32], logits: usize, compute: impl FnOnce(&mut Pool, &[Span<'_>]) -> T) -> T {
-        let Self { pool, table, known, room, adapter } = self;
-        let span = Span { tokens, table, known: *known, room: *room, adapter: adapter.as_ref(), logits };
-        let computed = compute(pool, &[span]);
-        *known += tokens.len();
-        computed
-    }
-
-    pub(super) fn forward(&mut self, decoder: &Decoder, tokens: &[u32], logits: usize) -> Vec<f32> {
-        self.compute(tokens, logits, |pool, spans| decoder.forward(pool, spans))
-    }
+fn spans<'a>(work: &[Work<'a>], adapters: &'a [Option<Arc<Adapter>>]) -> Vec<Span<'a>> {
+    let span = |(work, adapter): (&Work<'a>, &'a Option<Arc<Adapter>>)| {
+        let Work { tokens, table, known, room, logits, .. } = *work;
+        Span { tokens, table, known, room, logits, adapter: adapter.as_ref() }
+    };
+    work.iter().zip(adapters).map(span).collect()
 }
 
 impl Compute for Models {
-    type Cache = KvCache;
-
-    fn cache(&self, model: ModelId, room: usize) -> KvCache {
-        let adapter = model.adapter.map(|adapter| self.adapters.weights(adapter));
-        KvCache::new(&self.decoders[model.base], room, adapter)
+    fn copy(&mut self, base: usize, from: u32, to: u32) {
+        match &mut self.bases[base] {
+            Base::Native(native) => native.1.blocks_mut().copy(from, to),
+            Base::Tensors(tensors) => tensors.1.copy(from, to),
+        }
     }
 
-    fn prefix(&self, base: usize, of: &KvCache, tokens: usize, room: usize) -> KvCache {
-        of.prefix(&self.decoders[base], tokens, room)
+    fn read(&mut self, base: usize, block: u32) -> Vec<u8> {
+        match &self.bases[base] {
+            Base::Native(native) => {
+                let mut bytes = Vec::new();
+                native.1.blocks().read(block, &mut bytes);
+                bytes
+            }
+            Base::Tensors(tensors) => tensors.1.read(block),
+        }
     }
 
-    fn length(cache: &KvCache) -> usize {
-        cache.length()
+    fn write(&mut self, base: usize, block: u32, bytes: &[u8]) {
+        match &mut self.bases[base] {
+            Base::Native(native) => {
+                let written = native.1.blocks_mut().write(block, bytes);
+                written.unwrap_or_else(|error| unreachable!("it was read from a block: {error}"));
+            }
+            Base::Tensors(tensors) => tensors.1.write(block, bytes),
+        }
     }
 
-    fn forward(&self, base: usize, spans: &mut [Work<'_, KvCache>]) -> Vec<f32> {
-        let decoder = &self.decoders[base];
-        let each = |work: &mut Work<'_, KvCache>| work.cache.forward(decoder, work.tokens, work.wants_logits.into());
-        // On a thread of the pool, so that its tasks need no wake-up of this one.
-        self.pool.install(|| spans.iter_mut().flat_map(each).collect())
+    fn forward(&mut self, base: usize, work: &[Work<'_>]) -> Vec<f32> {
+        let adapters = self.adapters(work);
+        let spans = spans(work, &adapters);
+        let Threads { team, pool } = &self.threads;
+        match &mut self.bases[base] {
+            Base::Native(native) => {
+                let (decoder, memory) = &mut **native;
+                decoder.forward(team, memory, &spans)
+            }
+            Base::Tensors(tensors) => {
+                let (decoder, blocks) = &mut **tensors;
+                // On a thread of the pool, so that its tasks need no wake-up of this one.
+                pool.install(|| decoder.forward(blocks, &spans))
+            }
+        }
     }
 
-    fn forward_greedy(&self, base: usize, spans: &mut [Work<'_, KvCache>], tokens: usize) -> Option<Vec<u32>> {
+    fn forward_greedy(&mut self, base: usize, work: &[Work<'_>], tokens: usize) -> Option<Vec<u32>> {
         if !self.is_deferred() {
             return None;
         }
-        let decoder = &self.decoders[base];
-        let each = |work: &mut Work<'_, KvCache>| {
-            let greedy = |pool: &mut Pool, spans: &[Span<'_>]| decoder.forward_greedy(pool, spans, tokens);
-            work.cache.compute(work.tokens, work.wants_logits.into(), greedy)
-        };
-        Some(self.pool.install(|| spans.iter_mut().flat_map(each).collect()))
+        let adapters = self.adapters(work);
+        let spans = spans(work, &adapters);
+        match &mut self.bases[base] {
+            Base::Native(_) => None,
+            Base::Tensors(tensors) => {
+                let (decoder, blocks) = &mut **tensors;
+                Some(self.threads.pool.install(|| decoder.forward_greedy(blocks, &spans, tokens)))
+            }
+        }
     }
 
     fn is_deferred(&self) -> bool {
@@ -159,10 +176,10 @@ impl Compute for Models {
         self.device.lose()
     }
 
-    fn probe(&self) {
-        for base in 0..self.decoders.len() {
-            let mut cache = self.cache(ModelId::base(base), 1);
-            drop(self.forward(base, &mut [Work { tokens: &[0], cache: &mut cache, wants_logits: true }]));
+    fn probe(&mut self) {
+        let work = Work { adapter: None, tokens: &[0], table: &[0], known: 0, room: 1, logits: 1 };
+        for base in 0..self.bases.len() {
+            drop(self.forward(base, &[work]));
         }
     }
 }

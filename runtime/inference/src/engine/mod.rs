@@ -4,28 +4,24 @@
 //! | --- | --- | --- |
 //! | this file | loads, tokenises and checks on the caller's thread, hands sequences over | the port |
 //! | `sequence` | one generation: sampling, text, stop strings, its end | no other sequence |
-//! | `schedule` | who is admitted, what the next steps compute | numbers only: pure functions |
-//! | `prefix` | keys and values of finished sequences, for those that begin alike | tenants and models, to keep them apart |
+//! | [`remit_batching`] | who is computed next and how much of it, where keys and values are, whose beginnings are shared | numbers only: pure functions |
 //! | `adapters` | LoRA: models by name that share a base's weights | files, the base |
-//! | `history` | in which pieces tokens were computed, so that they can be computed again to the same bits | numbers only |
 //! | `faults` | who is the reason of a crash; how often to build again | numbers and times only |
 //! | `compute` | what computes, as a seam for tests | models and devices |
-//! | `worker`, `steps`, `recovery` | the thread: ask for memory, admit, plan, compute, hand tokens out; go on after a crash | all of the above |
+//! | `worker`, `steps`, `recovery` | the thread: ask for memory, plan, compute, hand tokens out; go on after a crash | all of the above |
 //!
 //! Principles:
 //!
-//! - One thread owns the device and the weights. It never waits for a reader: a stream's channel holds a whole
-//!   generation.
+//! - One thread owns the device, the weights and all keys and values. It never waits for a reader.
 //! - A generation whose reader is gone, or that is cancelled, ends before its next token.
-//! - The same seed, prompt and parameters give the same text, to the bit of each log-probability, whatever is computed
-//!   beside it: few rows are added up in a fixed order, and a prompt is cut up by itself (see `schedule`). Where only a part
-//!   of the prompt is at hand, that part may have been computed in other pieces, and logits differ by rounding. So they do
-//!   where a model has experts: how many rows one expert has depends on how many pieces are computed together.
+//! - On the CPU the same seed, prompt and parameters give the same text, to the bit of each log-probability, whatever is computed
+//!   beside it, however its prompt is cut, whatever was at hand of it, and whether it gave way meanwhile: no kernel adds across
+//!   rows, or in an order that depends on them. On a GPU logits may differ by rounding.
 //! - Whatever is computed is counted in the meter before its text is sent.
 //! - A panic while computing, which is also how a lost device shows, ends neither the process nor the engine: all that
-//!   computes is built again from the model's files, and every generation goes on from its tokens, with the same bits on the
-//!   CPU. A generation that was in the step of three crashes fails alone (see `faults`). Where nothing can be built any
-//!   more, the engine stops, and every generation, running or to come, is told.
+//!   computes is built again from the model's files, and every generation goes on from its tokens. A generation that was in the step
+//!   of three crashes fails alone (see `faults`). Where nothing can be built any more, the engine stops, and every generation,
+//!   running or to come, is told.
 //! - Weights are in memory as long as its [`Residency`] says, which several engines share; the card, the tokenizer and the
 //!   chat template stay. The weights come back with the next generation.
 //!
@@ -34,10 +30,7 @@
 mod adapters;
 mod compute;
 pub(crate) mod faults;
-mod history;
-mod prefix;
 mod recovery;
-mod schedule;
 mod sequence;
 mod steps;
 #[cfg(test)]
@@ -52,7 +45,10 @@ use crate::{
     tokenizer::Tokenizer,
 };
 use adapters::{Adapters, ModelId};
-use compute::{Compute, Models};
+use burn::tensor::Device;
+use compute::{Base, Compute, Models, Threads};
+use remit_batching::{BLOCK_TOKENS, Config};
+use remit_compute::{Isa, Team};
 use remit_kernel::ports::{Engine, EngineError, EngineStream, GenerationJob, Meter, ModelCard, PromptText};
 use sequence::Sequence;
 use std::{
@@ -73,20 +69,17 @@ pub const DEVICE_SPARE: u64 = 10;
 /// What an engine may use at most.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Sequences that are computed side by side. 8: as many rows as share one reading of the weights.
+    /// Sequences that are computed side by side. 64: beyond that, rows add as much to a step's time as they add tokens.
     pub active_sequences_max: usize,
     /// Sequences that wait for their turn; more are refused. 256: minutes of work on a small machine.
     pub queued_sequences_max: usize,
-    /// Finished sequences whose keys and values are kept. 8: the conversations that go on side by side.
-    pub retained_sequences_max: usize,
-    /// Tokens whose keys and values there is room for, active and retained together. 32,768: 1.5 GB for SmolLM2-135M.
-    /// One sequence alone may have more, so that a whole context always fits.
+    /// Tokens whose keys and values there is room for, of each model; no conversation is longer. 65,536: 1.5 GB for
+    /// SmolLM2-135M, where all of it is used.
     pub kv_tokens_max: usize,
-    /// Prompt tokens of a step while nobody decodes, in whole pieces. 128: enough rows for matrix products at full speed.
-    pub chunk_tokens: usize,
-    /// Prompt tokens of a step while others decode, and of a piece into which each prompt is cut. 32: those wait some tenths
-    /// of a second at most.
-    pub chunk_tokens_shared: usize,
+    /// What prompts may add to a step while others decode. 10 ms: a reader does not notice.
+    pub chunk_time: Duration,
+    /// Rows of prompts in a step while nobody decodes. 512: enough for matrix products at full speed.
+    pub chunk_rows: usize,
     /// Adapters of all models. 64: each is looked for by its name in a list.
     pub adapters_max: usize,
     /// Bytes of all adapters' weights. 2 GiB: an adapter of rank 16 on every matrix of a model of 7 billion weights has
@@ -105,17 +98,36 @@ impl Default for Limits {
     /// The numbers above, on the CPU with as many threads as the machine has.
     fn default() -> Self {
         Self {
-            active_sequences_max: 8,
+            active_sequences_max: 64,
             queued_sequences_max: 256,
-            retained_sequences_max: 8,
-            kv_tokens_max: 32_768,
-            chunk_tokens: 128,
-            chunk_tokens_shared: 32,
+            kv_tokens_max: 65_536,
+            chunk_time: Duration::from_millis(10),
+            chunk_rows: 512,
             adapters_max: 64,
             adapter_bytes_max: 2 << 30,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             device: DeviceChoice::Cpu,
             device_bytes: None,
+        }
+    }
+}
+
+impl Limits {
+    /// Blocks of each model's pool.
+    fn blocks(&self) -> usize {
+        self.kv_tokens_max.div_ceil(BLOCK_TOKENS)
+    }
+
+    /// What a batcher needs to know, with a pool of so many blocks.
+    fn batching(&self, blocks: usize) -> Config {
+        Config {
+            running_max: self.active_sequences_max,
+            // Whoever is handed over is never refused here.
+            waiting_max: self.queued_sequences_max + self.active_sequences_max,
+            rows_max: self.chunk_rows + self.active_sequences_max,
+            chunk_time: self.chunk_time,
+            chunk_rows: self.chunk_rows,
+            ..Config::new(blocks)
         }
     }
 }
@@ -174,7 +186,7 @@ impl std::fmt::Debug for LocalEngine {
     }
 }
 
-fn open(model: &ModelFile) -> Result<(Served, ModelFiles), LoadError> {
+fn open(model: &ModelFile, limits: &Limits) -> Result<(Served, ModelFiles), LoadError> {
     let name = || model.name.to_string();
     let files = ModelFiles::open(&model.name, &model.path)?;
     let tokenizer = files.tokenizer()?;
@@ -190,7 +202,7 @@ fn open(model: &ModelFile) -> Result<(Served, ModelFiles), LoadError> {
     let card = ModelCard {
         name: model.name.clone(),
         family: architecture.family.into(),
-        context_length: u32::try_from(architecture.context).unwrap_or(u32::MAX),
+        context_length: u32::try_from(architecture.context.min(limits.blocks() * BLOCK_TOKENS)).unwrap_or(u32::MAX),
         vocabulary: u32::try_from(tokenizer.size()).unwrap_or(u32::MAX),
         digest: model.digest.clone(),
     };
@@ -203,20 +215,39 @@ fn reader(
     adapters: Arc<Adapters>,
     limits: &Limits,
 ) -> impl FnMut() -> Result<Models, LoadError> + Send + use<> {
-    let Limits { threads, device, device_bytes, kv_tokens_max, .. } = *limits;
+    let (limits, blocks) = (limits.clone(), limits.blocks());
     move || {
-        let pool =
-            rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|index| format!("inference-{index}"));
-        let pool = pool.build().map_err(|error| LoadError::Thread(error.to_string()))?;
-        let device = device.open()?;
-        tracing::info!(device = device.name(), "computing");
+        let threads = threads(limits.threads)?;
+        let device = limits.device.open()?;
+        tracing::info!(device = device.name(), isa = ?threads.team.isa(), "computing");
         let known = device.memory_bytes().map(|bytes| bytes - bytes / DEVICE_SPARE);
-        let room = device_bytes.or(known);
-        let decoder = |files: &ModelFiles| files.decoder(device.tensors(), room, kv_tokens_max);
-        let decoders: Vec<_> = files.iter().map(decoder).collect::<Result<_, _>>()?;
-        let adapters = adapters.place(&decoders)?;
-        Ok(Models { decoders, adapters, device, pool })
+        let room = limits.device_bytes.or(known);
+        let is_cpu = *device.tensors() == Device::flex();
+        let base = |files: &ModelFiles| match is_cpu {
+            true => {
+                let decoder = files.native_decoder(&threads.team)?;
+                let memory = files.native_memory(&decoder, blocks)?;
+                Ok(Base::Native(Box::new((decoder, memory))))
+            }
+            false => {
+                let decoder = files.decoder(device.tensors(), room, limits.kv_tokens_max)?;
+                let pool = decoder.pool(blocks);
+                Ok(Base::Tensors(Box::new((decoder, pool))))
+            }
+        };
+        let bases = files.iter().map(base).collect::<Result<Vec<_>, LoadError>>()?;
+        let homes = bases.iter().map(Base::home).collect();
+        let adapters = adapters.place(homes)?;
+        Ok(Models { bases, adapters, device, threads })
     }
+}
+
+fn threads(count: usize) -> Result<Threads, LoadError> {
+    let failed = |error: &dyn std::fmt::Display| LoadError::Thread(error.to_string());
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(count).thread_name(|index| format!("inference-{index}"));
+    let pool = pool.build().map_err(|error| failed(&error))?;
+    let team = Team::new(count, Isa::best()).map_err(|error| failed(&error))?;
+    Ok(Threads { team, pool })
 }
 
 impl LocalEngine {
@@ -247,7 +278,7 @@ impl LocalEngine {
             if models[..index].iter().any(|other| other.name == model.name) {
                 return Err(LoadError::Duplicate { name: model.name.to_string() });
             }
-            let (model, file) = open(model)?;
+            let (model, file) = open(model, &limits)?;
             weights_bytes = weights_bytes.saturating_add(Requirements::of_files(&file, is_gpu)?.weights_bytes);
             architectures.push(file.architecture()?);
             files.push(file);
@@ -270,6 +301,7 @@ impl LocalEngine {
         make: impl FnMut() -> Result<C, LoadError> + Send + 'static,
     ) -> Result<Self, LoadError> {
         let names = served.iter().map(|served| &*served.card.name).collect::<Vec<_>>().join(", ");
+        let blocks = vec![limits.blocks(); served.len()];
         let queue_max = limits.queued_sequences_max;
         let (messages, incoming) = mpsc::channel();
         let sender = messages.clone();
@@ -278,7 +310,7 @@ impl LocalEngine {
         let shared = Arc::new(Shared { names, ..Shared::default() });
         let thread = std::thread::Builder::new().name("inference".to_owned()).spawn({
             let shared = shared.clone();
-            move || Worker::new(make, seat, limits, shared).run(&incoming)
+            move || Worker::new(make, seat, &blocks, &limits, shared).run(&incoming)
         });
         let thread = thread.map_err(|error| LoadError::Thread(error.to_string()))?;
         let served = served.into_iter().map(Arc::new).collect();
@@ -422,7 +454,8 @@ impl Engine for LocalEngine {
         }
         let meter = Arc::new(Meter::default());
         let limit = job.params.max_tokens.clamp(1, capacity - tokens);
-        let (sequence, events) = Sequence::new(job, model, limit, served.tokenizer.clone(), meter.clone());
+        let is_long = self.adapters.is_long(model, job.prompt.len() + limit as usize - 1);
+        let (sequence, events) = Sequence::new(job, model, limit, is_long, served.tokenizer.clone(), meter.clone());
         if !self.tell(Message::Generate(Box::new(sequence))) {
             return Err(EngineError::Stopped("its thread has ended".into()));
         }

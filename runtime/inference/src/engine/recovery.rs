@@ -2,13 +2,13 @@
 //!
 //! | what | becomes of it |
 //! | --- | --- |
-//! | the device's tensors: weights, keys and values, retained ones too | dropped, and read or computed again |
-//! | active sequences | wait for their turn before all others, in the same order; what they sent stays sent |
+//! | weights, keys and values, also those that were kept | dropped, and read or computed again |
+//! | sequences | go on from their tokens when it is their turn again; what they sent stays sent |
 //! | who was in the step | is under suspicion, or given up (see `faults`) |
 //! | tokens that are computed again | are not counted again |
 //!
-//! A sequence is computed again in the pieces in which it was computed (see `history`), so that on the CPU its text goes on
-//! with the same bits. Before it serves, what was built computes one token of each model: where that crashes too, no
+//! On the CPU a sequence comes to the same bits however it is computed, so that its text goes on as if nothing had happened.
+//! Before it serves, what was built computes one token of each model: where that crashes too, no
 //! sequence is the reason, and after some attempts the engine stops.
 
 use super::{
@@ -32,9 +32,8 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
     pub(super) fn recover(&mut self, why: &str, incoming: &Receiver<Message>) -> Result<(), String> {
         let begin = Instant::now();
         self.blame();
-        let active = self.active.len();
+        let active = self.demand().active;
         tracing::warn!(models = %self.shared.names, why, active, "computing crashed; it is built again");
-        self.put_back();
         self.give_up_guilty(why);
         self.drop_weights();
         let mut last = String::new();
@@ -60,56 +59,40 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
         Err(format!("computing crashed ({why}), and what computes could not be built again: {last}"))
     }
 
-    /// Adds the crash to the records of those who may be its reason: of all, where it was in no step.
+    /// Adds the crash to the records of those who may be its reason: of all that were begun, where it was in no step.
     fn blame(&mut self) {
         let mut suspects = std::mem::take(&mut self.under_way);
         if suspects.is_empty() {
-            suspects = self.active.iter().map(|active| (active.sequence.id, active.sequence.tokens().len())).collect();
+            let begun = self.sequences.iter().filter(|(_, sequence)| sequence.is_begun());
+            suspects = begun.map(|(key, sequence)| (*key, sequence.tokens().len())).collect();
         }
-        let active = self.active.iter_mut().map(|active| &mut active.sequence);
-        for sequence in active.chain(&mut self.waiting) {
-            let places = suspects.iter().filter(|(id, _)| *id == sequence.id).map(|(_, place)| *place);
+        for (key, sequence) in &mut self.sequences {
+            let places = suspects.iter().filter(|(suspect, _)| suspect == key).map(|(_, place)| *place);
             if let Some(place) = places.max() {
                 sequence.record.add(place);
             }
         }
     }
 
-    /// Ends active sequences that came to their end in this round, and lets the others wait for their turn again.
-    fn put_back(&mut self) {
-        for mut active in std::mem::take(&mut self.active).into_iter().rev() {
-            match active.finish.take() {
-                Some(Ok(finish)) => active.sequence.end(finish),
-                Some(Err(error)) => active.sequence.fail_with(error),
-                None => {
-                    self.shared.queued.fetch_add(1, Ordering::AcqRel);
-                    self.waiting.push_front(active.sequence);
-                }
-            }
-            drop_quietly(active.cache);
+    fn give_up_guilty(&mut self, why: &str) {
+        let guilty = self.sequences.iter().filter(|(_, sequence)| sequence.record.is_guilty());
+        for key in guilty.map(|(key, _)| *key).collect::<Vec<_>>() {
+            let Some(mut sequence) = self.remove(key) else { continue };
+            let crashes = sequence.record.crashes();
+            tracing::warn!(models = %self.shared.names, crashes, "a generation is given up");
+            let why = format!(
+                "the engine crashed {crashes} times with it in the step, the last time with: {why}; report this with its prompt"
+            );
+            sequence.fail_with(EngineError::Failed(why.into()));
         }
     }
 
-    fn give_up_guilty(&mut self, why: &str) {
-        self.waiting.retain_mut(|sequence| {
-            let is_guilty = sequence.record.is_guilty();
-            if is_guilty {
-                self.shared.queued.fetch_sub(1, Ordering::AcqRel);
-                let crashes = sequence.record.crashes();
-                tracing::warn!(models = %self.shared.names, crashes, "a generation is given up");
-                let why = format!(
-                    "the engine crashed {crashes} times with it in the step, the last time with: {why}; report this with its prompt"
-                );
-                sequence.fail_with(EngineError::Failed(why.into()));
-            }
-            !is_guilty
-        });
-    }
-
-    /// Drops whatever lies on the device. A broken device may panic once more.
+    /// Drops whatever lies on the device: sequences have their tokens alone from now on. A broken device may panic once more.
     pub(super) fn drop_weights(&mut self) {
+        let now = self.begin.elapsed();
         self.under_way.clear();
-        drop_quietly(std::mem::take(&mut self.retained));
+        self.swapped.clear();
+        self.batchers.iter_mut().for_each(|batcher| batcher.lost(now));
         drop_quietly(self.compute.take());
     }
 
@@ -130,7 +113,7 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
     }
 
     fn build_and_probe(&mut self) -> Result<C, LoadError> {
-        let compute = self.build()?;
+        let mut compute = self.build()?;
         match catch_unwind(AssertUnwindSafe(|| compute.probe())) {
             Ok(()) => Ok(compute),
             Err(panic) => {

@@ -1,12 +1,13 @@
 //! One generation: from drawn tokens to events.
 
-use super::{adapters::ModelId, faults::Record, history::History, prefix::Key};
+use super::{adapters::ModelId, faults::Record};
 use crate::{
     sampler::{Distribution, Sampler, Scratch},
     stop::{Matched, StopMatcher},
     tokenizer::{Tokenizer, Utf8Stream},
 };
-use remit_abi::{DrawnToken, ScoredToken};
+use remit_abi::{DrawnToken, Priority, ScoredToken};
+use remit_batching::{Class, Namespace, Request};
 use remit_kernel::ports::{EngineError, EngineEvent, EngineFinish, GenerationJob, Meter};
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -15,17 +16,15 @@ use tokio::sync::mpsc;
 const EVENTS_EXTRA: usize = 3;
 
 pub(super) struct Sequence {
-    /// Rising in the order of arrival; the engine's thread gives it.
-    pub(super) id: u64,
     job: GenerationJob,
     model: ModelId,
+    /// Whether the model turns its keys as those of long texts.
+    is_long: bool,
     /// Tokens of output, at most; at least 1, and the context has room for them.
     limit: u32,
     generated: u32,
     /// Prompt and output.
     tokens: Vec<u32>,
-    /// In which pieces they are computed.
-    history: History,
     is_begun: bool,
     /// Tokens that the meter has counted, as computed or as found: what is computed again after a crash is not paid again.
     counted: usize,
@@ -46,18 +45,18 @@ impl Sequence {
         job: GenerationJob,
         model: ModelId,
         limit: u32,
+        is_long: bool,
         tokenizer: Arc<Tokenizer>,
         meter: Arc<Meter>,
     ) -> (Self, mpsc::Receiver<EngineEvent>) {
         let events_each = 1 + usize::from(job.params.logprobs.is_some());
         let (events, receiver) = mpsc::channel(limit as usize * events_each + EVENTS_EXTRA);
         let sequence = Self {
-            id: 0,
             model,
+            is_long,
             limit,
             generated: 0,
             tokens: job.prompt.to_vec(),
-            history: History::new(job.prompt.len()),
             is_begun: false,
             counted: 0,
             record: Record::default(),
@@ -73,9 +72,24 @@ impl Sequence {
         (sequence, receiver)
     }
 
-    /// Whose prefixes it may share.
-    pub(super) fn key(&self) -> Key {
-        (self.job.tenant, self.model)
+    /// What a batcher needs to know.
+    pub(super) fn request(&self) -> Request {
+        let GenerationJob { tenant, program, priority, .. } = self.job;
+        let tenant = u64::from(tenant.0);
+        Request {
+            namespace: Namespace { tenant, model: self.model.number(self.is_long) },
+            tenant,
+            program,
+            class: match priority {
+                Priority::High => Class::Interactive,
+                Priority::Normal => Class::Normal,
+                Priority::Low | Priority::Background => Class::Batch,
+            },
+            weight: 1,
+            deadline: None,
+            prompt: self.tokens.clone(),
+            output_max: self.limit as usize,
+        }
     }
 
     pub(super) fn model(&self) -> ModelId {
@@ -86,13 +100,9 @@ impl Sequence {
         &self.tokens
     }
 
-    pub(super) fn history(&self) -> &History {
-        &self.history
-    }
-
-    /// What it came to: its tokens, and in which pieces they were computed.
-    pub(super) fn into_state(mut self) -> (Vec<u32>, History) {
-        (std::mem::take(&mut self.tokens), self.history.clone())
+    /// The token that was drawn last.
+    pub(super) fn last(&self) -> u32 {
+        self.tokens.last().copied().unwrap_or_default()
     }
 
     /// Tokens for whose keys and values it needs room: the last token of the output is never computed.
@@ -105,20 +115,17 @@ impl Sequence {
         self.meter.is_cancelled() || self.events.is_closed()
     }
 
-    /// Whether it was begun: from then on its history says in which pieces it is computed.
+    /// Whether any of it was computed.
     pub(super) fn is_begun(&self) -> bool {
         self.is_begun
     }
 
-    /// Begins, with the first tokens of a state where there is one; those count as found. Where it was begun before, it is
-    /// computed again as it was.
-    pub(super) fn begin(&mut self, state: Option<(History, usize)>) {
-        self.is_begun = true;
-        if let Some((history, found)) = state {
-            self.history = history.continued(found, self.job.prompt.len());
-            self.meter.add_cached(found as u32);
-            self.counted = found;
-        }
+    /// Its next tokens are computed behind so many: those that were not counted before were found. Answers whether it begins so.
+    pub(super) fn begin(&mut self, known: usize) -> bool {
+        let found = known.min(self.job.prompt.len()).saturating_sub(self.counted);
+        self.meter.add_cached(found as u32);
+        self.counted = self.counted.max(known);
+        !std::mem::replace(&mut self.is_begun, true)
     }
 
     /// Counts tokens that were computed for the first time, of which those of the prompt are input.

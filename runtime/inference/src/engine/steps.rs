@@ -1,143 +1,189 @@
-//! What a round computes: the steps that the schedule planned, and what is drawn from their logits.
+//! What a round computes: the step that a batcher planned, and what is drawn from its logits.
 
 use super::{
     compute::{Compute, Work},
     faults::panic_text,
-    schedule::Step,
-    worker::{Active, Worker},
+    worker::{Key, Worker},
 };
 use crate::{LoadError, sampler::Scratch};
-use remit_kernel::ports::EngineError;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use remit_batching::{Move, Outcome, Plan, Span};
+use remit_kernel::ports::{EngineError, EngineFinish};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::atomic::Ordering,
+};
 
-/// A sequence's part in a step.
-struct Computed {
-    place: usize,
-    begin: usize,
-    tokens: usize,
-    is_drawing: bool,
-}
-
-/// What a step gives those who draw, one behind the other.
+/// What a step gives those who draw, one row behind the other.
 enum Drawn {
     Tokens(Vec<u32>),
-    Logits(Vec<f32>),
+    Logits { rows: Vec<f32>, each: usize },
 }
 
-impl Drawn {
-    fn is_empty(&self) -> bool {
-        match self {
-            Self::Tokens(tokens) => tokens.is_empty(),
-            Self::Logits(logits) => logits.is_empty(),
-        }
-    }
+/// How many rows of logits a span asks for.
+fn rows(span: &Span) -> usize {
+    if span.draws { 1 + span.proposed } else { 0 }
 }
 
 impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
-    /// Computes a step. May panic: `under_way` then has everybody who may be the reason.
-    pub(super) fn compute(&mut self, step: &Step) {
-        if step.padding > 0 && self.compute_padded(step) {
-            return;
-        }
-        let Some(compute) = &self.compute else { return };
-        let mut work = Vec::new();
-        let mut computed = Vec::new();
-        // While none that draws needs more; sequences of one base have one tokenizer.
-        let mut greedy = Some(usize::MAX);
-        for (place, active) in self.active.iter_mut().enumerate() {
-            let Some((_, tokens)) = step.spans.iter().find(|(span_place, _)| *span_place == place) else { continue };
-            let begin = C::length(&active.cache);
-            let known = active.sequence.tokens();
-            let is_drawing = begin + tokens == known.len();
-            if known.len() - begin > 1 {
-                self.last_chunk = active.sequence.id;
-            }
-            self.under_way.push((active.sequence.id, begin + tokens));
-            if is_drawing {
-                greedy = greedy.and_then(|_| active.sequence.greedy_among());
-            }
-            computed.push(Computed { place, begin, tokens: *tokens, is_drawing });
-            let tokens = &known[begin..begin + tokens];
-            work.push(Work { tokens, cache: &mut active.cache, wants_logits: is_drawing });
-        }
-        assert!(!std::mem::take(&mut self.is_drill), "this is a drill");
-        let greedy = greedy.filter(|_| computed.iter().any(|computed| computed.is_drawing));
-        let tokens = greedy.and_then(|among| compute.forward_greedy(step.base, &mut work, among));
-        let drawn = match tokens {
-            Some(tokens) => Drawn::Tokens(tokens),
-            None => Drawn::Logits(compute.forward(step.base, &mut work)),
-        };
-        // Where something came back, all before it was computed too.
-        if !compute.is_deferred() || !drawn.is_empty() {
-            self.under_way.clear();
-        }
-        self.advance(&computed, &drawn);
-    }
-
-    /// Computes a step with padding, on a wider copy of its one cache; whether it was done.
-    fn compute_padded(&mut self, step: &Step) -> bool {
-        let (Some(compute), &[(place, tokens)]) = (&self.compute, step.spans.as_slice()) else { return false };
-        let Active { sequence, cache, room, .. } = &mut self.active[place];
-        let begin = C::length(cache);
-        let end = begin + tokens;
-        self.under_way.push((sequence.id, end));
-        self.last_chunk = sequence.id;
-        let mut wide = compute.prefix(step.base, cache, begin, end + step.padding);
-        if C::length(&wide) != begin {
-            // With so much room the model would turn its keys differently: the other sequence was not like this one either.
-            self.under_way.pop();
+    /// Computes a model's next step; whether there was one. May panic: `under_way` then has everybody who may be the reason.
+    pub(super) fn step(&mut self, base: usize) -> bool {
+        let has_suspects = self.mark_suspects(base);
+        let plan = self.batchers[base].plan(self.begin.elapsed());
+        self.make_moves(base, &plan);
+        if plan.is_empty() {
             return false;
         }
-        let mut padded = sequence.tokens()[begin..end].to_vec();
-        padded.resize(tokens + step.padding, 0);
-        let work = Work { tokens: &padded, cache: &mut wide, wants_logits: false };
-        drop(compute.forward(step.base, &mut [work]));
-        *cache = compute.prefix(step.base, &wide, end, *room);
-        if !compute.is_deferred() {
-            self.under_way.clear();
+        let begin = self.begin.elapsed();
+        self.count(base, &plan);
+        let Some(drawn) = self.compute(base, &plan) else { return false };
+        let took = self.begin.elapsed() - begin;
+        let (outcomes, ends) = self.draw(base, &plan, &drawn);
+        let now = self.begin.elapsed();
+        self.batchers[base].finish(&plan, &outcomes, took, now);
+        for (key, end) in ends {
+            let Some(mut sequence) = self.remove(key) else { continue };
+            match end {
+                Ok(finish) => sequence.end(finish),
+                Err(error) => sequence.fail_with(error),
+            }
         }
-        sequence.count_computed(begin, tokens);
+        if has_suspects {
+            self.settle();
+        }
         true
     }
 
+    /// Gives those who were in a crash steps of their own; whether there are any.
+    fn mark_suspects(&mut self, base: usize) -> bool {
+        let mut any = false;
+        for ((of, id), sequence) in self.sequences.iter().filter(|(_, sequence)| sequence.record.crashes() > 0) {
+            if *of == base {
+                let batcher = &mut self.batchers[base];
+                let is_alone = sequence.record.is_alone(batcher.computed(*id).unwrap_or(0));
+                batcher.set_alone(*id, is_alone);
+                any |= is_alone;
+            }
+        }
+        any
+    }
+
+    fn make_moves(&mut self, base: usize, plan: &Plan) {
+        let Some(compute) = &mut self.compute else { return };
+        for step in &plan.moves {
+            match *step {
+                Move::Copy(from, to) => compute.copy(base, from.0, to.0),
+                Move::Out(block, slot) => {
+                    self.swapped.insert((base, slot), compute.read(base, block.0));
+                }
+                Move::In(slot, block) => {
+                    let bytes = self.swapped.get(&(base, slot));
+                    let bytes = bytes.unwrap_or_else(|| unreachable!("what is read in was written out"));
+                    compute.write(base, block.0, bytes);
+                }
+            }
+        }
+    }
+
+    /// Notes who is computed, and what is found for the first time.
+    fn count(&mut self, base: usize, plan: &Plan) {
+        for span in &plan.spans {
+            let key = (base, span.id);
+            self.under_way.push((key, span.range().end));
+            let Some(sequence) = self.sequences.get_mut(&key) else { continue };
+            if sequence.begin(span.begin) {
+                self.shared.queued.fetch_sub(1, Ordering::AcqRel);
+            }
+        }
+    }
+
+    fn compute(&mut self, base: usize, plan: &Plan) -> Option<Drawn> {
+        let Self { compute, sequences, .. } = self;
+        let compute = compute.as_mut()?;
+        let tables: Vec<Vec<u32>> =
+            plan.spans.iter().map(|span| span.table.iter().map(|block| block.0).collect()).collect();
+        // While none that draws needs more; sequences of one base have one tokenizer.
+        let mut greedy = Some(usize::MAX);
+        let mut work = Vec::with_capacity(plan.spans.len());
+        for (span, table) in plan.spans.iter().zip(&tables) {
+            let sequence = sequences.get(&(base, span.id))?;
+            if span.draws {
+                greedy = greedy.and_then(|_| sequence.greedy_among());
+            }
+            let adapter = sequence.model().adapter;
+            let (known, room, logits) = (span.begin, sequence.room(), rows(span));
+            work.push(Work { adapter, tokens: &span.input, table, known, room, logits });
+        }
+        assert!(!std::mem::take(&mut self.is_drill), "this is a drill");
+        let asked: usize = work.iter().map(|work| work.logits).sum();
+        let tokens = greedy.filter(|_| asked > 0).and_then(|among| compute.forward_greedy(base, &work, among));
+        let drawn = tokens.map_or_else(
+            || {
+                let rows = compute.forward(base, &work);
+                Drawn::Logits { each: rows.len() / asked.max(1), rows }
+            },
+            Drawn::Tokens,
+        );
+        // Where something came back, all before it was computed too.
+        if !compute.is_deferred() || asked > 0 {
+            self.under_way.clear();
+        }
+        Some(drawn)
+    }
+
     /// Waits until all steps are computed, so that the next crash is known to be the next step's.
-    pub(super) fn settle(&mut self) {
+    fn settle(&mut self) {
         if let Some(compute) = &self.compute {
             compute.settle();
             self.under_way.clear();
         }
     }
 
-    /// Counts what was computed, and draws for those that asked for it.
-    fn advance(&mut self, computed: &[Computed], drawn: &Drawn) {
-        let drawing = computed.iter().filter(|computed| computed.is_drawing).count();
-        let mut index = 0;
-        for Computed { place, begin, tokens, is_drawing } in computed {
-            let Active { sequence, finish, .. } = &mut self.active[*place];
-            sequence.count_computed(*begin, *tokens);
-            if !is_drawing {
+    /// Counts what was computed, and draws for those that asked for it. Answers what they drew, and who is at an end.
+    fn draw(&mut self, base: usize, plan: &Plan, drawn: &Drawn) -> (Vec<Outcome>, Vec<Ending>) {
+        let mut row = 0;
+        let (mut outcomes, mut ends) = (Vec::new(), Vec::new());
+        for span in &plan.spans {
+            let key = (base, span.id);
+            let first = row;
+            row += rows(span);
+            let Some(sequence) = self.sequences.get_mut(&key) else { continue };
+            sequence.count_computed(span.begin, span.input.len() - span.proposed);
+            if !span.draws {
                 continue;
             }
+            let proposed = &span.input[span.input.len() - span.proposed..];
+            let mut tokens = Vec::new();
             // What computes is whole: a token that cannot be drawn is no matter of the others.
-            let drawn = catch_unwind(AssertUnwindSafe(|| match drawn {
-                Drawn::Tokens(tokens) => sequence.take(tokens[index]),
-                Drawn::Logits(logits) => {
-                    let each = logits.len() / drawing;
-                    sequence.advance(&logits[index * each..][..each], &mut self.scratch)
+            let finish = catch_unwind(AssertUnwindSafe(|| {
+                for place in 0..rows(span) {
+                    let finish = match drawn {
+                        Drawn::Tokens(drawn) => sequence.take(drawn[first + place]),
+                        Drawn::Logits { rows, each } => {
+                            sequence.advance(&rows[(first + place) * each..][..*each], &mut self.scratch)
+                        }
+                    };
+                    tokens.push(sequence.last());
+                    if finish.is_some() || proposed.get(place) != tokens.last() {
+                        return finish;
+                    }
                 }
+                None
             }));
-            index += 1;
-            *finish = match drawn {
-                Ok(finish) => finish.map(Ok),
-                Err(panic) => {
-                    self.scratch = Scratch::default();
-                    let why = panic_text(&*panic);
-                    tracing::error!(why, "drawing a token failed");
-                    Some(Err(EngineError::Failed(
-                        format!("its next token could not be drawn ({why}); report this").into(),
-                    )))
-                }
-            };
+            let end = finish.map(|finish| finish.map(Ok)).unwrap_or_else(|panic| {
+                self.scratch = Scratch::default();
+                Some(Err(not_drawn(&panic_text(&*panic))))
+            });
+            outcomes.push(Outcome { id: span.id, drawn: tokens, ended: end.is_some() });
+            ends.extend(end.map(|end| (key, end)));
         }
+        (outcomes, ends)
     }
+}
+
+/// Who is at an end, and how.
+type Ending = (Key, Result<EngineFinish, EngineError>);
+
+fn not_drawn(why: &str) -> EngineError {
+    tracing::error!(why, "drawing a token failed");
+    EngineError::Failed(format!("its next token could not be drawn ({why}); report this").into())
 }

@@ -7,7 +7,7 @@ use crate::gguf::{
     sample::{self, END, Writer},
 };
 use compute::Work;
-use remit_abi::{Params, Role, Sampling, TenantId, Usage};
+use remit_abi::{Params, Priority, Role, Sampling, TenantId, Usage};
 use remit_kernel::ports::{ChatMessage, EngineEvent, EngineFinish};
 use std::sync::Mutex;
 
@@ -23,40 +23,58 @@ type Script = fn(&[u32]) -> u32;
 /// What happens in a step that brings sequences to these tokens: nothing, or a panic.
 type Fault = Arc<dyn Fn(&[Vec<u32>]) + Send + Sync>;
 
-/// A model that goes by a script. It stands still while somebody holds the gate, and notes the tokens of each span.
+/// A model that goes by a script. It stands still while somebody holds the gate, and notes the tokens of each span. What it
+/// knows of a sequence is what was written to the blocks of its table.
 #[derive(Clone)]
 struct Scripted {
     script: Script,
     gate: Arc<Mutex<()>>,
     steps: Arc<Mutex<Vec<Vec<usize>>>>,
     fault: Fault,
+    blocks: Vec<[u32; BLOCK_TOKENS]>,
+}
+
+impl Scripted {
+    fn new(script: Script, gate: &Arc<Mutex<()>>, steps: &Arc<Mutex<Vec<Vec<usize>>>>, fault: Fault) -> Self {
+        let blocks = vec![[u32::MAX; BLOCK_TOKENS]; KV_TOKENS / BLOCK_TOKENS];
+        Self { script, gate: gate.clone(), steps: steps.clone(), fault, blocks }
+    }
+
+    /// What a sequence comes to.
+    fn come_to(&self, work: &Work<'_>) -> Vec<u32> {
+        let at = |position: usize| self.blocks[work.table[position / BLOCK_TOKENS] as usize][position % BLOCK_TOKENS];
+        (0..work.known).map(at).chain(work.tokens.iter().copied()).collect()
+    }
 }
 
 impl Compute for Scripted {
-    type Cache = Vec<u32>;
-
-    fn cache(&self, _: ModelId, _: usize) -> Vec<u32> {
-        Vec::new()
+    fn copy(&mut self, _: usize, from: u32, to: u32) {
+        self.blocks[to as usize] = self.blocks[from as usize];
     }
 
-    fn prefix(&self, _: usize, of: &Vec<u32>, tokens: usize, _: usize) -> Vec<u32> {
-        of[..tokens].to_vec()
+    fn read(&mut self, _: usize, block: u32) -> Vec<u8> {
+        self.blocks[block as usize].iter().flat_map(|token| token.to_le_bytes()).collect()
     }
 
-    fn length(cache: &Vec<u32>) -> usize {
-        cache.len()
+    fn write(&mut self, _: usize, block: u32, bytes: &[u8]) {
+        for (token, bytes) in self.blocks[block as usize].iter_mut().zip(bytes.as_chunks().0) {
+            *token = u32::from_le_bytes(*bytes);
+        }
     }
 
-    fn forward(&self, _: usize, spans: &mut [Work<'_, Vec<u32>>]) -> Vec<f32> {
+    fn forward(&mut self, _: usize, work: &[Work<'_>]) -> Vec<f32> {
         drop(self.gate.lock());
-        let come_to: Vec<_> = spans.iter().map(|span| [span.cache, span.tokens].concat()).collect();
+        let come_to: Vec<_> = work.iter().map(|work| self.come_to(work)).collect();
         (self.fault)(&come_to);
-        self.steps.lock().unwrap().push(spans.iter().map(|span| span.tokens.len()).collect());
+        self.steps.lock().unwrap().push(work.iter().map(|work| work.tokens.len()).collect());
         let mut logits = Vec::new();
-        for span in spans {
-            span.cache.extend_from_slice(span.tokens);
-            if span.wants_logits {
-                let next = (self.script)(span.cache);
+        for (work, tokens) in work.iter().zip(&come_to) {
+            for (position, token) in tokens.iter().enumerate().skip(work.known) {
+                let block = work.table[position / BLOCK_TOKENS] as usize;
+                self.blocks[block][position % BLOCK_TOKENS] = *token;
+            }
+            for end in tokens.len() - work.logits + 1..=tokens.len() {
+                let next = (self.script)(&tokens[..end]);
                 // A few others are likely too, so that a seed matters.
                 logits.extend((0..261).map(|id| {
                     if id == next {
@@ -82,8 +100,54 @@ impl Compute for Scripted {
         false
     }
 
-    fn probe(&self) {
+    fn probe(&mut self) {
         (self.fault)(&[]);
+    }
+}
+
+/// Real models; `watch` sees each step, before it is computed and after.
+struct Watched {
+    models: Models,
+    watch: Watch,
+}
+
+/// Whether the step was computed, and what of.
+type Watch = Box<dyn FnMut(bool, &[Work<'_>]) + Send>;
+
+impl Compute for Watched {
+    fn copy(&mut self, base: usize, from: u32, to: u32) {
+        self.models.copy(base, from, to);
+    }
+
+    fn read(&mut self, base: usize, block: u32) -> Vec<u8> {
+        self.models.read(base, block)
+    }
+
+    fn write(&mut self, base: usize, block: u32, bytes: &[u8]) {
+        self.models.write(base, block, bytes);
+    }
+
+    fn forward(&mut self, base: usize, work: &[Work<'_>]) -> Vec<f32> {
+        (self.watch)(false, work);
+        let logits = self.models.forward(base, work);
+        (self.watch)(true, work);
+        logits
+    }
+
+    fn is_deferred(&self) -> bool {
+        self.models.is_deferred()
+    }
+
+    fn settle(&self) {
+        self.models.settle();
+    }
+
+    fn lose(&self) -> bool {
+        self.models.lose()
+    }
+
+    fn probe(&mut self) {
+        self.models.probe();
     }
 }
 
@@ -94,6 +158,7 @@ struct Fixture {
 }
 
 const CONTEXT: u32 = 100_000;
+const KV_TOKENS: usize = 1 << 17;
 
 fn fixture(script: Script, limits: Limits) -> Fixture {
     fixture_with(script, limits, Arc::new(|_| ()))
@@ -101,7 +166,7 @@ fn fixture(script: Script, limits: Limits) -> Fixture {
 
 fn fixture_with(script: Script, limits: Limits, fault: Fault) -> Fixture {
     let (gate, steps) = (Arc::default(), Arc::default());
-    let compute = Scripted { script, gate: Arc::clone(&gate), steps: Arc::clone(&steps), fault };
+    let compute = Scripted::new(script, &gate, &steps, fault);
     let engine = scripted(limits, &Residency::unlimited(), move || Ok(compute.clone())).unwrap();
     Fixture { gate, steps, engine }
 }
@@ -117,6 +182,7 @@ fn scripted<C: Compute + 'static>(
     let (family, vocabulary) = ("f".into(), tokenizer.size() as u32);
     let card = ModelCard { name: "m".into(), family, context_length: CONTEXT, vocabulary, digest: "0".into() };
     let template = Some(Arc::new(ChatTemplate::new(sample::TEMPLATE, None, None).unwrap()));
+    let limits = Limits { kv_tokens_max: KV_TOKENS, ..limits };
     let served = (vec![Served { card, tokenizer, template }], no_adapters(&limits));
     LocalEngine::start(served, limits, (residency, 10), make)
 }
@@ -138,6 +204,8 @@ fn alphabet(tokens: &[u32]) -> u32 {
 fn job(prompt: &str, max_tokens: u32) -> GenerationJob {
     GenerationJob {
         tenant: TenantId(1),
+        program: 1,
+        priority: Priority::Normal,
         model: "m".into(),
         prompt: prompt.bytes().map(u32::from).collect(),
         params: Params::greedy(max_tokens),
@@ -251,7 +319,7 @@ fn a_generation_without_a_reader_makes_room() {
 
 #[test]
 fn streams_move_side_by_side() {
-    let fixture = fixture(letters, Limits { chunk_tokens: 16, chunk_tokens_shared: 4, ..Limits::default() });
+    let fixture = fixture(letters, Limits { chunk_rows: 16, ..Limits::default() });
     let held = fixture.gate.lock().unwrap();
     let prompts = ["a".to_owned(), "b".repeat(40), "c".repeat(30)];
     let streams: Vec<_> = prompts.iter().map(|prompt| fixture.engine.generate(job(prompt, 20)).unwrap()).collect();
@@ -262,9 +330,8 @@ fn streams_move_side_by_side() {
         assert_eq!((usage.input as usize, usage.output), (prompt.len(), 20));
     }
     let steps = fixture.steps.lock().unwrap();
-    assert!(steps.iter().all(|spans| spans.len() > 1 || spans[0] <= 16), "{steps:?}");
+    assert!(steps.iter().all(|spans| spans.iter().filter(|tokens| **tokens > 1).sum::<usize>() <= 16), "{steps:?}");
     assert!(steps.iter().any(|spans| *spans == [1, 1, 1]), "{steps:?}");
-    assert!(steps.windows(2).any(|pair| pair[0] == [1] && pair[1] == [4]), "{steps:?}");
 }
 
 #[test]
@@ -341,8 +408,8 @@ fn load(bytes: &[u8], names: &[&str], limits: Limits) -> Result<LocalEngine, Loa
 fn a_file_is_served() {
     let bytes = sample::model().finish();
     let message = ChatMessage { role: Role::User, content: "Tell me.".repeat(20) };
-    let serve = |chunk_tokens, threads| {
-        let limits = Limits { chunk_tokens, threads, ..Limits::default() };
+    let serve = |chunk_rows, threads| {
+        let limits = Limits { chunk_rows, threads, ..Limits::default() };
         let engine = load(&bytes, &["a", "b"], limits).unwrap();
         assert_eq!(engine.card("b").unwrap().context_length, 256);
         let prompt = engine.tokenize("b", &PromptText::Chat(vec![message.clone()])).unwrap();
@@ -352,7 +419,7 @@ fn a_file_is_served() {
         finish.unwrap();
         text
     };
-    let text = serve(128, 2);
+    let text = serve(512, 2);
     assert!(!text.is_empty());
     assert_eq!(serve(11, 1), text);
 }

@@ -1,15 +1,13 @@
 //! The engine's thread.
 //!
-//! A round: take what has come in, ask for memory, end what nobody wants, admit in order of arrival, plan, and compute each
-//! step. Between rounds the state is whole. A panic inside one throws away whatever computes, with every cache, and the
+//! A round: take what has come in, ask for memory, end what nobody wants, let the batcher of each model plan a step, and
+//! compute it. Between rounds the state is whole. A panic inside one throws away whatever computes, with every block, and the
 //! sequences go on from their tokens on a new one (see `recovery`). `steps` has what a round computes.
 
 use super::{
     Limits, Shared,
     compute::Compute,
     faults::{Pauses, panic_text},
-    prefix::{Kept, PrefixStore},
-    schedule::{self, Load, Status},
     sequence::Sequence,
 };
 use crate::{
@@ -17,9 +15,10 @@ use crate::{
     residency::{ASK_EVERY, Demand, Order, Seat},
     sampler::Scratch,
 };
+use remit_batching::{Batcher, Fair, Refusal, SequenceId, Slot};
 use remit_kernel::ports::{EngineError, EngineFinish};
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, HashMap},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
@@ -41,27 +40,8 @@ pub(super) enum Message {
     Wake,
 }
 
-/// A sequence that is computed.
-pub(super) struct Active<C> {
-    pub(super) sequence: Sequence,
-    pub(super) cache: C,
-    pub(super) room: usize,
-    pub(super) finish: Option<Result<EngineFinish, EngineError>>,
-}
-
-impl<C> Active<C> {
-    fn status<K: Compute<Cache = C>>(&self) -> Status<'_> {
-        let done = K::length(&self.cache);
-        Status {
-            id: self.sequence.id,
-            base: self.sequence.model().base,
-            done,
-            pending: self.sequence.tokens().len() - done,
-            history: self.sequence.history(),
-            alone: self.sequence.record.is_alone(done),
-        }
-    }
-}
+/// Which sequence: the index of its base, and its number there.
+pub(super) type Key = (usize, SequenceId);
 
 pub(super) struct Worker<C: Compute, M> {
     /// Reads the weights: at the beginning, when they come back, and after a crash.
@@ -69,40 +49,40 @@ pub(super) struct Worker<C: Compute, M> {
     /// Absent while the weights are away.
     pub(super) compute: Option<C>,
     pub(super) seat: Seat,
-    pub(super) limits: Limits,
     pub(super) shared: Arc<Shared>,
-    pub(super) waiting: VecDeque<Sequence>,
-    pub(super) active: Vec<Active<C::Cache>>,
-    pub(super) retained: PrefixStore<C::Cache>,
-    /// What is being computed, or not known to be: ids, and how many tokens they will have come to.
-    pub(super) under_way: Vec<(u64, usize)>,
+    /// One for each base. All know the same tokens as `sequences`.
+    pub(super) batchers: Vec<Batcher>,
+    pub(super) sequences: BTreeMap<Key, Sequence>,
+    /// Blocks that left the device.
+    pub(super) swapped: HashMap<(usize, Slot), Vec<u8>>,
+    /// What is being computed, or not known to be, and how many tokens they will have come to.
+    pub(super) under_way: Vec<(Key, usize)>,
     pub(super) pauses: Pauses,
     /// Whether the next step crashes.
     pub(super) is_drill: bool,
+    /// Whether sequences that were not begun are held back, since the weights are about to leave.
+    is_holding: bool,
     pub(super) begin: Instant,
-    next_id: u64,
-    /// The sequence that had the last chunk.
-    pub(super) last_chunk: u64,
     pub(super) scratch: Scratch,
 }
 
 impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
-    pub(super) fn new(make: M, seat: Seat, limits: Limits, shared: Arc<Shared>) -> Self {
+    /// For bases whose pools have so many blocks.
+    pub(super) fn new(make: M, seat: Seat, blocks: &[usize], limits: &Limits, shared: Arc<Shared>) -> Self {
+        let batcher = |blocks: &usize| Batcher::new(limits.batching(*blocks), Box::new(Fair::default()));
         Self {
             make,
             compute: None,
             seat,
-            limits,
             shared,
-            waiting: VecDeque::new(),
-            active: Vec::new(),
-            retained: PrefixStore::default(),
+            batchers: blocks.iter().map(batcher).collect(),
+            sequences: BTreeMap::new(),
+            swapped: HashMap::new(),
             under_way: Vec::new(),
             pauses: Pauses::default(),
             is_drill: false,
+            is_holding: false,
             begin: Instant::now(),
-            next_id: 1,
-            last_chunk: 0,
             scratch: Scratch::default(),
         }
     }
@@ -116,10 +96,8 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
         };
         // From here on nobody is handed over any more, except those who looked before: they are told below.
         let why = self.shared.stopped.get_or_init(|| why.into()).clone();
-        self.active.iter_mut().for_each(|active| active.sequence.fail(&why));
-        self.waiting.iter_mut().for_each(|sequence| sequence.fail(&why));
-        self.waiting.clear();
-        self.active.clear();
+        self.sequences.values_mut().for_each(|sequence| sequence.fail(&why));
+        self.sequences.clear();
         self.drop_weights();
         // With the seat goes the last sender but the engine's own, and the room of its weights.
         drop(self);
@@ -154,9 +132,16 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
                     Err(RecvTimeoutError::Disconnected) => return Ok(()),
                 },
                 Order::Serve | Order::Finish => {
-                    let round = catch_unwind(AssertUnwindSafe(|| self.round(order)));
-                    if let Err(panic) = round {
-                        self.recover(&panic_text(&*panic), incoming)?;
+                    self.hold(order == Order::Finish);
+                    match catch_unwind(AssertUnwindSafe(|| self.round())) {
+                        // Whoever is left waits for a reader.
+                        Ok(false) => match incoming.recv_timeout(ASK_EVERY) {
+                            Ok(message) => self.take(message),
+                            Err(RecvTimeoutError::Timeout) => {}
+                            Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                        },
+                        Ok(true) => {}
+                        Err(panic) => self.recover(&panic_text(&*panic), incoming)?,
                     }
                 }
                 Order::Load => self.load().map_err(|error| error.to_string())?,
@@ -175,11 +160,7 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
 
     pub(super) fn take(&mut self, message: Message) {
         match message {
-            Message::Generate(mut sequence) => {
-                sequence.id = self.next_id;
-                self.next_id += 1;
-                self.waiting.push_back(*sequence);
-            }
+            Message::Generate(sequence) => self.enter(*sequence),
             Message::Warm(done) => {
                 let is_wanted = self.compute.is_none() && self.seat.prefetch();
                 // Nobody waits any more where the engine is being dropped.
@@ -188,6 +169,26 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
             // On a device it happens by itself.
             Message::Drill => self.is_drill = !self.compute.as_ref().is_some_and(Compute::lose),
             Message::Wake => {}
+        }
+    }
+
+    /// Hands a sequence to its batcher.
+    fn enter(&mut self, mut sequence: Sequence) {
+        let (base, now) = (sequence.model().base, self.begin.elapsed());
+        match self.batchers[base].add(sequence.request(), now) {
+            Ok(id) => {
+                if self.is_holding {
+                    self.batchers[base].pause(id, now);
+                }
+                self.sequences.insert((base, id), sequence);
+            }
+            Err(refusal) => {
+                self.shared.queued.fetch_sub(1, Ordering::AcqRel);
+                sequence.fail_with(match refusal {
+                    Refusal::QueueFull { waiting } => EngineError::Busy { waiting },
+                    refusal => EngineError::Prompt(refusal.to_string().into()),
+                });
+            }
         }
     }
 
@@ -213,103 +214,53 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
         built.unwrap_or_else(|panic| Err(LoadError::Crashed(panic_text(&*panic))))
     }
 
-    /// Ends what was cancelled, or whose reader is gone, before its turn came.
+    /// Ends what was cancelled, or whose reader is gone, before its next token.
     fn drop_unwanted(&mut self) {
-        self.waiting.retain_mut(|sequence| {
-            let unwanted = sequence.is_unwanted();
-            if unwanted {
-                self.shared.queued.fetch_sub(1, Ordering::AcqRel);
+        let unwanted = self.sequences.iter().filter(|(_, sequence)| sequence.is_unwanted());
+        for key in unwanted.map(|(key, _)| *key).collect::<Vec<_>>() {
+            if let Some(mut sequence) = self.remove(key) {
                 sequence.end(EngineFinish::Cancelled);
             }
-            !unwanted
-        });
-    }
-
-    /// Computes what comes next. May panic.
-    fn round(&mut self, order: Order) {
-        for active in self.active.iter_mut().filter(|active| active.sequence.is_unwanted()) {
-            active.finish = Some(Ok(EngineFinish::Cancelled));
         }
-        self.retire();
-        self.admit(order);
-        let statuses: Vec<_> = self.active.iter().map(Active::status::<C>).collect();
-        let has_suspects = statuses.iter().any(|status| status.alone);
-        for step in schedule::plan(&statuses, self.last_chunk, &self.limits) {
-            self.compute(&step);
-            if has_suspects {
-                self.settle();
-            }
-        }
-        self.retire();
     }
 
-    fn kv_tokens(&self) -> usize {
-        self.active.iter().map(|active| active.room).sum()
-    }
-
-    /// What was begun and put back after a crash is under way too.
-    fn demand(&self) -> Demand {
-        let begun = self.waiting.iter().take_while(|sequence| sequence.is_begun()).count();
-        Demand { active: self.active.len() + begun, waiting: self.waiting.len() - begun }
-    }
-
-    /// Takes those that come next and for whom there is room; where the order is to finish, of those that were begun.
-    fn admit(&mut self, order: Order) {
-        let may = |sequence: &Sequence| order == Order::Serve || sequence.is_begun();
-        while let Some(next) = self.waiting.front().filter(|next| may(next)) {
-            let room = next.room();
-            let load = Load { active: self.active.len(), kv_tokens: self.kv_tokens() };
-            if !schedule::admits(load, room, &self.limits) {
-                return;
-            }
-            let Some(compute) = &self.compute else { return };
-            // It stays in the queue, and is not lost, until there is a cache.
-            self.under_way.push((next.id, 0));
-            let model = next.model();
-            // One that is computed again goes on from its own tokens alone.
-            let state = if next.is_begun() { None } else { self.retained.find(next.key(), next.tokens()) };
-            let (cache, history) = match state {
-                Some((state, tokens)) => {
-                    (compute.prefix(model.base, &state.cache, tokens, room), Some(state.history.clone()))
-                }
-                None => (compute.cache(model, room), None),
-            };
-            self.under_way.pop();
-            let Some(mut sequence) = self.waiting.pop_front() else { return };
+    /// Takes a sequence out, of which the batcher keeps what others may need.
+    pub(super) fn remove(&mut self, key: Key) -> Option<Sequence> {
+        let now = self.begin.elapsed();
+        self.batchers[key.0].cancel(key.1, now);
+        let sequence = self.sequences.remove(&key)?;
+        if !sequence.is_begun() {
             self.shared.queued.fetch_sub(1, Ordering::AcqRel);
-            // Not all of the state where the model cannot go on from it.
-            sequence.begin(history.map(|history| (history, C::length(&cache))));
-            self.active.push(Active { sequence, cache, room, finish: None });
-            self.shrink();
         }
+        Some(sequence)
     }
 
-    /// Leaves to finished sequences what active ones do not need.
-    fn shrink(&mut self) {
-        let free = self.limits.kv_tokens_max.saturating_sub(self.kv_tokens());
-        self.retained.shrink(self.limits.retained_sequences_max, free);
-    }
-
-    /// Ends what came to its end, and keeps its keys and values.
-    fn retire(&mut self) {
-        let mut place = 0;
-        while place < self.active.len() {
-            let Some(finish) = self.active[place].finish.take() else {
-                place += 1;
-                continue;
-            };
-            let Active { mut sequence, cache, room, .. } = self.active.remove(place);
-            match finish {
-                Err(error) => sequence.fail_with(error),
-                Ok(finish) => {
-                    sequence.end(finish);
-                    let key = sequence.key();
-                    let (mut tokens, history) = sequence.into_state();
-                    tokens.truncate(C::length(&cache));
-                    self.retained.keep(key, tokens, Kept { cache, history }, room);
-                }
+    /// Holds those back that were not begun, or lets them go on.
+    fn hold(&mut self, holds: bool) {
+        if self.is_holding == holds {
+            return;
+        }
+        self.is_holding = holds;
+        let now = self.begin.elapsed();
+        for ((base, id), _) in self.sequences.iter().filter(|(_, sequence)| !sequence.is_begun()) {
+            match holds {
+                true => self.batchers[*base].pause(*id, now),
+                false => self.batchers[*base].resume(*id, now),
             }
-            self.shrink();
         }
+    }
+
+    /// Lets each model compute its next step; whether any had something to compute. May panic.
+    fn round(&mut self) -> bool {
+        let mut computed = false;
+        for base in 0..self.batchers.len() {
+            computed |= self.step(base);
+        }
+        computed
+    }
+
+    pub(super) fn demand(&self) -> Demand {
+        let active = self.sequences.values().filter(|sequence| sequence.is_begun()).count();
+        Demand { active, waiting: self.sequences.len() - active }
     }
 }

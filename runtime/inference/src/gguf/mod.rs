@@ -153,9 +153,9 @@ impl Gguf {
     pub fn stored(&self, name: &str) -> Result<Stored<'_>, GgufError> {
         let info = self.tensor(name)?;
         let unsupported = || GgufError::Unsupported { name: name.to_owned(), kind: info.kind.name() };
-        let block = info.kind.block().ok_or_else(unsupported)?;
+        let (block, format) = info.kind.block().zip(info.kind.format()).ok_or_else(unsupported)?;
         let bytes = &self.bytes()[info.start..info.start + info.bytes];
-        Ok(Stored { form: info.kind.form(), block, bytes })
+        Ok(Stored { format, block, bytes })
     }
 }
 

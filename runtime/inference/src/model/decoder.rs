@@ -13,7 +13,7 @@ use super::{
     placement::{Layout, Placement, Slot},
     pool::{BLOCK_TOKENS, Pool},
     rows::StepRows,
-    split::{DeviceBytes, Split},
+    split::Split,
     tensors::Tensors,
 };
 use crate::{gguf::Gguf, sampler::argmax};
@@ -162,24 +162,6 @@ impl Decoder {
     ) -> Result<Self, ModelError> {
         let (architecture, layout) = families::read_json(config, tensors)?;
         Self::place(architecture, layout, tensors, split.into())
-    }
-
-    /// What a GGUF file's model takes on a device.
-    ///
-    /// # Errors
-    /// As [`load`](Self::load).
-    pub(crate) fn bytes(file: &Gguf) -> Result<DeviceBytes, ModelError> {
-        let (architecture, layout) = families::read_gguf(file)?;
-        DeviceBytes::of(&Placement { architecture: &architecture, layout, tensors: file })
-    }
-
-    /// The same of one that a `config.json` describes.
-    ///
-    /// # Errors
-    /// As [`from_json`](Self::from_json).
-    pub(crate) fn json_bytes(config: &Map<String, Value>, tensors: &dyn Tensors) -> Result<DeviceBytes, ModelError> {
-        let (architecture, layout) = families::read_json(config, tensors)?;
-        DeviceBytes::of(&Placement { architecture: &architecture, layout, tensors })
     }
 
     /// A model of random weights on a device other than the CPU, all stored in one form: as fast as one with trained

@@ -1,6 +1,7 @@
 //! Why a model cannot be computed.
 
 use crate::{gguf::GgufError, safetensors::SafetensorsError};
+use remit_compute::weights::PackError;
 use std::path::PathBuf;
 use thiserror::Error;
 
@@ -28,6 +29,14 @@ pub enum ModelError {
         name: String,
         /// The names that are known.
         supported: Vec<&'static str>,
+    },
+    /// Weights that cannot be laid out for the CPU.
+    #[error("its tensor {name} cannot be computed with: {source}; download the file again")]
+    Pack {
+        /// Which tensor.
+        name: String,
+        /// Why.
+        source: PackError,
     },
     /// A variant of the architecture that would give other numbers.
     #[error("it uses {what}, which is not supported yet; choose another model")]

@@ -52,6 +52,7 @@ mod feed;
 mod golden;
 pub mod linear;
 mod metadata;
+mod native;
 #[cfg(test)]
 mod paging;
 mod placement;
@@ -64,12 +65,13 @@ mod tensors;
 mod tests;
 
 pub use crate::to_f32::Stored;
-pub use adapter::{Adapter, AdapterError};
+pub use adapter::{Adapter, AdapterError, Home};
 pub use architecture::Architecture;
 pub use decoder::{Decoder, Span};
 pub use device::WeightForm;
 pub use encoder::Encoder;
 pub use error::ModelError;
+pub use native::{NativeDecoder, NativeMemory};
 pub use pool::{BLOCK_TOKENS, Pool};
 pub(crate) use split::DeviceBytes;
 pub use split::Split;

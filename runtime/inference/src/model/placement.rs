@@ -335,7 +335,19 @@ impl Placement<'_> {
     pub(super) fn device_bytes(&self, slot: Slot, layer: usize) -> Result<u64, ModelError> {
         let bytes = |Piece { name, shape }: &Piece| {
             let numbers = shape.iter().fold(1u64, |all, size| all.saturating_mul(*size as u64));
-            Ok(Packed::bytes_max(self.tensors.stored(name)?.form, numbers))
+            Ok(Packed::bytes_max(self.tensors.stored(name)?.format, numbers))
+        };
+        self.pieces(slot, layer)?.iter().map(bytes).sum()
+    }
+
+    /// The same where it is computed natively. Weights of one size are plain numbers.
+    pub(super) fn native_bytes(&self, slot: Slot, layer: usize) -> Result<u64, ModelError> {
+        let bytes = |Piece { name, shape }: &Piece| {
+            let format = self.tensors.stored(name)?.format;
+            Ok(match shape.split_last() {
+                Some((inputs, rows @ [_, ..])) => format.held_bytes(rows.iter().product(), *inputs) as u64,
+                _ => shape.iter().map(|size| *size as u64 * size_of::<f32>() as u64).sum(),
+            })
         };
         self.pieces(slot, layer)?.iter().map(bytes).sum()
     }

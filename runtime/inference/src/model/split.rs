@@ -5,11 +5,14 @@
 //! either way. A step hands its hidden state over once.
 
 use super::{
-    ModelError,
+    ModelError, Tensors,
     architecture::Feed,
+    families,
     placement::{Placement, Slot},
 };
+use crate::gguf::Gguf;
 use burn::tensor::Device;
+use serde_json::{Map, Value};
 
 /// A model's layers on devices.
 #[derive(Clone, Debug)]
@@ -73,21 +76,48 @@ pub(crate) struct DeviceBytes {
 }
 
 impl DeviceBytes {
-    pub(super) fn of(placement: &Placement<'_>) -> Result<Self, ModelError> {
+    /// What a GGUF file's model takes where it is computed natively, or on a device.
+    ///
+    /// # Errors
+    /// [`ModelError`], where it is no model that can be computed.
+    pub(crate) fn of_gguf(file: &Gguf, is_native: bool) -> Result<Self, ModelError> {
+        let (architecture, layout) = families::read_gguf(file)?;
+        Self::of(&Placement { architecture: &architecture, layout, tensors: file }, is_native)
+    }
+
+    /// The same of one that a `config.json` describes.
+    ///
+    /// # Errors
+    /// As [`of_gguf`](Self::of_gguf).
+    pub(crate) fn of_json(
+        config: &Map<String, Value>,
+        tensors: &dyn Tensors,
+        is_native: bool,
+    ) -> Result<Self, ModelError> {
+        let (architecture, layout) = families::read_json(config, tensors)?;
+        Self::of(&Placement { architecture: &architecture, layout, tensors }, is_native)
+    }
+
+    /// The same of weights at a place.
+    fn of(placement: &Placement<'_>, is_native: bool) -> Result<Self, ModelError> {
         let architecture = placement.architecture;
         let slots = placement.layer_slots();
-        let of_layer = |layer| slots.iter().map(|slot| placement.device_bytes(*slot, layer)).sum();
+        let bytes = |slot, layer| match is_native {
+            true => placement.native_bytes(slot, layer),
+            false => placement.device_bytes(slot, layer),
+        };
+        let of_layer = |layer| slots.iter().map(|slot| bytes(*slot, layer)).sum();
         let layers = (0..architecture.layers.len()).map(of_layer).collect::<Result<Vec<u64>, ModelError>>()?;
-        let embedding = placement.device_bytes(Slot::Embedding, 0)?;
+        let embedding = bytes(Slot::Embedding, 0)?;
         let (embedding, output) = match architecture.tied_output {
             true => (0, embedding),
-            false => (embedding, placement.device_bytes(Slot::Output, 0)?),
+            false => (embedding, bytes(Slot::Output, 0)?),
         };
         let mut idle = 0;
         if let Feed::Experts { count, used, .. } = architecture.feed {
             for slot in [Slot::ExpertGates, Slot::ExpertUps, Slot::ExpertDowns] {
-                let bytes = placement.device_bytes(slot, 0)? / count.max(1) as u64 * count.saturating_sub(used) as u64;
-                idle += bytes * layers.len() as u64;
+                let unused = bytes(slot, 0)? / count.max(1) as u64 * count.saturating_sub(used) as u64;
+                idle += unused * layers.len() as u64;
             }
         }
         let number = size_of::<f32>() as u64;
@@ -96,7 +126,8 @@ impl DeviceBytes {
             output,
             layers,
             idle,
-            token: 2 * architecture.key_width() as u64 * number,
+            // Natively in 16 bits.
+            token: 2 * architecture.key_width() as u64 * if is_native { 2 } else { number },
             // A matrix as f32, and as much again for rows.
             working: placement.largest_matrix()?.saturating_mul(2 * number),
         })

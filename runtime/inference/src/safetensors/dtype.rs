@@ -3,7 +3,8 @@
 //! Source: the enum `Dtype` of the safetensors repository. A type without a reader is known only by its size, so that the
 //! rest of its file can be checked and read.
 
-use crate::to_f32::{self, Block, Form, ReadBlocks};
+use crate::to_f32::{self, Block, ReadBlocks};
+use remit_compute::weights::Format;
 
 /// How a tensor's elements are stored.
 #[derive(Clone, Copy)]
@@ -13,22 +14,22 @@ pub struct Dtype(&'static Row);
 struct Row {
     name: &'static str,
     bits: u64,
-    read: Option<ReadBlocks>,
+    read: Option<(Format, ReadBlocks)>,
 }
 
 const fn known(name: &'static str, bits: u64) -> Row {
     Row { name, bits, read: None }
 }
 
-const fn read_by(read: ReadBlocks, row: Row) -> Row {
-    Row { read: Some(read), ..row }
+const fn read_by(format: Format, read: ReadBlocks, row: Row) -> Row {
+    Row { read: Some((format, read)), ..row }
 }
 
 /// `F64` is not read: no model that is served has such weights, and rounding them would be a silent change.
 static TABLE: [Row; 22] = [
-    read_by(to_f32::f32, known("F32", 32)),
-    read_by(to_f32::f16, known("F16", 16)),
-    read_by(to_f32::bf16, known("BF16", 16)),
+    read_by(Format::F32, to_f32::f32, known("F32", 32)),
+    read_by(Format::F16, to_f32::f16, known("F16", 16)),
+    read_by(Format::Bf16, to_f32::bf16, known("BF16", 16)),
     known("F64", 64),
     known("I64", 64),
     known("I32", 32),
@@ -71,17 +72,12 @@ impl Dtype {
 
     /// What reads it, where something does: types that are read have whole bytes.
     pub(super) fn block(self) -> Option<Block> {
-        Some(Block { bytes: self.0.bits as usize / 8, elements: 1, read: self.0.read? })
+        Some(Block { bytes: self.0.bits as usize / 8, elements: 1, read: self.0.read?.1 })
     }
 
-    /// What its elements are.
-    pub(super) fn form(self) -> Form {
-        match self.0.name {
-            "F32" => Form::F32,
-            "F16" => Form::F16,
-            "BF16" => Form::Bf16,
-            _ => Form::Other,
-        }
+    /// What its elements are, where something reads them.
+    pub(super) fn format(self) -> Option<Format> {
+        Some(self.0.read?.0)
     }
 
     /// The names of all types that can be read, comma-separated.

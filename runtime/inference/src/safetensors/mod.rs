@@ -152,11 +152,11 @@ impl Safetensors {
     /// [`SafetensorsError::NoTensor`], [`SafetensorsError::Unsupported`].
     pub fn stored(&self, name: &str) -> Result<Stored<'_>, SafetensorsError> {
         let info = self.tensor(name)?;
-        let Some(block) = info.dtype.block() else {
+        let Some((block, format)) = info.dtype.block().zip(info.dtype.format()) else {
             return Err(SafetensorsError::Unsupported { name: error::quoted(name), dtype: info.dtype.name() });
         };
         let file = (*self.files[info.file]).as_ref();
-        Ok(Stored { form: info.dtype.form(), block, bytes: &file[info.start..info.start + info.bytes] })
+        Ok(Stored { format, block, bytes: &file[info.start..info.start + info.bytes] })
     }
 }
 

@@ -135,7 +135,9 @@ impl Generate {
         let mut seed = [0; 8];
         let _zeros = trip.as_ref().map(|_| shared.ports.entropy.fill(&mut seed));
         let turns = Turns::new(self.candidates.len(), retry, u64::from_le_bytes(seed), clock.monotonic_ns());
-        Tries::new(Common { engine, clock, params: self.params, reserved, pid: self.pid }, self.candidates, turns, trip)
+        let Self { params, pid, priority, .. } = self;
+        let common = Common { engine, clock, params, reserved, pid, priority };
+        Tries::new(common, self.candidates, turns, trip)
     }
 }
 

@@ -1,12 +1,12 @@
 //! Adapters beside their base in one engine: bits, prefixes, adding them while it works, and what is refused.
 
 use super::{
-    super::{adapters::Placed, compute::KvCache},
+    super::adapters::Placed,
     sampling::{events, everything},
     *,
 };
 use crate::{
-    model::Decoder,
+    model::{Decoder, Span},
     safetensors::sample::{Tensor, bytes, file},
 };
 use burn::tensor::Device;
@@ -89,79 +89,43 @@ impl Shelf {
     }
 }
 
-/// The models themselves; they stand still while somebody holds the gate, and the adapters of each step are noted.
-struct Watched {
-    models: Models,
-    gate: Arc<Mutex<()>>,
-    steps: Arc<Mutex<Vec<HashSet<Option<usize>>>>>,
-}
+/// The adapters of each step.
+type Steps = Arc<Mutex<Vec<HashSet<Option<usize>>>>>;
 
-impl Compute for Watched {
-    type Cache = KvCache;
-
-    fn cache(&self, model: ModelId, room: usize) -> KvCache {
-        self.models.cache(model, room)
-    }
-
-    fn prefix(&self, base: usize, of: &KvCache, tokens: usize, room: usize) -> KvCache {
-        self.models.prefix(base, of, tokens, room)
-    }
-
-    fn length(cache: &KvCache) -> usize {
-        cache.length()
-    }
-
-    fn forward(&self, base: usize, spans: &mut [Work<'_, KvCache>]) -> Vec<f32> {
-        drop(self.gate.lock());
-        let adapters = spans.iter().map(|span| span.cache.adapter().map(|adapter| Arc::as_ptr(adapter).addr()));
-        self.steps.lock().unwrap().push(adapters.collect());
-        self.models.forward(base, spans)
-    }
-
-    fn is_deferred(&self) -> bool {
-        self.models.is_deferred()
-    }
-
-    fn settle(&self) {
-        self.models.settle();
-    }
-
-    fn lose(&self) -> bool {
-        self.models.lose()
-    }
-
-    fn probe(&self) {
-        self.models.probe();
-    }
-}
-
-struct Watch {
+/// An engine that stands still while somebody holds the gate.
+struct Gated {
     engine: LocalEngine,
     gate: Arc<Mutex<()>>,
-    steps: Arc<Mutex<Vec<HashSet<Option<usize>>>>>,
+    steps: Steps,
 }
 
 /// An engine on the base alone, to be watched.
-fn watched(shelf: &Shelf) -> Watch {
+fn watched(shelf: &Shelf) -> Gated {
     let limits = Limits::default();
-    let (served, files) = open(&shelf.base()).unwrap();
+    let (served, files) = open(&shelf.base(), &limits).unwrap();
     let adapters = Arc::new(Adapters::new(vec![files.architecture().unwrap()], &limits));
-    let (gate, steps) = (Arc::<Mutex<()>>::default(), Arc::<Mutex<Vec<HashSet<Option<usize>>>>>::default());
+    let (gate, steps) = (Arc::<Mutex<()>>::default(), Steps::default());
     let (own_gate, own_steps) = (Arc::clone(&gate), Arc::clone(&steps));
     let mut read_weights = reader(vec![files], adapters.clone(), &limits);
     let make = move || {
-        let models = read_weights()?;
-        Ok(Watched { models, gate: own_gate.clone(), steps: own_steps.clone() })
+        let (gate, steps) = (own_gate.clone(), own_steps.clone());
+        let watch = move |is_computed: bool, work: &[Work<'_>]| {
+            if !is_computed {
+                drop(gate.lock());
+                steps.lock().unwrap().push(work.iter().map(|work| work.adapter).collect());
+            }
+        };
+        Ok(Watched { models: read_weights()?, watch: Box::new(watch) })
     };
     let engine = LocalEngine::start((vec![served], adapters), limits, (&Residency::unlimited(), 10), make);
-    Watch { engine: engine.unwrap(), gate, steps }
+    Gated { engine: engine.unwrap(), gate, steps }
 }
 
 /// A job whose tenant is its own, so that nobody finds another's beginning.
 fn long_job(model: &str, tenant: u32, length: u32) -> GenerationJob {
     let prompt: Vec<u32> = (0..length).map(|place| (place * 37 + length) % 256).collect();
     let (tenant, model) = (TenantId(tenant), model.into());
-    GenerationJob { tenant, model, prompt: prompt.into(), params: everything(u64::from(length)) }
+    GenerationJob { tenant, model, prompt: prompt.into(), params: everything(u64::from(length)), ..job("", 1) }
 }
 
 #[test]
@@ -200,7 +164,7 @@ fn an_adapter_is_added_while_its_base_generates_and_shares_its_steps() {
         let engine = shelf.engine(Limits::default());
         events(engine.generate(long_job(model, 1, 40)).unwrap())
     };
-    let Watch { engine, gate, steps } = watched(&shelf);
+    let Gated { engine, gate, steps } = watched(&shelf);
     let held = gate.lock().unwrap();
     let base = engine.generate(long_job("a", 1, 40)).unwrap();
     // The engine's thread stands in a step, or before its first.
@@ -366,33 +330,37 @@ fn what_is_no_adapter_of_the_base_is_refused_and_changes_nothing() {
 
 /// The logits behind some tokens with the first adapter.
 fn logits(decoder: &Decoder, adapters: &Placed) -> Vec<f32> {
-    KvCache::new(decoder, 8, Some(adapters.weights(0))).forward(decoder, &[5, 6, 7], 1)
+    let adapter = adapters.weights(0);
+    let (tokens, table) = ([5, 6, 7], [0]);
+    let span = Span { tokens: &tokens, table: &table, known: 0, room: 8, adapter: Some(&adapter), logits: 1 };
+    decoder.forward(&mut decoder.pool(1), &[span])
 }
 
 #[test]
 fn weights_of_adapters_come_and_go_with_those_of_their_base() {
     let shelf = Shelf::new();
-    let (served, files) = open(&shelf.base()).unwrap();
+    let (served, files) = open(&shelf.base(), &Limits::default()).unwrap();
     let decoders = [files.decoder(&Device::flex(), None, 0).unwrap()];
+    let homes = || vec![decoders[0].split().clone().into()];
     let [decoder] = &decoders;
     let adapters = Arc::new(Adapters::new(vec![decoder.architecture().clone()], &Limits::default()));
     let wrong = adapters.add(&AdapterFile { path: shelf.path("a"), ..shelf.adapter("x") }, 0, &served);
     assert!(wrong.is_err(), "it is checked though no weight is read");
     // While the base's weights are away; and while they are here.
     adapters.add(&shelf.adapter("x"), 0, &served).unwrap();
-    let placed = adapters.place(&decoders).unwrap();
+    let placed = adapters.place(homes()).unwrap();
     adapters.add(&shelf.adapter("y"), 0, &served).unwrap();
     let expect = logits(decoder, &placed);
     let held = [0, 1].map(|adapter| Arc::downgrade(&placed.weights(adapter)));
     drop(placed);
     assert!(held.iter().all(|weights| weights.upgrade().is_none()), "they leave with it");
-    let placed = adapters.place(&decoders).unwrap();
+    let placed = adapters.place(homes()).unwrap();
     assert_eq!(logits(decoder, &placed), expect);
     // A new one comes before the old one goes.
-    let again = adapters.place(&decoders).unwrap();
+    let again = adapters.place(homes()).unwrap();
     drop(placed);
     assert_eq!(logits(decoder, &again), expect);
     std::fs::remove_dir_all(shelf.path("x")).unwrap();
-    let gone = adapters.place(&decoders).map(drop).unwrap_err().to_string();
+    let gone = adapters.place(homes()).map(drop).unwrap_err().to_string();
     assert!(gone.contains("model x, an adapter of a: "), "{gone}");
 }

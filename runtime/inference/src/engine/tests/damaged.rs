@@ -78,8 +78,9 @@ fn files() -> Vec<(&'static str, Vec<u8>)> {
 
 /// Everything that loading does, on this thread; the sentence where it fails.
 fn load_at(path: &Path) -> Result<(), String> {
-    let loaded = open(&ModelFile { name: "a".into(), path: path.to_owned(), digest: "d".into() })
-        .and_then(|(_, files)| files.decoder(&burn::tensor::Device::flex(), None, 16).map(drop));
+    let file = ModelFile { name: "a".into(), path: path.to_owned(), digest: "d".into() };
+    let loaded = open(&file, &Limits::default())
+        .and_then(|(_, files)| files.native_decoder(&Team::alone(Isa::best())).map(drop));
     loaded.map_err(|error| error.to_string())
 }
 

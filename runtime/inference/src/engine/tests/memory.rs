@@ -13,7 +13,7 @@ fn room_for_one(stay_min: u64, patience: u64) -> Arc<Residency> {
 const AN_HOUR: u64 = 3_600_000;
 
 fn sharing(residency: &Arc<Residency>, fault: Fault) -> LocalEngine {
-    let compute = Scripted { script: letters, gate: Arc::default(), steps: Arc::default(), fault };
+    let compute = Scripted::new(letters, &Arc::default(), &Arc::default(), fault);
     scripted(Limits::default(), residency, move || Ok(compute.clone())).unwrap()
 }
 

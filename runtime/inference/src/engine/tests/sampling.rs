@@ -100,7 +100,8 @@ fn the_same_seed_gives_the_same_text_and_logprobs_beside_any_others() {
             let prompt: Vec<u32> = (0..*length).map(|place| (place * 37 + index as u32 * 11) % 256).collect();
             // Tenants of their own, so that nobody finds another's beginning.
             let tenant = TenantId(index as u32);
-            GenerationJob { tenant, model: "a".into(), prompt: prompt.into(), params: everything(index as u64) }
+            let (model, prompt, params) = ("a".into(), prompt.into(), everything(index as u64));
+            GenerationJob { tenant, model, prompt, params, ..job("", 1) }
         })
     };
     let alone: Vec<_> = {

@@ -28,6 +28,7 @@ use super::{
 };
 use burn::tensor::Tensor;
 use config::Strength;
+use remit_compute::{Isa, Team, weights::Matrix};
 use serde_json::{Map, Value};
 use std::{
     collections::{HashMap, HashSet},
@@ -46,9 +47,38 @@ pub struct Adapter {
 #[derive(Debug)]
 struct Change {
     outputs: Range<usize>,
-    down: Linear,
-    up: Linear,
+    matrices: Matrices,
     scale: f32,
+}
+
+/// What maps down, and what maps up.
+#[derive(Debug)]
+enum Matrices {
+    Tensors { down: Linear, up: Linear },
+    Native { down: Matrix, up: Matrix },
+}
+
+/// Where an adapter's base is computed.
+#[derive(Clone, Debug)]
+pub enum Home {
+    /// By [`Decoder`](super::Decoder), on the devices of its layers.
+    Tensors(Split),
+    /// By [`NativeDecoder`](super::NativeDecoder).
+    Native,
+}
+
+impl<T: Into<Split>> From<T> for Home {
+    fn from(split: T) -> Self {
+        Self::Tensors(split.into())
+    }
+}
+
+/// What is added to some outputs of a weight in plain memory.
+pub(super) struct NativeChange<'a> {
+    pub(super) outputs: &'a Range<usize>,
+    pub(super) down: &'a Matrix,
+    pub(super) up: &'a Matrix,
+    pub(super) scale: f32,
 }
 
 /// The parts that can be adapted, and the slots and outputs that they have in the decoder. A family whose files have
@@ -164,9 +194,9 @@ impl Adapter {
         config: &Map<String, Value>,
         tensors: &dyn Tensors,
         architecture: &Architecture,
-        split: impl Into<Split>,
+        home: impl Into<Home>,
     ) -> Result<Self, AdapterError> {
-        let split = split.into();
+        let home = home.into();
         let Plan { strength: Strength { rank, scale }, pairs } = Plan::new(config, tensors, architecture)?;
         let mut changes: HashMap<(usize, Slot), Vec<Change>> = HashMap::new();
         for Pair { place, outputs, inputs, names: [down, up], turns } in pairs {
@@ -174,9 +204,14 @@ impl Adapter {
             if turns {
                 up = to_neighbours(&up, rank, architecture);
             }
-            let device = split.of(place.0);
-            let (down, up) = (Linear::new(down, inputs, device), Linear::new(up, rank, device));
-            changes.entry(place).or_default().push(Change { outputs, down, up, scale });
+            let matrices = match &home {
+                Home::Tensors(split) => {
+                    let device = split.of(place.0);
+                    Matrices::Tensors { down: Linear::new(down, inputs, device), up: Linear::new(up, rank, device) }
+                }
+                Home::Native => Matrices::Native { down: native(&down, inputs)?, up: native(&up, rank)? },
+            };
+            changes.entry(place).or_default().push(Change { outputs, matrices, scale });
         }
         Ok(Self { architecture: architecture.clone(), changes })
     }
@@ -193,11 +228,26 @@ impl Adapter {
         Plan::new(config, tensors, architecture).map(drop)
     }
 
+    /// What it adds to a weight's outputs in plain memory.
+    pub(super) fn native(&self, place: (usize, Slot)) -> impl Iterator<Item = NativeChange<'_>> {
+        self.changes.get(&place).into_iter().flatten().map(|Change { outputs, matrices, scale }| match matrices {
+            Matrices::Native { down, up } => NativeChange { outputs, down, up, scale: *scale },
+            Matrices::Tensors { .. } => panic!("{OTHER_HOME}"),
+        })
+    }
+
     /// What it fits.
     #[must_use]
     pub fn architecture(&self) -> &Architecture {
         &self.architecture
     }
+}
+
+/// An adapter's matrices lie where its base does.
+const OTHER_HOME: &str = "an adapter is loaded for the decoder that computes it";
+
+fn native(numbers: &[f32], inputs: usize) -> Result<Matrix, AdapterError> {
+    Ok(super::native::of_numbers(&Team::alone(Isa::best()), numbers, inputs)?)
 }
 
 fn numbers(tensors: &dyn Tensors, name: &str) -> Result<Vec<f32>, ModelError> {
@@ -235,7 +285,8 @@ impl Adapted {
         }
         let mut output = weight.forward(input.clone());
         for (rows, adapter) in &self.0 {
-            for Change { outputs, down, up, scale } in adapter.changes.get(&(layer, slot)).into_iter().flatten() {
+            for Change { outputs, matrices, scale } in adapter.changes.get(&(layer, slot)).into_iter().flatten() {
+                let Matrices::Tensors { down, up } = matrices else { panic!("{OTHER_HOME}") };
                 let change = up.forward(down.forward(input.clone().slice([rows.clone()]))) * *scale;
                 let place = [rows.clone(), outputs.clone()];
                 let changed = output.clone().slice(place.clone()) + change;

@@ -17,10 +17,11 @@
 
 use crate::{
     gguf::q4_k_scale_and_minimum,
-    to_f32::{self, Form, Stored},
+    to_f32::{self, Stored},
 };
 use half::f16 as Half;
 use rayon::prelude::*;
+use remit_compute::weights::Format;
 use std::ops::Range;
 
 /// Rows that lie together.
@@ -101,13 +102,13 @@ impl Packed {
     ) -> Result<Self, NotFinite> {
         let row_bytes = inputs / stored.block.elements * stored.block.bytes;
         let stored = Stored { bytes: &stored.bytes[rows.start * row_bytes..rows.end * row_bytes], ..*stored };
-        match stored.form {
-            Form::F32 => Self::plain(Packing::F32, stored.bytes, inputs),
-            Form::F16 if inputs.is_multiple_of(2) => Self::plain(Packing::F16, stored.bytes, inputs),
-            Form::Bf16 if inputs.is_multiple_of(2) => Self::plain(Packing::Bf16, stored.bytes, inputs),
-            Form::Q8_0 => Self::grouped(Packing::Bits8, stored, inputs),
-            Form::Q4_0 | Form::Q4_1 | Form::Q4K => Self::grouped(Packing::Bits4, stored, inputs),
-            Form::F16 | Form::Bf16 | Form::Other => {
+        match stored.format {
+            Format::F32 => Self::plain(Packing::F32, stored.bytes, inputs),
+            Format::F16 if inputs.is_multiple_of(2) => Self::plain(Packing::F16, stored.bytes, inputs),
+            Format::Bf16 if inputs.is_multiple_of(2) => Self::plain(Packing::Bf16, stored.bytes, inputs),
+            Format::Q8_0 => Self::grouped(Packing::Bits8, stored, inputs),
+            Format::Q4_0 | Format::Q4_1 | Format::Q4K => Self::grouped(Packing::Bits4, stored, inputs),
+            _ => {
                 let mut numbers = Vec::new();
                 to_f32::append(stored.bytes, stored.block, &mut numbers).map_err(|_| NotFinite)?;
                 Self::of_numbers(&numbers, inputs, Packing::F16)
@@ -115,14 +116,14 @@ impl Packed {
         }
     }
 
-    /// Bytes that numbers of a form take, at most.
-    pub(in crate::model) fn bytes_max(form: Form, numbers: u64) -> u64 {
+    /// Bytes that numbers of a format take, at most.
+    pub(in crate::model) fn bytes_max(format: Format, numbers: u64) -> u64 {
         let groups = numbers / GROUP as u64 * 8;
-        match form {
-            Form::F32 => numbers.saturating_mul(4),
-            Form::F16 | Form::Bf16 | Form::Other => numbers.saturating_mul(2),
-            Form::Q8_0 => numbers.saturating_add(groups),
-            Form::Q4_0 | Form::Q4_1 | Form::Q4K => (numbers / 2).saturating_add(groups),
+        match format {
+            Format::F32 => numbers.saturating_mul(4),
+            Format::Q8_0 => numbers.saturating_add(groups),
+            Format::Q4_0 | Format::Q4_1 | Format::Q4K => (numbers / 2).saturating_add(groups),
+            _ => numbers.saturating_mul(2),
         }
     }
 
@@ -236,11 +237,11 @@ fn half(bytes: &[u8]) -> f32 {
 fn each_pair(stored: &Stored<'_>, row: &[u8], each: &mut dyn FnMut(usize, (f32, f32))) {
     let parts = stored.block.elements / GROUP;
     for (index, block) in row.chunks_exact(stored.block.bytes).enumerate() {
-        match stored.form {
-            Form::Q4_0 => each(index, (half(block), -8.0 * half(block))),
-            Form::Q4_1 => each(index, (half(block), half(&block[2..]))),
-            Form::Q8_0 => each(index, (half(block), -128.0 * half(block))),
-            Form::Q4K => {
+        match stored.format {
+            Format::Q4_0 => each(index, (half(block), -8.0 * half(block))),
+            Format::Q4_1 => each(index, (half(block), half(&block[2..]))),
+            Format::Q8_0 => each(index, (half(block), -128.0 * half(block))),
+            Format::Q4K => {
                 let (scale, minimum) = (half(block), half(&block[2..]));
                 for part in 0..parts {
                     let (part_scale, part_minimum) = q4_k_scale_and_minimum(&block[4..16], part);
@@ -248,7 +249,7 @@ fn each_pair(stored: &Stored<'_>, row: &[u8], each: &mut dyn FnMut(usize, (f32, 
                     each(index * parts + part, pair);
                 }
             }
-            form @ (Form::F32 | Form::F16 | Form::Bf16 | Form::Other) => unreachable!("{form:?} has no groups"),
+            format => unreachable!("{format:?} has no groups"),
         }
     }
 }
@@ -257,20 +258,20 @@ fn each_pair(stored: &Stored<'_>, row: &[u8], each: &mut dyn FnMut(usize, (f32, 
 fn each_word(stored: &Stored<'_>, row: &[u8], write: &mut dyn FnMut(usize, u32)) {
     let parts = stored.block.elements / GROUP;
     for (index, block) in row.chunks_exact(stored.block.bytes).enumerate() {
-        match stored.form {
-            Form::Q4_0 | Form::Q4_1 => {
+        match stored.format {
+            Format::Q4_0 | Format::Q4_1 => {
                 for (word, bytes) in block[block.len() - 16..].chunks_exact(8).enumerate() {
                     write(4 * index + word, nibbles(bytes, 0));
                     write(4 * index + 2 + word, nibbles(bytes, 4));
                 }
             }
-            Form::Q8_0 => {
+            Format::Q8_0 => {
                 for (word, bytes) in block[2..].as_chunks().0.iter().enumerate() {
                     // The sign's bit turned over adds 128.
                     write(8 * index + word, u32::from_le_bytes(*bytes) ^ 0x8080_8080);
                 }
             }
-            Form::Q4K => {
+            Format::Q4K => {
                 for part in 0..parts {
                     let bytes = &block[16 + 32 * (part / 2)..][..32];
                     for (word, bytes) in bytes.chunks_exact(8).enumerate() {
@@ -278,7 +279,7 @@ fn each_word(stored: &Stored<'_>, row: &[u8], write: &mut dyn FnMut(usize, u32))
                     }
                 }
             }
-            form @ (Form::F32 | Form::F16 | Form::Bf16 | Form::Other) => unreachable!("{form:?} has no quants"),
+            format => unreachable!("{format:?} has no quants"),
         }
     }
 }

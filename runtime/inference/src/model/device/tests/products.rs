@@ -14,6 +14,7 @@ use crate::{
 };
 use burn::tensor::{Device, Tensor, TensorData};
 use half::f16 as Half;
+use remit_compute::weights::Format;
 
 /// Blocks of random quants with sound scales: bytes of a block, and where its f16 are.
 fn blocks(kind: TensorType, count: usize, scales: &[usize]) -> Vec<u8> {
@@ -41,7 +42,7 @@ struct Case {
 fn case(id: u32, scales: &[usize], inputs: usize, outputs: usize) -> Case {
     let kind = TensorType::from_id(id).unwrap();
     let bytes = blocks(kind, inputs / kind.block_elements() * outputs, scales);
-    let stored = Stored { form: kind.form(), block: kind.block().unwrap(), bytes: &bytes };
+    let stored = Stored { format: kind.format().unwrap(), block: kind.block().unwrap(), bytes: &bytes };
     let mut numbers = Vec::new();
     to_f32::append(&bytes, stored.block, &mut numbers).unwrap();
     let packed = Packed::of_stored(&stored, 0..outputs, inputs).unwrap();
@@ -53,7 +54,7 @@ fn cases() -> Vec<Case> {
     let plain = random(3, 5 * 300);
     let bytes: Vec<u8> = plain.iter().flat_map(|number| number.to_le_bytes()).collect();
     let block = TensorType::from_id(0).unwrap().block().unwrap();
-    let stored = Stored { form: to_f32::Form::F32, block, bytes: &bytes };
+    let stored = Stored { format: Format::F32, block, bytes: &bytes };
     let single =
         Case { name: "F32", packed: Packed::of_stored(&stored, 0..5, 300).unwrap(), numbers: plain, inputs: 300 };
     vec![
@@ -170,7 +171,7 @@ fn every_half_is_read() {
     let halves: Vec<Half> = (0..=u16::MAX).map(Half::from_bits).filter(|half| half.is_finite()).collect();
     let bytes: Vec<u8> = halves.iter().flat_map(|half| half.to_le_bytes()).collect();
     let block = TensorType::from_id(1).unwrap().block().unwrap();
-    let stored = Stored { form: to_f32::Form::F16, block, bytes: &bytes };
+    let stored = Stored { format: Format::F16, block, bytes: &bytes };
     let inputs = 992;
     let matrix = Matrix::new(vec![Packed::of_stored(&stored, 0..halves.len() / inputs, inputs).unwrap()], &device);
     let found = matrix.unpacked(Tensor::from_data([[0.0f32]], &device)).into_data().try_to_vec::<f32>().unwrap();
@@ -188,7 +189,7 @@ fn what_is_not_finite_is_refused() {
         let half = Half::INFINITY.to_le_bytes();
         let place = 2 * kind.block_bytes() + place;
         bytes[place..place + 2].copy_from_slice(&half);
-        let stored = Stored { form: kind.form(), block: kind.block().unwrap(), bytes: &bytes };
+        let stored = Stored { format: kind.format().unwrap(), block: kind.block().unwrap(), bytes: &bytes };
         assert!(Packed::of_stored(&stored, 0..2, 2 * kind.block_elements()).is_err(), "{kind:?}");
     };
     for (id, place) in [(1, 0), (2, 0), (3, 2), (8, 0), (12, 2), (14, 208)] {

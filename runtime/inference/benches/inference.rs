@@ -1,0 +1,198 @@
+//! How fast SmolLM2 is read and written here, next to llama.cpp on the same file and to what the memory allows.
+//!
+//! | variable | names |
+//! | --- | --- |
+//! | `REMIT_TEST_MODEL` | the GGUF file |
+//! | `REMIT_PEER_PYTHON` | a Python that has `llama-cpp-python`; without it there is no comparison |
+//! | `REMIT_BENCH_OUT` | the JSON file to write, where it is set |
+//!
+//! All figures are of this run: the best of some repetitions on both sides, with as many threads as the machine has, and the peer's
+//! best of three types of file: the model's own, and two that it makes of it, so that it has what its fastest kernels read. The
+//! limit of a decode step is the time in which the same threads only read as many bytes as the step has weights.
+
+use remit_compute::{Isa, Team};
+use remit_inference::{
+    gguf::Gguf,
+    model::{BLOCK_TOKENS, NativeDecoder, NativeMemory, Span},
+    read_bandwidth,
+    sampler::argmax,
+};
+use serde_json::{Value, json};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    time::Instant,
+};
+
+const PREFILL_TOKENS: usize = 512;
+/// A decode measurement: this many tokens behind a short prompt.
+const DECODE_TOKENS: usize = 32;
+const PROMPT_TOKENS: usize = 32;
+const STREAMS: [usize; 3] = [1, 8, 16];
+const REPETITIONS: usize = 4;
+const READ_REPETITIONS: usize = 9;
+const GIGABYTE: usize = 1 << 30;
+/// Types that the peer has fast kernels for, and their numbers in its `llama.h`.
+const PEER_TYPES: [(&str, u32); 2] = [("Q4_0", 2), ("Q8_0", 7)];
+
+fn best(repetitions: usize, mut measure: impl FnMut() -> f64) -> f64 {
+    (0..repetitions).map(|_| measure()).fold(0.0, f64::max)
+}
+
+fn prompt(length: usize) -> Vec<u32> {
+    (0..length).map(|index| (index * 7919 % 40_000 + 100) as u32).collect()
+}
+
+/// A model, and room for the largest measurement.
+struct Fixture {
+    team: Team,
+    decoder: NativeDecoder,
+    memory: NativeMemory,
+}
+
+/// Blocks of one stream.
+fn table(stream: usize, tokens: usize) -> Vec<u32> {
+    let blocks = tokens.div_ceil(BLOCK_TOKENS);
+    (stream * blocks..(stream + 1) * blocks).map(|block| block as u32).collect()
+}
+
+impl Fixture {
+    fn new(file: &Path) -> Self {
+        let file = Gguf::open(file).unwrap_or_else(|error| panic!("{error}"));
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let team = Team::new(threads, Isa::best()).unwrap_or_else(|error| panic!("{error}"));
+        let decoder = NativeDecoder::load(&file, &team).unwrap_or_else(|error| panic!("{error}"));
+        let tokens = PREFILL_TOKENS.max(STREAMS[2] * (PROMPT_TOKENS + DECODE_TOKENS));
+        let memory = NativeMemory::new(decoder.architecture(), tokens.div_ceil(BLOCK_TOKENS));
+        Self { team, decoder, memory: memory.unwrap_or_else(|error| panic!("{error}")) }
+    }
+
+    /// Computes some tokens of each stream, and answers the likeliest next one of each.
+    fn step(&mut self, tables: &[Vec<u32>], tokens: &[Vec<u32>], known: usize) -> Vec<Vec<u32>> {
+        let span = |(table, tokens): (&'_ Vec<u32>, &'_ Vec<u32>)| (table.clone(), tokens.clone());
+        let owned: Vec<_> = tables.iter().zip(tokens).map(span).collect();
+        let spans = owned.iter().map(|(table, tokens)| {
+            let room = PREFILL_TOKENS;
+            Span { tokens, table, known, room, adapter: None, logits: 1 }
+        });
+        let logits = self.decoder.forward(&self.team, &mut self.memory, &spans.collect::<Vec<_>>());
+        logits.chunks_exact(logits.len() / tables.len()).map(|logits| vec![argmax(logits)]).collect()
+    }
+
+    fn prefill_tps(&mut self) -> f64 {
+        let (tables, tokens) = ([table(0, PREFILL_TOKENS)], [prompt(PREFILL_TOKENS)]);
+        best(REPETITIONS, || {
+            let begin = Instant::now();
+            let _ = self.step(&tables, &tokens, 0);
+            PREFILL_TOKENS as f64 / begin.elapsed().as_secs_f64()
+        })
+    }
+
+    /// Tokens a second of all streams together.
+    fn decode_tps(&mut self, streams: usize) -> f64 {
+        let tables: Vec<_> = (0..streams).map(|stream| table(stream, PROMPT_TOKENS + DECODE_TOKENS)).collect();
+        best(REPETITIONS, || {
+            let mut next = self.step(&tables, &vec![prompt(PROMPT_TOKENS); streams], 0);
+            let begin = Instant::now();
+            for step in 0..DECODE_TOKENS {
+                next = self.step(&tables, &next, PROMPT_TOKENS + step);
+            }
+            (DECODE_TOKENS * streams) as f64 / begin.elapsed().as_secs_f64()
+        })
+    }
+}
+
+/// What the peer reaches with a file: prefill, and decode for each number of streams.
+fn measure_peer(python: &Path, file: &Path, threads: usize) -> (Value, [f64; 4]) {
+    let numbers = [threads, PREFILL_TOKENS, DECODE_TOKENS].into_iter().chain(STREAMS);
+    let output = peer(
+        python,
+        &[&[file.as_os_str().to_owned()], &*numbers.map(|number| number.to_string().into()).collect::<Vec<_>>()]
+            .concat(),
+    );
+    let found: Value = serde_json::from_str(output.lines().last().unwrap_or_default())
+        .unwrap_or_else(|error| panic!("the peer says {output:?}: {error}"));
+    let number = |value: &Value| value.as_f64().unwrap_or_else(|| panic!("the peer says {found}"));
+    let decode = STREAMS.map(|streams| number(&found["decode"][streams.to_string()]));
+    let figures = [number(&found["prefill"]), decode[0], decode[1], decode[2]];
+    (found, figures)
+}
+
+fn peer(python: &Path, arguments: &[std::ffi::OsString]) -> String {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers/measure_llama_cpp.py");
+    let output = Command::new(python).arg(script).args(arguments).output();
+    let output = output.unwrap_or_else(|error| panic!("{}: {error}", python.display()));
+    assert!(output.status.success(), "the peer failed: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+const NAMES: [&str; 4] = ["prefill", "decode1", "decode8", "decode16"];
+
+/// The peer's best of each figure, over all types of file.
+#[allow(clippy::print_stdout, reason = "a bench prints its table")]
+fn best_of_peer(python: &Path, model: &Path, threads: usize) -> [f64; 4] {
+    let scratch = std::env::temp_dir().join(format!("remit-peer-{}", std::process::id()));
+    std::fs::create_dir_all(&scratch).unwrap_or_else(|error| panic!("{}: {error}", scratch.display()));
+    let mut files = vec![("the file", model.to_owned())];
+    for (name, ftype) in PEER_TYPES {
+        let target = scratch.join(format!("{name}.gguf"));
+        let arguments = ["requantize".into(), model.into(), target.clone().into(), ftype.to_string().into()];
+        peer(python, &arguments);
+        files.push((name, target));
+    }
+    let mut most = [0.0f64; 4];
+    for (name, file) in &files {
+        let (found, figures) = measure_peer(python, file, threads);
+        println!("llama.cpp {} with {name}: {figures:.0?}", found["version"].as_str().unwrap_or("?"));
+        most.iter_mut().zip(figures).for_each(|(most, figure)| *most = most.max(figure));
+    }
+    let _ = std::fs::remove_dir_all(&scratch);
+    most
+}
+
+#[allow(clippy::print_stdout, reason = "a bench prints its table")]
+fn report(model: &Path, python: Option<&Path>) -> Value {
+    let mut fixture = Fixture::new(model);
+    let threads = fixture.team.threads();
+    let file_bytes = std::fs::metadata(model).map_or(0, |metadata| metadata.len()) as f64;
+    let (step, weights) = (fixture.decoder.step_bytes() as f64, fixture.decoder.weights_bytes() as f64);
+    let figures = [fixture.prefill_tps(), fixture.decode_tps(1), fixture.decode_tps(8), fixture.decode_tps(16)];
+    let far = best(READ_REPETITIONS, || read_bandwidth(GIGABYTE));
+    println!(
+        "{threads} threads, {:?}; weights {:.1} MB of a file of {:.1} MB",
+        Isa::best(),
+        weights / 1e6,
+        file_bytes / 1e6
+    );
+    println!("reading 1 GB: {:.1} GB/s; limit of decode: {:.0} tokens/s", far / 1e9, far / step);
+    let mut json = json!({ "bandwidth_fraction": figures[1] * step / far, "weights_ratio": weights / file_bytes });
+    let peer = python.map(|python| best_of_peer(python, model, threads));
+    println!("{:10} {:>12} {:>12} {:>8}", "tokens/s", "here", "llama.cpp", "ratio");
+    for (index, name) in NAMES.into_iter().enumerate() {
+        json[format!("{name}_tps")] = figures[index].into();
+        match peer {
+            Some(peer) => {
+                let ratio = figures[index] / peer[index];
+                println!("{name:10} {:>12.0} {:>12.0} {ratio:>8.2}", figures[index], peer[index]);
+                json[format!("{name}_ratio")] = ratio.into();
+            }
+            None => println!("{name:10} {:>12.0}", figures[index]),
+        }
+    }
+    println!("decode over its limit {:.2}", json["bandwidth_fraction"].as_f64().unwrap_or(0.0));
+    json
+}
+
+fn main() {
+    let Some(model) = std::env::var_os("REMIT_TEST_MODEL").map(PathBuf::from) else {
+        panic!("REMIT_TEST_MODEL does not name SmolLM2's GGUF file; run `cargo xtask bench inference`, which sets it");
+    };
+    let python = std::env::var_os("REMIT_PEER_PYTHON").map(PathBuf::from);
+    let json = report(&model, python.as_deref());
+    if let Some(out) = std::env::var_os("REMIT_BENCH_OUT").map(PathBuf::from) {
+        let folder = out.parent().map(std::fs::create_dir_all).unwrap_or(Ok(()));
+        folder
+            .and_then(|()| std::fs::write(&out, json.to_string()))
+            .unwrap_or_else(|error| panic!("{}: {error}", out.display()));
+    }
+}
