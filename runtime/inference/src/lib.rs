@@ -13,8 +13,8 @@
 //! - What decides (schedule, sampler, stop) is pure and plain; what computes ([`model`]) knows no requests.
 //! - This crate opens no sockets, serves no protocol and knows no database; its device is `burn`'s.
 //!
-//! Limits: the families in the README's table, in f32, on the CPU or on one GPU ([`device`]). The [`model`] module says
-//! how fast the CPU is and what bounds it.
+//! Limits: the families in the README's table, on the CPU or on one GPU ([`device`]). The [`model`] module says what bounds their
+//! speed.
 
 mod adapter_files;
 pub mod device;

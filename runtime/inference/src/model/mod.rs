@@ -6,6 +6,7 @@
 //! | `families` | one small file for each family: names, hyperparameters, tensors; one table of them | no computing |
 //! | `metadata`, `tensors`, `placement` | read hyperparameters and weights of either format | no family |
 //! | `decoder`, `feed`, [`attention`], [`linear`], [`rope`] | compute | an [`Architecture`] only |
+//! | [`NativeDecoder`] | the same pass on the CPU with packed weights | an [`Architecture`] only |
 //! | [`encoder`] | computes the embedding of a text: another architecture, from the same parts | its own sizes |
 //! | [`adapter`] | LoRA: small changes to weights, for one sequence | the decoder's slots |
 //! | [`Pool`] | all sequences' keys and values, in blocks | sizes only |
@@ -22,22 +23,15 @@
 //! - A feature is a field of [`Architecture`] that the decoder reads, never a branch on a family's name.
 //! - A forward pass takes spans of several sequences and knows no requests, and not whose the blocks are that a span
 //!   names. Logits are computed for as many of a span's last tokens as are asked for.
-//! - The hidden state is a `burn` tensor. Two seams touch plain memory on the CPU, [`linear`] and [`attention`]: tensors
-//!   go into both and come out. On any other device of `burn` both hand over to programs of the device, chosen when a
-//!   model is loaded; so do norms and gates. What leaves it is the logits that are asked for, once a step, and the
-//!   routers' probabilities (see `feed`).
+//! - There are two ways through a model. `native` computes on the CPU, in plain memory, with the kernels of [`remit_compute`]. [`Decoder`]
+//!   computes with `burn` tensors: on a GPU through programs of our own, and on `burn`'s CPU backend as the *plain path*, in f32
+//!   and with no trick, against which the other two are tested. Two seams of it touch plain memory, [`linear`] and [`attention`].
 //!
 //! # Speed and what bounds it
 //!
-//! Weights are held once, as f32 in the file's own layout (one row for each output): SmolLM2-135M has 538 MB. A decode
-//! step reads all of them, so that its limit is the memory's bandwidth over that size. `burn`'s matrix product runs a
-//! single row on one core; [`linear`] therefore computes up to [`linear::ROWS_MAX`] rows itself, on all threads, from
-//! the same memory. More rows (prefill) go to `burn`, which is bound by arithmetic. `benches/decode.rs` measures both
-//! next to the limit, and this crate's README has figures.
-//!
-//! A row's result does not depend on the other rows of a step as long as there are at most [`linear::ROWS_MAX`] of
-//! them: a sequence decodes to the same bits alone and beside others, also through experts. A prefill chunk may round
-//! differently from single steps.
+//! A decode step of few sequences reads all weights once, so that its limit is the memory's bandwidth over their size; with more rows
+//! arithmetic bounds it, and attention where contexts are long. `benches/inference.rs` measures both next to the limit and to
+//! llama.cpp, and this crate's README has figures.
 
 pub mod adapter;
 pub mod architecture;
