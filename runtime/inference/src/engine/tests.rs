@@ -173,7 +173,7 @@ fn fixture_with(script: Script, limits: Limits, fault: Fault) -> Fixture {
 
 /// An engine of the model `m`, whose weights take ten bytes.
 fn scripted<C: Compute + 'static>(
-    limits: Limits,
+    mut limits: Limits,
     residency: &Arc<Residency>,
     make: impl FnMut() -> Result<C, LoadError> + Send + 'static,
 ) -> Result<LocalEngine, LoadError> {
@@ -182,7 +182,7 @@ fn scripted<C: Compute + 'static>(
     let (family, vocabulary) = ("f".into(), tokenizer.size() as u32);
     let card = ModelCard { name: "m".into(), family, context_length: CONTEXT, vocabulary, digest: "0".into() };
     let template = Some(Arc::new(ChatTemplate::new(sample::TEMPLATE, None, None).unwrap()));
-    let limits = Limits { kv_tokens_max: KV_TOKENS, ..limits };
+    limits.kv_tokens_max = KV_TOKENS;
     let served = (vec![Served { card, tokenizer, template }], no_adapters(&limits));
     LocalEngine::start(served, limits, (residency, 10), make)
 }

@@ -52,7 +52,7 @@ impl<'a> Sequences<'a> {
 
     /// The logits of each token that asks for them.
     pub(crate) fn step(&mut self, work: &[Work<'_>]) -> Vec<Vec<f32>> {
-        let logits = self.compute(work, |decoder, pool, spans| decoder.forward(pool, spans));
+        let logits = self.compute(work, Decoder::forward);
         logits.chunks_exact(self.decoder.architecture().vocabulary).map(<[f32]>::to_vec).collect()
     }
 

@@ -54,7 +54,7 @@ struct Change {
 /// What maps down, and what maps up.
 #[derive(Debug)]
 enum Matrices {
-    Tensors { down: Linear, up: Linear },
+    Tensors(Box<[Linear; 2]>),
     Native { down: Matrix, up: Matrix },
 }
 
@@ -207,7 +207,7 @@ impl Adapter {
             let matrices = match &home {
                 Home::Tensors(split) => {
                     let device = split.of(place.0);
-                    Matrices::Tensors { down: Linear::new(down, inputs, device), up: Linear::new(up, rank, device) }
+                    Matrices::Tensors(Box::new([Linear::new(down, inputs, device), Linear::new(up, rank, device)]))
                 }
                 Home::Native => Matrices::Native { down: native(&down, inputs)?, up: native(&up, rank)? },
             };
@@ -232,7 +232,7 @@ impl Adapter {
     pub(super) fn native(&self, place: (usize, Slot)) -> impl Iterator<Item = NativeChange<'_>> {
         self.changes.get(&place).into_iter().flatten().map(|Change { outputs, matrices, scale }| match matrices {
             Matrices::Native { down, up } => NativeChange { outputs, down, up, scale: *scale },
-            Matrices::Tensors { .. } => panic!("{OTHER_HOME}"),
+            Matrices::Tensors(_) => panic!("{OTHER_HOME}"),
         })
     }
 
@@ -286,7 +286,8 @@ impl Adapted {
         let mut output = weight.forward(input.clone());
         for (rows, adapter) in &self.0 {
             for Change { outputs, matrices, scale } in adapter.changes.get(&(layer, slot)).into_iter().flatten() {
-                let Matrices::Tensors { down, up } = matrices else { panic!("{OTHER_HOME}") };
+                let Matrices::Tensors(matrices) = matrices else { panic!("{OTHER_HOME}") };
+                let [down, up] = &**matrices;
                 let change = up.forward(down.forward(input.clone().slice([rows.clone()]))) * *scale;
                 let place = [rows.clone(), outputs.clone()];
                 let changed = output.clone().slice(place.clone()) + change;
