@@ -24,6 +24,8 @@ mod change;
 mod feed;
 mod load;
 mod memory;
+#[cfg(test)]
+mod tests;
 
 pub use memory::NativeMemory;
 
