@@ -134,7 +134,7 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
                 Order::Serve | Order::Finish => {
                     self.hold(order == Order::Finish);
                     match catch_unwind(AssertUnwindSafe(|| self.round())) {
-                        // Whoever is left waits for a reader.
+                        // Whoever is left is held back.
                         Ok(false) => match incoming.recv_timeout(ASK_EVERY) {
                             Ok(message) => self.take(message),
                             Err(RecvTimeoutError::Timeout) => {}

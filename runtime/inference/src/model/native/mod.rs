@@ -14,8 +14,8 @@
 //! - Weights stay as narrow as their file has them: they are packed once, in the order in which they are read.
 //! - What a row comes to depends on its sequence alone: the same bits in any batch, however its prompt is cut, on any number of
 //!   threads and with any instruction set. Every kernel keeps that, and nothing here adds across rows.
-//! - Rows are numbers in plain memory from the embedding to the logits: no tensors are made, and a step allocates nothing that
-//!   the one before did not.
+//! - Rows are numbers in plain memory from the embedding to the logits: no tensors are made, and rows lie in memory that one step
+//!   leaves to the next.
 //! - Products with quantized weights take rows quantized to 8 bits; how far that is from the plain path is tested.
 //!
 //! Limits: all layers on the CPU. A model that is split between CPU and GPU is [`Decoder`](super::Decoder)'s.
