@@ -205,7 +205,8 @@ impl Tree {
         self.blocks.free() + self.evictable()
     }
 
-    /// Blocks that only the tree holds. Whatever has several references is in the tree.
+    /// Blocks that only the tree holds. Whatever has several references is in the tree: what is not full has one reader, who writes
+    /// it, and so leaves with one reference where a longer run takes its place.
     pub(crate) fn evictable(&self) -> usize {
         self.here - self.blocks.shared()
     }
@@ -295,7 +296,7 @@ impl Tree {
 
     /// Enters a run of at most a block, behind a place that is here, and whose block it is, which the caller holds. Computing it
     /// took `seconds`. Answers the node that has the run now, whose block may be another: a full run is then in both, and the
-    /// caller may go on with either. Where a node has more than a run that is not full, it is left at that.
+    /// caller may go on with either; one that is not full he goes on writing in his own. Where a node has more than a run that is not full, it is left at that.
     pub(crate) fn insert(
         &mut self,
         cursor: Cursor,
