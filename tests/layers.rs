@@ -62,6 +62,7 @@ const GUEST: &[&str] = &["remit-sdk"];
 const OWNERS: &[(&str, &[&str])] = &[
     ("wasmtime", &["remit-host"]),
     ("burn", &["remit-inference"]),
+    ("llguidance", &["remit-grammar"]),
     ("lancedb", &["remit-memory"]),
     ("lance", &["remit-memory"]),
     ("rusqlite", &["remit-journal"]),

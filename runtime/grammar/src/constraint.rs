@@ -37,9 +37,10 @@ impl Constraint {
                 .factory()
                 .create_parser_from_init_ext(init, quiet, InferenceCapabilities::default(), limits)
                 .map_err(|error| format!("{error:#}"))?;
-            // The first mask is a part of the check: a lexer may be within its limits, and its first step beyond.
-            let matcher = Matcher::new(Ok(parser));
-            let first = matcher.deep_clone().compute_mask_or_eos();
+            // The first mask is a part of the check: a lexer may be within its limits, and its first step beyond. Generations
+            // begin with what the lexer learnt by it.
+            let mut matcher = Matcher::new(Ok(parser));
+            let first = matcher.compute_mask_or_eos();
             match (matcher.get_error(), first) {
                 (Some(error), _) => Err(error),
                 (None, Err(error)) => Err(error.to_string()),
@@ -138,7 +139,7 @@ pub struct State {
 
 impl State {
     /// Which tokens may come next. Computes it once for each place.
-    pub fn next(&mut self) -> Next<'_> {
+    pub fn allowed(&mut self) -> Next<'_> {
         if self.mask.is_none() {
             self.mask = Some(self.compute());
         }
@@ -150,7 +151,7 @@ impl State {
 
     /// Why nothing may come next, where nothing may.
     pub fn ending(&mut self) -> Option<Ending> {
-        match self.next() {
+        match self.allowed() {
             Next::Among(_) => None,
             Next::End => self.mask.as_ref().and_then(|mask| mask.as_ref().err().cloned()),
         }

@@ -107,7 +107,7 @@ pub(crate) fn write(state: &mut State, vocabulary: &Vocabulary, random: &mut Ran
     let mut out = Vec::new();
     let mut ended = Ended::Cut;
     for drawn in 0..limit {
-        let allowed: Vec<u32> = match state.next() {
+        let allowed: Vec<u32> = match state.allowed() {
             Next::Among(mask) => mask.tokens().collect(),
             Next::End => {
                 assert_eq!(state.ending(), Some(crate::Ending::Complete), "after {}", String::from_utf8_lossy(&out));

@@ -207,7 +207,7 @@ fn bombs_end_within_their_limits() {
             Ok(constraint) => {
                 let mut state = constraint.begin();
                 let mut steps = 0;
-                while let Next::Among(mask) = state.next() {
+                while let Next::Among(mask) = state.allowed() {
                     let token = mask.tokens().next().expect("a token");
                     steps += 1;
                     if steps > 20 || state.accept(token).is_err() {
@@ -235,7 +235,7 @@ fn a_state_says_whether_it_may_end() {
     assert_eq!(state.forced(), b"a");
     assert_eq!(state.accept_all(&[97, 98, 98, 99]), 3);
     assert!(state.may_end() && state.ending().is_none());
-    let Next::Among(mask) = state.next() else { panic!("it goes on") };
+    let Next::Among(mask) = state.allowed() else { panic!("it goes on") };
     assert_eq!(mask.tokens().collect::<Vec<_>>(), [98, end]);
     assert_eq!(mask.count(), 2);
     let mut logits = vec![1.0; vocabulary.size() + 40];
@@ -300,7 +300,7 @@ fn twins_are_allowed_alike_and_control_tokens_are_no_text() {
     let vocabulary = vocabulary(Words::Marks);
     let constraint = Constraint::compile(&vocabulary, &Format::Regex("(?s:.*)".into()), &Limits::default());
     let mut state = constraint.expect("a constraint").begin();
-    let Next::Among(mask) = state.next() else { panic!("it goes on") };
+    let Next::Among(mask) = state.allowed() else { panic!("it goes on") };
     let names: Vec<u32> = mask.tokens().filter(|token| vocabulary.written(*token) == b"name").collect();
     assert_eq!(names.len(), 2);
     assert!(!mask.allows(vocabulary.control("<tool_call>").expect("a mark")));
@@ -378,7 +378,7 @@ proptest! {
         let before = mask(&mut state);
         let mut tried = 0;
         for _ in 0..tokens {
-            let Next::Among(mask) = state.next() else { break };
+            let Next::Among(mask) = state.allowed() else { break };
             let allowed: Vec<u32> = mask.tokens().collect();
             state.accept(allowed[random.below(allowed.len())]).expect("a token of the mask");
             tried += 1;
@@ -392,7 +392,7 @@ proptest! {
 }
 
 fn mask(state: &mut crate::State) -> Option<Vec<u32>> {
-    match state.next() {
+    match state.allowed() {
         Next::Among(mask) => Some(mask.tokens().collect()),
         Next::End => None,
     }

@@ -5,14 +5,14 @@
 //! | family | its calls | source |
 //! | --- | --- | --- |
 //! | Hermes, Qwen 2.5 and 3 | `<tool_call>\n{"name": …, "arguments": …}\n</tool_call>`, one block each | model card of NousResearch/Hermes-2-Pro-Llama-3-8B; chat template of Qwen/Qwen2.5-7B-Instruct |
-//! | SmolLM2 | `<tool_call>[{"name": …, "arguments": …}, …]</tool_call>` | model card of HuggingFaceTB/SmolLM2-1.7B-Instruct, "Function Calling" |
+//! | SmolLM2 | `<tool_call>[{"name": …, "arguments": …}, …]</tool_call>`, and `[]` where nothing is to be called | model card of HuggingFaceTB/SmolLM2-1.7B-Instruct, "Function Calling" |
 //! | Mistral, up to tokenizer v7 | `[TOOL_CALLS] [{"name": …, "arguments": …}, …]` | chat template of mistralai/Mistral-7B-Instruct-v0.3 |
 //! | Llama 3.1 to 3.3 | `{"name": …, "parameters": …}` as the whole answer, one call | Meta, "Llama 3.1 model card and prompt formats", JSON based tool calling |
 //! | every other | `{"name": …, "arguments": …}` as the whole answer, one call | none: the grammar forces it |
 //!
 //! A format is chosen by evidence in the model's chat template, since that is what the model was trained with and it comes
 //! with the file. A template that writes calls in a way that is not in the table gets the forced format: Mistral's later
-//! `[TOOL_CALLS]name[ARGS]{…}`, the tags of DeepSeek and Kimi, calls in Python of Llama 3.2 1B and 3B, XML of Qwen 3 Coder.
+//! `[TOOL_CALLS]name[ARGS]{…}`, the tags of DeepSeek and Kimi, XML of Qwen 3 Coder.
 
 /// How a family writes calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub struct CallFormat {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Inside {
     Nothing,
-    /// A space behind the opening.
+    /// A space behind the opening, or none: tokenizers of one family differ.
     Space,
     /// A new line behind the opening, and one before the end.
     Lines,
@@ -55,6 +55,8 @@ pub(super) enum Many {
     Blocks,
     /// As a list in one block.
     List,
+    /// The same; an empty list says that there is nothing to call.
+    ListOrNone,
 }
 
 /// The format that a grammar forces from any model.
@@ -89,7 +91,7 @@ pub const FAMILIES: &[CallFormat] = &[
         open: "<tool_call>",
         close: "</tool_call>",
         inside: Inside::Nothing,
-        many: Many::List,
+        many: Many::ListOrNone,
         arguments: "arguments",
     },
     CallFormat {
@@ -120,10 +122,8 @@ impl CallFormat {
     pub fn of_template(template: &str) -> &'static Self {
         // Templates write quotes and line ends in strings of their own.
         let template = template.replace("\\\"", "\"").replace("\\n", "\n");
-        let has = |text: &&str| template.contains(text);
-        let fits = |format: &&Self| {
-            format.evidence.iter().all(|text| has(text)) && !format.counter_evidence.iter().any(|text| has(text))
-        };
+        let has = |text: &&str| template.contains(*text);
+        let fits = |format: &&Self| format.evidence.iter().all(has) && !format.counter_evidence.iter().any(has);
         FAMILIES.iter().find(fits).unwrap_or(&FORCED)
     }
 
@@ -137,7 +137,7 @@ impl CallFormat {
     #[must_use]
     pub fn write(&self, name: &str, arguments: &str) -> String {
         let call = format!("{{\"name\": {}, \"{}\": {arguments}}}", serde_json::Value::from(name), self.arguments);
-        let call = if self.many == Many::List { format!("[{call}]") } else { call };
+        let call = if matches!(self.many, Many::List | Many::ListOrNone) { format!("[{call}]") } else { call };
         let (before, after) = self.inside.blanks();
         format!("{}{before}{call}{after}{}", self.open, self.close)
     }

@@ -26,10 +26,10 @@ use crate::{
     schema::{self, Bounder},
     source::escape,
 };
-use families::Many;
+use families::{Inside, Many};
 use llguidance::api::TopLevelGrammar;
 use serde_json::{Value, json};
-use std::collections::HashSet;
+use std::{collections::HashSet, ops::RangeInclusive};
 
 /// Tools of one request: a model that is shown more does not find the right one, and each is some hundred tokens of the
 /// prompt.
@@ -117,13 +117,14 @@ impl Toolbox {
             ToolChoice::None => format!("start: TEXT?\n{}", self.text()),
             ToolChoice::Auto => self.auto(vocabulary),
             ToolChoice::Required => {
-                let calls_max = if self.format.has_many() { CALLS_MAX } else { 1 };
-                format!("start: {}\n{}", self.opened(vocabulary), self.calls(vocabulary, &self.tools, calls_max))
+                let calls = self.calls(vocabulary, &self.tools, 1..=self.calls_max());
+                format!("start: {}\n{calls}", self.opened(vocabulary))
             }
             ToolChoice::Named(name) => {
                 let tool = self.tools.iter().find(|tool| tool.name == *name);
                 let tool = tool.ok_or_else(|| GrammarError::NoSuchTool { name: name.clone() })?;
-                format!("start: {}\n{}", self.opened(vocabulary), self.calls(vocabulary, std::slice::from_ref(tool), 1))
+                let calls = self.calls(vocabulary, std::slice::from_ref(tool), 1..=1);
+                format!("start: {}\n{calls}", self.opened(vocabulary))
             }
         };
         Constraint::of(vocabulary, TopLevelGrammar::from_lark(grammar), limits)
@@ -163,8 +164,8 @@ impl Toolbox {
 
     fn auto(&self, vocabulary: &Vocabulary) -> String {
         let (text, open) = (self.text(), self.format.open);
-        let calls_max = if self.format.has_many() { CALLS_MAX } else { 1 };
-        let calls = self.calls(vocabulary, &self.tools, calls_max);
+        let least = usize::from(self.format.many != Many::ListOrNone);
+        let calls = self.calls(vocabulary, &self.tools, least..=self.calls_max());
         if open.is_empty() {
             format!("start: TEXT? | calls\n{text}\n{calls}")
         } else if vocabulary.control(open).is_some() {
@@ -176,28 +177,34 @@ impl Toolbox {
         }
     }
 
+    fn calls_max(&self) -> usize {
+        if self.format.has_many() { CALLS_MAX } else { 1 }
+    }
+
     /// Calls with their opening.
     fn opened(&self, vocabulary: &Vocabulary) -> String {
         format!("{} calls", mark(vocabulary, self.format.open))
     }
 
     /// Rules of calls, behind the opening of the first.
-    fn calls(&self, vocabulary: &Vocabulary, tools: &[Tool], calls_max: usize) -> String {
+    fn calls(&self, vocabulary: &Vocabulary, tools: &[Tool], count: RangeInclusive<usize>) -> String {
         let (before, after) = self.format.inside.blanks();
         let (open, close) = (mark(vocabulary, self.format.open), mark(vocabulary, self.format.close));
         let quoted = |text: &str| if text.is_empty() { String::new() } else { Value::from(text).to_string() };
-        let (before, after) = (quoted(before), quoted(after));
-        let body = format!("body: {before} json {after} {close}\njson: %json {}", self.schema(tools, calls_max));
+        let (mut before, after) = (quoted(before), quoted(after));
+        if self.format.inside == Inside::Space {
+            before.push('?');
+        }
+        let further = count.end() - 1;
+        let body = format!("body: {before} json {after} {close}\njson: %json {}", self.schema(tools, &count));
         match self.format.many {
-            Many::Blocks if calls_max > 1 => {
-                format!("calls: body (\"\\n\" {open} body){{0,{}}}\n{body}", calls_max - 1)
-            }
+            Many::Blocks if further > 0 => format!("calls: body (\"\\n\" {open} body){{0,{further}}}\n{body}"),
             _ => format!("calls: body\n{body}"),
         }
     }
 
     /// A schema of the JSON of calls: an object, or a list of them.
-    fn schema(&self, tools: &[Tool], calls_max: usize) -> Value {
+    fn schema(&self, tools: &[Tool], count: &RangeInclusive<usize>) -> Value {
         let place = |index: usize| format!("tool-{index}");
         let call = |(index, tool): (usize, &Tool)| {
             let arguments = self.format.arguments;
@@ -214,7 +221,9 @@ impl Toolbox {
         let calls: Vec<_> = tools.iter().enumerate().map(call).collect();
         let one = json!({ "anyOf": calls });
         let root = match self.format.many {
-            Many::List => json!({ "type": "array", "items": one, "minItems": 1, "maxItems": calls_max }),
+            Many::List | Many::ListOrNone => {
+                json!({ "type": "array", "items": one, "minItems": count.start(), "maxItems": count.end() })
+            }
             Many::One | Many::Blocks => one,
         };
         let part = |(index, tool): (usize, &Tool)| {

@@ -202,7 +202,8 @@ fn calls(json: &str, format: &CallFormat) -> Option<Vec<Call>> {
         Some(Call { name: name?, arguments: arguments.to_owned() })
     };
     match format.many {
-        Many::List => items(json)?.into_iter().map(one).collect(),
+        Many::List | Many::ListOrNone if json.starts_with('[') => items(json)?.into_iter().map(one).collect(),
+        Many::List | Many::ListOrNone => None,
         Many::One | Many::Blocks => Some(vec![one(json)?]),
     }
 }
