@@ -40,11 +40,13 @@ impl Constraint {
             // The first mask is a part of the check: a lexer may be within its limits, and its first step beyond. Generations
             // begin with what the lexer learnt by it.
             let mut matcher = Matcher::new(Ok(parser));
-            let first = matcher.compute_mask_or_eos();
-            match (matcher.get_error(), first) {
-                (Some(error), _) => Err(error),
-                (None, Err(error)) => Err(error.to_string()),
-                (None, Ok(_)) => Ok(matcher),
+            if let Some(error) = matcher.get_error() {
+                return Err(error);
+            }
+            match mask_of(&mut matcher, vocabulary) {
+                Ok(_) | Err(Ending::Complete) => Ok(matcher),
+                Err(Ending::Stuck) => Err(StopReason::NoExtensionBias.to_string()),
+                Err(Ending::Exhausted(error)) => Err(error),
             }
         };
         let compiled = thread::scope(|scope| {
@@ -233,19 +235,32 @@ impl State {
     }
 
     fn is_complete(&self) -> bool {
-        matches!(self.matcher.stop_reason(), StopReason::NoExtension | StopReason::EndOfSentence)
+        is_complete(&self.matcher)
     }
 
     fn compute(&mut self) -> Result<Mask, Ending> {
-        if self.ended_by_token || self.is_complete() {
-            return Err(Ending::Complete);
-        }
-        match self.matcher.compute_mask() {
-            Ok(bits) => Ok(Mask::new(bits)),
-            Err(error) if error.to_string().contains(&StopReason::NoExtensionBias.to_string()) => Err(Ending::Stuck),
-            Err(error) => Err(Ending::Exhausted(sentence(&error.to_string()))),
-        }
+        if self.ended_by_token { Err(Ending::Complete) } else { mask_of(&mut self.matcher, &self.vocabulary) }
     }
+}
+
+fn is_complete(matcher: &Matcher) -> bool {
+    matches!(matcher.stop_reason(), StopReason::NoExtension | StopReason::EndOfSentence)
+}
+
+/// The tokens that may come next. An end token ends a text that is complete, and nothing else, whatever a grammar says of it.
+fn mask_of(matcher: &mut Matcher, vocabulary: &Vocabulary) -> Result<Mask, Ending> {
+    if is_complete(matcher) {
+        return Err(Ending::Complete);
+    }
+    let mut bits = matcher.compute_mask().map_err(|error| {
+        let error = error.to_string();
+        let is_stuck = error.contains(&StopReason::NoExtensionBias.to_string());
+        if is_stuck { Ending::Stuck } else { Ending::Exhausted(sentence(&error)) }
+    })?;
+    if !matcher.is_accepting().unwrap_or(false) {
+        vocabulary.ends().iter().for_each(|end| bits.disallow_token(*end));
+    }
+    if bits.is_zero() { Err(Ending::Stuck) } else { Ok(Mask::new(bits)) }
 }
 
 impl Clone for State {

@@ -116,6 +116,7 @@ fn what_cannot_be_held_to_is_refused_with_a_sentence() {
     check_refused(&Format::Regex("(?=a)b".into()), |error| matches!(error, E::Invalid { .. } | E::Unsupported { .. }));
     check_refused(&Format::Grammar("begin: \"a\"".into()), invalid);
     check_refused(&Format::Grammar("start: <|nobody|>".into()), invalid);
+    check_refused(&Format::Grammar("start: <|im_end|> \"a\"".into()), unsatisfiable);
     let empty = |error: &E| matches!(error, E::Empty { .. });
     check_refused(&Format::Regex(String::new()), empty);
     check_refused(&Format::Grammar(" \n".into()), empty);
@@ -388,6 +389,131 @@ proptest! {
         copy.rollback(tried);
         prop_assert_eq!(&mask(&mut state), &before);
         prop_assert_eq!(&mask(&mut copy), &before);
+    }
+}
+
+/// Parts of grammars and regular expressions.
+const FRAGMENTS: &[&str] = &[
+    "start: ",
+    "\n",
+    "a",
+    "B",
+    "a: ",
+    "B: ",
+    "\"x\"",
+    "/[a-z]+/",
+    "/(.|\\n)*/",
+    " | ",
+    "(",
+    ")",
+    "*",
+    "+",
+    "?",
+    "{2,3}",
+    "{1000}",
+    "[a-z]",
+    "&",
+    "~",
+    "%json {\"type\": \"object\"}",
+    "%regex {",
+    "%ignore ",
+    "[lazy]",
+    "[stop=\"\"]",
+    "[max_tokens=2]",
+    "<[3]>",
+    "<[^1-5]>",
+    "<|im_end|>",
+    "@x",
+    "\\",
+    "\\p{L}",
+    "\\b",
+    "^",
+    "$",
+    ".",
+    "é",
+    "::",
+    "%lark {",
+    "}",
+    " ",
+];
+
+/// Parts of schemas, which stand in each other.
+fn some_schema() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(json!(true)),
+        Just(json!(false)),
+        Just(json!({})),
+        Just(json!(7)),
+        Just(json!({ "$ref": "#" })),
+        Just(json!({ "type": "integer", "multipleOf": 7, "minimum": 1e300 })),
+        Just(json!({ "type": "number", "exclusiveMaximum": -1e16 })),
+        Just(json!({ "const": "\u{1}\u{7f}é\"" })),
+        Just(json!({ "enum": [1.5, null, { "a": [] }] })),
+        Just(json!({ "type": [] })),
+        Just(json!({ "type": "string", "pattern": "(a|b*)+[", "format": "uuid" })),
+        Just(json!({ "pattern": "^\\d{3,}$", "maxLength": 5 })),
+        Just(json!({ "minItems": 3, "prefixItems": [true, false] })),
+        Just(json!({ "required": ["a", 1] })),
+        Just(json!({ "x-guidance": 1 })),
+    ];
+    leaf.prop_recursive(4, 24, 4, |inner| {
+        let keys = prop::sample::select(vec![
+            "items",
+            "additionalProperties",
+            "anyOf",
+            "allOf",
+            "oneOf",
+            "properties",
+            "patternProperties",
+            "not",
+            "$defs",
+            "prefixItems",
+        ]);
+        prop::collection::vec((keys, prop::collection::vec(inner, 1..4)), 1..4).prop_map(|members| {
+            let value = |key: &str, schemas: Vec<Value>| match key {
+                "properties" | "patternProperties" | "$defs" => {
+                    json!(["a", "b", "^a|b$"].iter().zip(schemas).collect::<std::collections::HashMap<_, _>>())
+                }
+                "anyOf" | "allOf" | "oneOf" | "prefixItems" => json!(schemas),
+                _ => schemas[0].clone(),
+            };
+            let members = members.into_iter().map(|(key, schemas)| (key.to_owned(), value(key, schemas)));
+            Value::Object(members.collect())
+        })
+    })
+}
+
+/// Compiles what may be nonsense, and goes some steps where it is none: every step is a mask, or an ending.
+fn try_out(format: &Format, seed: u64) -> Result<(), TestCaseError> {
+    let Ok(constraint) = compile(format) else { return Ok(()) };
+    let (mut state, mut random) = (constraint.begin(), Random::new(seed));
+    for _ in 0..12 {
+        let Next::Among(mask) = state.allowed() else {
+            prop_assert!(state.ending().is_some());
+            break;
+        };
+        let allowed: Vec<u32> = mask.tokens().collect();
+        prop_assert!(!allowed.is_empty());
+        let token = allowed[random.below(allowed.len())];
+        prop_assert!(state.accept(token).is_ok() || state.ending().is_some(), "{token} of the mask is refused");
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nonsense_is_refused_or_taken(parts in prop::collection::vec(prop::sample::select(FRAGMENTS), 1..16), seed in any::<u64>()) {
+        let text = parts.concat();
+        try_out(&Format::Regex(text.clone()), seed)?;
+        try_out(&Format::Grammar(text.clone()), seed)?;
+        try_out(&Format::Grammar(format!("start: {text}")), seed)?;
+    }
+
+    #[test]
+    fn nonsense_of_schemas_is_refused_or_taken(schema in some_schema(), seed in any::<u64>()) {
+        try_out(&Format::JsonSchema(schema), seed)?;
     }
 }
 

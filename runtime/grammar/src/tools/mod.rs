@@ -48,7 +48,7 @@ pub struct Tool {
     pub name: String,
     /// What it does, for the model to read.
     pub description: String,
-    /// A JSON Schema of an object.
+    /// A JSON Schema of an object; none (`null`) where it takes nothing.
     pub parameters: Value,
 }
 
@@ -77,7 +77,8 @@ impl Toolbox {
     /// Checks names and sizes.
     ///
     /// # Errors
-    /// [`GrammarError::Empty`], [`GrammarError::TooMany`], [`GrammarError::ToolName`], and those of sizes.
+    /// [`GrammarError::Empty`], [`GrammarError::TooMany`], [`GrammarError::ToolName`], those of sizes, and
+    /// [`GrammarError::Invalid`], where a tool's parameters are of another type than `object`.
     pub fn new(tools: Vec<Tool>, format: &'static CallFormat, limits: &Limits) -> Result<Self, GrammarError> {
         if tools.is_empty() {
             return Err(GrammarError::Empty { what: "the list of tools" });
@@ -93,6 +94,11 @@ impl Toolbox {
                 return Err(GrammarError::ToolName { name: name.chars().take(NAME_BYTES_MAX).collect() });
             }
             schema::check(parameters, limits)?;
+            if parameters.get("type").is_some_and(|kind| kind != "object") {
+                return Err(GrammarError::Invalid {
+                    reason: format!("the parameters of the tool {name} are no object"),
+                });
+            }
         }
         Ok(Self { tools, format })
     }

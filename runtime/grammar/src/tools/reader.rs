@@ -19,7 +19,7 @@ use serde::de::IgnoredAny;
 pub struct Call {
     /// Of the tool, as the model wrote it.
     pub name: String,
-    /// JSON, as the model wrote it.
+    /// JSON, as the model wrote it: an object, where the tool's parameters are one.
     pub arguments: String,
 }
 
@@ -197,8 +197,7 @@ fn calls(json: &str, format: &CallFormat) -> Option<Vec<Call>> {
                 _ => {}
             }
         }
-        let arguments =
-            arguments.filter(|text| text.starts_with('{') && serde_json::from_str::<IgnoredAny>(text).is_ok())?;
+        let arguments = arguments.filter(|text| serde_json::from_str::<IgnoredAny>(text).is_ok())?;
         Some(Call { name: name?, arguments: arguments.to_owned() })
     };
     match format.many {

@@ -158,6 +158,10 @@ fn tools_are_checked() {
     check((0..129).map(|index| plain(&format!("t{index}"))).collect(), |error| {
         matches!(error, GrammarError::TooMany { .. })
     });
+    check(vec![tool("a", json!({ "type": "string" }))], |error| matches!(error, GrammarError::Invalid { .. }));
+    check(vec![tool("a", json!({ "type": ["object", "null"] }))], |error| {
+        matches!(error, GrammarError::Invalid { .. })
+    });
     let named = ToolChoice::Named("other".into());
     let missing = toolbox(&FORCED).constraint(&vocabulary(Words::Bytes), &named, &Limits::default());
     assert!(matches!(missing, Err(GrammarError::NoSuchTool { .. })), "{missing:?}");
