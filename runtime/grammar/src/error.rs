@@ -122,6 +122,8 @@ impl GrammarError {
 /// The first line of a message, no longer than [`REASON_BYTES_MAX`].
 pub(crate) fn sentence(message: &str) -> String {
     let line = message.trim().lines().next().unwrap_or_default();
+    // What the library advises are options of its own.
+    let line = line.split(". Enable '").next().unwrap_or(line);
     let line = line.strip_prefix("panic: ").unwrap_or(line).trim_end_matches(['.', ';', ':']);
     let end = line.char_indices().map(|(at, _)| at).take_while(|at| *at <= REASON_BYTES_MAX).last().unwrap_or(0);
     if line.len() <= REASON_BYTES_MAX { line.to_owned() } else { format!("{}…", &line[..end]) }

@@ -106,6 +106,8 @@ fn what_cannot_be_held_to_is_refused_with_a_sentence() {
     check_refused(&schema(json!({ "type": "integer", "minimum": 2, "maximum": 1 })), unsatisfiable);
     let unsupported = |error: &E| matches!(error, E::Unsupported { .. });
     check_refused(&schema(json!({ "type": "array", "uniqueItems": true })), unsupported);
+    let either = json!({ "oneOf": [{ "type": "integer" }, { "type": "number" }] });
+    check_refused(&schema(either), |error| unsupported(error) && !error.to_string().contains("Enable"));
     check_refused(&schema(json!({ "not": { "type": "string" } })), unsupported);
     check_refused(&schema(json!({ "$ref": "https://example.org/x" })), unsupported);
     let invalid = |error: &E| matches!(error, E::Invalid { .. });

@@ -11,7 +11,8 @@
 //! temperature, unless the generation was cut by its limit of tokens or its budget, which is then the finish reason.
 //!
 //! Where calls have no mark of their own ([`FORCED`], Llama 3) the first character decides: an answer that begins with `{` is
-//! a call, and another is text; so text does not begin with `{`, nor with a space.
+//! a call, and another is text, so text does not begin with `{`. Both may follow a blank or two, since the first token of an answer has
+//! one in some vocabularies.
 
 mod families;
 mod reader;
@@ -163,7 +164,7 @@ impl Toolbox {
     /// Text in which no call begins.
     fn text(&self) -> String {
         match self.format.open {
-            "" => "TEXT: /[^\\s{](?s:.*)/".to_owned(),
+            "" => "TEXT: /[ \\n]{0,2}[^\\s{](?s:.*)/".to_owned(),
             open => format!("TEXT: /(?s:.+)/ & ~/(?s:.*){}(?s:.*)/", escape(open)),
         }
     }
@@ -173,7 +174,7 @@ impl Toolbox {
         let least = usize::from(self.format.many != Many::ListOrNone);
         let calls = self.calls(vocabulary, &self.tools, least..=self.calls_max());
         if open.is_empty() {
-            format!("start: TEXT? | calls\n{text}\n{calls}")
+            format!("start: TEXT? | {}\n{text}\n{calls}", self.opened(vocabulary))
         } else if vocabulary.control(open).is_some() {
             format!("start: TEXT? | TEXT? {}\n{text}\n{calls}", self.opened(vocabulary))
         } else {
@@ -189,7 +190,8 @@ impl Toolbox {
 
     /// Calls with their opening.
     fn opened(&self, vocabulary: &Vocabulary) -> String {
-        format!("{} calls", mark(vocabulary, self.format.open))
+        let open = mark(vocabulary, self.format.open);
+        if open.is_empty() { "BLANKS? calls".to_owned() } else { format!("{open} calls") }
     }
 
     /// Rules of calls, behind the opening of the first.
@@ -202,7 +204,8 @@ impl Toolbox {
             before.push('?');
         }
         let further = count.end() - 1;
-        let body = format!("body: {before} json {after} {close}\njson: %json {}", self.schema(tools, &count));
+        let json = self.schema(tools, &count);
+        let body = format!("BLANKS: /[ \\n]{{1,2}}/\nbody: {before} json {after} {close}\njson: %json {json}");
         match self.format.many {
             Many::Blocks if further > 0 => format!("calls: body (\"\\n\" {open} body){{0,{further}}}\n{body}"),
             _ => format!("calls: body\n{body}"),

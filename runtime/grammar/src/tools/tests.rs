@@ -201,6 +201,8 @@ fn each_choice_takes_what_it_says() {
             check(choice.clone(), "It is [fine] <now>\n{}.", texts);
             check(choice, "", texts);
         }
+        check(ToolChoice::Auto, " Hello\n", true);
+        check(ToolChoice::Required, &format!(" {now}"), format.open.is_empty());
         check(named(), &weather, false);
         check(ToolChoice::Required, &weather, true);
         check(ToolChoice::Required, &format.write("get_weather", "{}"), false);
