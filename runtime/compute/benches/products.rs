@@ -66,7 +66,7 @@ fn seconds(team: &Team, matrices: &[Matrix], count: usize) -> f64 {
     let (inputs, outputs) = (matrices[0].inputs(), matrices[0].outputs());
     let numbers: Vec<f32> = (0..count * inputs).map(|index| (index * 7919 % 1009) as f32 / 504.5 - 1.0).collect();
     let mut rows = Rows::new();
-    rows.fill(team, &numbers, inputs);
+    rows.fill(team, &numbers, &matrices[0]);
     let mut output = vec![0.0; count * outputs];
     matrices[0].multiply(team, &rows, &mut output);
     let start = Instant::now();

@@ -1,19 +1,31 @@
-//! What a product takes: rows of numbers, beside them the same rows in 8 bits.
+//! What a product takes: rows of numbers, as its matrix multiplies them.
 //!
-//! A row is cut into blocks of [`BLOCK`] numbers. The numbers of a block are `code × scale`, where `scale` is the largest
-//! magnitude over 127, and `code` the nearest integer (of two that are as near, the even one). A block whose largest magnitude
-//! is below 10⁻³⁰ is zero; a block with an infinite number or none at all makes its products NaN.
+//! | the matrix has | the rows are |
+//! | --- | --- |
+//! | plain numbers | as they are |
+//! | codes | in 8 bits |
+//! | codes of 8 bits | also in 16 bits, for instructions that have products of no other signed pairs |
 //!
-//! Beside the codes stand their sums, which products with weights need that have a zero or a minimum of their own.
+//! In 8 bits a row is cut into blocks of [`BLOCK`] numbers. The numbers of a block are `code × scale`, where `scale` is the
+//! largest magnitude over 127, and `code` the nearest integer (of two that are as near, the even one). A block whose largest
+//! magnitude is below 10⁻³⁰ is zero; a block with an infinite number or none at all makes its products NaN. Beside the codes
+//! stand their sums, which products with weights need that have a zero or a minimum of their own.
+//!
+//! [`TILE`] rows lie together, as eight outputs of weights do: of each block and each group of 4 inputs the codes of all rows,
+//! side by side. A kernel goes through all of them with one pointer, and its loads do not fall into the same bank of the cache.
 
 use crate::{
-    Team,
+    Matrix, Team,
     lanes::{Lanes, Work, run},
 };
 use std::sync::{Mutex, PoisonError};
 
 /// Numbers that share a scale.
 pub const BLOCK: usize = 32;
+/// Rows that lie together: half of the registers hold their sums.
+pub(crate) const TILE: usize = 8;
+/// Groups of 4 inputs of a block.
+pub(crate) const GROUPS: usize = BLOCK / 4;
 /// The largest code.
 const CODE_MAX: f32 = 127.0;
 /// Magnitudes below it would not have an inverse to multiply with. Nothing that a model computes depends on them.
@@ -26,30 +38,56 @@ const TASK: usize = 8192;
 pub struct Rows {
     width: usize,
     count: usize,
+    forms: Forms,
     numbers: Vec<f32>,
-    codes: Vec<[i8; BLOCK]>,
     blocks: Vec<Block>,
+    wide: Vec<Wide>,
 }
 
-/// What belongs to the codes of a block.
+/// What rows are kept as.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Forms {
+    pub(crate) numbers: bool,
+    pub(crate) codes: bool,
+    /// In 16 bits too.
+    pub(crate) wide: bool,
+}
+
+impl Forms {
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            numbers: self.numbers || other.numbers,
+            codes: self.codes || other.codes,
+            wide: self.wide || other.wide,
+        }
+    }
+}
+
+/// A block of the rows of a tile. Where a tile has fewer rows, what the others have means nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-#[repr(C)]
+#[repr(C, align(64))]
 pub(crate) struct Block {
-    pub(crate) scale: f32,
+    pub(crate) codes: [[[i8; 4]; TILE]; GROUPS],
+    pub(crate) scales: [f32; TILE],
     /// All codes' sum, times the scale.
-    pub(crate) sum: f32,
+    pub(crate) sums: [f32; TILE],
     /// All codes' sum.
-    pub(crate) total: i32,
+    pub(crate) totals: [i32; TILE],
     /// The sums of the first 16 and of the others.
-    pub(crate) halves: [i16; 2],
+    pub(crate) halves: [[i16; 2]; TILE],
 }
 
-/// One row.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Row<'a> {
-    pub(crate) numbers: &'a [f32],
-    pub(crate) codes: &'a [[i8; BLOCK]],
+/// The same codes in 16 bits: of each group inputs 0 and 2 of all rows, then inputs 1 and 3.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[repr(C, align(64))]
+pub(crate) struct Wide(pub(crate) [[[[i16; 2]; TILE]; 2]; GROUPS]);
+
+/// Rows that lie together.
+#[derive(Clone, Copy)]
+pub(crate) struct Tile<'a> {
     pub(crate) blocks: &'a [Block],
+    /// As many, or none where nobody needs them.
+    pub(crate) wide: &'a [Wide],
 }
 
 impl Rows {
@@ -59,34 +97,39 @@ impl Rows {
         Self::default()
     }
 
-    /// Takes rows of `width` numbers each, one after the other, in place of those it had.
+    /// Takes rows for a matrix, one after the other, in place of those it had. `numbers` is `[rows][matrix.inputs()]`.
     ///
     /// # Panics
     /// Where the numbers are not whole rows.
-    pub fn fill(&mut self, team: &Team, numbers: &[f32], width: usize) {
+    pub fn fill(&mut self, team: &Team, numbers: &[f32], matrix: &Matrix) {
+        self.fill_as(team, numbers, matrix.inputs(), matrix.forms());
+    }
+
+    fn fill_as(&mut self, team: &Team, numbers: &[f32], width: usize, forms: Forms) {
         let count = numbers.len().checked_div(width).unwrap_or(0);
         assert_eq!(count * width, numbers.len(), "these are not rows of {width} numbers");
-        let blocks = width.div_ceil(BLOCK);
-        (self.width, self.count) = (width, count);
-        // Whatever is in them is written over.
-        self.numbers.resize(count * width, 0.0);
-        self.codes.resize(count * blocks, [0; BLOCK]);
-        self.blocks.resize(count * blocks, Block::default());
-        if count == 0 {
+        (self.width, self.count, self.forms) = (width, count, forms);
+        if forms.numbers {
+            self.numbers.clear();
+            self.numbers.extend_from_slice(numbers);
+        }
+        if !forms.codes || count == 0 {
             return;
         }
-        let rows = TASK.div_ceil(width);
-        let inputs = numbers.chunks(rows * width);
-        let kept = self.numbers.chunks_mut(rows * width);
-        let outputs = self.codes.chunks_mut(rows * blocks).zip(self.blocks.chunks_mut(rows * blocks));
-        let mut tasks = inputs.zip(kept).zip(outputs).map(|((numbers, kept), (codes, blocks))| Quantize {
-            numbers,
-            kept,
-            width,
-            codes,
-            blocks,
+        let per_row = width.div_ceil(BLOCK);
+        let blocks = count.div_ceil(TILE) * per_row;
+        // Whatever is in them is written over.
+        self.blocks.resize(blocks, Block::default());
+        self.wide.resize(if forms.wide { blocks } else { 0 }, Wide::default());
+        let rows = TASK.div_ceil(width).next_multiple_of(TILE);
+        let together = rows / TILE * per_row;
+        let mut wide = self.wide.chunks_mut(together);
+        let tasks = numbers.chunks(rows * width).zip(self.blocks.chunks_mut(together));
+        let mut tasks = tasks.map(|(numbers, blocks)| {
+            let wide = wide.next().unwrap_or_default();
+            Quantize { numbers, width, blocks, wide }
         });
-        if count <= rows {
+        if count <= rows || team.threads() == 1 {
             tasks.for_each(|task| run(team.isa(), task));
             return;
         }
@@ -111,80 +154,97 @@ impl Rows {
         self.count
     }
 
+    /// What they are kept as.
+    pub(crate) fn forms(&self) -> Forms {
+        self.forms
+    }
+
+    /// The numbers of a row, where they are kept.
     #[inline]
-    pub(crate) fn row(&self, index: usize) -> Row<'_> {
-        let blocks = self.width.div_ceil(BLOCK);
-        Row {
-            numbers: &self.numbers[index * self.width..][..self.width],
-            codes: &self.codes[index * blocks..][..blocks],
-            blocks: &self.blocks[index * blocks..][..blocks],
-        }
+    pub(crate) fn numbers(&self, row: usize) -> &[f32] {
+        &self.numbers[row * self.width..][..self.width]
+    }
+
+    /// The tile of a row, where there are codes.
+    #[inline]
+    pub(crate) fn tile(&self, row: usize) -> Tile<'_> {
+        let per_row = self.width.div_ceil(BLOCK);
+        let first = row / TILE * per_row;
+        let wide = if self.forms.wide { &self.wide[first..][..per_row] } else { &[] };
+        Tile { blocks: &self.blocks[first..][..per_row], wide }
     }
 
     /// What a row's codes stand for.
     #[cfg(test)]
-    pub(crate) fn dequantized(&self, index: usize) -> Vec<f32> {
-        let row = self.row(index);
-        let of_block = |(codes, block): (&[i8; BLOCK], &Block)| codes.map(|code| f32::from(code) * block.scale);
-        let mut numbers = row.codes.iter().zip(row.blocks).flat_map(of_block).collect::<Vec<_>>();
+    pub(crate) fn dequantized(&self, row: usize) -> Vec<f32> {
+        let at = row % TILE;
+        let of_block = |block: &Block| {
+            block.codes.map(|group| group[at].map(|code| f32::from(code) * block.scales[at])).concat()
+        };
+        let mut numbers = self.tile(row).blocks.iter().flat_map(of_block).collect::<Vec<_>>();
         numbers.truncate(self.width);
         numbers
     }
 }
 
+/// Some tiles of rows.
 struct Quantize<'a> {
     numbers: &'a [f32],
-    kept: &'a mut [f32],
     width: usize,
-    codes: &'a mut [[i8; BLOCK]],
     blocks: &'a mut [Block],
+    /// As many, or none.
+    wide: &'a mut [Wide],
 }
 
 impl Work for Quantize<'_> {
     #[inline(always)]
     fn run<L: Lanes>(self, lanes: L) {
         let per_row = self.width.div_ceil(BLOCK);
-        let rows = self.numbers.chunks_exact(self.width).zip(self.kept.chunks_exact_mut(self.width));
-        for (((row, kept), codes), blocks) in
-            rows.zip(self.codes.chunks_exact_mut(per_row)).zip(self.blocks.chunks_exact_mut(per_row))
-        {
-            let (whole, rest) = row.as_chunks();
-            let (kept, kept_rest) = kept.as_chunks_mut();
-            for (((numbers, kept), codes), block) in whole.iter().zip(kept).zip(&mut *codes).zip(&mut *blocks) {
-                *block = quantize(lanes, numbers, codes);
-                *kept = *numbers;
+        for (row, numbers) in self.numbers.chunks_exact(self.width).enumerate() {
+            let (first, at) = (row / TILE * per_row, row % TILE);
+            let (whole, rest) = numbers.as_chunks();
+            for (index, numbers) in whole.iter().enumerate() {
+                let index = first + index;
+                quantize(lanes, numbers, &mut self.blocks[index], self.wide.get_mut(index), at);
             }
-            kept_rest.copy_from_slice(rest);
-            if !rest.is_empty()
-                && let (Some(codes), Some(block)) = (codes.last_mut(), blocks.last_mut())
-            {
+            if !rest.is_empty() {
                 let mut numbers = [0.0; BLOCK];
                 numbers[..rest.len()].copy_from_slice(rest);
-                *block = quantize(lanes, &numbers, codes);
+                let index = first + whole.len();
+                quantize(lanes, &numbers, &mut self.blocks[index], self.wide.get_mut(index), at);
             }
         }
     }
 }
 
-/// The numbers' codes, and what belongs to them.
+/// Makes a row's numbers those of row `at` of a block.
 #[inline(always)]
-fn quantize<L: Lanes>(lanes: L, numbers: &[f32; BLOCK], codes: &mut [i8; BLOCK]) -> Block {
+fn quantize<L: Lanes>(lanes: L, numbers: &[f32; BLOCK], block: &mut Block, wide: Option<&mut Wide>, at: usize) {
     let largest = lanes.largest(numbers);
-    if !largest.is_finite() {
-        *codes = [0; BLOCK];
-        return Block { scale: f32::NAN, sum: f32::NAN, ..Block::default() };
-    }
-    if largest < SMALLEST {
-        *codes = [0; BLOCK];
-        return Block::default();
-    }
-    let scale = largest / CODE_MAX;
-    lanes.rounded(numbers, CODE_MAX / largest, codes);
-    let (first, second) = codes.split_at(BLOCK / 2);
-    let sum = |codes: &[i8]| codes.iter().fold(0, |sum: i16, code| sum.wrapping_add(i16::from(*code)));
-    let halves = [sum(first), sum(second)];
+    let is_number = largest.is_finite() && largest >= SMALLEST;
+    let mut codes = [0; BLOCK];
+    let scale = if is_number {
+        lanes.rounded(numbers, CODE_MAX / largest, &mut codes);
+        largest / CODE_MAX
+    } else if largest.is_finite() {
+        0.0
+    } else {
+        f32::NAN
+    };
+    let halves = lanes.halves_total(&codes);
     let total = i32::from(halves[0]) + i32::from(halves[1]);
-    Block { scale, sum: scale * total as f32, total, halves }
+    block.scales[at] = scale;
+    block.sums[at] = scale * total as f32;
+    block.totals[at] = total;
+    block.halves[at] = halves;
+    for (out, group) in block.codes.iter_mut().zip(codes.as_chunks().0) {
+        out[at] = *group;
+    }
+    if let Some(Wide(wide)) = wide {
+        for (out, pairs) in wide.iter_mut().zip(lanes.widened(&codes)) {
+            (out[0][at], out[1][at]) = (pairs[0], pairs[1]);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -195,23 +255,27 @@ mod tests {
 
     fn filled(isa: Isa, threads: usize, numbers: &[f32], width: usize) -> Rows {
         let mut rows = Rows::new();
-        rows.fill(&Team::new(threads, isa).unwrap(), numbers, width);
+        rows.fill_as(&Team::new(threads, isa).unwrap(), numbers, width, Forms { numbers: true, codes: true, wide: true });
         rows
     }
 
-    /// One block by the words of the module.
-    fn check(numbers: &[f32; BLOCK], codes: &[i8; BLOCK], block: &Block) {
+    /// One row of a block by the words of the module.
+    fn check(numbers: &[f32; BLOCK], block: &Block, Wide(wide): &Wide, at: usize) {
+        let codes = block.codes.map(|group| group[at]).concat();
         let largest = numbers.iter().fold(0.0_f32, |largest, number| largest.max(number.abs()));
         let scale = if largest < SMALLEST { 0.0 } else { largest / 127.0 };
-        assert_eq!(block.scale, scale);
-        for (number, code) in numbers.iter().zip(codes) {
+        assert_eq!(block.scales[at], scale);
+        for (number, code) in numbers.iter().zip(&codes) {
             let expect = if scale == 0.0 { 0.0 } else { (number * (127.0 / largest)).round_ties_even() };
             assert_eq!(f32::from(*code), expect, "{number} with the scale {scale}");
         }
         let sum = |codes: &[i8]| codes.iter().map(|code| i32::from(*code)).sum::<i32>();
-        assert_eq!(block.halves.map(i32::from), [sum(&codes[..16]), sum(&codes[16..])]);
-        assert_eq!(block.total, sum(codes));
-        assert_eq!(block.sum, block.scale * block.total as f32);
+        assert_eq!(block.halves[at].map(i32::from), [sum(&codes[..16]), sum(&codes[16..])]);
+        assert_eq!(block.totals[at], sum(&codes));
+        assert_eq!(block.sums[at], block.scales[at] * block.totals[at] as f32);
+        for (index, code) in codes.iter().enumerate() {
+            assert_eq!(wide[index / 4][index % 2][at][index % 4 / 2], i16::from(*code));
+        }
     }
 
     proptest! {
@@ -224,13 +288,15 @@ mod tests {
             let numbers: Vec<f32> =
                 seed[..width * BLOCK * count].iter().map(|(part, power)| part * 10_f32.powi(*power)).collect();
             let plain = filled(Isa::Plain, 1, &numbers, width * BLOCK);
-            for ((numbers, codes), block) in numbers.as_chunks().0.iter().zip(&plain.codes).zip(&plain.blocks) {
-                check(numbers, codes, block);
+            for (index, numbers) in numbers.as_chunks().0.iter().enumerate() {
+                let (row, block) = (index / width, index % width);
+                let tile = plain.tile(row);
+                check(numbers, &tile.blocks[block], &tile.wide[block], row % TILE);
             }
             for isa in Isa::all_here() {
                 let other = filled(isa, 3, &numbers, width * BLOCK);
-                prop_assert_eq!(&other.codes, &plain.codes);
                 prop_assert_eq!(&other.blocks, &plain.blocks);
+                prop_assert_eq!(&other.wide, &plain.wide);
                 prop_assert_eq!(&other.numbers, &numbers);
             }
         }
@@ -243,7 +309,7 @@ mod tests {
         assert_eq!((one.count(), one.width()), (300, 70));
         for isa in Isa::all_here() {
             let other = filled(isa, 2, &numbers, 70);
-            assert_eq!((&one.codes, &one.blocks), (&other.codes, &other.blocks));
+            assert_eq!((&one.blocks, &one.wide), (&other.blocks, &other.wide));
         }
         let distance = one.dequantized(299).into_iter().zip(&numbers[299 * 70..]).map(|(a, b)| (a - b).abs());
         assert!(distance.fold(0.0, f32::max) <= 48.0 / 127.0 / 2.0 + 1e-5);
@@ -255,8 +321,9 @@ mod tests {
             let mut numbers = [1.0; 64];
             numbers[3] = bad;
             let rows = filled(Isa::best(), 1, &numbers, 64);
-            assert!(rows.blocks[0].scale.is_nan() && rows.codes[0] == [0; BLOCK]);
-            assert_eq!((rows.blocks[1].scale, rows.codes[1]), (1.0 / 127.0, [127; BLOCK]));
+            let of = |block: usize| (rows.blocks[block].scales[0], rows.blocks[block].codes.map(|group| group[0]));
+            assert!(of(0).0.is_nan() && of(0).1 == [[0; 4]; GROUPS]);
+            assert_eq!(of(1), (1.0 / 127.0, [[127; 4]; GROUPS]));
         }
         assert_eq!(filled(Isa::Plain, 1, &[], 0).count(), 0);
     }

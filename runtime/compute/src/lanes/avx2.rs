@@ -4,7 +4,7 @@
 //! numbers of an output.
 
 use super::{Lanes, Work};
-use std::arch::x86_64::*;
+use std::arch::{asm, x86_64::*};
 
 /// Exists only in [`run`].
 #[derive(Clone, Copy)]
@@ -34,6 +34,40 @@ macro_rules! avx2 {
         unsafe { $($body)* }
     }};
 }
+
+/// Products of bytes, in pairs, added to sums of 16 bits. Two instructions in one: the compiler takes sums in an order of its
+/// own, for which the registers of a tile do not suffice.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn add_bytes(mut sums: __m256i, codes: __m256i, inputs: __m256i) -> __m256i {
+    #[allow(unsafe_code, reason = "instructions in this order")]
+    // SAFETY: they change registers only, of AVX2, which callers have.
+    unsafe {
+        asm!(
+            "vpmaddubsw {inputs}, {codes}, {inputs}", "vpaddw {sums}, {sums}, {inputs}",
+            sums = inout(ymm_reg) sums, codes = in(ymm_reg) codes, inputs = inout(ymm_reg) inputs => _,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+    }
+    sums
+}
+
+/// Products of numbers of 16 bits, in pairs, added to sums of 32 bits; in one for the same reason.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn add_pairs(mut sums: __m256i, pairs: __m256i, inputs: __m256i) -> __m256i {
+    #[allow(unsafe_code, reason = "instructions in this order")]
+    // SAFETY: they change registers only, of AVX2, which callers have.
+    unsafe {
+        asm!(
+            "vpmaddwd {inputs}, {pairs}, {inputs}", "vpaddd {sums}, {sums}, {inputs}",
+            sums = inout(ymm_reg) sums, pairs = in(ymm_reg) pairs, inputs = inout(ymm_reg) inputs => _,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+    }
+    sums
+}
+
 /// Each i32 of four bytes with its low half twice.
 #[inline(always)]
 fn twice(numbers: __m256i) -> __m256i {
@@ -47,7 +81,8 @@ impl Lanes for Avx2 {
     type Ints = __m256i;
     type Floats = __m256;
     type Factors = __m256i;
-    const ROWS: usize = 4;
+    const ROWS: usize = 8;
+    const WIDE: bool = true;
 
     #[inline(always)]
     fn will_read(self, bytes: &[u8], at: usize) {
@@ -57,10 +92,6 @@ impl Lanes for Avx2 {
     #[inline(always)]
     fn codes(self, bytes: &[u8; 32]) -> __m256i {
         avx2!(_mm256_loadu_si256(bytes.as_ptr().cast()))
-    }
-    #[inline(always)]
-    fn store_codes(self, codes: __m256i, bytes: &mut [u8; 32]) {
-        avx2!(_mm256_storeu_si256(bytes.as_mut_ptr().cast(), codes));
     }
     #[inline(always)]
     fn low(self, codes: __m256i) -> __m256i {
@@ -109,11 +140,24 @@ impl Lanes for Avx2 {
     }
     #[inline(always)]
     fn dot(self, sums: __m256i, codes: __m256i, inputs: __m256i) -> __m256i {
-        avx2!(_mm256_add_epi16(sums, _mm256_maddubs_epi16(codes, inputs)))
+        avx2!(add_bytes(sums, codes, inputs))
     }
     #[inline(always)]
     fn ints(self, sums: __m256i) -> __m256i {
         avx2!(_mm256_madd_epi16(sums, _mm256_set1_epi16(1)))
+    }
+
+    #[inline(always)]
+    fn pairs(self, codes: __m256i) -> [__m256i; 2] {
+        avx2!([_mm256_and_si256(codes, _mm256_set1_epi16(0xff)), _mm256_srli_epi16::<8>(codes)])
+    }
+    #[inline(always)]
+    fn pair_inputs(self, inputs: [i16; 2]) -> __m256i {
+        avx2!(_mm256_set1_epi32(inputs.as_ptr().cast::<i32>().read_unaligned()))
+    }
+    #[inline(always)]
+    fn dot_pairs(self, ints: __m256i, pairs: __m256i, inputs: __m256i) -> __m256i {
+        avx2!(add_pairs(ints, pairs, inputs))
     }
 
     #[inline(always)]
@@ -141,10 +185,6 @@ impl Lanes for Avx2 {
     #[inline(always)]
     fn sub(self, a: __m256i, b: __m256i) -> __m256i {
         avx2!(_mm256_sub_epi32(a, b))
-    }
-    #[inline(always)]
-    fn times_16(self, a: __m256i) -> __m256i {
-        avx2!(_mm256_slli_epi32::<4>(a))
     }
     #[inline(always)]
     fn times_32(self, a: __m256i) -> __m256i {
@@ -216,6 +256,31 @@ impl Lanes for Avx2 {
             let all = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(first, second), order);
             _mm256_storeu_si256(codes.as_mut_ptr().cast(), all);
         }
+    }
+    #[inline(always)]
+    fn halves_total(self, codes: &[i8; 32]) -> [i16; 2] {
+        avx2! {
+            // Sums of 8 bytes each, of codes as if they were 128 more.
+            let more = _mm256_xor_si256(_mm256_loadu_si256(codes.as_ptr().cast()), _mm256_set1_epi8(-128));
+            let eights = _mm256_sad_epu8(more, _mm256_setzero_si256());
+            let halves = _mm256_add_epi64(eights, _mm256_unpackhi_epi64(eights, eights));
+            [_mm256_extract_epi16::<0>(halves), _mm256_extract_epi16::<8>(halves)].map(|half| half as i16 - 128 * 16)
+        }
+    }
+    #[inline(always)]
+    fn widened(self, codes: &[i8; 32]) -> [[[i16; 2]; 2]; 8] {
+        let mut out = [[[0; 2]; 2]; 8];
+        let mut parts = [[[0; 2]; 8]; 2];
+        avx2! {
+            let codes = _mm256_loadu_si256(codes.as_ptr().cast());
+            let even = _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(codes));
+            _mm256_storeu_si256(parts[0].as_mut_ptr().cast(), even);
+            _mm256_storeu_si256(parts[1].as_mut_ptr().cast(), _mm256_srai_epi16::<8>(codes));
+        }
+        for (group, out) in out.iter_mut().enumerate() {
+            *out = [parts[0][group], parts[1][group]];
+        }
+        out
     }
     #[inline(always)]
     fn unsigned(self, bytes: &[u8; 8]) -> __m256 {

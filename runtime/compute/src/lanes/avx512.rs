@@ -43,7 +43,8 @@ impl Lanes for Avx512 {
     type Ints = __m256i;
     type Floats = __m256;
     type Factors = __m256i;
-    const ROWS: usize = 4;
+    const ROWS: usize = 8;
+    const WIDE: bool = false;
 
     #[inline(always)]
     fn dot(self, sums: __m256i, codes: __m256i, inputs: __m256i) -> __m256i {
@@ -70,17 +71,18 @@ impl Lanes for Avx512 {
     as_avx2! {
         will_read(bytes: &[u8], at: usize) -> ();
         codes(bytes: &[u8; 32]) -> __m256i;
-        store_codes(codes: __m256i, bytes: &mut [u8; 32]) -> ();
         low(codes: __m256i) -> __m256i;
         high(codes: __m256i) -> __m256i;
         with_fifth(codes: __m256i, bits: __m256i, at: usize) -> __m256i;
         with_pair(codes: __m256i, bits: __m256i, at: usize) -> __m256i;
         inputs(inputs: &[i8; 4]) -> __m256i;
         no_sums() -> __m256i;
+        pairs(codes: __m256i) -> [__m256i; 2];
+        pair_inputs(inputs: [i16; 2]) -> __m256i;
+        dot_pairs(ints: __m256i, pairs: __m256i, inputs: __m256i) -> __m256i;
         int(value: i32) -> __m256i;
         add(a: __m256i, b: __m256i) -> __m256i;
         sub(a: __m256i, b: __m256i) -> __m256i;
-        times_16(a: __m256i) -> __m256i;
         times_32(a: __m256i) -> __m256i;
         float(ints: __m256i) -> __m256;
         splat(value: f32) -> __m256;
@@ -93,6 +95,8 @@ impl Lanes for Avx512 {
         brain_halves(bytes: &[u8; 16]) -> __m256;
         largest(numbers: &[f32; 32]) -> f32;
         rounded(numbers: &[f32; 32], factor: f32, codes: &mut [i8; 32]) -> ();
+        halves_total(codes: &[i8; 32]) -> [i16; 2];
+        widened(codes: &[i8; 32]) -> [[[i16; 2]; 2]; 8];
         unsigned(bytes: &[u8; 8]) -> __m256;
         signed(bytes: &[u8; 8]) -> __m256;
     }

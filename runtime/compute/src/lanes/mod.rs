@@ -15,6 +15,7 @@
 //! | 16 | 32 |
 //! | 32 | 16 |
 //! | 64 | 8 |
+//! | 256 | 32, where [`Lanes::WIDE`] is not set; else none |
 //!
 //! (`Sums` of AVX2 are two numbers of 16 bits for each output: `15 × 127 × 16`, `31 × 127 × 8` and `63 × 127 × 4` are below
 //! 32 768.) Operations on `Floats` are rounded as IEEE 754 says, and nothing is fused but [`fused`](Lanes::fused).
@@ -46,13 +47,14 @@ pub(crate) trait Lanes: Copy {
     type Ints: Copy;
     type Floats: Copy;
     type Factors: Copy;
-    /// Rows that the kernels take at once: 4 where registers hold the sums of as many, else 1.
+    /// Rows that the kernels take at once, at most: 8 where registers hold the sums of as many, else 1.
     const ROWS: usize;
+    /// Whether codes of 8 bits are multiplied as pairs of 16 bits, since [`Sums`](Self::Sums) do not hold their products.
+    const WIDE: bool;
 
     /// Says that memory will be read soon.
     fn will_read(self, bytes: &[u8], at: usize);
     fn codes(self, bytes: &[u8; 32]) -> Self::Codes;
-    fn store_codes(self, codes: Self::Codes, bytes: &mut [u8; 32]);
     /// The low four bits of each byte.
     fn low(self, codes: Self::Codes) -> Self::Codes;
     /// The high four bits of each byte.
@@ -67,6 +69,13 @@ pub(crate) trait Lanes: Copy {
     fn dot(self, sums: Self::Sums, codes: Self::Codes, inputs: Self::Inputs) -> Self::Sums;
     fn ints(self, sums: Self::Sums) -> Self::Ints;
 
+    /// Codes 0 and 2 of each output in 16 bits each, then codes 1 and 3.
+    fn pairs(self, codes: Self::Codes) -> [Self::Codes; 2];
+    /// Two inputs of a row, in 16 bits each, for all outputs.
+    fn pair_inputs(self, inputs: [i16; 2]) -> Self::Inputs;
+    /// Adds to each output its pair of codes times the pair of inputs.
+    fn dot_pairs(self, ints: Self::Ints, pairs: Self::Codes, inputs: Self::Inputs) -> Self::Ints;
+
     fn factors(self, factors: &[u8; 8]) -> Self::Factors;
     /// The sums times the factors.
     fn scaled(self, sums: Self::Sums, factors: Self::Factors) -> Self::Ints;
@@ -76,7 +85,6 @@ pub(crate) trait Lanes: Copy {
     fn int(self, value: i32) -> Self::Ints;
     fn add(self, a: Self::Ints, b: Self::Ints) -> Self::Ints;
     fn sub(self, a: Self::Ints, b: Self::Ints) -> Self::Ints;
-    fn times_16(self, a: Self::Ints) -> Self::Ints;
     fn times_32(self, a: Self::Ints) -> Self::Ints;
 
     /// The nearest numbers; of two that are as near the even one.
@@ -96,6 +104,10 @@ pub(crate) trait Lanes: Copy {
     fn largest(self, numbers: &[f32; 32]) -> f32;
     /// The integers that are nearest to `number × factor`, which are those of an i8; of two that are as near the even one.
     fn rounded(self, numbers: &[f32; 32], factor: f32, codes: &mut [i8; 32]);
+    /// The sum of the first 16, and that of the others.
+    fn halves_total(self, codes: &[i8; 32]) -> [i16; 2];
+    /// Of each four codes the first and third, then the second and fourth.
+    fn widened(self, codes: &[i8; 32]) -> [[[i16; 2]; 2]; 8];
     fn unsigned(self, bytes: &[u8; 8]) -> Self::Floats;
     fn signed(self, bytes: &[u8; 8]) -> Self::Floats;
 }

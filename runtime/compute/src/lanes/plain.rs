@@ -38,13 +38,11 @@ impl Lanes for Plain {
     type Floats = [f32; 8];
     type Factors = [i32; 8];
     const ROWS: usize = 1;
+    const WIDE: bool = false;
 
     fn will_read(self, _: &[u8], _: usize) {}
     fn codes(self, bytes: &[u8; 32]) -> [u8; 32] {
         *bytes
-    }
-    fn store_codes(self, codes: [u8; 32], bytes: &mut [u8; 32]) {
-        *bytes = codes;
     }
     fn low(self, codes: [u8; 32]) -> [u8; 32] {
         codes.map(|byte| byte & 15)
@@ -74,6 +72,17 @@ impl Lanes for Plain {
         sums
     }
 
+    fn pairs(self, codes: [u8; 32]) -> [[u8; 32]; 2] {
+        [0, 1].map(|odd| from_fn(|index| if index % 2 == 0 { codes[index + odd] } else { 0 }))
+    }
+    fn pair_inputs(self, inputs: [i16; 2]) -> [i8; 4] {
+        let [first, second] = inputs.map(|input| input as i8);
+        [first, 0, second, 0]
+    }
+    fn dot_pairs(self, ints: [i32; 8], pairs: [u8; 32], inputs: [i8; 4]) -> [i32; 8] {
+        self.dot(ints, pairs, inputs)
+    }
+
     fn factors(self, factors: &[u8; 8]) -> [i32; 8] {
         factors.map(|factor| i32::from(factor.cast_signed()))
     }
@@ -93,9 +102,6 @@ impl Lanes for Plain {
     }
     fn sub(self, a: [i32; 8], b: [i32; 8]) -> [i32; 8] {
         zip(a, b, |a, b| a - b)
-    }
-    fn times_16(self, a: [i32; 8]) -> [i32; 8] {
-        a.map(|a| a * 16)
     }
     fn times_32(self, a: [i32; 8]) -> [i32; 8] {
         a.map(|a| a * 32)
@@ -137,6 +143,12 @@ impl Lanes for Plain {
         for (code, number) in codes.iter_mut().zip(numbers) {
             *code = (number * factor).round_ties_even() as i8;
         }
+    }
+    fn halves_total(self, codes: &[i8; 32]) -> [i16; 2] {
+        [0, 16].map(|first| codes[first..first + 16].iter().map(|code| i16::from(*code)).sum())
+    }
+    fn widened(self, codes: &[i8; 32]) -> [[[i16; 2]; 2]; 8] {
+        from_fn(|group| [0, 1].map(|odd| [0, 2].map(|even| i16::from(codes[4 * group + odd + even]))))
     }
     fn unsigned(self, bytes: &[u8; 8]) -> [f32; 8] {
         bytes.map(f32::from)

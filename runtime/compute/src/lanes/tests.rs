@@ -33,9 +33,14 @@ fn results<L: Lanes>(lanes: L, seed: u64, bits: u32) -> Vec<u32> {
     }
     let eight: [u8; 8] = std::array::from_fn(|_| bytes()[0]);
     let [first, second] = [eight, [128; 8]].map(|factors| lanes.factors(&factors));
-    let ints = lanes.add(lanes.ints(sums), lanes.times_16(lanes.int(-77)));
+    let ints = lanes.add(lanes.ints(sums), lanes.int(-77));
     put(lanes.float(lanes.sub(ints, lanes.times_32(lanes.scaled(sums, first)))));
     put(lanes.float(lanes.paired(first, second, [-2032, 2031])));
+    let mut ints = lanes.int(5);
+    for pairs in lanes.pairs(planes) {
+        ints = lanes.dot_pairs(ints, pairs, lanes.pair_inputs([-127, i16::from(bytes()[0]) - 128]));
+    }
+    put(lanes.float(ints));
     let halves: [u8; 16] = std::array::from_fn(|index| if index % 2 == 0 { bytes()[0] } else { bytes()[0] & 0xbb });
     let scale = lanes.mul(lanes.halves(&halves), lanes.unsigned(&eight));
     put(lanes.fused(scale, lanes.signed(&eight), lanes.brain_halves(&halves)));
@@ -76,4 +81,30 @@ fn halves_are_exact() {
         assert_eq!(half_to_f32(bits).to_bits(), expect.to_bits(), "{bits:#x}");
     }
     assert!(half_to_f32(0x7e01).is_nan());
+}
+
+#[test]
+fn codes_of_rows_are_those_of_plain_rust() {
+    struct Take<'a>(&'a [i8; 32], &'a mut Vec<i16>);
+    impl Work for Take<'_> {
+        fn run<L: Lanes>(self, lanes: L) {
+            let Self(codes, out) = self;
+            out.extend(lanes.halves_total(codes));
+            out.extend(lanes.widened(codes).as_flattened().as_flattened());
+        }
+    }
+    let mut noise = Noise(4);
+    for case in 0..200 {
+        let noise: [i8; 32] = std::array::from_fn(|_| (noise.next() >> 20) as i8);
+        let codes = [noise, [-128; 32], [127; 32]][(case % 10_usize).min(2)];
+        let mut expect = Vec::new();
+        run(Isa::Plain, Take(&codes, &mut expect));
+        let sum = |codes: &[i8]| codes.iter().map(|code| i16::from(*code)).sum::<i16>();
+        assert_eq!(expect[..2], [sum(&codes[..16]), sum(&codes[16..])]);
+        for isa in Isa::all_here() {
+            let mut got = Vec::new();
+            run(isa, Take(&codes, &mut got));
+            assert_eq!(got, expect, "{isa:?} of {codes:?}");
+        }
+    }
 }

@@ -3,87 +3,73 @@
 //! Each output has two sums, of the even and of the odd inputs, which are added at the end: additions that wait for each other
 //! take twice as long.
 
-use super::{Output, Share};
+use super::{Share, Tiles, each_tile};
 use crate::{
-    Rows,
     lanes::{LANES, Lanes, Work},
-    weights::{Floats, Packed},
+    weights::Floats,
 };
-use std::{marker::PhantomData, ops::Range};
+use std::marker::PhantomData;
 
 /// Some panels of a part, for some rows.
 pub(super) struct Strip<'a, F> {
-    part: &'a Packed,
-    panels: Range<usize>,
-    rows: Range<usize>,
-    input: &'a Rows,
-    output: &'a Output<'a>,
+    share: Share<'a>,
     format: PhantomData<F>,
 }
 
 impl<'a, F> Strip<'a, F> {
     pub(super) fn new(share: Share<'a>) -> Self {
-        let Share { part, panels, rows, input, output, .. } = share;
-        Self { part, panels, rows, input, output, format: PhantomData }
+        Self { share, format: PhantomData }
     }
 }
 
 impl<F: Floats> Work for Strip<'_, F> {
     #[inline(always)]
     fn run<L: Lanes>(self, lanes: L) {
-        for panel in self.panels.clone() {
-            let mut row = self.rows.start;
-            while row < self.rows.end {
-                let count = L::ROWS.min(self.rows.end - row);
-                if L::ROWS == 1 || count == 1 {
-                    self.tile::<L, 1>(lanes, panel, row);
-                } else if L::ROWS > 1 {
-                    match count {
-                        2 => self.tile::<L, 2>(lanes, panel, row),
-                        3 => self.tile::<L, 3>(lanes, panel, row),
-                        _ => self.tile::<L, 4>(lanes, panel, row),
-                    }
-                }
-                row += count;
-            }
+        let share = &self.share;
+        for panel in share.panels.clone() {
+            let weights = share.part.floats::<F>(panel);
+            each_tile(lanes, share.rows.clone(), OfPanel::<F> { share, panel, weights, format: PhantomData });
         }
     }
 }
 
-impl<F: Floats> Strip<'_, F> {
-    /// `R` rows times a panel.
+struct OfPanel<'a, F> {
+    share: &'a Share<'a>,
+    panel: usize,
+    weights: &'a [u8],
+    format: PhantomData<F>,
+}
+
+impl<F: Floats> Tiles for OfPanel<'_, F> {
+    /// Each has two sums.
+    const ROWS: usize = 4;
+
     #[inline(always)]
-    fn tile<L: Lanes, const R: usize>(&self, lanes: L, panel: usize, row: usize) {
-        let weights = self.part.floats::<F>(panel);
-        let inputs = weights.len() / (LANES * F::BYTES);
+    fn tile<L: Lanes, const R: usize>(&self, lanes: L, row: usize, _at: usize) {
+        let inputs = self.weights.len() / (LANES * F::BYTES);
         let mut rows = [&[][..]; R];
         for (index, out) in rows.iter_mut().enumerate() {
-            *out = &self.input.row(row + index).numbers[..inputs];
+            *out = &self.share.input.numbers(row + index)[..inputs];
         }
         let mut sums = [[lanes.splat(0.0); 2]; R];
         for input in 0..inputs / 2 {
             for side in 0..2 {
-                let weight = F::load(lanes, weights, 2 * input + side);
+                let weight = F::load(lanes, self.weights, 2 * input + side);
                 for r in 0..R {
                     sums[r][side] = lanes.fused(weight, lanes.splat(rows[r][2 * input + side]), sums[r][side]);
                 }
             }
         }
         if !inputs.is_multiple_of(2) {
-            let weight = F::load(lanes, weights, inputs - 1);
+            let weight = F::load(lanes, self.weights, inputs - 1);
             for r in 0..R {
                 sums[r][0] = lanes.fused(weight, lanes.splat(rows[r][inputs - 1]), sums[r][0]);
             }
         }
-        for (index, [even, odd]) in sums.into_iter().enumerate() {
-            let mut results = [0.0; LANES];
-            lanes.store(lanes.plus(even, odd), &mut results);
-            let first = self.part.first + panel * LANES;
-            let count = self.part.lanes(panel);
-            #[allow(unsafe_code, reason = "several threads write one buffer")]
-            // SAFETY: tasks have no output of a row in common.
-            let output = unsafe { self.output.row(row + index, first..first + count) };
-            output.copy_from_slice(&results[..count]);
+        let mut both = [lanes.splat(0.0); R];
+        for r in 0..R {
+            both[r] = lanes.plus(sums[r][0], sums[r][1]);
         }
+        self.share.store(lanes, self.panel, row, &both);
     }
 }

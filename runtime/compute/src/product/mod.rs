@@ -4,10 +4,9 @@
 //! of a vector has one output and goes through its blocks in order, so a result does not depend on how many rows there are,
 //! who computes it, and where.
 //!
-//! | rows | how |
-//! | --- | --- |
-//! | up to 8, and any with codes of 6 or 8 bits | codes are unpacked in registers, for up to 4 rows at once |
-//! | more | the codes of two panels are unpacked into the cache, and tiles of 4 rows by 16 outputs run over them |
+//! Up to 8 rows go through the codes of a panel together: each pair of code vectors is unpacked in registers, once for all of
+//! them, and multiplied with what the rows have there. More rows come one tile of 8 after the other, while the panel is in the first
+//! cache.
 //!
 //! Threads share outputs, and rows where there are many.
 //!
@@ -30,21 +29,21 @@ mod output;
 mod tests;
 
 use crate::{
-    Isa, Rows, Team, lanes,
+    Isa, Rows, Team,
+    lanes::{self, LANES, Lanes},
+    rows::TILE,
     weights::{Floats, Layout, Matrix, Packed, Visit, with_layout},
 };
 use output::Output;
 use std::ops::Range;
 
-/// Rows up to which codes are unpacked in registers.
-const FEW: usize = 8;
 /// Tasks for each thread, where there is enough to do: so that a thread that comes late does less.
 const TASKS_PER_THREAD: usize = 4;
 /// Products of a task, at least: some microseconds. Less would take as long as handing it over.
 const TASK_PRODUCTS: usize = 1 << 15;
 /// Bytes of activations that a task goes through again and again: half of a small second cache.
 const ROWS_BYTES: usize = 1 << 18;
-/// Rows of a task where there are more, at least: weights are unpacked once for them.
+/// Rows of a task where there are more, at least: weights come from memory once for them.
 const ROWS_MIN: usize = 64;
 
 impl Matrix {
@@ -53,10 +52,12 @@ impl Matrix {
     /// `output` has the shape `[rows, outputs]`.
     ///
     /// # Panics
-    /// Where the rows' width is not that of the weights, or `output` has another size.
+    /// Where the rows were not [filled](Rows::fill) for a matrix of the same width and formats, or `output` has another size.
     pub fn multiply(&self, team: &Team, input: &Rows, output: &mut [f32]) {
         let (rows, outputs) = (input.count(), self.outputs());
         assert!(rows == 0 || input.width() == self.inputs(), "rows of {} for {} inputs", input.width(), self.inputs());
+        let forms = self.forms();
+        assert!(rows == 0 || input.forms().and(forms) == input.forms(), "rows that were filled for other formats");
         assert_eq!(output.len(), rows * outputs, "results of {rows} rows and {outputs} outputs");
         if output.is_empty() {
             return;
@@ -94,6 +95,57 @@ impl Visit for Share<'_> {
     }
 }
 
+impl Share<'_> {
+    /// Stores the results of `R` rows and the outputs of a panel.
+    #[inline(always)]
+    fn store<L: Lanes, const R: usize>(&self, lanes: L, panel: usize, row: usize, sums: &[L::Floats; R]) {
+        let first = self.part.first + panel * LANES;
+        let count = self.part.lanes(panel);
+        for (index, sums) in sums.iter().enumerate() {
+            #[allow(unsafe_code, reason = "several threads write one buffer")]
+            // SAFETY: tasks have no output of a row in common; this one has no other reference.
+            let results = unsafe { self.output.row(row + index, first..first + count) };
+            if let Ok(results) = results.try_into() {
+                lanes.store(*sums, results);
+                continue;
+            }
+            let mut numbers = [0.0; LANES];
+            lanes.store(*sums, &mut numbers);
+            results.copy_from_slice(&numbers[..count]);
+        }
+    }
+}
+
+/// What is done with rows that are computed together.
+trait Tiles {
+    /// Rows at most.
+    const ROWS: usize;
+
+    /// Computes `R` rows from `row` on, which is row `at` of its tile.
+    fn tile<L: Lanes, const R: usize>(&self, lanes: L, row: usize, at: usize);
+}
+
+/// Does `work` with all rows, as many together as there are registers for. The first row is that of a tile.
+#[inline(always)]
+fn each_tile<L: Lanes, T: Tiles>(lanes: L, rows: Range<usize>, work: T) {
+    let together = const { if L::ROWS < T::ROWS { L::ROWS } else { T::ROWS } };
+    for row in rows.clone().step_by(together) {
+        // Known to be the first one, for kernels that take a whole tile.
+        let at = if together == TILE { 0 } else { row % TILE };
+        match together.min(rows.end - row) {
+            1 => work.tile::<L, 1>(lanes, row, at),
+            2 if together >= 2 => work.tile::<L, 2>(lanes, row, at),
+            3 if together >= 3 => work.tile::<L, 3>(lanes, row, at),
+            4 if together >= 4 => work.tile::<L, 4>(lanes, row, at),
+            5 if together >= 5 => work.tile::<L, 5>(lanes, row, at),
+            6 if together >= 6 => work.tile::<L, 6>(lanes, row, at),
+            7 if together >= 7 => work.tile::<L, 7>(lanes, row, at),
+            8 if together >= 8 => work.tile::<L, 8>(lanes, row, at),
+            _ => {}
+        }
+    }
+}
+
 /// How a product is cut into tasks: no two have an output of a row in common.
 struct Plan {
     rows: usize,
@@ -118,13 +170,13 @@ struct Task {
 
 impl Plan {
     fn new(matrix: &Matrix, threads: usize, rows: usize) -> Self {
-        let row_step = (ROWS_BYTES / matrix.inputs()).max(ROWS_MIN).min(rows);
+        let row_steps = rows.div_ceil((ROWS_BYTES / matrix.inputs()).max(ROWS_MIN));
+        let row_step = rows.div_ceil(row_steps).next_multiple_of(TILE);
         let row_steps = rows.div_ceil(row_step);
         let all: usize = matrix.parts().iter().map(Packed::panels).sum();
         let wanted = (threads * TASKS_PER_THREAD).div_ceil(row_steps);
-        let least = (TASK_PRODUCTS / (matrix.inputs() * lanes::LANES * row_step)).max(1);
-        // Even: kernels of many rows take two panels at a time.
-        let step = all.div_ceil(wanted).max(least).next_multiple_of(2);
+        let least = (TASK_PRODUCTS / (matrix.inputs() * LANES * row_step.min(rows))).max(1);
+        let step = all.div_ceil(wanted).max(least);
         let mut first = 0;
         let plan = |part: &Packed| {
             let plan = PartPlan { panels: part.panels(), step, first };

@@ -19,7 +19,7 @@ fn matrix(parts: &[(Format, usize)], inputs: usize, noise: &mut Noise) -> (Matri
 fn product(matrix: &Matrix, isa: Isa, threads: usize, numbers: &[f32]) -> Vec<f32> {
     let team = Team::new(threads, isa).unwrap();
     let mut rows = Rows::new();
-    rows.fill(&team, numbers, matrix.inputs());
+    rows.fill(&team, numbers, matrix);
     let mut output = vec![f32::NAN; rows.count() * matrix.outputs()];
     matrix.multiply(&team, &rows, &mut output);
     output
@@ -94,10 +94,10 @@ fn products_are_near_the_exact_sums() {
         let numbers: Vec<f32> = (0..12 * inputs).map(|_| noise.float() * noise.float()).collect();
         let got = product(&matrix, Isa::best(), 2, &numbers);
         let mut rows = Rows::new();
-        rows.fill(&Team::new(1, Isa::Plain).unwrap(), &numbers, inputs);
-        let quantized: Vec<f32> = (0..rows.count()).flat_map(|row| rows.dequantized(row)).collect();
+        rows.fill(&Team::new(1, Isa::Plain).unwrap(), &numbers, &matrix);
         let has_codes = format.block().0 > 1;
-        let seen = if has_codes { &quantized } else { &numbers };
+        let quantized = || (0..rows.count()).flat_map(|row| rows.dequantized(row)).collect();
+        let seen = if has_codes { &quantized() } else { &numbers };
         let near = distance(&got, &exactly(seen, &weights, inputs));
         assert!(near <= 1e-6, "{format}: {near} from the sums of what is multiplied");
         let near = distance(&got, &exactly(&numbers, &weights, inputs));
@@ -206,6 +206,6 @@ fn a_buffer_of_another_size_is_a_mistake() {
     let (matrix, _) = matrix(&[(Format::Q8_0, 3)], 32, &mut Noise(1));
     let team = Team::new(1, Isa::Plain).unwrap();
     let mut rows = Rows::new();
-    rows.fill(&team, &[0.0; 64], 32);
+    rows.fill(&team, &[0.0; 64], &matrix);
     matrix.multiply(&team, &rows, &mut [0.0; 5]);
 }

@@ -22,11 +22,12 @@ mod panel;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub(crate) use panel::{Floats, Layout, Offsets, Panel, Source, Visit, Width, with_layout};
+pub(crate) use panel::{Floats, Layout, Offsets, Panel, Visit, Width, with_layout};
 
 use crate::{
     Team,
     lanes::{LANES, Plain},
+    rows::Forms,
 };
 use panel::Shape;
 use std::{
@@ -271,6 +272,11 @@ impl Matrix {
     pub(crate) fn parts(&self) -> &[Packed] {
         &self.parts
     }
+
+    /// What its products take of rows.
+    pub(crate) fn forms(&self) -> Forms {
+        self.parts.iter().fold(Forms::default(), |forms, part| forms.and(with_layout(part.format, FormsOf)))
+    }
 }
 
 fn check(part: &Part<'_>, inputs: usize) -> Result<(), PackError> {
@@ -356,6 +362,20 @@ fn flat(lines: &[Line]) -> &[u8] {
 fn flat_mut(lines: &mut [Line]) -> &mut [u8] {
     // SAFETY: a line is 64 bytes and nothing else.
     unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), size_of_val(lines)) }
+}
+
+struct FormsOf;
+
+impl Visit for FormsOf {
+    type Output = Forms;
+
+    fn floats<F: Floats>(self) -> Forms {
+        Forms { numbers: true, ..Forms::default() }
+    }
+
+    fn codes<F: Layout>(self) -> Forms {
+        Forms { codes: true, wide: F::WIDTH == Width::Eight, ..Forms::default() }
+    }
 }
 
 struct ReadRow<'a> {

@@ -64,12 +64,6 @@ impl Width {
         }
     }
 
-    /// Whether a tile runs faster over codes that were unpacked into the cache before. Not those that it takes more
-    /// products to multiply than operations to unpack.
-    pub(crate) const fn is_worth_unpacking(self) -> bool {
-        matches!(self, Self::Four | Self::Five)
-    }
-
     /// Groups whose products the narrowest sums hold: see [`lanes`](crate::lanes).
     pub(crate) const fn groups_max(self) -> usize {
         match self {
@@ -292,21 +286,6 @@ impl Visit for ShapeOf {
     }
 }
 
-/// What a product reads of eight outputs.
-pub(crate) trait Source<L: Lanes>: Copy {
-    type Layout: Layout;
-    /// The codes of two groups; of [`Width::Eight`] the low and the high halves of one.
-    fn pair(self, lanes: L, block: usize, index: usize) -> [L::Codes; 2];
-    /// The block's scale, without [`factors`](Self::factors) where it has parts.
-    fn scale(self, lanes: L, block: usize) -> L::Floats;
-    /// What is added to each weight, or multiplied with [`offsets`](Self::offsets) where it has parts.
-    fn minimum(self, lanes: L, block: usize) -> L::Floats;
-    /// The integer scales of the halves of a block.
-    fn factors(self, lanes: L, block: usize) -> [L::Factors; 2];
-    /// The integer minimums of the halves of a block.
-    fn offsets(self, lanes: L, block: usize) -> [L::Factors; 2];
-}
-
 /// The weights of eight outputs.
 pub(crate) struct Panel<'a, F> {
     vectors: &'a [[u8; 32]],
@@ -334,10 +313,7 @@ impl<'a, F: Layout> Panel<'a, F> {
         let [scale, minimum] = [self.scale(Plain, block), self.minimum(Plain, block)].map(|all| all[lane]);
         let [factors, offsets] = [self.factors(Plain, block), self.offsets(Plain, block)];
         for (group, out) in out.as_chunks_mut::<4>().0.iter_mut().enumerate() {
-            let codes = match F::WIDTH {
-                Width::Eight => self.vectors[8 * block + group],
-                _ => self.pair(Plain, block, group / 2)[group % 2],
-            };
+            let codes = self.pair(Plain, block, group / 2)[group % 2];
             let part = group / 4;
             let scale = if F::SCALES.has_parts() { scale * factors[part][lane] as f32 } else { scale };
             for (out, code) in out.iter_mut().zip(&codes[4 * lane..]) {
@@ -350,19 +326,25 @@ impl<'a, F: Layout> Panel<'a, F> {
             }
         }
     }
-}
 
-impl<L: Lanes, F: Layout> Source<L> for Panel<'_, F> {
-    type Layout = F;
-
+    /// Announces what will be read a while after this block.
     #[inline(always)]
-    fn pair(self, lanes: L, block: usize, index: usize) -> [L::Codes; 2] {
+    pub(crate) fn announce<L: Lanes>(self, lanes: L, block: usize) {
         let count = F::WIDTH.vectors();
         let vectors = &self.vectors[count * block..][..count];
-        if index == 0 {
-            for line in 0..count.div_ceil(2) {
-                lanes.will_read(&vectors[0], AHEAD + 64 * line);
-            }
+        for line in 0..count.div_ceil(2) {
+            lanes.will_read(&vectors[0], AHEAD + 64 * line);
+        }
+        lanes.will_read(self.scales, block * F::SCALES.block_bytes() + AHEAD);
+    }
+
+    /// The codes of groups `2 × index` and `2 × index + 1`.
+    #[inline(always)]
+    pub(crate) fn pair<L: Lanes>(self, lanes: L, block: usize, index: usize) -> [L::Codes; 2] {
+        let count = F::WIDTH.vectors();
+        let vectors = &self.vectors[count * block..][..count];
+        if F::WIDTH == Width::Eight {
+            return [lanes.codes(&vectors[2 * index]), lanes.codes(&vectors[2 * index + 1])];
         }
         let codes = lanes.codes(&vectors[index]);
         let [low, high] = [lanes.low(codes), lanes.high(codes)];
@@ -380,10 +362,10 @@ impl<L: Lanes, F: Layout> Source<L> for Panel<'_, F> {
         }
     }
 
+    /// The block's scale, without [`factors`](Self::factors) where it has parts.
     #[inline(always)]
-    fn scale(self, lanes: L, block: usize) -> L::Floats {
+    pub(crate) fn scale<L: Lanes>(self, lanes: L, block: usize) -> L::Floats {
         let at = block * F::SCALES.block_bytes();
-        lanes.will_read(self.scales, at + AHEAD);
         let of_super = || lanes.halves(array(self.supers, block / SUPER * F::SCALES.super_bytes()));
         match F::SCALES {
             Scales::Halves | Scales::Minimums => lanes.halves(array(self.scales, at)),
@@ -393,8 +375,9 @@ impl<L: Lanes, F: Layout> Source<L> for Panel<'_, F> {
         }
     }
 
+    /// What is added to each weight, or multiplied with [`offsets`](Self::offsets) where it has parts.
     #[inline(always)]
-    fn minimum(self, lanes: L, block: usize) -> L::Floats {
+    pub(crate) fn minimum<L: Lanes>(self, lanes: L, block: usize) -> L::Floats {
         let at = block * F::SCALES.block_bytes();
         let of_super = || {
             let scale = lanes.halves(array(self.supers, block / SUPER * F::SCALES.super_bytes() + 16));
@@ -408,8 +391,9 @@ impl<L: Lanes, F: Layout> Source<L> for Panel<'_, F> {
         }
     }
 
+    /// The integer scales of the halves of a block.
     #[inline(always)]
-    fn factors(self, lanes: L, block: usize) -> [L::Factors; 2] {
+    pub(crate) fn factors<L: Lanes>(self, lanes: L, block: usize) -> [L::Factors; 2] {
         let at = block * F::SCALES.block_bytes();
         match F::SCALES.has_parts() {
             true => [lanes.factors(array(self.scales, at)), lanes.factors(array(self.scales, at + 8))],
@@ -417,8 +401,9 @@ impl<L: Lanes, F: Layout> Source<L> for Panel<'_, F> {
         }
     }
 
+    /// The integer minimums of the halves of a block.
     #[inline(always)]
-    fn offsets(self, lanes: L, block: usize) -> [L::Factors; 2] {
+    pub(crate) fn offsets<L: Lanes>(self, lanes: L, block: usize) -> [L::Factors; 2] {
         let at = block * F::SCALES.block_bytes() + 16;
         match F::SCALES.offsets() {
             Offsets::Parts => [lanes.factors(array(self.scales, at)), lanes.factors(array(self.scales, at + 8))],
