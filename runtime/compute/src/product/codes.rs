@@ -3,7 +3,7 @@
 use super::{Share, Tiles, each_tile};
 use crate::{
     lanes::{Lanes, Work},
-    rows::{Block, GROUPS, Tile, Wide},
+    rows::{Block, GROUPS, TILE, Tile, Wide},
     weights::{Layout, Offsets, Panel, Width},
 };
 use std::marker::PhantomData;
@@ -38,7 +38,7 @@ struct OfPanel<'a, F> {
 }
 
 impl<F: Layout> Tiles for OfPanel<'_, F> {
-    const ROWS: usize = crate::rows::TILE;
+    const ROWS: usize = TILE;
 
     #[inline(always)]
     fn tile<L: Lanes, const R: usize>(&self, lanes: L, row: usize, at: usize) {
@@ -130,18 +130,31 @@ fn pair_ints<L: Lanes, F: Layout, const R: usize>(
 ) -> [L::Ints; R] {
     let Wide(groups) = &rows.tile.wide[index];
     let mut ints = [lanes.int(0); R];
-    for group in 0..GROUPS {
-        let codes = weights.pair(lanes, index, group / 2)[group % 2];
-        let [even, odd] = lanes.pairs(codes);
-        for r in 0..R {
-            ints[r] = lanes.dot_pairs(ints[r], even, lanes.pair_inputs(rows.of(&groups[group][0])[r]));
-        }
-        for r in 0..R {
-            ints[r] = lanes.dot_pairs(ints[r], odd, lanes.pair_inputs(rows.of(&groups[group][1])[r]));
-        }
+    for pair in 0..GROUPS / 2 {
+        let [first, second] = weights.pair(lanes, index, pair);
+        add_pairs(lanes, first, rows, &groups[2 * pair], &mut ints);
+        add_pairs(lanes, second, rows, &groups[2 * pair + 1], &mut ints);
     }
     take_zeros(lanes, weights, index, rows, &mut ints);
     ints
+}
+
+/// Adds the products of a group.
+#[inline(always)]
+fn add_pairs<L: Lanes, const R: usize>(
+    lanes: L,
+    codes: L::Codes,
+    rows: Rows<'_, R>,
+    [even_inputs, odd_inputs]: &[[[i16; 2]; TILE]; 2],
+    ints: &mut [L::Ints; R],
+) {
+    let [even, odd] = lanes.pairs(codes);
+    for r in 0..R {
+        ints[r] = lanes.dot_pairs(ints[r], even, lanes.pair_inputs(rows.of(even_inputs)[r]));
+    }
+    for r in 0..R {
+        ints[r] = lanes.dot_pairs(ints[r], odd, lanes.pair_inputs(rows.of(odd_inputs)[r]));
+    }
 }
 
 /// Exact sums of the products of a block's inputs and `code − zero`, times the factor of their part.

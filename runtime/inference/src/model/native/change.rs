@@ -19,10 +19,10 @@ impl<'a> Changes<'a> {
         for (range, adapter) in &self.0 {
             for NativeChange { outputs, down, up, scale } in adapter.native(place) {
                 let (inputs, stride) = (down.inputs(), output.len() / (input.len() / down.inputs()));
-                rows.fill(team, &input[range.start * inputs..range.end * inputs], inputs);
+                rows.fill(team, &input[range.start * inputs..range.end * inputs], down);
                 let mut few = vec![0.0; range.len() * down.outputs()];
                 down.multiply(team, &rows, &mut few);
-                rows.fill(team, &few, down.outputs());
+                rows.fill(team, &few, up);
                 let mut change = vec![0.0; range.len() * up.outputs()];
                 up.multiply(team, &rows, &mut change);
                 for (row, change) in range.clone().zip(change.chunks_exact(up.outputs())) {

@@ -63,11 +63,11 @@ impl Feed {
         match self {
             Self::Dense(Dense { gate_up, down }) => {
                 let Scratch { normal, rows, both, inner, branch, .. } = scratch;
-                rows.fill(team, normal, architecture.width);
+                rows.fill(team, normal, gate_up);
                 gate_up.multiply(team, rows, both);
                 changes.apply(team, (layer, Slot::GateUp), normal, both);
                 elementwise::gate(team, both, down.inputs(), activation, inner);
-                rows.fill(team, inner, down.inputs());
+                rows.fill(team, inner, down);
                 down.multiply(team, rows, branch);
                 changes.apply(team, (layer, Slot::Down), inner, branch);
             }
@@ -114,10 +114,10 @@ impl Experts {
             both.resize(chosen.len() * 2 * self.inner, 0.0);
             inner.resize(chosen.len() * self.inner, 0.0);
             result.resize(chosen.len() * width, 0.0);
-            rows.fill(team, &gathered, width);
+            rows.fill(team, &gathered, gate_up);
             gate_up.multiply(team, rows, &mut both);
             elementwise::gate(team, &both, self.inner, activation, &mut inner);
-            rows.fill(team, &inner, self.inner);
+            rows.fill(team, &inner, down);
             down.multiply(team, rows, &mut result);
             for ((row, weight), result) in chosen.iter().zip(result.chunks_exact(width)) {
                 let to = &mut branch[row * width..][..width];
@@ -130,7 +130,7 @@ impl Experts {
     fn choose(&self, team: &Team, rows: &mut Rows, normal: &[f32], width: usize) -> Vec<Vec<(usize, f32)>> {
         let count = self.experts.len();
         let mut logits = vec![0.0; normal.len() / width * count];
-        rows.fill(team, normal, width);
+        rows.fill(team, normal, &self.router);
         self.router.multiply(team, rows, &mut logits);
         let mut chosen = vec![Vec::new(); count];
         let mut order: Vec<usize> = Vec::new();

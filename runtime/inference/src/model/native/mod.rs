@@ -249,7 +249,7 @@ impl NativeDecoder {
         let Architecture { epsilon, rope_pairs, .. } = self.architecture;
         let Scratch { hidden, normal, rows, projected, .. } = scratch;
         elementwise::rms_norm(team, hidden, &layer.attention_norm, epsilon, normal);
-        rows.fill(team, normal, self.architecture.width);
+        rows.fill(team, normal, &layer.project);
         layer.project.multiply(team, rows, projected);
         changes.apply(team, (index, Slot::Projection), normal, projected);
         if let Some(bias) = &layer.project_bias {
@@ -271,7 +271,7 @@ impl NativeDecoder {
     /// From the heads' mixtures to the hidden state.
     fn mix(&self, team: &Team, (index, layer): (usize, &Layer), changes: &Changes<'_>, scratch: &mut Scratch) {
         let Scratch { rows, attended, branch, .. } = scratch;
-        rows.fill(team, attended, self.architecture.query_width());
+        rows.fill(team, attended, &layer.attention_output);
         layer.attention_output.multiply(team, rows, branch);
         changes.apply(team, (index, Slot::AttentionOutput), attended, branch);
         scratch.add_branch(team, layer.post_attention_norm.as_deref(), self.architecture.epsilon);
@@ -287,7 +287,7 @@ impl NativeDecoder {
         }
         let mut normal = vec![0.0; last.len()];
         elementwise::rms_norm(team, &last, &self.norm, epsilon, &mut normal);
-        rows.fill(team, &normal, width);
+        rows.fill(team, &normal, self.output());
         let mut logits = vec![0.0; last.len() / width * vocabulary];
         self.output().multiply(team, rows, &mut logits);
         if let Some(cap) = output_softcap {
