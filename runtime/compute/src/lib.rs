@@ -11,6 +11,7 @@
 //! | `product` | products of both, for one row as for hundreds |
 //! | `blocks` | keys and values of all sequences, in blocks of [`BLOCK_TOKENS`](blocks::BLOCK_TOKENS) tokens |
 //! | `attention` | attention of new rows to the blocks of their sequence |
+//! | `bidirectional` | attention of every row of a text to every other, for encoders |
 //! | `elementwise` | norms, rotary turns, gates |
 //!
 //! Principles:
@@ -25,6 +26,7 @@
 //!   that several threads write.
 
 pub mod attention;
+pub mod bidirectional;
 pub mod blocks;
 pub mod elementwise;
 mod functions;

@@ -85,7 +85,7 @@ struct Trial {
 impl Trip {
     /// Counts the request.
     pub(crate) fn begin(routing: Arc<Routing>, assigned: Assigned, pid: Pid, now_ns: u64) -> Self {
-        routing.count(&assigned, |counts| counts.requests += 1);
+        routing.count(&assigned, |counts| counts.tally.requests += 1);
         let (rule, preferred) = Default::default();
         Self { routing, assigned, rule, preferred, pid, began_ns: now_ns, tries: 0, trial: None, ended: false }
     }
@@ -170,8 +170,8 @@ impl Trip {
             && self.trial.as_ref().is_some_and(|trial| *trial.model != *self.preferred);
         let again = self.tries.saturating_sub(1);
         self.routing.count(&self.assigned, |counts| {
-            counts.fell_back += u64::from(fell_back);
-            counts.tried_again += u64::from(again);
+            counts.tally.fell_back += u64::from(fell_back);
+            counts.tally.tried_again += u64::from(again);
         });
     }
 }

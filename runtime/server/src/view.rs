@@ -9,7 +9,7 @@ use remit_abi::{Event, Fault, GrantLimits, GrantSpec, Label, Scope, Status, TagS
 use remit_assembly::{
     Denied as DeniedView, Ended, Finished as FinishedView, GrantError, GrantView, Kernel, Ledger as Books, Node,
     Output, ProcessView, Refusal as Cause, Selection as Chosen, State,
-    routing::{ArmExplained, ArmView, RouteView, breaker::BreakerState, policy::RequestClass},
+    routing::{ArmExplained, ArmView, RouteView, breaker::BreakerState, count::CountsView, policy::RequestClass},
     want_lines,
 };
 
@@ -218,23 +218,23 @@ pub(crate) fn routes(kernel: &Kernel) -> Routes {
 }
 
 fn arm(view: &ArmView) -> RouteArm {
-    let counts = &view.counts;
+    let ArmView { arm, version, share_per_mille, counts: CountsView { tally, p50_us, p90_us, p99_us } } = *view;
     RouteArm {
-        arm: view.arm,
-        version: view.version,
-        share_per_mille: view.share_per_mille,
-        requests: counts.requests,
-        answered: counts.answered,
-        failed: counts.failed,
-        given_up: counts.given_up,
-        fell_back: counts.fell_back,
-        tried_again: counts.tried_again,
-        input_tokens: counts.usage.input,
-        cached_tokens: counts.usage.cached,
-        output_tokens: counts.usage.output,
-        p50_us: counts.p50_us,
-        p90_us: counts.p90_us,
-        p99_us: counts.p99_us,
+        arm,
+        version,
+        share_per_mille,
+        requests: tally.requests,
+        answered: tally.answered,
+        failed: tally.failed,
+        given_up: tally.given_up,
+        fell_back: tally.fell_back,
+        tried_again: tally.tried_again,
+        input_tokens: tally.usage.input,
+        cached_tokens: tally.usage.cached,
+        output_tokens: tally.usage.output,
+        p50_us,
+        p90_us,
+        p99_us,
     }
 }
 

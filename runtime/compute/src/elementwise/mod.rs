@@ -7,8 +7,11 @@
 //! et al. 2021, "RoFormer" (turns); Shazeer 2020, "GLU Variants Improve Transformer" (gates); Hendrycks and Gimpel 2016,
 //! "Gaussian Error Linear Units"; Bello et al. 2016, "Neural Combinatorial Optimization" (caps).
 
+mod encoder;
 #[cfg(test)]
 mod tests;
+
+pub use encoder::{add_bias, gelu, layer_norm};
 
 use crate::{
     Team,

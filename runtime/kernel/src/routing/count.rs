@@ -75,6 +75,15 @@ fn upper_end(bucket: usize) -> u64 {
 /// What one version of a route came to so far.
 #[derive(Clone, Debug, Default)]
 pub struct Counts {
+    /// How many requests, and what they took.
+    pub tally: Tally,
+    /// From the request until its end was read.
+    pub times: Times,
+}
+
+/// How many requests had which end, and what models did for them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Tally {
     /// Requests that began.
     pub requests: u64,
     /// Of these: that an engine answered to the end.
@@ -89,8 +98,6 @@ pub struct Counts {
     pub tried_again: u64,
     /// What models did for them.
     pub usage: WideUsage,
-    /// From the request until its end was read.
-    pub times: Times,
 }
 
 /// Tokens of many requests.
@@ -116,20 +123,9 @@ impl WideUsage {
 /// Counts as an operator sees them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct CountsView {
-    /// Requests that began.
-    pub requests: u64,
-    /// Of these: that an engine answered to the end.
-    pub answered: u64,
-    /// That ended in an error.
-    pub failed: u64,
-    /// That somebody gave up.
-    pub given_up: u64,
-    /// That another than the preferred model served.
-    pub fell_back: u64,
-    /// Tries besides the first one of each request.
-    pub tried_again: u64,
-    /// What models did for them.
-    pub usage: WideUsage,
+    /// How many requests, and what they took.
+    #[serde(flatten)]
+    pub tally: Tally,
     /// The time that half of those that were answered did not exceed, in microseconds.
     pub p50_us: Option<u64>,
     /// That nine of ten did not.
@@ -142,17 +138,12 @@ impl Counts {
     /// As an operator sees them.
     #[must_use]
     pub fn view(&self) -> CountsView {
+        let Self { tally, times } = self;
         CountsView {
-            requests: self.requests,
-            answered: self.answered,
-            failed: self.failed,
-            given_up: self.given_up,
-            fell_back: self.fell_back,
-            tried_again: self.tried_again,
-            usage: self.usage,
-            p50_us: self.times.quantile(500),
-            p90_us: self.times.quantile(900),
-            p99_us: self.times.quantile(990),
+            tally: *tally,
+            p50_us: times.quantile(500),
+            p90_us: times.quantile(900),
+            p99_us: times.quantile(990),
         }
     }
 }

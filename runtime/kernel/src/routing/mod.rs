@@ -222,17 +222,17 @@ impl Routing {
     pub(crate) fn ended(&self, assigned: &Assigned, end: RequestEnd) {
         self.count(assigned, |counts| match end {
             RequestEnd::Answered { usage, micros } => {
-                counts.answered += 1;
+                counts.tally.answered += 1;
                 counts.times.add(micros);
-                counts.usage.add(usage);
+                counts.tally.usage.add(usage);
             }
             RequestEnd::Failed { usage } => {
-                counts.failed += 1;
-                counts.usage.add(usage);
+                counts.tally.failed += 1;
+                counts.tally.usage.add(usage);
             }
             RequestEnd::GivenUp { usage } => {
-                counts.given_up += 1;
-                counts.usage.add(usage);
+                counts.tally.given_up += 1;
+                counts.tally.usage.add(usage);
             }
         });
     }

@@ -14,7 +14,7 @@ use remit_kernel::{
         Candidate, Deployed, Routes, Version,
         arm::Subject,
         breaker::BreakerState,
-        count::CountsView,
+        count::Tally,
         policy::{RequestClass, Skip},
         read::Definitions,
     },
@@ -76,8 +76,8 @@ fn routed(model: &str, tries: u32) -> Routed {
 }
 
 /// The counts of the stable version of `r`.
-fn counts(node: &TestNode) -> CountsView {
-    node.kernel.routes()[0].arms[0].counts.clone()
+fn counts(node: &TestNode) -> Tally {
+    node.kernel.routes()[0].arms[0].counts.tally
 }
 
 const TWO: &str = "[route.r]\ndefault = ['m', 'dear']\nretry = { again = 0 }";
@@ -385,15 +385,15 @@ async fn a_candidate_gets_its_share_and_a_rollback_takes_it_away() {
     let view = node.kernel.routes().remove(0);
     for arm in &view.arms {
         assert_eq!(arm.share_per_mille, 500);
-        assert_eq!(arm.counts.requests, arm.counts.answered);
+        assert_eq!(arm.counts.tally.requests, arm.counts.tally.answered);
         assert_eq!(u64::from(arm.arm == Arm::Stable) + 1, 3 - u64::from(arm.version));
-        assert_eq!(arm.counts.usage.output, arm.counts.answered);
+        assert_eq!(arm.counts.tally.usage.output, arm.counts.tally.answered);
         assert_eq!(arm.counts.p50_us, Some(0), "no time passed");
-        of_candidate += if arm.arm == Arm::Candidate { arm.counts.requests } else { 0 };
+        of_candidate += if arm.arm == Arm::Candidate { arm.counts.tally.requests } else { 0 };
     }
     // Five standard deviations of 60 coins, twice each.
     assert!((22..=98).contains(&of_candidate), "{of_candidate} of 120");
-    assert_eq!(view.arms.iter().map(|arm| arm.counts.requests).sum::<u64>(), 120);
+    assert_eq!(view.arms.iter().map(|arm| arm.counts.tally.requests).sum::<u64>(), 120);
 
     let deployed = Deployed { candidate: None, ..experiment.deployed["r"].clone() };
     node.kernel.set_routes(Routes { deployed: [("r".into(), deployed)].into(), ..Routes::default() });
