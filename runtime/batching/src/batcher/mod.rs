@@ -27,6 +27,7 @@ mod memory;
 mod plan;
 mod request;
 mod sequence;
+mod speculate;
 #[cfg(test)]
 mod tests;
 
@@ -194,6 +195,7 @@ impl Batcher {
             let room = (sequence.tokens_max - sequence.tokens.len()).saturating_sub(1);
             sequence.proposed.clear();
             sequence.proposed.extend_from_slice(&tokens[..tokens.len().min(room)]);
+            sequence.expected = sequence.proposed.len() as f64;
         }
     }
 
