@@ -23,6 +23,7 @@ const NO_PENALTIES: llm::Penalties = llm::Penalties { repetition: 1.0, frequency
 /// | `repetition_penalty`, `frequency_penalty`, `presence_penalty` | 1, 0, 0 | off |
 /// | `penalty_window` | 64 | tokens that penalties look back |
 /// | `logit_bias`, `stop`, `stop_tokens`, `logprobs` | none | |
+/// | `speculate` | off | the same text either way |
 ///
 /// They take effect in this order: bias, penalties, temperature, top-k, typical, top-p, min-p; then the seed's next number
 /// picks among the tokens that are left. Each filter sees the probabilities that the one before left, together 1 again. A
@@ -48,6 +49,7 @@ pub struct Call<'a, P> {
     stop: &'a [&'a str],
     stop_tokens: &'a [u32],
     logprobs: Option<u8>,
+    speculation: bool,
 }
 
 /// What [`Model::chat`] answers: a conversation.
@@ -70,6 +72,7 @@ impl<'a, P> Call<'a, P> {
             stop: &[],
             stop_tokens: &[],
             logprobs: None,
+            speculation: false,
         }
     }
 
@@ -169,6 +172,13 @@ impl<'a, P> Call<'a, P> {
         self
     }
 
+    /// Guesses tokens from the prompt and the output so far, and computes several at once: the same text at the same price, sooner
+    /// where it repeats something, such as a document that is changed a little.
+    pub const fn speculate(mut self) -> Self {
+        self.speculation = true;
+        self
+    }
+
     fn params(&self) -> llm::Params<'a> {
         let limit = self.model.max_tokens_per_call().unwrap_or(u32::MAX);
         llm::Params {
@@ -179,6 +189,7 @@ impl<'a, P> Call<'a, P> {
             stop: self.stop,
             stop_tokens: self.stop_tokens,
             logprobs: self.logprobs,
+            speculation: self.speculation,
         }
     }
 }

@@ -77,6 +77,9 @@ pub struct Params {
     pub stop_tokens: Vec<u32>,
     /// Asks for the log-probability of each token, and for so many of the likeliest beside it.
     pub logprobs: Option<u8>,
+    /// Guesses tokens from the prompt and the output so far, and computes several of them at once: the same text, sooner where it
+    /// repeats something (Saxena 2023, "Prompt Lookup Decoding").
+    pub speculation: bool,
 }
 
 impl Params {
@@ -94,6 +97,7 @@ impl Params {
             stop: Vec::new(),
             stop_tokens: Vec::new(),
             logprobs: None,
+            speculation: false,
         }
     }
 }

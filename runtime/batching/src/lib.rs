@@ -18,6 +18,7 @@
 //! | [`policy`] | who goes first, and who gives way | what each has had |
 //! | [`speed`] | how long a step will take | measured steps |
 //! | `programs` | when a program comes back | the gaps between its calls |
+//! | [`drafts`] | which tokens may come next | what a sequence has so far |
 //! | [`Batcher`] | what the next step computes | all of the above |
 //!
 //! Principles:
@@ -30,6 +31,7 @@
 
 mod batcher;
 pub mod blocks;
+pub mod drafts;
 pub mod policy;
 mod programs;
 pub mod speed;
@@ -38,6 +40,7 @@ mod tree;
 
 pub use batcher::{Batcher, Config, Ended, Move, Outcome, Plan, Refusal, Request, SequenceId, Span, Swap};
 pub use blocks::{BLOCK_TOKENS, Block, Slot};
+pub use drafts::{Draft, Drafter};
 pub use policy::{Account, Class, Fair, Fifo, Policy, Rank, RoundRobin, Task};
 pub use speed::{Load, Speed};
 pub use stats::{Report, Totals};

@@ -44,6 +44,12 @@ pub struct Totals {
     pub prefill_rows: u64,
     /// Rows of output.
     pub decode_rows: u64,
+    /// Tokens that were drawn.
+    pub drawn: u64,
+    /// Tokens that were proposed, and computed.
+    pub proposed: u64,
+    /// Of those, the ones that were drawn.
+    pub accepted: u64,
     /// Tokens that were at hand.
     pub cached: u64,
     /// How often a sequence gave way.

@@ -219,7 +219,7 @@ fn info_to_wit(info: ModelInfo) -> llm::ModelInfo {
 }
 
 fn params_from_wit(params: llm::Params) -> Params {
-    let llm::Params { max_tokens, sampling, penalties, logit_bias, stop, stop_tokens, logprobs } = params;
+    let llm::Params { max_tokens, sampling, penalties, logit_bias, stop, stop_tokens, logprobs, speculation } = params;
     Params {
         max_tokens,
         sampling: Sampling {
@@ -240,6 +240,7 @@ fn params_from_wit(params: llm::Params) -> Params {
         stop: stop.into_iter().map(Into::into).collect(),
         stop_tokens,
         logprobs,
+        speculation,
     }
 }
 

@@ -183,7 +183,8 @@ impl Meter {
 /// A generation under way. Dropping the receiver cancels it too.
 #[derive(Debug)]
 pub struct EngineStream {
-    /// Its output. The engine never waits for the reader: the channel holds a whole generation.
+    /// Its output. The engine never waits for the reader: it is ahead of him by so many tokens as the channel holds, and goes on once he
+    /// has read some of them. A reader who leaves the channel lets the generation rest, at no cost to others.
     pub events: mpsc::Receiver<EngineEvent>,
     /// Its counts.
     pub meter: Arc<Meter>,

@@ -7,7 +7,7 @@ fn set_up<'a>(model: &'a Model, messages: &'a [Message<'a>]) -> Call<'a, ChatPro
     let call = model.chat(messages).max_tokens(3).temperature(0.7).seed(7);
     let call = call.top_k(40).typical_p(0.95).top_p(0.9).min_p(0.05);
     let call = call.repetition_penalty(1.1).frequency_penalty(0.5).presence_penalty(-0.5).penalty_window(128);
-    call.logit_bias(&[(5, -100.0), (6, 2.5)]).stop(&["\n\n"]).stop_tokens(&[7, 8]).logprobs(2)
+    call.logit_bias(&[(5, -100.0), (6, 2.5)]).stop(&["\n\n"]).stop_tokens(&[7, 8]).logprobs(2).speculate()
 }
 
 #[remit::agent]

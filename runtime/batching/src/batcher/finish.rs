@@ -70,11 +70,14 @@ impl Batcher {
                 let accepted = span.input[known..].iter().zip(before).take_while(|(a, b)| a == b).count();
                 sequence.report.proposed += span.proposed;
                 sequence.report.accepted += accepted;
+                self.totals.proposed += span.proposed as u64;
+                self.totals.accepted += accepted as u64;
                 known + accepted
             }
         };
         sequence.advance(span.begin, span.begin + rows, now);
         if !drawn.is_empty() {
+            self.totals.drawn += drawn.len() as u64;
             sequence.drew(drawn, now);
         }
         sequence.trim(&mut self.memory);

@@ -4,6 +4,7 @@ use crate::{
     blocks::{Block, Slot},
     tree::{Evicted, Tree},
 };
+use std::time::Duration;
 
 /// Bytes that are moved before a step is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,25 +17,59 @@ pub enum Move {
     Copy(Block, Block),
 }
 
+/// How much of what is known of a move's time is the last one's. A quarter: a disk that is busy is found out after a few blocks, and
+/// one slow write is not all that is known.
+const RATE: f64 = 0.25;
+
+/// In which time a block moves, each way; learnt from those that moved.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SwapSpeed {
+    out_seconds: f64,
+    in_seconds: f64,
+}
+
+impl SwapSpeed {
+    /// A guess of both together.
+    pub(super) fn new(there_and_back: Duration) -> Self {
+        let each = there_and_back.as_secs_f64() / 2.0;
+        Self { out_seconds: each, in_seconds: each }
+    }
+
+    /// There and back.
+    fn seconds(self) -> f64 {
+        self.out_seconds + self.in_seconds
+    }
+
+    /// A block moved in so much time.
+    pub(super) fn learn(&mut self, step: &Move, took: Duration) {
+        let seconds = match step {
+            Move::Out(..) => &mut self.out_seconds,
+            Move::In(..) => &mut self.in_seconds,
+            Move::Copy(..) => return,
+        };
+        *seconds += RATE * (took.as_secs_f64() - *seconds);
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Memory {
     pub(super) tree: Tree,
-    /// Seconds in which a block is written out and read in again; `None` where there are no slots.
-    swap_seconds: Option<f64>,
+    /// `None` where there are no slots.
+    pub(super) swap: Option<SwapSpeed>,
     /// For the next plan, in order: what is freed by one of them is used by a later one.
     pub(super) moves: Vec<Move>,
     pub(super) dropped: u64,
 }
 
 impl Memory {
-    pub(super) fn new(blocks: usize, slots: usize, swap_seconds: Option<f64>) -> Self {
-        Self { tree: Tree::new(blocks, slots), swap_seconds, moves: Vec::new(), dropped: 0 }
+    pub(super) fn new(blocks: usize, slots: usize, swap: Option<SwapSpeed>) -> Self {
+        Self { tree: Tree::new(blocks, slots), swap, moves: Vec::new(), dropped: 0 }
     }
 
     /// Makes so many blocks free, as far as nobody reads them; whether that was enough.
     pub(super) fn make_free(&mut self, count: usize) -> bool {
         while !self.tree.blocks.can_allocate(count) {
-            match self.tree.evict(self.swap_seconds) {
+            match self.tree.evict(self.swap.map(SwapSpeed::seconds)) {
                 Some(Evicted::Out(block, slot)) => self.moves.push(Move::Out(block, slot)),
                 Some(Evicted::Dropped) => self.dropped += 1,
                 None => return false,

@@ -27,14 +27,15 @@ mod memory;
 mod plan;
 mod request;
 mod sequence;
+mod speculate;
 #[cfg(test)]
 mod tests;
 
 pub use memory::Move;
 pub use request::{Config, Ended, Outcome, Plan, Refusal, Request, SequenceId, Span, Swap};
 
-use crate::{Load, Policy, Report, Speed, Task, Totals, blocks::BLOCK_TOKENS, programs::Programs, tree::Tree};
-use memory::Memory;
+use crate::{Load, Policy, Report, Slot, Speed, Task, Totals, blocks::BLOCK_TOKENS, programs::Programs, tree::Tree};
+use memory::{Memory, SwapSpeed};
 use sequence::{Asked, Sequence, State};
 use std::{collections::HashMap, fmt, time::Duration};
 
@@ -72,7 +73,7 @@ impl Batcher {
     /// With nothing to do.
     #[must_use]
     pub fn new(config: Config, policy: Box<dyn Policy>) -> Self {
-        let memory = Self::memory(&config);
+        let memory = Self::memory(&config, config.swap.map(|swap| SwapSpeed::new(swap.block_time)));
         let speed = config.speed.clone();
         Self {
             step_seconds: speed.step(Load { prefill: 0, decode: 1, read: 0 }),
@@ -94,9 +95,8 @@ impl Batcher {
         }
     }
 
-    fn memory(config: &Config) -> Memory {
-        let (slots, seconds) = config.swap.map_or((0, None), |swap| (swap.slots, Some(swap.block_time.as_secs_f64())));
-        Memory::new(config.blocks, slots, seconds)
+    fn memory(config: &Config, swap: Option<SwapSpeed>) -> Memory {
+        Memory::new(config.blocks, config.swap.map_or(0, |swap| swap.slots), swap)
     }
 
     /// Takes a request. Its tokens are computed from one of the next plans on.
@@ -194,7 +194,21 @@ impl Batcher {
             let room = (sequence.tokens_max - sequence.tokens.len()).saturating_sub(1);
             sequence.proposed.clear();
             sequence.proposed.extend_from_slice(&tokens[..tokens.len().min(room)]);
+            sequence.expected = sequence.proposed.len() as f64;
         }
+    }
+
+    /// One of a plan's moves took so long. Blocks go out where that has been quicker than computing them again.
+    pub fn moved(&mut self, step: &Move, took: Duration) {
+        if let Some(swap) = &mut self.memory.swap {
+            swap.learn(step, took);
+        }
+    }
+
+    /// Whether what was written to a slot may be read again; else it can be forgotten.
+    #[must_use]
+    pub fn needs(&self, slot: Slot) -> bool {
+        self.memory.tree.slots.references(slot) > 0
     }
 
     /// A program has made its last call for now, and the next one is expected after so long: what it has in the tree is worth
@@ -209,9 +223,8 @@ impl Batcher {
     /// the order that the policy says.
     pub fn lost(&mut self, now: Duration) {
         self.is_computing = false;
-        let dropped = self.memory.dropped;
-        self.memory = Self::memory(&self.config);
-        self.memory.dropped = dropped;
+        let Memory { dropped, swap, .. } = self.memory;
+        self.memory = Memory { dropped, ..Self::memory(&self.config, swap) };
         self.programs.forget_tails();
         for id in std::mem::take(&mut self.running) {
             let Some(sequence) = self.sequences.get_mut(&id) else { continue };

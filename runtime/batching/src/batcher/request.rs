@@ -16,7 +16,8 @@ pub struct SequenceId(pub u64);
 pub struct Swap {
     /// How many.
     pub slots: usize,
-    /// In which time a block is written out and read in again. A block goes out where computing it again takes longer.
+    /// In which time a block is written out and read in again, as far as that is known; see [`Batcher::moved`](crate::Batcher::moved).
+    /// A block goes out where computing it again takes longer.
     pub block_time: Duration,
 }
 

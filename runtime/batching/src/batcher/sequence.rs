@@ -45,6 +45,8 @@ pub(super) struct Sequence {
     pub(super) is_alone: bool,
     /// Tokens that may come next.
     pub(super) proposed: Vec<u32>,
+    /// How many of these are expected to come.
+    pub(super) expected: f64,
     /// Tokens whose keys and values it has.
     pub(super) computed: usize,
     /// The most that it ever had.
@@ -73,6 +75,7 @@ impl Sequence {
             asked: Asked::Nothing,
             is_alone: false,
             proposed: Vec::new(),
+            expected: 0.0,
             computed: 0,
             reached: 0,
             table: Vec::new(),

@@ -177,6 +177,7 @@ const STORE_PARAMS: &str = "
   (i32.store (i32.const 4176) (i32.const 4320)) (i32.store (i32.const 4180) (i32.const 1))  ;; stop
   (i32.store (i32.const 4184) (i32.const 4340)) (i32.store (i32.const 4188) (i32.const 2))  ;; stop-tokens
   (i32.store8 (i32.const 4192) (i32.const 1)) (i32.store8 (i32.const 4193) (i32.const 3))   ;; logprobs
+  (i32.store8 (i32.const 4194) (i32.const 1))                                      ;; speculation
   (i32.store (i32.const 4300) (i32.const 7)) (f32.store (i32.const 4304) (f32.const -1.5))
   (i32.store (i32.const 4320) (i32.const 4360)) (i32.store (i32.const 4324) (i32.const 2))
   (i32.store16 (i32.const 4360) (i32.const 0x6261))
@@ -192,6 +193,7 @@ fn said() -> Params {
         stop: vec!["ab".into()],
         stop_tokens: vec![8, 11],
         logprobs: Some(3),
+        speculation: true,
     }
 }
 

@@ -4,6 +4,9 @@
 //! | --- | --- | --- |
 //! | this file | loads, tokenises and checks on the caller's thread, hands sequences over | the port |
 //! | `sequence` | one generation: sampling, text, stop strings, its end | no other sequence |
+//! | `slots` | blocks that left the device | bytes |
+//! | `observe` | what an operator sees | counters |
+//! | `outbox` | what a slow reader makes of a generation | the channel |
 //! | [`remit_batching`] | who is computed next and how much of it, where keys and values are, whose beginnings are shared | numbers only: pure functions |
 //! | `adapters` | LoRA: models by name that share a base's weights | files, the base |
 //! | `faults` | who is the reason of a crash; how often to build again | numbers and times only |
@@ -12,10 +15,11 @@
 //!
 //! Principles:
 //!
-//! - One thread owns the device, the weights and all keys and values. It never waits for a reader.
+//! - One thread owns the device, the weights and all keys and values. It never waits for a reader: a generation whose reader is behind
+//!   is paused until he has read.
 //! - A generation whose reader is gone, or that is cancelled, ends before its next token.
 //! - On the CPU the same seed, prompt and parameters give the same text, to the bit of each log-probability, whatever is computed
-//!   beside it, however its prompt is cut, whatever was at hand of it, and whether it gave way meanwhile: no kernel adds across
+//!   beside it, however its prompt is cut, whatever was at hand of it, whether it gave way meanwhile, and whether it speculates: no kernel adds across
 //!   rows, or in an order that depends on them. On a GPU logits may differ by rounding.
 //! - Whatever is computed is counted in the meter before its text is sent.
 //! - A panic while computing, which is also how a lost device shows, ends neither the process nor the engine: all that
@@ -30,8 +34,11 @@
 mod adapters;
 mod compute;
 pub(crate) mod faults;
+mod observe;
+mod outbox;
 mod recovery;
 mod sequence;
+mod slots;
 mod steps;
 #[cfg(test)]
 mod tests;
@@ -44,10 +51,13 @@ use crate::{
     template::{ChatTemplate, TemplateError},
     tokenizer::Tokenizer,
 };
+pub use observe::{GENERATIONS, ModelFigures};
+
 use adapters::{Adapters, ModelId};
 use burn::tensor::Device;
 use compute::{Base, Compute, Models, Threads};
-use remit_batching::{BLOCK_TOKENS, Config};
+use observe::Board;
+use remit_batching::{BLOCK_TOKENS, Config, Swap, Totals};
 use remit_compute::{Isa, Team};
 use remit_kernel::ports::{Engine, EngineError, EngineStream, GenerationJob, Meter, ModelCard, PromptText};
 use sequence::Sequence;
@@ -66,6 +76,9 @@ use worker::{Message, Worker};
 /// Of a GPU's memory, one part in so many is left to its driver and to others.
 pub const DEVICE_SPARE: u64 = 10;
 
+/// In which time a block goes out and comes back, until that is known: SmolLM2's at 7 GB/s.
+const BLOCK_TIME: Duration = Duration::from_micros(100);
+
 /// What an engine may use at most.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -76,6 +89,11 @@ pub struct Limits {
     /// Tokens whose keys and values there is room for, of each model; no conversation is longer. 65,536: 1.5 GB for
     /// SmolLM2-135M, where all of it is used.
     pub kv_tokens_max: usize,
+    /// Tokens whose keys and values have room outside of the device, of each model; those that are worth it go there rather than to be
+    /// computed again. `None`: as many as on a GPU, and none where the CPU computes, whose memory it would be.
+    pub swap_tokens_max: Option<usize>,
+    /// Where that room is a file's and not the host's memory.
+    pub swap_folder: Option<PathBuf>,
     /// What prompts may add to a step while others decode. 10 ms: a reader does not notice.
     pub chunk_time: Duration,
     /// Rows of prompts in a step while nobody decodes. 512: enough for matrix products at full speed.
@@ -101,6 +119,8 @@ impl Default for Limits {
             active_sequences_max: 64,
             queued_sequences_max: 256,
             kv_tokens_max: 65_536,
+            swap_tokens_max: None,
+            swap_folder: None,
             chunk_time: Duration::from_millis(10),
             chunk_rows: 512,
             adapters_max: 64,
@@ -118,6 +138,11 @@ impl Limits {
         self.kv_tokens_max.div_ceil(BLOCK_TOKENS)
     }
 
+    /// Blocks of each model that have room outside of the device.
+    fn slots(&self) -> usize {
+        self.swap_tokens_max.unwrap_or_default().div_ceil(BLOCK_TOKENS)
+    }
+
     /// What a batcher needs to know, with a pool of so many blocks.
     fn batching(&self, blocks: usize) -> Config {
         Config {
@@ -127,6 +152,7 @@ impl Limits {
             rows_max: self.chunk_rows + self.active_sequences_max,
             chunk_time: self.chunk_time,
             chunk_rows: self.chunk_rows,
+            swap: (self.slots() > 0).then(|| Swap { slots: self.slots(), block_time: BLOCK_TIME }),
             ..Config::new(blocks)
         }
     }
@@ -174,6 +200,8 @@ struct Shared {
     closing: AtomicBool,
     /// Why the engine has stopped.
     stopped: OnceLock<Box<str>>,
+    /// What each base did and does.
+    board: Board,
     /// How often what computes was built again after a crash.
     rebuilds: AtomicU64,
     /// How long the last one took, in microseconds.
@@ -274,6 +302,7 @@ impl LocalEngine {
         let mut architectures = Vec::new();
         let mut weights_bytes = 0u64;
         let is_gpu = limits.device.look()?.is_gpu;
+        limits.swap_tokens_max.get_or_insert(if is_gpu { limits.kv_tokens_max } else { 0 });
         for (index, model) in models.iter().enumerate() {
             if models[..index].iter().any(|other| other.name == model.name) {
                 return Err(LoadError::Duplicate { name: model.name.to_string() });
@@ -304,13 +333,13 @@ impl LocalEngine {
         let blocks = vec![limits.blocks(); served.len()];
         let queue_max = limits.queued_sequences_max;
         let (messages, incoming) = mpsc::channel();
-        let sender = messages.clone();
+        let (sender, own) = (messages.clone(), messages.clone());
         let wake = move || drop(sender.send(Message::Wake));
         let seat = residency.seat(names.as_str().into(), weights_bytes, wake)?;
         let shared = Arc::new(Shared { names, ..Shared::default() });
         let thread = std::thread::Builder::new().name("inference".to_owned()).spawn({
             let shared = shared.clone();
-            move || Worker::new(make, seat, &blocks, &limits, shared).run(&incoming)
+            move || Worker::new(make, seat, &blocks, &limits, (shared, own)).run(&incoming)
         });
         let thread = thread.map_err(|error| LoadError::Thread(error.to_string()))?;
         let served = served.into_iter().map(Arc::new).collect();
@@ -364,6 +393,20 @@ impl LocalEngine {
     #[must_use]
     pub fn weights_bytes(&self) -> u64 {
         self.weights_bytes
+    }
+
+    /// What each of its models did and does, as of the last step.
+    #[must_use]
+    pub fn figures(&self) -> Vec<ModelFigures> {
+        let rebuilds = self.rebuilds();
+        let board = self.shared.board.read();
+        let figures = |(served, (totals, swapped_bytes)): (&Arc<Served>, (Totals, u64))| ModelFigures {
+            model: served.card.name.clone(),
+            totals,
+            swapped_bytes,
+            rebuilds,
+        };
+        self.served.iter().zip(board).map(figures).collect()
     }
 
     /// How often what computes was built again after a crash.

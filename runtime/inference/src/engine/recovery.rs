@@ -77,13 +77,12 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
     fn give_up_guilty(&mut self, why: &str) {
         let guilty = self.sequences.iter().filter(|(_, sequence)| sequence.record.is_guilty());
         for key in guilty.map(|(key, _)| *key).collect::<Vec<_>>() {
-            let Some(mut sequence) = self.remove(key) else { continue };
-            let crashes = sequence.record.crashes();
+            let Some(crashes) = self.sequences.get(&key).map(|sequence| sequence.record.crashes()) else { continue };
             tracing::warn!(models = %self.shared.names, crashes, "a generation is given up");
             let why = format!(
                 "the engine crashed {crashes} times with it in the step, the last time with: {why}; report this with its prompt"
             );
-            sequence.fail_with(EngineError::Failed(why.into()));
+            self.end(key, Err(EngineError::Failed(why.into())));
         }
     }
 
@@ -91,7 +90,7 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
     pub(super) fn drop_weights(&mut self) {
         let now = self.begin.elapsed();
         self.under_way.clear();
-        self.swapped.clear();
+        self.slots.iter_mut().for_each(|slots| slots.retain(|_| false));
         self.batchers.iter_mut().for_each(|batcher| batcher.lost(now));
         drop_quietly(self.compute.take());
     }

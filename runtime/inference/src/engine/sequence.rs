@@ -1,19 +1,23 @@
 //! One generation: from drawn tokens to events.
 
-use super::{adapters::ModelId, faults::Record};
+use super::{adapters::ModelId, faults::Record, outbox::Outbox};
 use crate::{
     sampler::{Distribution, Sampler, Scratch},
     stop::{Matched, StopMatcher},
     tokenizer::{Tokenizer, Utf8Stream},
 };
 use remit_abi::{DrawnToken, Priority, ScoredToken};
-use remit_batching::{Class, Namespace, Request};
+use remit_batching::{Class, Draft, Drafter, Namespace, Request};
 use remit_kernel::ports::{EngineError, EngineEvent, EngineFinish, GenerationJob, Meter};
-use std::sync::Arc;
+use std::{sync::Arc, task::Waker};
 use tokio::sync::mpsc;
 
-/// Events of a generation beyond those of each token: the text that was held back, and the end.
-const EVENTS_EXTRA: usize = 3;
+/// What became of a sequence's reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reader {
+    FellBehind,
+    CaughtUp,
+}
 
 pub(super) struct Sequence {
     job: GenerationJob,
@@ -35,7 +39,11 @@ pub(super) struct Sequence {
     characters: Utf8Stream,
     stop: StopMatcher,
     meter: Arc<Meter>,
-    events: mpsc::Sender<EngineEvent>,
+    outbox: Outbox,
+    /// Whether its reader is behind, so that it is paused.
+    is_stalled: bool,
+    /// Where it speculates.
+    drafter: Option<Drafter>,
     /// Whether the last event was sent.
     ended: bool,
 }
@@ -50,7 +58,7 @@ impl Sequence {
         meter: Arc<Meter>,
     ) -> (Self, mpsc::Receiver<EngineEvent>) {
         let events_each = 1 + usize::from(job.params.logprobs.is_some());
-        let (events, receiver) = mpsc::channel(limit as usize * events_each + EVENTS_EXTRA);
+        let (outbox, receiver) = Outbox::new(events_each);
         let sequence = Self {
             model,
             is_long,
@@ -65,7 +73,9 @@ impl Sequence {
             characters: Utf8Stream::default(),
             stop: StopMatcher::new(&job.params.stop),
             meter,
-            events,
+            outbox,
+            is_stalled: false,
+            drafter: job.params.speculation.then(Drafter::default),
             ended: false,
             job,
         };
@@ -92,6 +102,11 @@ impl Sequence {
         }
     }
 
+    /// What was asked for.
+    pub(super) fn job(&self) -> &GenerationJob {
+        &self.job
+    }
+
     pub(super) fn model(&self) -> ModelId {
         self.model
     }
@@ -112,7 +127,28 @@ impl Sequence {
 
     /// Whether nobody wants more of it.
     pub(super) fn is_unwanted(&self) -> bool {
-        self.meter.is_cancelled() || self.events.is_closed()
+        self.meter.is_cancelled() || self.outbox.is_closed()
+    }
+
+    /// Whether its reader fell behind, or has read enough, since this was asked last. `waker` is called once the latter may be so.
+    pub(super) fn heed_reader(&mut self, waker: &Waker) -> Option<Reader> {
+        let is_behind = self.outbox.is_behind(waker);
+        let was_behind = std::mem::replace(&mut self.is_stalled, is_behind);
+        match (was_behind, is_behind) {
+            (false, true) => Some(Reader::FellBehind),
+            (true, false) => Some(Reader::CaughtUp),
+            _ => None,
+        }
+    }
+
+    /// Whether it is paused for its reader's sake.
+    pub(super) fn is_stalled(&self) -> bool {
+        self.is_stalled
+    }
+
+    /// What may come next, where it speculates. Each token of it is drawn as any other before it counts.
+    pub(super) fn draft(&mut self) -> Option<Draft<'_>> {
+        self.drafter.as_mut().map(|drafter| drafter.draft(&self.tokens))
     }
 
     /// Whether any of it was computed.
@@ -148,7 +184,8 @@ impl Sequence {
         let logits = &logits[..logits.len().min(self.tokenizer.size())];
         let token = self.sampler.sample(logits, &self.tokens, u64::from(self.generated), scratch);
         if let Some(likeliest) = self.job.params.logprobs {
-            self.send(EngineEvent::Token(Box::new(self.scored(logits, token, likeliest))));
+            let scored = self.scored(logits, token, likeliest);
+            self.send(EngineEvent::Token(Box::new(scored)));
         }
         self.take(token)
     }
@@ -183,15 +220,14 @@ impl Sequence {
         stopped
     }
 
-    fn send_text(&self, text: String) {
+    fn send_text(&mut self, text: String) {
         if !text.is_empty() {
             self.send(EngineEvent::Text(text));
         }
     }
 
-    fn send(&self, event: EngineEvent) {
-        // The channel holds a whole generation, so this fails only where the reader is gone.
-        let _ = self.events.try_send(event);
+    fn send(&mut self, event: EngineEvent) {
+        self.outbox.send(event);
     }
 
     /// Sends what was held back, and the end.

@@ -3,14 +3,16 @@
 use super::{
     compute::{Compute, Work},
     faults::panic_text,
+    observe::End,
     worker::{Key, Worker},
 };
 use crate::{LoadError, sampler::Scratch};
 use remit_batching::{Move, Outcome, Plan, Span};
-use remit_kernel::ports::{EngineError, EngineFinish};
+use remit_kernel::ports::EngineError;
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::atomic::Ordering,
+    time::Instant,
 };
 
 /// What a step gives those who draw, one row behind the other.
@@ -28,6 +30,7 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
     /// Computes a model's next step; whether there was one. May panic: `under_way` then has everybody who may be the reason.
     pub(super) fn step(&mut self, base: usize) -> bool {
         let has_suspects = self.mark_suspects(base);
+        self.speculate(base);
         let plan = self.batchers[base].plan(self.begin.elapsed());
         self.make_moves(base, &plan);
         if plan.is_empty() {
@@ -39,12 +42,11 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
         let took = self.begin.elapsed() - begin;
         let (outcomes, ends) = self.draw(base, &plan, &drawn);
         let now = self.begin.elapsed();
-        self.batchers[base].finish(&plan, &outcomes, took, now);
+        let ended = self.batchers[base].finish(&plan, &outcomes, took, now);
         for (key, end) in ends {
-            let Some(mut sequence) = self.remove(key) else { continue };
-            match end {
-                Ok(finish) => sequence.end(finish),
-                Err(error) => sequence.fail_with(error),
+            match ended.iter().find(|ended| ended.id == key.1) {
+                Some(ended) => self.part(key, &ended.report, end),
+                None => self.end(key, end),
             }
         }
         if has_suspects {
@@ -67,20 +69,29 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
         any
     }
 
+    /// Proposes what may come next, as far as that is worth it.
+    fn speculate(&mut self, base: usize) {
+        for ((_, id), sequence) in self.sequences.iter_mut().filter(|((of, _), _)| *of == base) {
+            if let Some(draft) = sequence.draft() {
+                self.batchers[base].speculate(*id, draft);
+            }
+        }
+    }
+
     fn make_moves(&mut self, base: usize, plan: &Plan) {
         let Some(compute) = &mut self.compute else { return };
+        let (slots, batcher) = (&mut self.slots[base], &mut self.batchers[base]);
         for step in &plan.moves {
+            let begin = Instant::now();
             match *step {
                 Move::Copy(from, to) => compute.copy(base, from.0, to.0),
-                Move::Out(block, slot) => {
-                    self.swapped.insert((base, slot), compute.read(base, block.0));
-                }
-                Move::In(slot, block) => {
-                    let bytes = self.swapped.get(&(base, slot));
-                    let bytes = bytes.unwrap_or_else(|| unreachable!("what is read in was written out"));
-                    compute.write(base, block.0, bytes);
-                }
+                Move::Out(block, slot) => slots.write(slot, compute.read(base, block.0)),
+                Move::In(slot, block) => compute.write(base, block.0, &slots.read(slot)),
             }
+            batcher.moved(step, begin.elapsed());
+        }
+        if !plan.moves.is_empty() {
+            slots.retain(|slot| batcher.needs(slot));
         }
     }
 
@@ -163,7 +174,7 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
                         }
                     };
                     tokens.push(sequence.last());
-                    if finish.is_some() || proposed.get(place) != tokens.last() {
+                    if finish.is_some() || proposed.get(place) != tokens.last() || sequence.is_unwanted() {
                         return finish;
                     }
                 }
@@ -181,7 +192,7 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
 }
 
 /// Who is at an end, and how.
-type Ending = (Key, Result<EngineFinish, EngineError>);
+type Ending = (Key, End);
 
 fn not_drawn(why: &str) -> EngineError {
     tracing::error!(why, "drawing a token failed");

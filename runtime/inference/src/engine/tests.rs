@@ -15,7 +15,10 @@ mod adapters;
 mod damaged;
 mod faults;
 mod memory;
+mod readers;
 mod sampling;
+mod slots;
+mod speculation;
 
 /// The token after these.
 type Script = fn(&[u32]) -> u32;
@@ -173,7 +176,16 @@ fn fixture_with(script: Script, limits: Limits, fault: Fault) -> Fixture {
 
 /// An engine of the model `m`, whose weights take ten bytes.
 fn scripted<C: Compute + 'static>(
-    mut limits: Limits,
+    limits: Limits,
+    residency: &Arc<Residency>,
+    make: impl FnMut() -> Result<C, LoadError> + Send + 'static,
+) -> Result<LocalEngine, LoadError> {
+    scripted_in(Limits { kv_tokens_max: KV_TOKENS, ..limits }, residency, make)
+}
+
+/// The same, with as much room for keys and values as its limits say.
+fn scripted_in<C: Compute + 'static>(
+    limits: Limits,
     residency: &Arc<Residency>,
     make: impl FnMut() -> Result<C, LoadError> + Send + 'static,
 ) -> Result<LocalEngine, LoadError> {
@@ -182,7 +194,6 @@ fn scripted<C: Compute + 'static>(
     let (family, vocabulary) = ("f".into(), tokenizer.size() as u32);
     let card = ModelCard { name: "m".into(), family, context_length: CONTEXT, vocabulary, digest: "0".into() };
     let template = Some(Arc::new(ChatTemplate::new(sample::TEMPLATE, None, None).unwrap()));
-    limits.kv_tokens_max = KV_TOKENS;
     let served = (vec![Served { card, tokenizer, template }], no_adapters(&limits));
     LocalEngine::start(served, limits, (residency, 10), make)
 }

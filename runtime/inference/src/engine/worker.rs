@@ -8,23 +8,26 @@ use super::{
     Limits, Shared,
     compute::Compute,
     faults::{Pauses, panic_text},
-    sequence::Sequence,
+    observe::End,
+    sequence::{Reader, Sequence},
+    slots::Slots,
 };
 use crate::{
     LoadError,
     residency::{ASK_EVERY, Demand, Order, Seat},
     sampler::Scratch,
 };
-use remit_batching::{Batcher, Fair, Refusal, SequenceId, Slot};
+use remit_batching::{Batcher, Fair, Refusal, Report, SequenceId};
 use remit_kernel::ports::{EngineError, EngineFinish};
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
         atomic::Ordering,
         mpsc::{Receiver, RecvTimeoutError, Sender},
     },
+    task::{Wake, Waker},
     time::Instant,
 };
 
@@ -36,8 +39,22 @@ pub(super) enum Message {
     Warm(Sender<Result<(), LoadError>>),
     /// Crash.
     Drill,
-    /// Look at memory again, or at the engine's end.
+    /// Look at memory again, at readers, or at the engine's end.
     Wake,
+}
+
+/// Wakes the thread, from a reader's.
+struct Bell(Sender<Message>);
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        // A thread that has ended has told every reader.
+        let _ = self.0.send(Message::Wake);
+    }
 }
 
 /// Which sequence: the index of its base, and its number there.
@@ -50,11 +67,13 @@ pub(super) struct Worker<C: Compute, M> {
     pub(super) compute: Option<C>,
     pub(super) seat: Seat,
     pub(super) shared: Arc<Shared>,
+    /// For readers who were behind.
+    waker: Waker,
     /// One for each base. All know the same tokens as `sequences`.
     pub(super) batchers: Vec<Batcher>,
     pub(super) sequences: BTreeMap<Key, Sequence>,
-    /// Blocks that left the device.
-    pub(super) swapped: HashMap<(usize, Slot), Vec<u8>>,
+    /// Blocks that left the device, of each base.
+    pub(super) slots: Vec<Slots>,
     /// What is being computed, or not known to be, and how many tokens they will have come to.
     pub(super) under_way: Vec<(Key, usize)>,
     pub(super) pauses: Pauses,
@@ -67,17 +86,24 @@ pub(super) struct Worker<C: Compute, M> {
 }
 
 impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
-    /// For bases whose pools have so many blocks.
-    pub(super) fn new(make: M, seat: Seat, blocks: &[usize], limits: &Limits, shared: Arc<Shared>) -> Self {
+    /// For bases whose pools have so many blocks; it is told by itself too.
+    pub(super) fn new(
+        make: M,
+        seat: Seat,
+        blocks: &[usize],
+        limits: &Limits,
+        (shared, messages): (Arc<Shared>, Sender<Message>),
+    ) -> Self {
         let batcher = |blocks: &usize| Batcher::new(limits.batching(*blocks), Box::new(Fair::default()));
         Self {
             make,
             compute: None,
             seat,
             shared,
+            waker: Waker::from(Arc::new(Bell(messages))),
             batchers: blocks.iter().map(batcher).collect(),
             sequences: BTreeMap::new(),
-            swapped: HashMap::new(),
+            slots: blocks.iter().map(|_| Slots::new(limits.slots(), limits.swap_folder.as_deref())).collect(),
             under_way: Vec::new(),
             pauses: Pauses::default(),
             is_drill: false,
@@ -99,7 +125,7 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
         self.sequences.values_mut().for_each(|sequence| sequence.fail(&why));
         self.sequences.clear();
         self.drop_weights();
-        // With the seat goes the last sender but the engine's own, and the room of its weights.
+        // With the seat and the waker go the last senders but the engine's own, and the room of its weights.
         drop(self);
         for message in incoming {
             match message {
@@ -118,6 +144,8 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
                 return Ok(());
             }
             self.drop_unwanted();
+            self.heed_readers();
+            self.note_figures();
             let demand = self.demand();
             let is_idle = demand == Demand::default();
             let order = self.seat.report(demand);
@@ -218,21 +246,39 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
     fn drop_unwanted(&mut self) {
         let unwanted = self.sequences.iter().filter(|(_, sequence)| sequence.is_unwanted());
         for key in unwanted.map(|(key, _)| *key).collect::<Vec<_>>() {
-            if let Some(mut sequence) = self.remove(key) {
-                sequence.end(EngineFinish::Cancelled);
+            self.end(key, Ok(EngineFinish::Cancelled));
+        }
+    }
+
+    /// Pauses those whose readers fell behind, and lets those go on whose readers have read.
+    fn heed_readers(&mut self) {
+        let now = self.begin.elapsed();
+        for ((base, id), sequence) in &mut self.sequences {
+            match sequence.heed_reader(&self.waker) {
+                Some(Reader::FellBehind) => self.batchers[*base].pause(*id, now),
+                Some(Reader::CaughtUp) => self.batchers[*base].resume(*id, now),
+                None => {}
             }
         }
     }
 
-    /// Takes a sequence out, of which the batcher keeps what others may need.
-    pub(super) fn remove(&mut self, key: Key) -> Option<Sequence> {
-        let now = self.begin.elapsed();
-        self.batchers[key.0].cancel(key.1, now);
-        let sequence = self.sequences.remove(&key)?;
+    /// Ends a sequence before its time, of which the batcher keeps what others may need.
+    pub(super) fn end(&mut self, key: Key, end: End) {
+        let report = self.batchers[key.0].cancel(key.1, self.begin.elapsed());
+        self.part(key, &report.unwrap_or_default(), end);
+    }
+
+    /// Tells the reader of a sequence that the batcher has no more that it is at its end.
+    pub(super) fn part(&mut self, key: Key, report: &Report, end: End) {
+        let Some(mut sequence) = self.sequences.remove(&key) else { return };
         if !sequence.is_begun() {
             self.shared.queued.fetch_sub(1, Ordering::AcqRel);
         }
-        Some(sequence)
+        sequence.tell_of(report, &end);
+        match end {
+            Ok(finish) => sequence.end(finish),
+            Err(error) => sequence.fail_with(error),
+        }
     }
 
     /// Holds those back that were not begun, or lets them go on.
@@ -259,8 +305,13 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
         computed
     }
 
+    /// Work, whose readers are not behind: nobody's weights stay or come for the others. What goes on while the weights are away waits
+    /// for them like what begins.
     pub(super) fn demand(&self) -> Demand {
-        let active = self.sequences.values().filter(|sequence| sequence.is_begun()).count();
-        Demand { active, waiting: self.sequences.len() - active }
+        let (is_in, mut demand) = (self.compute.is_some(), Demand::default());
+        for sequence in self.sequences.values().filter(|sequence| !sequence.is_stalled()) {
+            *if is_in && sequence.is_begun() { &mut demand.active } else { &mut demand.waiting } += 1;
+        }
+        demand
     }
 }

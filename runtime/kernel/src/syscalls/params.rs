@@ -140,6 +140,7 @@ mod tests {
                 stop: vec!["x".repeat(256).into(); 16],
                 stop_tokens: vec![49; 64],
                 logprobs: Some(if high { 20 } else { 0 }),
+                speculation: high,
             };
             assert_eq!(validate_params(&everything, 50), Ok(()));
         }

@@ -49,6 +49,7 @@ fn said() -> Params {
         stop: vec!["x".into()],
         stop_tokens: vec![6],
         logprobs: Some(2),
+        speculation: true,
     }
 }
 

@@ -15,6 +15,7 @@ enum Event {
     Resume(usize),
     Alone(usize, bool),
     Propose(usize, usize, bool),
+    Speculate(usize),
     Lost,
     /// A plan is taken, and then something else happens before it is computed.
     Meanwhile(Box<Event>),
@@ -30,6 +31,7 @@ fn event() -> impl Strategy<Value = Event> {
         2 => any::<usize>().prop_map(Event::Resume),
         1 => (any::<usize>(), any::<bool>()).prop_map(|(which, is_alone)| Event::Alone(which, is_alone)),
         4 => (any::<usize>(), 0..20usize, any::<bool>()).prop_map(|(a, b, c)| Event::Propose(a, b, c)),
+        4 => any::<usize>().prop_map(Event::Speculate),
         1 => (0..3u64, 0..4u64, 0..100u64).prop_map(|(a, b, c)| Event::Keep(a, b, c)),
         10 => (1..8usize).prop_map(Event::Steps),
     ];
@@ -66,6 +68,7 @@ impl Machine {
             Event::Propose(which, count, is_wrong) => {
                 pick(self, *which).into_iter().for_each(|id| self.propose(id, *count, *is_wrong));
             }
+            Event::Speculate(which) => pick(self, *which).into_iter().for_each(|id| self.speculate(id)),
             Event::Lost => {
                 self.batcher.lost(self.now);
             }

@@ -1,8 +1,8 @@
 //! The simulated machine.
 
 use crate::{
-    BLOCK_TOKENS, Batcher, Block, Class, Config, Move, Namespace, Outcome, Plan, Policy, Refusal, Report, Request,
-    SequenceId, Slot, Span, Speed, tree::Place,
+    BLOCK_TOKENS, Batcher, Block, Class, Config, Drafter, Move, Namespace, Outcome, Plan, Policy, Refusal, Report,
+    Request, SequenceId, Slot, Span, Speed, tree::Place,
 };
 use std::{collections::BTreeMap, time::Duration};
 
@@ -141,6 +141,15 @@ impl Machine {
             *last += 1;
         }
         self.batcher.propose(id, &proposed);
+    }
+
+    /// Drafts from what the sequence has.
+    pub(super) fn speculate(&mut self, id: SequenceId) {
+        let mut drafter = Drafter::default();
+        let Some(tokens) = self.batcher.tokens(id).map(<[u32]>::to_vec) else { return };
+        let draft = drafter.draft(&tokens);
+        let count = draft.tokens.len();
+        assert!(self.batcher.speculate(id, draft) <= count);
     }
 
     fn make(&mut self, step: &Move) {

@@ -223,6 +223,28 @@ fn what_is_proposed_comes_in_fewer_steps() {
 }
 
 #[test]
+fn blocks_go_out_no_more_once_that_is_known_to_be_slow() {
+    let swap = Some(Swap { slots: 64, block_time: Duration::from_millis(1) });
+    let mut machine = Machine::new(Config { swap, ..Config::new(16) }, Fifo);
+    let out = |machine: &mut Machine, seed| {
+        let before = machine.batcher.totals().swapped_out;
+        machine.add(request(words(seed, 200), 4)).expect("it fits");
+        machine.run();
+        machine.batcher.totals().swapped_out - before
+    };
+    assert_eq!(out(&mut machine, 1), 0);
+    assert!(out(&mut machine, 2) > 0);
+    let step = crate::Move::Out(crate::Block(0), crate::Slot(0));
+    (0..20).for_each(|_| machine.batcher.moved(&step, Duration::from_secs(1)));
+    assert_eq!(out(&mut machine, 3), 0);
+    machine.batcher.lost(machine.now);
+    out(&mut machine, 4);
+    assert_eq!(out(&mut machine, 5), 0);
+    (0..40).for_each(|_| machine.batcher.moved(&step, Duration::from_micros(10)));
+    assert!(out(&mut machine, 6) > 0);
+}
+
+#[test]
 fn blocks_go_out_where_that_is_cheaper() {
     let check = |block_time, expect_cached| {
         let swap = Some(Swap { slots: 64, block_time });
