@@ -30,6 +30,7 @@
 mod adapters;
 mod compute;
 pub(crate) mod faults;
+mod policy;
 mod recovery;
 mod sequence;
 mod steps;
@@ -47,6 +48,8 @@ use crate::{
 use adapters::{Adapters, ModelId};
 use burn::tensor::Device;
 use compute::{Base, Compute, Models, Threads};
+pub use policy::PolicyChoice;
+pub use remit_batching::Totals;
 use remit_batching::{BLOCK_TOKENS, Config};
 use remit_compute::{Isa, Team};
 use remit_kernel::ports::{Engine, EngineError, EngineStream, GenerationJob, Meter, ModelCard, PromptText};
@@ -80,6 +83,10 @@ pub struct Limits {
     pub chunk_time: Duration,
     /// Rows of prompts in a step while nobody decodes. 512: enough for matrix products at full speed.
     pub chunk_rows: usize,
+    /// Who goes first.
+    pub policy: PolicyChoice,
+    /// Whether sequences of a tenant share what they have in common. Only comparisons turn it off.
+    pub shares_prefixes: bool,
     /// Adapters of all models. 64: each is looked for by its name in a list.
     pub adapters_max: usize,
     /// Bytes of all adapters' weights. 2 GiB: an adapter of rank 16 on every matrix of a model of 7 billion weights has
@@ -103,6 +110,8 @@ impl Default for Limits {
             kv_tokens_max: 65_536,
             chunk_time: Duration::from_millis(10),
             chunk_rows: 512,
+            policy: PolicyChoice::Fair,
+            shares_prefixes: true,
             adapters_max: 64,
             adapter_bytes_max: 2 << 30,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
@@ -127,6 +136,7 @@ impl Limits {
             rows_max: self.chunk_rows + self.active_sequences_max,
             chunk_time: self.chunk_time,
             chunk_rows: self.chunk_rows,
+            shares_prefixes: self.shares_prefixes,
             ..Config::new(blocks)
         }
     }
@@ -364,6 +374,14 @@ impl LocalEngine {
     #[must_use]
     pub fn weights_bytes(&self) -> u64 {
         self.weights_bytes
+    }
+
+    /// What was done of each model so far, and how its blocks are used, between two steps; nothing where the engine has stopped.
+    #[must_use]
+    pub fn totals(&self) -> Vec<Totals> {
+        let (answer, answered) = mpsc::channel();
+        self.tell(Message::Totals(answer));
+        answered.recv().unwrap_or_default()
     }
 
     /// How often what computes was built again after a crash.

@@ -15,7 +15,7 @@ use crate::{
     residency::{ASK_EVERY, Demand, Order, Seat},
     sampler::Scratch,
 };
-use remit_batching::{Batcher, Fair, Refusal, SequenceId, Slot};
+use remit_batching::{Batcher, Refusal, SequenceId, Slot, Totals};
 use remit_kernel::ports::{EngineError, EngineFinish};
 use std::{
     collections::{BTreeMap, HashMap},
@@ -34,6 +34,8 @@ pub(super) enum Message {
     Generate(Box<Sequence>),
     /// Read the weights now, where there is room that nobody else waits for, and answer when that is done.
     Warm(Sender<Result<(), LoadError>>),
+    /// Say what was done.
+    Totals(Sender<Vec<Totals>>),
     /// Crash.
     Drill,
     /// Look at memory again, or at the engine's end.
@@ -69,7 +71,7 @@ pub(super) struct Worker<C: Compute, M> {
 impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
     /// For bases whose pools have so many blocks.
     pub(super) fn new(make: M, seat: Seat, blocks: &[usize], limits: &Limits, shared: Arc<Shared>) -> Self {
-        let batcher = |blocks: &usize| Batcher::new(limits.batching(*blocks), Box::new(Fair::default()));
+        let batcher = |blocks: &usize| Batcher::new(limits.batching(*blocks), limits.policy.make());
         Self {
             make,
             compute: None,
@@ -105,7 +107,7 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
             match message {
                 Message::Generate(mut sequence) => sequence.fail(&why),
                 Message::Warm(done) => drop(done.send(Err(LoadError::Crashed(why.to_string())))),
-                Message::Drill | Message::Wake => {}
+                Message::Totals(_) | Message::Drill | Message::Wake => {}
             }
         }
     }
@@ -166,6 +168,8 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
                 // Nobody waits any more where the engine is being dropped.
                 let _ = done.send(if is_wanted { self.load() } else { Ok(()) });
             }
+            // Nobody waits any more where the answer cannot be sent.
+            Message::Totals(answer) => drop(answer.send(self.batchers.iter().map(Batcher::totals).collect())),
             // On a device it happens by itself.
             Message::Drill => self.is_drill = !self.compute.as_ref().is_some_and(Compute::lose),
             Message::Wake => {}
