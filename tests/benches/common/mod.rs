@@ -115,6 +115,11 @@ impl Stage {
 
     /// With room for so many guests.
     pub(crate) fn with_guests(guests_max: u32) -> Self {
+        Self::over(Arc::new(NoModel), guests_max)
+    }
+
+    /// Whose models are this engine's.
+    pub(crate) fn over(engine: Arc<dyn Engine>, guests_max: u32) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("threads can be started");
         let config = NodeConfig {
@@ -129,7 +134,7 @@ impl Stage {
             prices: PriceList::built_in(),
         };
         let entered = runtime.enter();
-        let node = Node::with_engine(config, Arc::new(NoModel)).expect("the node starts");
+        let node = Node::with_engine(config, engine).expect("the node starts");
         drop(entered);
         Self { node, _runtime: runtime }
     }

@@ -36,6 +36,7 @@ mod compute;
 pub(crate) mod faults;
 mod observe;
 mod outbox;
+mod policy;
 mod recovery;
 mod sequence;
 mod slots;
@@ -57,6 +58,7 @@ use adapters::{Adapters, ModelId};
 use burn::tensor::Device;
 use compute::{Base, Compute, Models, Threads};
 use observe::Board;
+pub use policy::PolicyChoice;
 use remit_batching::{BLOCK_TOKENS, Config, Swap, Totals};
 use remit_compute::{Isa, Team};
 use remit_kernel::ports::{Engine, EngineError, EngineStream, GenerationJob, Meter, ModelCard, PromptText};
@@ -98,6 +100,10 @@ pub struct Limits {
     pub chunk_time: Duration,
     /// Rows of prompts in a step while nobody decodes. 512: enough for matrix products at full speed.
     pub chunk_rows: usize,
+    /// Who goes first.
+    pub policy: PolicyChoice,
+    /// Whether sequences of a tenant share what they have in common. Only comparisons turn it off.
+    pub shares_prefixes: bool,
     /// Adapters of all models. 64: each is looked for by its name in a list.
     pub adapters_max: usize,
     /// Bytes of all adapters' weights. 2 GiB: an adapter of rank 16 on every matrix of a model of 7 billion weights has
@@ -123,6 +129,8 @@ impl Default for Limits {
             swap_folder: None,
             chunk_time: Duration::from_millis(10),
             chunk_rows: 512,
+            policy: PolicyChoice::Fair,
+            shares_prefixes: true,
             adapters_max: 64,
             adapter_bytes_max: 2 << 30,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
@@ -153,6 +161,7 @@ impl Limits {
             chunk_time: self.chunk_time,
             chunk_rows: self.chunk_rows,
             swap: (self.slots() > 0).then(|| Swap { slots: self.slots(), block_time: BLOCK_TIME }),
+            shares_prefixes: self.shares_prefixes,
             ..Config::new(blocks)
         }
     }

@@ -14,6 +14,7 @@ use std::sync::Mutex;
 mod adapters;
 mod damaged;
 mod faults;
+mod leaks;
 mod memory;
 mod readers;
 mod sampling;
@@ -200,6 +201,19 @@ fn scripted_in<C: Compute + 'static>(
 
 fn no_adapters(limits: &Limits) -> Arc<Adapters> {
     Arc::new(Adapters::new(Vec::new(), limits))
+}
+
+/// An engine of the tiny model `a`, each step of which is watched, and the folder of its file.
+fn watched(limits: Limits, watch: impl Fn() -> Watch + Send + 'static) -> (tempfile::TempDir, LocalEngine) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.gguf");
+    std::fs::write(&path, sample::model().finish()).unwrap();
+    let (served, files) = open(&ModelFile { name: "a".into(), path, digest: "d".into() }, &limits).unwrap();
+    let adapters = no_adapters(&limits);
+    let mut read_weights = reader(vec![files], adapters.clone(), &limits);
+    let make = move || Ok(Watched { models: read_weights()?, watch: watch() });
+    let engine = LocalEngine::start((vec![served], adapters), limits, (&Residency::unlimited(), 10), make).unwrap();
+    (folder, engine)
 }
 
 /// A letter that depends on everything before it.

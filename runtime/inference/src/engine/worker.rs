@@ -17,7 +17,7 @@ use crate::{
     residency::{ASK_EVERY, Demand, Order, Seat},
     sampler::Scratch,
 };
-use remit_batching::{Batcher, Fair, Refusal, Report, SequenceId};
+use remit_batching::{Batcher, Refusal, Report, SequenceId};
 use remit_kernel::ports::{EngineError, EngineFinish};
 use std::{
     collections::BTreeMap,
@@ -94,7 +94,7 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
         limits: &Limits,
         (shared, messages): (Arc<Shared>, Sender<Message>),
     ) -> Self {
-        let batcher = |blocks: &usize| Batcher::new(limits.batching(*blocks), Box::new(Fair::default()));
+        let batcher = |blocks: &usize| Batcher::new(limits.batching(*blocks), limits.policy.make());
         Self {
             make,
             compute: None,

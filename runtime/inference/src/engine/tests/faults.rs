@@ -162,26 +162,18 @@ fn a_drill_is_a_crash() {
 /// What each of these tenants reads, in two turns of which the second one goes on from the first or from a part of it; and
 /// the rebuilds.
 fn conversations(left: usize) -> (Vec<(Vec<EngineEvent>, Usage)>, u64) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("model.gguf");
-    std::fs::write(&path, sample::model().finish()).unwrap();
     let limits = Limits { threads: 2, active_sequences_max: 4, ..Limits::default() };
-    let (served, files) = open(&ModelFile { name: "a".into(), path, digest: "d".into() }, &limits).unwrap();
-    let adapters = no_adapters(&limits);
-    let mut read_weights = reader(vec![files], adapters.clone(), &limits);
     let left = Arc::new(AtomicUsize::new(left));
-    let make = move || {
+    let (_folder, engine) = watched(limits, move || {
         let left = left.clone();
         // After it has written keys and values.
-        let watch = move |is_computed: bool, _: &[Work<'_>]| {
+        Box::new(move |is_computed, _| {
             if is_computed {
                 let left = left.fetch_update(Ordering::AcqRel, Ordering::Acquire, |left| left.checked_sub(1));
                 assert_ne!(left, Ok(1), "the device is lost");
             }
-        };
-        Ok(Watched { models: read_weights()?, watch: Box::new(watch) })
-    };
-    let engine = LocalEngine::start((vec![served], adapters), limits, (&Residency::unlimited(), 10), make).unwrap();
+        })
+    });
     // Around the sizes of pieces; of each prompt's first turn so many tokens are the second's.
     let turns = [(1, 1), (8, 3), (9, 40), (33, 20), (40, 45), (64, 50), (70, 90), (100, 58), (130, 35)];
     let play = |second: bool| {

@@ -9,6 +9,11 @@
 //! All figures are of this run: the best of some repetitions on both sides, with as many threads as the machine has, and the peer's
 //! best of three types of file: the model's own, and two that it makes of it, so that it has what its fastest kernels read. The
 //! limit of a decode step is the time in which the same threads only read as many bytes as the step has weights.
+//!
+//! Arguments choose parts, by [`PARTS`]; numbers of parts that are not run stay in the JSON file as they are.
+
+mod perplexity;
+mod waste;
 
 use remit_compute::{Isa, Team};
 use remit_inference::{
@@ -23,6 +28,9 @@ use std::{
     process::Command,
     time::Instant,
 };
+
+/// What there is to measure.
+const PARTS: [&str; 3] = ["speed", "perplexity", "waste"];
 
 const PREFILL_TOKENS: usize = 512;
 /// A decode measurement: this many tokens behind a short prompt.
@@ -151,8 +159,7 @@ fn best_of_peer(python: &Path, model: &Path, threads: usize) -> [f64; 4] {
 }
 
 #[allow(clippy::print_stdout, reason = "a bench prints its table")]
-fn report(model: &Path, python: Option<&Path>) -> Value {
-    let mut fixture = Fixture::new(model);
+fn speed(fixture: &mut Fixture, model: &Path, python: Option<&Path>) -> Value {
     let threads = fixture.team.threads();
     let file_bytes = std::fs::metadata(model).map_or(0, |metadata| metadata.len()) as f64;
     let (step, weights) = (fixture.decoder.step_bytes() as f64, fixture.decoder.weights_bytes() as f64);
@@ -183,16 +190,42 @@ fn report(model: &Path, python: Option<&Path>) -> Value {
     json
 }
 
+/// The parts that the arguments name; all, where they name none. Cargo has arguments of its own, which begin with a dash.
+fn chosen(arguments: impl Iterator<Item = String>) -> Vec<String> {
+    let named: Vec<String> = arguments.filter(|argument| !argument.starts_with('-')).collect();
+    for part in &named {
+        assert!(PARTS.contains(&part.as_str()), "there is no part {part}, but {PARTS:?}");
+    }
+    if named.is_empty() { PARTS.map(str::to_owned).into() } else { named }
+}
+
+/// Adds numbers to those of the file.
+fn leave(file: &Path, numbers: &Value) {
+    let earlier = std::fs::read_to_string(file).ok().and_then(|text| serde_json::from_str(&text).ok());
+    let mut all: Value = earlier.unwrap_or_else(|| json!({}));
+    for (key, number) in numbers.as_object().into_iter().flatten() {
+        all[key] = number.clone();
+    }
+    std::fs::write(file, all.to_string()).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+}
+
 fn main() {
     let Some(model) = std::env::var_os("REMIT_TEST_MODEL").map(PathBuf::from) else {
         panic!("REMIT_TEST_MODEL does not name SmolLM2's GGUF file; run `cargo xtask bench inference`, which sets it");
     };
     let python = std::env::var_os("REMIT_PEER_PYTHON").map(PathBuf::from);
-    let json = report(&model, python.as_deref());
-    if let Some(out) = std::env::var_os("REMIT_BENCH_OUT").map(PathBuf::from) {
-        let folder = out.parent().map(std::fs::create_dir_all).unwrap_or(Ok(()));
-        folder
-            .and_then(|()| std::fs::write(&out, json.to_string()))
-            .unwrap_or_else(|error| panic!("{}: {error}", out.display()));
+    let out = std::env::var_os("REMIT_BENCH_OUT").map(PathBuf::from);
+    let folder = out.as_deref().and_then(Path::parent).map_or_else(std::env::temp_dir, Path::to_owned);
+    std::fs::create_dir_all(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut fixture = Fixture::new(&model);
+    for part in chosen(std::env::args().skip(1)) {
+        let numbers = match part.as_str() {
+            "perplexity" => perplexity::report(&mut fixture, &model, &folder),
+            "waste" => waste::report(&model),
+            _ => speed(&mut fixture, &model, python.as_deref()),
+        };
+        if let Some(out) = &out {
+            leave(out, &numbers);
+        }
     }
 }
