@@ -53,13 +53,13 @@ use crate::{
     tokenizer::Tokenizer,
 };
 pub use observe::{GENERATIONS, ModelFigures};
+pub use policy::PolicyChoice;
 
 use adapters::{Adapters, ModelId};
 use burn::tensor::Device;
 use compute::{Base, Compute, Models, Threads};
 use observe::Board;
-pub use policy::PolicyChoice;
-use remit_batching::{BLOCK_TOKENS, Config, Swap, Totals};
+use remit_batching::{BLOCK_TOKENS, Config, Swap};
 use remit_compute::{Isa, Team};
 use remit_kernel::ports::{Engine, EngineError, EngineStream, GenerationJob, Meter, ModelCard, PromptText};
 use sequence::Sequence;
@@ -408,14 +408,13 @@ impl LocalEngine {
     #[must_use]
     pub fn figures(&self) -> Vec<ModelFigures> {
         let rebuilds = self.rebuilds();
-        let board = self.shared.board.read();
-        let figures = |(served, (totals, swapped_bytes)): (&Arc<Served>, (Totals, u64))| ModelFigures {
-            model: served.card.name.clone(),
-            totals,
-            swapped_bytes,
-            rebuilds,
+        let mut board = self.shared.board.read().into_iter();
+        let figures = |served: &Arc<Served>| {
+            // Nothing was written down yet where the thread has only begun.
+            let (totals, swapped_bytes) = board.next().unwrap_or_default();
+            ModelFigures { model: served.card.name.clone(), totals, swapped_bytes, rebuilds }
         };
-        self.served.iter().zip(board).map(figures).collect()
+        self.served.iter().map(figures).collect()
     }
 
     /// How often what computes was built again after a crash.
