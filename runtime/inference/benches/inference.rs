@@ -8,7 +8,11 @@
 //!
 //! All figures are of this run: the best of some repetitions on both sides, with as many threads as the machine has, and the peer's
 //! best of three types of file: the model's own, and two that it makes of it, so that it has what its fastest kernels read. The
-//! limit of a decode step is the time in which the same threads only read as many bytes as the step has weights.
+//! limit of a decode step is the time in which the same threads only read as many bytes as the step has weights. Speculation is measured
+//! against the same engine without it.
+
+#[path = "inference/speculation.rs"]
+mod speculation;
 
 use remit_compute::{Isa, Team};
 use remit_inference::{
@@ -180,6 +184,10 @@ fn report(model: &Path, python: Option<&Path>) -> Value {
         }
     }
     println!("decode over its limit {:.2}", json["bandwidth_fraction"].as_f64().unwrap_or(0.0));
+    drop(fixture);
+    if let (Value::Object(json), Value::Object(more)) = (&mut json, speculation::report(model)) {
+        json.extend(more);
+    }
     json
 }
 
