@@ -7,7 +7,7 @@
 use crate::models::{KnownModel, ModelError, ModelStore, Registry, UnknownModel};
 use parking_lot::{Mutex, RwLock};
 use remit_inference::{
-    AdapterFile, DeviceChoice, Limits, LoadError, LocalEmbedder, LocalEngine, ModelFile, Residency,
+    AdapterFile, DeviceChoice, Limits, LoadError, LocalEmbedder, LocalEngine, ModelFigures, ModelFile, Residency,
     residency::{ResidencyView, Rules},
 };
 use remit_kernel::ports::{
@@ -155,6 +155,17 @@ impl Engines {
     /// Which models' weights are in memory.
     pub(crate) fn residency(&self) -> ResidencyView {
         self.residency.view()
+    }
+
+    /// What each model that answers did and does; an adapter's generations count as its base's.
+    pub(crate) fn figures(&self) -> Vec<ModelFigures> {
+        let opened = self.opened.read();
+        let of_model = |(name, opened): (&String, &Opened)| match opened {
+            // An adapter has its base's engine.
+            Opened::Answers(engine) => engine.figures().into_iter().find(|figures| *figures.model == **name),
+            Opened::Embeds(_) => None,
+        };
+        opened.iter().filter_map(of_model).collect()
     }
 
     fn of(&self, model: &str) -> Result<Opened, EngineError> {

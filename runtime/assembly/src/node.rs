@@ -4,7 +4,9 @@ use crate::{
     adapters::{FairRunQueue, HostRunner, SystemClock, SystemEntropy},
     engines::{EngineLoadError, Engines},
     home::Home,
-    models::{DeviceChoice, DeviceError, ModelStore, Registry, RegistryError, ResidencyView, weights_bytes_max},
+    models::{
+        DeviceChoice, DeviceError, ModelFigures, ModelStore, Registry, RegistryError, ResidencyView, weights_bytes_max,
+    },
     packages::InstalledPackages,
     routes::{RouteBook, RouteError},
     schedule::Schedule,
@@ -387,6 +389,12 @@ impl Node {
     #[must_use]
     pub fn residency(&self) -> Option<ResidencyView> {
         self.engines.as_ref().map(|engines| engines.residency())
+    }
+
+    /// What each opened model that answers did and does; none where the caller brought an engine of their own.
+    #[must_use]
+    pub fn figures(&self) -> Vec<ModelFigures> {
+        self.engines.as_ref().map(|engines| engines.figures()).unwrap_or_default()
     }
 
     /// The kernel, for what an operator sees and does.

@@ -11,6 +11,7 @@ mod control;
 mod doctor;
 mod eval;
 mod exit;
+mod figures;
 mod json;
 mod ledger;
 mod logs;

@@ -1,7 +1,8 @@
-//! `remit top`: who spends most.
+//! `remit top`: what the models do, and who spends most.
 
 use crate::{
     exit::CommandError,
+    figures::Looks,
     node::ask,
     ps::state,
     table::{Column, Table},
@@ -10,7 +11,11 @@ use crate::{
 use clap::{Args, ValueEnum};
 use console::Term;
 use remit_server::protocol::Process;
-use std::{cmp::Reverse, process::ExitCode, time::Duration};
+use std::{
+    cmp::Reverse,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
 /// What the list is sorted by, the most first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -21,7 +26,7 @@ enum Sort {
     Fuel,
 }
 
-/// Watch who spends most. Where standard output is no terminal, look once.
+/// Watch what the models do, and who spends most. Where standard output is no terminal, look once.
 #[derive(Args)]
 pub(crate) struct Top {
     /// What comes first
@@ -37,12 +42,15 @@ impl Top {
         let failed = |error| CommandError::Machine(format!("standard output cannot be written: {error}"));
         ask(async |host| {
             let terminal = Term::stdout();
-            if !terminal.is_term() {
-                print!("{}", self.screen(host.processes().await?.processes));
-                return Ok(ExitCode::SUCCESS);
-            }
+            let (mut looks, mut last) = (Looks::default(), None::<Instant>);
             loop {
-                let screen = self.screen(host.processes().await?.processes);
+                let (models, now) = (host.models().await?, Instant::now());
+                let models = looks.screen(&models, last.replace(now).map(|last| now - last));
+                let screen = models + &self.screen(host.processes().await?.processes);
+                if !terminal.is_term() {
+                    print!("{screen}");
+                    return Ok(ExitCode::SUCCESS);
+                }
                 let rows = usize::from(terminal.size().0).saturating_sub(1);
                 let visible: String = screen.lines().take(rows).flat_map(|line| [line, "\n"]).collect();
                 terminal.clear_screen().and_then(|()| terminal.write_str(&visible)).map_err(failed)?;

@@ -3,7 +3,7 @@
 use crate::{
     protocol::{
         Affected, Denials, Ended, ExplainRequest, Explanations, Frozen, Given, GrantName, GrantRequest, Grants, Health,
-        Numbered, Process, Processes, Refusal, Revoked, Routes, RunLine, RunRequest, Selection, VERSION,
+        Models, Numbered, Process, Processes, Refusal, Revoked, Routes, RunLine, RunRequest, Selection, VERSION,
     },
     socket::{SocketError, socket_path},
 };
@@ -108,7 +108,15 @@ impl Client {
         self.ask(Method::GET, "processes", &()).await
     }
 
-    /// One of them.
+    /// Every model that was opened, with what it does.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn models(&self) -> Result<Models, ClientError> {
+        self.ask(Method::GET, "models", &()).await
+    }
+
+    /// One of the processes.
     ///
     /// # Errors
     /// [`ClientError`].

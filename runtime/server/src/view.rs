@@ -1,14 +1,15 @@
 //! What the node shows, as the protocol says it.
 
 use crate::protocol::{
-    Breaker, Content, Denied, End, ExplainRequest, Explanation, Explanations, FaultKind, Finished, Grant, GrantName,
-    Ledger, Marking, MissedRule, Process, ProcessState, RankedModel, Reason, Route, RouteArm, RouteTier, Routes,
-    Selection, Shown, Terms,
+    Breaker, Content, Denied, End, ExplainRequest, Explanation, Explanations, FaultKind, Figures, Finished, Grant,
+    GrantName, Ledger, Marking, MissedRule, Model, ModelPlace, Models, Process, ProcessState, RankedModel, Reason,
+    Route, RouteArm, RouteTier, Routes, Selection, Shown, Terms,
 };
 use remit_abi::{Event, Fault, GrantLimits, GrantSpec, Label, Scope, Status, TagSet, TenantId, Tokens};
 use remit_assembly::{
     Denied as DeniedView, Ended, Finished as FinishedView, GrantError, GrantView, Kernel, Ledger as Books, Node,
     Output, ProcessView, Refusal as Cause, Selection as Chosen, State,
+    models::{ModelFigures, ModelView, Place, ResidencyView},
     routing::{ArmExplained, ArmView, RouteView, breaker::BreakerState, count::CountsView, policy::RequestClass},
     want_lines,
 };
@@ -68,6 +69,54 @@ fn ledger(kernel: &Kernel, books: &Books) -> Ledger {
         paid_money: kernel.prices().money(books.paid).map(|money| money.to_string()),
         refunded_micro_tokens: 0,
         price_version: books.price_version,
+    }
+}
+
+/// The node's models; none where it has an engine of its own.
+pub(crate) fn models(node: &Node) -> Models {
+    let Some(residency) = node.residency() else { return Models::default() };
+    let figures = node.figures();
+    let model = |view: ModelView| Model {
+        figures: figures.iter().find(|figures| figures.model == view.name).map(of_model),
+        name: (*view.name).into(),
+        place: match view.place {
+            Place::Away => ModelPlace::Away,
+            Place::Loading => ModelPlace::Loading,
+            Place::In => ModelPlace::In,
+            Place::Leaving => ModelPlace::Leaving,
+        },
+        bytes: view.bytes,
+        loads: view.loads,
+    };
+    let ResidencyView { bytes_max, bytes_held, models } = residency;
+    Models { bytes_max, bytes_held, models: models.into_iter().map(model).collect() }
+}
+
+fn of_model(figures: &ModelFigures) -> Figures {
+    let ModelFigures { totals, swapped_bytes, rebuilds, .. } = figures;
+    Figures {
+        running: totals.running,
+        waiting: totals.waiting,
+        paused: totals.paused,
+        steps: totals.steps,
+        ended: totals.ended,
+        cancelled: totals.cancelled,
+        input_tokens: totals.prefill_rows,
+        cached_tokens: totals.cached,
+        output_tokens: totals.drawn,
+        proposed_tokens: totals.proposed,
+        accepted_tokens: totals.accepted,
+        preemptions: totals.preemptions,
+        blocks: totals.blocks,
+        blocks_held: totals.blocks_held,
+        blocks_kept: totals.blocks_kept,
+        places: totals.places,
+        places_empty: totals.places_empty,
+        blocks_dropped: totals.dropped,
+        swapped_out: totals.swapped_out,
+        swapped_in: totals.swapped_in,
+        swapped_bytes: *swapped_bytes,
+        rebuilds: *rebuilds,
     }
 }
 

@@ -21,5 +21,5 @@ pub use registry::{
     UnknownModel,
 };
 pub use remit_inference::residency::{Demand, ModelView, Place, ResidencyView};
-pub use remit_inference::{DeviceChoice, DeviceError, DeviceView};
+pub use remit_inference::{DeviceChoice, DeviceError, DeviceView, ModelFigures};
 pub use store::{ModelStore, NewModel, PullProgress, Stored};

@@ -8,11 +8,13 @@
 //!
 //! All figures are of this run: the best of some repetitions on both sides, with as many threads as the machine has, and the peer's
 //! best of three types of file: the model's own, and two that it makes of it, so that it has what its fastest kernels read. The
-//! limit of a decode step is the time in which the same threads only read as many bytes as the step has weights.
+//! limit of a decode step is the time in which the same threads only read as many bytes as the step has weights. Speculation is measured
+//! against the same engine without it.
 //!
 //! Arguments choose parts, by [`PARTS`]; numbers of parts that are not run stay in the JSON file as they are.
 
 mod perplexity;
+mod speculation;
 mod waste;
 
 use remit_compute::{Isa, Team};
@@ -30,7 +32,7 @@ use std::{
 };
 
 /// What there is to measure.
-const PARTS: [&str; 3] = ["speed", "perplexity", "waste"];
+const PARTS: [&str; 4] = ["speed", "speculation", "perplexity", "waste"];
 
 const PREFILL_TOKENS: usize = 512;
 /// A decode measurement: this many tokens behind a short prompt.
@@ -221,6 +223,7 @@ fn main() {
     for part in chosen(std::env::args().skip(1)) {
         let numbers = match part.as_str() {
             "perplexity" => perplexity::report(&mut fixture, &model, &folder),
+            "speculation" => speculation::report(&model),
             "waste" => waste::report(&model),
             _ => speed(&mut fixture, &model, python.as_deref()),
         };

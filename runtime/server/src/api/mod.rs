@@ -3,6 +3,7 @@
 mod extract;
 mod freezes;
 mod grants;
+mod models;
 mod processes;
 mod routes;
 mod tasks;
@@ -75,6 +76,7 @@ pub(crate) fn router(managed: Arc<Managed>) -> Router {
         .route("/grants", get(grants::tree))
         .route("/grants/{grant}", delete(grants::revoke))
         .route("/health", get(health))
+        .route("/models", get(models::list))
         .route("/processes", get(processes::list))
         .nest("/processes/{pid}", process)
         .route("/routes", get(routes::list))

@@ -58,7 +58,7 @@ fn a_text_is_the_same_and_comes_in_fewer_steps_where_it_repeats_something() {
     assert!(check(varies, &no_fault(), params(300)) > 0);
     check(letters, &no_fault(), params(300));
     for seed in 0..6 {
-        let sampling = Sampling { temperature: 0.4, seed, ..Sampling::default() };
+        let sampling = Sampling { temperature: 0.2, seed, ..Sampling::default() };
         assert!(check(repeats, &no_fault(), Params { sampling, ..params(200) }) > 0);
         let penalties = Penalties { repetition: 1.3, window: 20, ..Penalties::default() };
         check(repeats, &no_fault(), Params { sampling, penalties, ..params(200) });
@@ -162,7 +162,8 @@ fn real_texts_and_log_probabilities_are_the_same_to_the_bit_alone_beside_others_
             assert!(told.0 == plain.0, "sequence {index} among {active} in {kv_tokens_max}");
             assert_eq!(told.1.output, plain.1.output);
         }
-        assert!(totals.accepted > 0, "{totals:?}");
+        // Beside others a row may cost more than a guess is worth.
+        assert!(active > 1 || totals.accepted > 0, "{totals:?}");
         assert_eq!(totals.preemptions > 0, kv_tokens_max < 1_000, "{totals:?}");
     }
 }
