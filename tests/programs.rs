@@ -194,6 +194,15 @@ async fn every_parameter_reaches_the_kernel_and_one_out_of_range_is_named() {
 }
 
 #[tokio::test]
+async fn a_call_of_a_tool_is_done_and_its_result_goes_back_to_the_model() {
+    let text = stage().run(task(program_with_model("tool_user"), "Add two and three")).await.text();
+    let expect = "\"\"\"\" true FinishReason::ToolCalls\nadd of {\"a\":2,\"b\":3}\nit is five\n\
+                  the request is invalid: there are a format and tools that may be called: leave one out, or choose none of \
+                  the tools";
+    assert_eq!(text, expect);
+}
+
+#[tokio::test]
 async fn a_picture_is_refused_by_the_models_name_and_texts_of_a_message_follow_each_other() {
     let text = stage().run(task(program_with_model("shows_pictures"), "Count")).await.text();
     let refused = |kind: &str| {

@@ -6,8 +6,10 @@
 
 use crate::stage::data;
 use parking_lot::Mutex;
+use remit_abi::{OutputFormat, TenantId, ToolCall, Toolset};
 use remit_kernel::ports::{
-    Engine, EngineError, EngineEvent, EngineFinish, EngineStream, GenerationJob, Meter, ModelCard, PromptText,
+    ChatMessage, Engine, EngineError, EngineEvent, EngineFinish, EngineStream, GenerationJob, Meter, ModelCard,
+    PromptText,
 };
 use serde::Deserialize;
 use std::{collections::HashMap, sync::Arc};
@@ -24,8 +26,17 @@ struct Turn {
     #[serde(default)]
     when: String,
     reply: String,
+    /// Behind the reply: one token each.
+    #[serde(default)]
+    calls: Vec<Call>,
     #[serde(default)]
     fail: bool,
+}
+
+#[derive(Deserialize)]
+struct Call {
+    name: String,
+    arguments: serde_json::Value,
 }
 
 /// Plays one file.
@@ -65,6 +76,18 @@ impl RecordedEngine {
     }
 }
 
+/// A message as it stands in prompts.
+fn said(message: &ChatMessage) -> String {
+    match message {
+        ChatMessage::Said { role, content } => format!("<{role:?}> {content} "),
+        ChatMessage::Called { content, calls } => {
+            let calls = calls.iter().map(|call| format!("[{} {} {}] ", call.id, call.name, call.arguments));
+            format!("<Assistant> {content} {}", calls.collect::<String>())
+        }
+        ChatMessage::Result { id, name, content } => format!("<Result> [{id} {name}] {content} "),
+    }
+}
+
 impl Engine for RecordedEngine {
     fn card(&self, model: &str) -> Result<ModelCard, EngineError> {
         Ok(ModelCard {
@@ -80,12 +103,13 @@ impl Engine for RecordedEngine {
     fn tokenize(&self, _: &str, prompt: &PromptText) -> Result<Arc<[u32]>, EngineError> {
         Ok(match prompt {
             PromptText::Text(text) => self.encode(text),
-            PromptText::Chat(messages) => {
-                let said =
-                    |message: &remit_kernel::ports::ChatMessage| format!("<{:?}> {} ", message.role, message.content);
-                self.encode(&messages.iter().map(said).collect::<String>())
-            }
+            PromptText::Chat(chat) => self.encode(&chat.messages.iter().map(said).collect::<String>()),
         })
+    }
+
+    /// Whatever it is asked for, it says what is written.
+    fn accepts(&self, _: TenantId, _: &str, _: &OutputFormat, _: Option<&Toolset>) -> Result<(), EngineError> {
+        Ok(())
     }
 
     fn generate(&self, job: GenerationJob) -> Result<EngineStream, EngineError> {
@@ -93,7 +117,7 @@ impl Engine for RecordedEngine {
         let turn = self.recording.turns.iter().find(|turn| prompt.contains(&turn.when));
         let turn = turn.unwrap_or_else(|| panic!("no turn of the recording fits {prompt:?}"));
         self.prompts.lock().push(prompt);
-        let (sender, events) = mpsc::channel(job.params.max_tokens as usize + 2);
+        let (sender, events) = mpsc::channel(job.params.max_tokens as usize + turn.calls.len() + 2);
         let meter = Arc::new(Meter::default());
         meter.add_input(u32::try_from(job.prompt.len()).expect("tests have few words"));
         let send = |event| sender.try_send(event).expect("the channel holds a whole generation");
@@ -102,9 +126,16 @@ impl Engine for RecordedEngine {
             meter.add_output(1);
             send(EngineEvent::Text(word.to_owned()));
         }
-        send(match (turn.fail, words.next()) {
+        let cut = words.next();
+        for (index, Call { name, arguments }) in turn.calls.iter().enumerate().filter(|_| cut.is_none()) {
+            meter.add_output(1);
+            let (id, arguments) = (format!("call{index}").into(), arguments.to_string().into());
+            send(EngineEvent::ToolCall(Box::new(ToolCall { id, name: name.as_str().into(), arguments })));
+        }
+        send(match (turn.fail, cut) {
             (true, _) => EngineEvent::Failed(EngineError::Stopped("the recording breaks off".into())),
-            (false, None) => EngineEvent::End(EngineFinish::Stop),
+            (false, None) if turn.calls.is_empty() => EngineEvent::End(EngineFinish::Stop),
+            (false, None) => EngineEvent::End(EngineFinish::ToolCalls),
             (false, Some(_)) => EngineEvent::End(EngineFinish::Length),
         });
         Ok(EngineStream { events, meter })

@@ -34,6 +34,7 @@ const TESTED: &[Tested] = &[
             "spin",
             "stack_overflow",
             "streams_and_drops",
+            "tool_user",
         ],
     ),
     Tested(

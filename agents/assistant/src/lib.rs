@@ -29,7 +29,8 @@ fn run(task: Task) -> Result<Outcome, Failure> {
             Ok(Outcome::partial())
         }
         Err(Stop::Failed(failure)) => Err(failure),
-        Ok(FinishReason::Stop) => {
+        // It has no tools to call.
+        Ok(FinishReason::Stop | FinishReason::ToolCalls) => {
             emit_text("\n")?;
             Ok(Outcome::complete())
         }

@@ -31,7 +31,8 @@ fn answer(task: &Task) -> Result<Outcome, Stop> {
     messages.extend(task.messages());
     let answer = model.chat(&messages).max_tokens(ANSWER_TOKENS_MAX.min(granted)).send()?;
     let outcome = match answer.summary.finish {
-        FinishReason::Stop => Outcome::complete(),
+        // It has no tools to call.
+        FinishReason::Stop | FinishReason::ToolCalls => Outcome::complete(),
         FinishReason::Length | FinishReason::Budget | FinishReason::Cancelled => Outcome::partial(),
     };
     Ok(outcome.with_output(answer.content))

@@ -1,6 +1,9 @@
 //! A call of a model: from what, with which parameters.
 
-use crate::{Completion, Content, Generation, LlmError, Message, Model, bindings::remit::kernel::llm, model::RawParts};
+use crate::{
+    Completion, Content, Generation, LlmError, Message, Model, Tool, ToolChoice, bindings::remit::kernel::llm,
+    model::RawParts,
+};
 
 /// Output tokens of a call that names no limit: a few paragraphs.
 const MAX_TOKENS_DEFAULT: u32 = 256;
@@ -24,6 +27,8 @@ const NO_PENALTIES: llm::Penalties = llm::Penalties { repetition: 1.0, frequency
 /// | `penalty_window` | 64 | tokens that penalties look back |
 /// | `logit_bias`, `stop`, `stop_tokens`, `logprobs` | none | |
 /// | `speculate` | off | the same text either way |
+/// | `json_schema`, `regex`, `choice`, `grammar` | none of them | what the answer has to look like; the last one counts |
+/// | `tools`, `tool_choice` | none, `Auto` | what the model may ask for |
 ///
 /// They take effect in this order: bias, penalties, temperature, top-k, typical, top-p, min-p; then the seed's next number
 /// picks among the tokens that are left. Each filter sees the probabilities that the one before left, together 1 again. A
@@ -50,11 +55,30 @@ pub struct Call<'a, P> {
     stop_tokens: &'a [u32],
     logprobs: Option<u8>,
     speculation: bool,
+    format: llm::OutputFormat<'a>,
 }
 
 /// What [`Model::chat`] answers: a conversation.
 #[derive(Clone, Debug)]
-pub struct ChatPrompt<'a>(pub(crate) &'a [Message<'a>]);
+pub struct ChatPrompt<'a> {
+    messages: &'a [Message<'a>],
+    tools: &'a [Tool<'a>],
+    choice: ToolChoice<'a>,
+}
+
+impl<'a> ChatPrompt<'a> {
+    pub(crate) const fn new(messages: &'a [Message<'a>]) -> Self {
+        Self { messages, tools: &[], choice: ToolChoice::Auto }
+    }
+
+    /// Hands the conversation over.
+    fn put<T>(&self, to: impl FnOnce(llm::Conversation<'_>) -> T) -> T {
+        let parts = RawParts::of(self.messages);
+        let messages = parts.messages(self.messages);
+        let tools = (!self.tools.is_empty()).then_some(llm::Toolset { tools: self.tools, choice: self.choice.clone() });
+        to(llm::Conversation { messages: &messages, tools })
+    }
+}
 
 /// What [`Model::complete`] goes on from: a text.
 #[derive(Clone, Debug)]
@@ -73,6 +97,7 @@ impl<'a, P> Call<'a, P> {
             stop_tokens: &[],
             logprobs: None,
             speculation: false,
+            format: llm::OutputFormat::Any,
         }
     }
 
@@ -179,6 +204,45 @@ impl<'a, P> Call<'a, P> {
         self
     }
 
+    /// The answer is JSON that fits this JSON Schema (2020-12), which is JSON too. It is held to while it is written: whatever
+    /// the model and the temperature, the answer fits unless it was cut, as the reason of its end says then. Strings, lists
+    /// and objects for which the schema has no limits are given some. 64 KiB.
+    ///
+    /// ```no_run
+    /// # use remit::prelude::*;
+    /// # fn example(model: &Model, document: &Value) -> Result<(), Failure> {
+    /// let schema = r#"{"properties": {"title": {"type": "string", "maxLength": 80}, "year": {"type": "integer"}},
+    ///                  "required": ["title", "year"]}"#;
+    /// let messages = [Message::user(document), Message::user("Title and year of this book?")];
+    /// let answer = model.chat(&messages).json_schema(schema).send()?;
+    /// emit_text(&answer.content)?;
+    /// # Ok(()) }
+    /// ```
+    pub const fn json_schema(mut self, schema: &'a str) -> Self {
+        self.format = llm::OutputFormat::JsonSchema(schema);
+        self
+    }
+
+    /// The answer is a text that this regular expression matches as a whole, in the syntax of the crate `regex`, without
+    /// look-around and anchors. 4 KiB.
+    pub const fn regex(mut self, expression: &'a str) -> Self {
+        self.format = llm::OutputFormat::Regex(expression);
+        self
+    }
+
+    /// The answer is one of these texts. 1024 at most, 64 KiB together.
+    pub const fn choice(mut self, choices: &'a [&'a str]) -> Self {
+        self.format = llm::OutputFormat::Choice(choices);
+        self
+    }
+
+    /// The answer is a text of this context-free grammar, whose first rule is `start`, in the variant of Lark's syntax that
+    /// llguidance has. 64 KiB.
+    pub const fn grammar(mut self, grammar: &'a str) -> Self {
+        self.format = llm::OutputFormat::Grammar(grammar);
+        self
+    }
+
     fn params(&self) -> llm::Params<'a> {
         let limit = self.model.max_tokens_per_call().unwrap_or(u32::MAX);
         llm::Params {
@@ -190,18 +254,42 @@ impl<'a, P> Call<'a, P> {
             stop_tokens: self.stop_tokens,
             logprobs: self.logprobs,
             speculation: self.speculation,
+            format: self.format.clone(),
         }
     }
 }
 
+impl<'a> Call<'a, ChatPrompt<'a>> {
+    /// What the model may ask for, as [`tool`](crate::tool) tells: 128 at most. Not beside a format, unless it must not call.
+    pub const fn tools(mut self, tools: &'a [Tool<'a>]) -> Self {
+        self.prompt.tools = tools;
+        self
+    }
+
+    /// Whether it is to call, where it has tools.
+    pub const fn tool_choice(mut self, choice: ToolChoice<'a>) -> Self {
+        self.prompt.choice = choice;
+        self
+    }
+}
+
 impl Call<'_, ChatPrompt<'_>> {
+    /// How many tokens its prompt has, tools included, exactly as the generation would see it.
+    ///
+    /// # Errors
+    /// As [`Model::count_tokens`].
+    pub fn count_tokens(&self) -> Result<u32, LlmError> {
+        Ok(self.prompt.put(|conversation| self.model.raw.count_tokens(llm::Prompt::Chat(conversation)))?)
+    }
+
     /// Answers when all of the answer is there.
     ///
     /// # Errors
-    /// [`LlmError`]: a parameter out of its range, no right, no money, no room in the context, or no engine.
+    /// [`LlmError`]: a parameter out of its range, a format or a tool that is none, no right, no money, no room in the context,
+    /// or no engine.
     pub fn send(&self) -> Result<Completion, LlmError> {
-        let parts = RawParts::of(self.prompt.0);
-        Ok(Completion::new(self.model.raw.chat(&parts.messages(self.prompt.0), self.params())?))
+        let answer = self.prompt.put(|conversation| self.model.raw.chat(conversation, self.params()));
+        Ok(Completion::new(answer?))
     }
 
     /// Answers at once with a stream.
@@ -209,8 +297,8 @@ impl Call<'_, ChatPrompt<'_>> {
     /// # Errors
     /// As [`Call::send`].
     pub fn stream(&self) -> Result<Generation, LlmError> {
-        let parts = RawParts::of(self.prompt.0);
-        Ok(Generation::new(self.model.raw.chat_stream(&parts.messages(self.prompt.0), self.params())?))
+        let stream = self.prompt.put(|conversation| self.model.raw.chat_stream(conversation, self.params()));
+        Ok(Generation::new(stream?))
     }
 }
 

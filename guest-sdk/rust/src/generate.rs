@@ -4,6 +4,7 @@ use crate::{
     LlmError, Tokens, Value, ValueError,
     bindings::remit::kernel::llm,
     logprob::{self, DrawnToken},
+    tool::{self, ToolCall},
     wait::{Pollable, Waitable, Watched},
 };
 use std::iter::FusedIterator;
@@ -13,8 +14,11 @@ pub use llm::{FinishReason, Usage};
 /// A whole generation.
 #[derive(Debug)]
 pub struct Completion {
-    /// What the model wrote, unread.
+    /// What the model wrote, unread, without the calls that it asks for.
     pub content: Value,
+    /// The calls, unread, where there are any. They are the model's words: reading them raises the process's label as reading
+    /// the content does.
+    pub calls: Option<Value>,
     /// Its tokens with their log-probabilities, unread, where [`Call::logprobs`](crate::Call::logprobs) asked for them and
     /// the engine knows them. They tell the text: reading them raises the process's label as reading the content does.
     pub logprobs: Option<Value>,
@@ -24,8 +28,8 @@ pub struct Completion {
 
 impl Completion {
     pub(crate) fn new(raw: llm::Completion) -> Self {
-        let (content, logprobs) = (Value::new(raw.content), raw.logprobs.map(Value::new));
-        Self { content, logprobs, summary: raw.summary.into() }
+        let (content, calls) = (Value::new(raw.content), raw.calls.map(Value::new));
+        Self { content, calls, logprobs: raw.logprobs.map(Value::new), summary: raw.summary.into() }
     }
 
     /// Reads what the model wrote.
@@ -34,6 +38,14 @@ impl Completion {
     /// As [`Value::text`].
     pub fn text(&self) -> Result<String, ValueError> {
         self.content.text()
+    }
+
+    /// Reads the calls that the model asks for; none where [`Call::tools`](crate::Call::tools) gave it none.
+    ///
+    /// # Errors
+    /// As [`tool::read`].
+    pub fn tool_calls(&self) -> Result<Vec<ToolCall>, ValueError> {
+        self.calls.as_ref().map_or(Ok(Vec::new()), tool::read)
     }
 
     /// Reads its tokens with their log-probabilities; none where they were not asked for or the engine knows none.
@@ -98,6 +110,8 @@ pub struct Generation {
     state: State,
     /// Told, and not asked for yet.
     tokens: Vec<DrawnToken>,
+    /// Likewise.
+    calls: Vec<ToolCall>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -109,7 +123,7 @@ enum State {
 
 impl Generation {
     pub(crate) const fn new(raw: llm::Generation) -> Self {
-        Self { raw, state: State::Running, tokens: Vec::new() }
+        Self { raw, state: State::Running, tokens: Vec::new(), calls: Vec::new() }
     }
 
     /// What it came to, once its end was read.
@@ -126,6 +140,12 @@ impl Generation {
     /// the end.
     pub fn take_tokens(&mut self) -> Vec<DrawnToken> {
         std::mem::take(&mut self.tokens)
+    }
+
+    /// The calls that the model asked for in what was read so far, less those that this gave already. After the last piece of
+    /// text, all are there.
+    pub fn take_tool_calls(&mut self) -> Vec<ToolCall> {
+        std::mem::take(&mut self.calls)
     }
 
     /// Reads on to its end, without the text that may still come.
@@ -165,6 +185,7 @@ impl Iterator for Generation {
             match self.raw.next() {
                 Ok(llm::Delta::Text(text)) => return Some(Ok(text)),
                 Ok(llm::Delta::Token(token)) => self.tokens.push(token),
+                Ok(llm::Delta::ToolCall(call)) => self.calls.push(call),
                 Ok(llm::Delta::End(summary)) => self.state = State::Ended(summary.into()),
                 Err(error) => {
                     self.state = State::Failed;

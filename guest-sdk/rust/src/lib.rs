@@ -30,6 +30,8 @@
 //! | read the task | [`Task`], [`Value`] |
 //! | use a model | [`Model`], [`Message`], [`Call`], [`Generation`] |
 //! | know how likely a token was | [`Call::logprobs`], [`logprob`] |
+//! | have an answer in a form: JSON, a pattern, a choice | [`Call::json_schema`], [`Call::regex`], [`Call::choice`], [`Call::grammar`] |
+//! | let a model ask for something to be done | [`Call::tools`], [`tool`] |
 //! | show something | [`emit_text`], [`progress`](fn@progress), [`artifact`] |
 //! | know what is left, divide it | [`budget`] |
 //! | see, narrow and give up rights | [`capability`] |
@@ -68,6 +70,7 @@ pub mod process;
 pub mod random;
 pub mod task;
 pub mod time;
+pub mod tool;
 pub mod value;
 pub mod wait;
 
@@ -82,6 +85,7 @@ pub use model::{Media, Message, Model, ModelInfo, Part, Prompt};
 pub use outcome::{Failure, Outcome, Stop};
 pub use remit_sdk_macros::agent;
 pub use task::{Input, Role, Status, Task, artifact, emit_text, progress};
+pub use tool::{Tool, ToolCall, ToolChoice};
 pub use value::{Content, Value};
 
 /// What most agents use: `use remit::prelude::*;`.

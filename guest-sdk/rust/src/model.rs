@@ -1,7 +1,7 @@
 //! Models: what they are, and what they are given.
 
 use crate::{
-    Content, LlmError, Value,
+    Content, LlmError, ToolCall, Value,
     bindings::remit::kernel::llm,
     call::{Call, ChatPrompt, TextPrompt},
     capability::Grant,
@@ -79,10 +79,7 @@ impl Model {
     /// [`LlmError`], for example where a value is not text, or the account cannot pay the count.
     pub fn count_tokens<'a>(&self, prompt: impl Into<Prompt<'a>>) -> Result<u32, LlmError> {
         let count = match prompt.into() {
-            Prompt::Chat(messages) => {
-                let parts = RawParts::of(messages);
-                self.raw.count_tokens(llm::Prompt::Chat(&parts.messages(messages)))
-            }
+            Prompt::Chat(messages) => return self.chat(messages).count_tokens(),
             Prompt::Text(text) => self.raw.count_tokens(llm::Prompt::Text(text.raw())),
         };
         Ok(count?)
@@ -109,7 +106,7 @@ impl Model {
     /// Answers a conversation: a call to be set up, then sent or streamed.
     #[must_use = "a call does nothing until it is sent or streamed"]
     pub const fn chat<'a>(&'a self, messages: &'a [Message<'a>]) -> Call<'a, ChatPrompt<'a>> {
-        Call::new(self, ChatPrompt(messages))
+        Call::new(self, ChatPrompt::new(messages))
     }
 
     /// Goes on from a text as it is: a call to be set up, then sent.
@@ -144,6 +141,15 @@ pub enum Part<'a> {
     Image(&'a Value),
     /// A sound: a value of a media type `audio/...`, unread.
     Audio(&'a Value),
+    /// In messages of the assistant: what it asked for. The model sees it behind the message's texts.
+    ToolCall(&'a ToolCall),
+    /// In messages of the user: what an earlier call came to. The model sees it before the message's texts.
+    ToolResult {
+        /// Which call.
+        id: &'a str,
+        /// What the tool says: also that it failed, and why.
+        content: Content<'a>,
+    },
 }
 
 impl Part<'_> {
@@ -152,6 +158,8 @@ impl Part<'_> {
             Self::Text(text) => llm::Part::Text(text.raw()),
             Self::Image(value) => llm::Part::Image(value.raw()),
             Self::Audio(value) => llm::Part::Audio(value.raw()),
+            Self::ToolCall(call) => llm::Part::ToolCall(call),
+            Self::ToolResult { id, content } => llm::Part::ToolResult(llm::ToolResult { id, content: content.raw() }),
         }
     }
 }
@@ -179,6 +187,19 @@ impl<'a> Message<'a> {
     #[must_use]
     pub fn assistant(content: impl Into<Content<'a>>) -> Self {
         Self::new(Role::Assistant, content)
+    }
+
+    /// Said by the model, with the calls that it asked for.
+    #[must_use]
+    pub fn called(content: impl Into<Content<'a>>, calls: &'a [ToolCall]) -> Self {
+        let said = Self::assistant(content);
+        calls.iter().fold(said, |said, call| said.with(Part::ToolCall(call)))
+    }
+
+    /// What a call came to.
+    #[must_use]
+    pub fn result(call: &'a ToolCall, content: impl Into<Content<'a>>) -> Self {
+        Self { role: Role::User, content: vec![Part::ToolResult { id: &call.id, content: content.into() }] }
     }
 
     /// Says one more thing. A model that does not take it answers [`LlmError::NotSupported`], and costs nothing.

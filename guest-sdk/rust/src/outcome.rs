@@ -170,6 +170,7 @@ mod tests {
         check(EmitError::Closed.into(), "nobody listens", true);
         check(ValueError::NotText { offset: 3 }.into(), "byte 3", false);
         check(ValueError::NotLogprobs { offset: 4 }.into(), "byte 4", false);
+        check(ValueError::NotCalls { offset: 6 }.into(), "byte 6", false);
         check(CheckpointError::TooLarge { limit: 5 }.into(), "5 bytes", false);
     }
 

@@ -23,11 +23,13 @@ pub mod limits;
 mod mailbox;
 mod priority;
 mod process;
+mod prompt;
 mod reply;
 mod request;
 mod sampling;
 mod scope;
 mod task;
+mod tool;
 
 pub use alarm::{AlarmError, AlarmReply, AlarmRequest};
 pub use amount::{Fuel, Tokens, Usage};
@@ -48,15 +50,17 @@ pub use process::{
     ChildEnded, ChildInput, ChildReport, ChildrenError, ChildrenReply, ChildrenRequest, NamedGrant, Order, Plan,
     ProcessReply, ProcessRequest, Restart, Signal,
 };
+pub use prompt::{Conversation, Media, Message, Part, Prompt};
 pub use reply::{
     Arm, BudgetReply, CapabilityReply, ClockReply, Completion, Delta, Embeddings, FinishReason, FuelReply, GrantInfo,
     HeldGrant, LlmReply, ModelInfo, RandomReply, Reply, Routed, Summary, ValueInfo, ValueReply,
 };
 pub use request::{
     Attenuate, BudgetRequest, CapabilityRequest, CheckpointRequest, Class, ClockRequest, Content, FuelRequest,
-    Generate, GuestEvent, LlmRequest, Media, Message, Part, Prompt, RandomRequest, Request, Role, TaskRequest,
-    TraceRequest, ValueRequest, WaitRequest,
+    Generate, GuestEvent, LlmRequest, RandomRequest, Request, Role, TaskRequest, TraceRequest, ValueRequest,
+    WaitRequest,
 };
-pub use sampling::{DrawnToken, Params, Penalties, Sampling, ScoredToken};
+pub use sampling::{DrawnToken, OutputFormat, Params, Penalties, Sampling, ScoredToken};
 pub use scope::{EntryFault, Scope, ScopeError, is_name};
 pub use task::{Exit, Failure, Input, Outcome, Start, Status};
+pub use tool::{Tool, ToolCall, ToolChoice, ToolResult, Toolset};

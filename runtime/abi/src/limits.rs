@@ -72,6 +72,22 @@ pub const COUNT_PENALTY: std::ops::RangeInclusive<f32> = -2.0..=2.0;
 /// The likeliest tokens beside each drawn one: as many as OpenAI's API tells, some 300 bytes a token of output.
 pub const LOGPROBS_MAX: u8 = 20;
 
+/// One regular expression, grammar or schema, or all texts of a choice: what a schema of a large API takes. Whoever compiles it
+/// has narrower limits for some.
+pub const FORMAT_BYTES_MAX: usize = 64 * KIB as usize;
+
+/// Texts of a choice: the countries or time zones of the world; a longer list belongs behind a tool.
+pub const CHOICES_MAX: usize = KIB as usize;
+
+/// Tools of one conversation: a model that is shown more does not find the right one.
+pub const TOOLS_MAX: usize = 128;
+
+/// One tool's name, and the id of one call: as the APIs of this kind have it.
+pub const TOOL_NAME_BYTES_MAX: usize = 64;
+
+/// One tool's parameters, and the arguments of one call: as [`FORMAT_BYTES_MAX`].
+pub const TOOL_BYTES_MAX: usize = FORMAT_BYTES_MAX;
+
 /// One label, media type, artifact's name or progress note: names, not documents.
 pub const NAME_BYTES_MAX: usize = 256;
 

@@ -3,7 +3,8 @@
 use crate::{
     Access, AccountId, AlarmError, AlarmReply, BudgetError, CapabilityError, CheckpointError, ChildrenError,
     ChildrenReply, DrawnToken, EmitError, Fault, GenerationId, GrantId, GrantKind, GrantLimits, Label, LlmError,
-    MailboxError, MailboxReply, ModelId, ProcessReply, Shortfall, TimerId, Tokens, Usage, ValueError, ValueId,
+    MailboxError, MailboxReply, ModelId, ProcessReply, Shortfall, TimerId, Tokens, ToolCall, Usage, ValueError,
+    ValueId,
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -156,6 +157,9 @@ pub enum FinishReason {
     Budget,
     /// Somebody cancelled it.
     Cancelled,
+    /// The model was done, and asks for tools to be called.
+    #[serde(rename = "tool-calls")]
+    ToolCalls,
 }
 
 /// What a generation came to.
@@ -205,6 +209,8 @@ pub enum Delta {
     Text(Box<str>),
     /// A token was drawn, where log-probabilities were asked for: before the text that its bytes are in.
     Token(Box<DrawnToken>),
+    /// A call is complete. Its text is in no piece of text.
+    ToolCall(Box<ToolCall>),
     /// The end.
     End(Summary),
 }
@@ -212,8 +218,11 @@ pub enum Delta {
 /// A whole generation. The text is a value, so that an agent can pass it on unread.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Completion {
-    /// What the model wrote.
+    /// What the model wrote, without its calls.
     pub content: ValueId,
+    /// Its calls, as [`ToolCall::append_to`] writes them, where there are any. They are the model's words; so they are a value
+    /// with the label of its text, and no part of the reply.
+    pub calls: Option<ValueId>,
     /// Its tokens with their log-probabilities, as [`DrawnToken::append_to`] writes them, where they were asked for and the
     /// engine knows them. They tell the text; so they are a value with its label, and no part of the reply.
     pub logprobs: Option<ValueId>,

@@ -2,11 +2,10 @@
 
 use crate::{
     Access, AccountId, AlarmRequest, ChildrenRequest, GenerationId, GrantId, Integrity, LogLevel, MailboxRequest,
-    ModelId, Params, ProcessRequest, Rate, TimerId, Tokens, ValueId, WaitId,
+    ModelId, Params, ProcessRequest, Prompt, Rate, TimerId, Tokens, ValueId, WaitId,
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use std::fmt;
 
 /// A syscall.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -287,70 +286,6 @@ pub enum Content {
     Text(Box<str>),
     /// A value that holds UTF-8.
     Value(ValueId),
-}
-
-/// What a message says besides text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Media {
-    /// A picture.
-    Image,
-    /// A sound.
-    Audio,
-}
-
-impl Media {
-    /// What its media types begin with (RFC 6838, section 4.2).
-    #[must_use]
-    pub const fn top_level_type(self) -> &'static str {
-        match self {
-            Self::Image => "image/",
-            Self::Audio => "audio/",
-        }
-    }
-}
-
-impl fmt::Display for Media {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Image => "image",
-            Self::Audio => "audio",
-        })
-    }
-}
-
-/// A piece of what a message says.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Part {
-    /// Text.
-    Text(Content),
-    /// A picture or a sound: a value of such a media type, which the process need not have read.
-    Media(Media, ValueId),
-}
-
-/// One message of a prompt.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Message {
-    /// Who speaks.
-    pub role: Role,
-    /// What is said, in this order; texts follow each other without anything between.
-    pub content: Box<[Part]>,
-}
-
-impl Message {
-    /// One that says a text and nothing else.
-    #[must_use]
-    pub fn text(role: Role, content: Content) -> Self {
-        Self { role, content: [Part::Text(content)].into() }
-    }
-}
-
-/// What a model is given.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Prompt {
-    /// A conversation, put into the model's own form by its chat template.
-    Chat(Vec<Message>),
-    /// A text to go on from, as it is.
-    Text(Content),
 }
 
 /// A generation to do.

@@ -60,6 +60,34 @@ impl Penalties {
     }
 }
 
+/// What an answer has to look like, as the guest says it. It is held to while the answer is written.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum OutputFormat {
+    /// As the model likes.
+    #[default]
+    Any,
+    /// JSON that fits this schema (JSON Schema 2020-12), which is JSON too.
+    JsonSchema(Box<str>),
+    /// A text that this regular expression matches as a whole.
+    Regex(Box<str>),
+    /// One of these texts.
+    Choice(Box<[Box<str>]>),
+    /// A text of this context-free grammar, in llguidance's variant of Lark's syntax.
+    Grammar(Box<str>),
+}
+
+impl OutputFormat {
+    /// Bytes of its text.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Any => 0,
+            Self::JsonSchema(text) | Self::Regex(text) | Self::Grammar(text) => text.len(),
+            Self::Choice(choices) => choices.iter().map(|choice| choice.len()).sum(),
+        }
+    }
+}
+
 /// What a generation may do, and how.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Params {
@@ -80,6 +108,8 @@ pub struct Params {
     /// Guesses tokens from the prompt and the output so far, and computes several of them at once: the same text, sooner where it
     /// repeats something (Saxena 2023, "Prompt Lookup Decoding").
     pub speculation: bool,
+    /// What the answer has to look like. Not beside tools that may be called.
+    pub format: OutputFormat,
 }
 
 impl Params {
@@ -98,6 +128,7 @@ impl Params {
             stop_tokens: Vec::new(),
             logprobs: None,
             speculation: false,
+            format: OutputFormat::Any,
         }
     }
 }

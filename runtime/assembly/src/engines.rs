@@ -6,6 +6,7 @@
 
 use crate::models::{KnownModel, ModelError, ModelStore, Registry, UnknownModel};
 use parking_lot::{Mutex, RwLock};
+use remit_abi::{OutputFormat, TenantId, Toolset};
 use remit_inference::{
     AdapterFile, DeviceChoice, Limits, LoadError, LocalEmbedder, LocalEngine, ModelFigures, ModelFile, Residency,
     residency::{ResidencyView, Rules},
@@ -195,6 +196,19 @@ impl Engine for Engines {
             (Opened::Answers(engine), _) => engine.tokenize(model, prompt),
             (Opened::Embeds(embedder), PromptText::Text(text)) => Ok(embedder.tokenize(text).into()),
             (Opened::Embeds(_), PromptText::Chat(_)) => Err(only_embeds(model)),
+        }
+    }
+
+    fn accepts(
+        &self,
+        tenant: TenantId,
+        model: &str,
+        format: &OutputFormat,
+        tools: Option<&Toolset>,
+    ) -> Result<(), EngineError> {
+        match self.of(model)? {
+            Opened::Answers(engine) => engine.accepts(tenant, model, format, tools),
+            Opened::Embeds(_) => Err(only_embeds(model)),
         }
     }
 

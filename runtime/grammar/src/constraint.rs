@@ -164,6 +164,13 @@ impl State {
         self.ended_by_token || self.is_complete() || self.matcher.is_accepting().unwrap_or(false)
     }
 
+    /// Whether the text is complete, and nothing could be added; or an end token came. Takes no time, as a mask does: what is
+    /// incomplete may be stuck or exhausted all the same.
+    #[must_use]
+    pub fn is_at_end(&self) -> bool {
+        self.ended_by_token || self.is_complete()
+    }
+
     /// Goes on by a token.
     ///
     /// # Errors

@@ -9,8 +9,9 @@ use crate::{
     task::role_from_wit,
 };
 use remit_abi::{
-    Completion, Delta, FinishReason, Generate, LlmError, LlmReply, LlmRequest, Media, Message, ModelInfo, Params, Part,
-    Penalties, Prompt, Reply, Request, Sampling, ScoredToken, Summary, WaitId,
+    Completion, Conversation, Delta, FinishReason, Generate, LlmError, LlmReply, LlmRequest, Media, Message, ModelInfo,
+    OutputFormat, Params, Part, Penalties, Prompt, Reply, Request, Sampling, ScoredToken, Summary, Tool, ToolCall,
+    ToolChoice, ToolResult, Toolset, WaitId,
 };
 use wasmtime::{Result, component::Resource};
 
@@ -26,12 +27,14 @@ impl Guest {
         told(self.call_waiting(Request::Llm(request)).await?)
     }
 
-    fn conversation(&self, messages: Vec<llm::Message>) -> Result<Prompt> {
+    fn conversation(&self, conversation: llm::Conversation) -> Result<Prompt> {
         let message = |message: llm::Message| {
             let content = message.content.into_iter().map(|part| self.part(part)).collect::<Result<_>>()?;
             Ok(Message { role: role_from_wit(message.role), content })
         };
-        messages.into_iter().map(message).collect::<Result<_>>().map(Prompt::Chat)
+        let llm::Conversation { messages, tools } = conversation;
+        let messages = messages.into_iter().map(message).collect::<Result<_>>()?;
+        Ok(Prompt::Chat(Conversation { messages, tools: tools.map(toolset_from_wit).map(Box::new) }))
     }
 
     fn part(&self, part: llm::Part) -> Result<Part> {
@@ -39,6 +42,12 @@ impl Guest {
             llm::Part::Text(content) => Part::Text(self.content(content)?),
             llm::Part::Image(handle) => Part::Media(Media::Image, self.row(&handle)?.0),
             llm::Part::Audio(handle) => Part::Media(Media::Audio, self.row(&handle)?.0),
+            llm::Part::ToolCall(llm::ToolCall { id, name, arguments }) => {
+                Part::ToolCall(ToolCall { id: id.into(), name: name.into(), arguments: arguments.into() })
+            }
+            llm::Part::ToolResult(llm::ToolResult { id, content }) => {
+                Part::ToolResult(ToolResult { id: id.into(), content: self.content(content)? })
+            }
         })
     }
 
@@ -49,10 +58,11 @@ impl Guest {
 
     async fn complete_all(&mut self, generate: Box<Generate>) -> Told<llm::Completion> {
         match self.call_llm_waiting(LlmRequest::Chat(generate)).await? {
-            Ok(LlmReply::Completed(Completion { content, logprobs, summary })) => {
+            Ok(LlmReply::Completed(Completion { content, calls, logprobs, summary })) => {
                 let content = self.push(ValueRow(content))?;
+                let calls = calls.map(|calls| self.push(ValueRow(calls))).transpose()?;
                 let logprobs = logprobs.map(|logprobs| self.push(ValueRow(logprobs))).transpose()?;
-                Ok(Ok(llm::Completion { content, logprobs, summary: summary_to_wit(&summary) }))
+                Ok(Ok(llm::Completion { content, calls, logprobs, summary: summary_to_wit(&summary) }))
             }
             Ok(_) => Err(mismatch("model.chat")),
             Err(error) => Ok(Err(error)),
@@ -92,7 +102,7 @@ impl llm::HostModel for Guest {
     async fn count_tokens(&mut self, handle: Resource<ModelRow>, prompt: llm::Prompt) -> Told<u32> {
         let ModelRow(model) = self.row(&handle)?;
         let prompt = Box::new(match prompt {
-            llm::Prompt::Chat(messages) => self.conversation(messages)?,
+            llm::Prompt::Chat(conversation) => self.conversation(conversation)?,
             llm::Prompt::Text(text) => Prompt::Text(self.content(text)?),
         });
         match self.call_llm_waiting(LlmRequest::CountTokens { model, prompt }).await? {
@@ -105,10 +115,10 @@ impl llm::HostModel for Guest {
     async fn chat(
         &mut self,
         handle: Resource<ModelRow>,
-        messages: Vec<llm::Message>,
+        conversation: llm::Conversation,
         params: llm::Params,
     ) -> Told<llm::Completion> {
-        let prompt = self.conversation(messages)?;
+        let prompt = self.conversation(conversation)?;
         let generate = self.generate(&handle, prompt, params)?;
         self.complete_all(generate).await
     }
@@ -126,10 +136,10 @@ impl llm::HostModel for Guest {
     async fn chat_stream(
         &mut self,
         handle: Resource<ModelRow>,
-        messages: Vec<llm::Message>,
+        conversation: llm::Conversation,
         params: llm::Params,
     ) -> Told<Resource<GenerationRow>> {
-        let prompt = self.conversation(messages)?;
+        let prompt = self.conversation(conversation)?;
         let generate = self.generate(&handle, prompt, params)?;
         match self.call_llm_waiting(LlmRequest::Start(generate)).await? {
             Ok(LlmReply::Started(generation)) => self.push(GenerationRow(generation)).map(Ok),
@@ -219,7 +229,17 @@ fn info_to_wit(info: ModelInfo) -> llm::ModelInfo {
 }
 
 fn params_from_wit(params: llm::Params) -> Params {
-    let llm::Params { max_tokens, sampling, penalties, logit_bias, stop, stop_tokens, logprobs, speculation } = params;
+    let llm::Params {
+        max_tokens,
+        sampling,
+        penalties,
+        logit_bias,
+        stop,
+        stop_tokens,
+        logprobs,
+        speculation,
+        format,
+    } = params;
     Params {
         max_tokens,
         sampling: Sampling {
@@ -241,7 +261,33 @@ fn params_from_wit(params: llm::Params) -> Params {
         stop_tokens,
         logprobs,
         speculation,
+        format: format_from_wit(format),
     }
+}
+
+fn format_from_wit(format: llm::OutputFormat) -> OutputFormat {
+    match format {
+        llm::OutputFormat::Any => OutputFormat::Any,
+        llm::OutputFormat::JsonSchema(schema) => OutputFormat::JsonSchema(schema.into()),
+        llm::OutputFormat::Regex(expression) => OutputFormat::Regex(expression.into()),
+        llm::OutputFormat::Choice(choices) => OutputFormat::Choice(choices.into_iter().map(Into::into).collect()),
+        llm::OutputFormat::Grammar(grammar) => OutputFormat::Grammar(grammar.into()),
+    }
+}
+
+fn toolset_from_wit(toolset: llm::Toolset) -> Toolset {
+    let tool = |llm::Tool { name, description, parameters }| Tool {
+        name: name.into(),
+        description: description.into(),
+        parameters: parameters.into(),
+    };
+    let choice = match toolset.choice {
+        llm::ToolChoice::Auto => ToolChoice::Auto,
+        llm::ToolChoice::Required => ToolChoice::Required,
+        llm::ToolChoice::Named(name) => ToolChoice::Named(name.into()),
+        llm::ToolChoice::None => ToolChoice::None,
+    };
+    Toolset { tools: toolset.tools.into_iter().map(tool).collect(), choice }
 }
 
 fn delta_to_wit(delta: Delta) -> llm::Delta {
@@ -250,6 +296,11 @@ fn delta_to_wit(delta: Delta) -> llm::Delta {
         Delta::Token(drawn) => llm::Delta::Token(llm::DrawnToken {
             token: scored_to_wit(drawn.token),
             likeliest: drawn.likeliest.into_iter().map(scored_to_wit).collect(),
+        }),
+        Delta::ToolCall(call) => llm::Delta::ToolCall(llm::ToolCall {
+            id: call.id.into(),
+            name: call.name.into(),
+            arguments: call.arguments.into(),
         }),
         Delta::End(summary) => llm::Delta::End(summary_to_wit(&summary)),
     }
@@ -266,6 +317,7 @@ fn summary_to_wit(summary: &Summary) -> llm::Summary {
             FinishReason::Length => llm::FinishReason::Length,
             FinishReason::Budget => llm::FinishReason::Budget,
             FinishReason::Cancelled => llm::FinishReason::Cancelled,
+            FinishReason::ToolCalls => llm::FinishReason::ToolCalls,
         },
         usage: llm::Usage { input: summary.usage.input, cached: summary.usage.cached, output: summary.usage.output },
         paid: summary.paid.micro(),

@@ -87,6 +87,12 @@ impl StopMatcher {
         Matched { text: std::mem::replace(&mut self.held, rest), stopped: false }
     }
 
+    /// The text that was held back, where something else than text comes next: no stop string goes on behind that.
+    pub fn interrupt(&mut self) -> String {
+        self.automata.iter_mut().for_each(|automaton| automaton.matched = 0);
+        std::mem::take(&mut self.held)
+    }
+
     /// The text that was held back, once no more can come.
     pub fn finish(&mut self) -> String {
         std::mem::take(&mut self.held)
@@ -135,6 +141,14 @@ mod tests {
         let mut matcher = StopMatcher::new(&["\n\n"]);
         assert_eq!(matcher.push("a\n").text, "a");
         assert_eq!(matcher.push("b").text, "\nb");
+    }
+
+    #[test]
+    fn nothing_goes_on_behind_an_interruption() {
+        let mut matcher = StopMatcher::new(&["ab"]);
+        assert_eq!(matcher.push("xa").text, "x");
+        assert_eq!(matcher.interrupt(), "a");
+        assert_eq!(matcher.push("bab"), Matched { text: "b".to_owned(), stopped: true });
     }
 
     #[test]

@@ -43,15 +43,15 @@ fn prompt_of(golden: &Value) -> PromptText {
     let Some(messages) = golden["messages"].as_array() else {
         return PromptText::Text(golden["prompt"].as_str().unwrap().to_owned());
     };
-    let message = |message: &Value| ChatMessage {
-        role: match message["role"].as_str().unwrap() {
+    let message = |message: &Value| {
+        let role = match message["role"].as_str().unwrap() {
             "system" => Role::System,
             "assistant" => Role::Assistant,
             _ => Role::User,
-        },
-        content: message["content"].as_str().unwrap().to_owned(),
+        };
+        ChatMessage::said(role, message["content"].as_str().unwrap())
     };
-    PromptText::Chat(messages.iter().map(message).collect())
+    PromptText::Chat(messages.iter().map(message).collect::<Vec<_>>().into())
 }
 
 fn load() -> LocalEngine {
@@ -113,7 +113,7 @@ fn greedy_text_is_what_each_prompt_gives_alone() {
             assert_eq!(*prompt, *ids(&golden["prompt_ids"]), "{}", golden["name"]);
             let (tenant, program, priority) = (TenantId(1), 1, Priority::Normal);
             let (model, params) = ("smollm2".into(), Params::greedy(48));
-            let job = GenerationJob { tenant, program, priority, model, prompt: prompt.clone(), params };
+            let job = GenerationJob { tenant, program, priority, model, prompt: prompt.clone(), params, tools: None };
             (&golden["name"], prompt, engine.generate(job).unwrap())
         })
         .collect();
@@ -125,6 +125,7 @@ fn greedy_text_is_what_each_prompt_gives_alone() {
             match stream.events.blocking_recv().unwrap() {
                 EngineEvent::Text(more) => text += &more,
                 EngineEvent::Token(token) => panic!("nobody asked for {token:?}"),
+                EngineEvent::ToolCall(call) => panic!("nobody asked for {call:?}"),
                 EngineEvent::End(finish) => break finish,
                 EngineEvent::Failed(error) => panic!("{error}"),
             }
@@ -270,6 +271,7 @@ fn a_reused_prefix_gives_the_same_text() {
             model: "smollm2".into(),
             prompt,
             params: Params::greedy(24),
+            tools: None,
         };
         let mut stream = engine.generate(job).unwrap();
         let mut text = String::new();
@@ -305,6 +307,7 @@ fn start(engine: &LocalEngine, tenant: u32, (index, prompt): (usize, &Arc<[u32]>
             model: "smollm2".into(),
             prompt,
             params,
+            tools: None,
         })
         .unwrap()
 }

@@ -32,6 +32,7 @@ fn answer(engine: &LocalEngine, name: &str) -> String {
         model: name.into(),
         prompt,
         params: Params::greedy(4),
+        tools: None,
     };
     let mut stream = engine.generate(job).unwrap();
     let mut text = String::new();
@@ -39,7 +40,7 @@ fn answer(engine: &LocalEngine, name: &str) -> String {
         match event {
             EngineEvent::Text(more) => text += &more,
             EngineEvent::Failed(error) => panic!("{error}"),
-            EngineEvent::Token(_) | EngineEvent::End(_) => {}
+            EngineEvent::Token(_) | EngineEvent::ToolCall(_) | EngineEvent::End(_) => {}
         }
     }
     text

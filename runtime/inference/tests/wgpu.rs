@@ -354,6 +354,7 @@ fn generations_go_on_after_a_lost_device() {
                 model,
                 prompt,
                 params: params.clone(),
+                tools: None,
             })
             .unwrap()
     });

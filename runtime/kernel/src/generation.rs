@@ -42,6 +42,8 @@ impl fmt::Debug for Generation {
 #[derive(Debug)]
 pub(crate) struct Collected {
     pub(crate) text: String,
+    /// As [`ToolCall::append_to`](remit_abi::ToolCall::append_to) writes them; empty where there are none.
+    pub(crate) calls: Vec<u8>,
     /// As [`DrawnToken::append_to`](remit_abi::DrawnToken::append_to) writes them; empty where the engine told none.
     pub(crate) logprobs: Vec<u8>,
     pub(crate) summary: Summary,
@@ -122,6 +124,7 @@ impl Generation {
         match stream.ahead.take().unwrap_or_else(silence) {
             EngineEvent::Text(text) => Ok(Delta::Text(text.into())),
             EngineEvent::Token(token) => Ok(Delta::Token(token)),
+            EngineEvent::ToolCall(call) => Ok(Delta::ToolCall(call)),
             EngineEvent::End(finish) => {
                 let summary = self.summary(finish, &mut stream);
                 stream.ended = Some(Ok(summary.clone()));
@@ -141,12 +144,13 @@ impl Generation {
     /// All that is still to come.
     pub(crate) async fn collect(&self) -> Result<Collected, LlmError> {
         let mut text = String::new();
-        let mut logprobs = Vec::new();
+        let (mut calls, mut logprobs) = (Vec::new(), Vec::new());
         loop {
             match self.next().await? {
                 Delta::Text(piece) => text.push_str(&piece),
                 Delta::Token(token) => token.append_to(&mut logprobs),
-                Delta::End(summary) => return Ok(Collected { text, logprobs, summary }),
+                Delta::ToolCall(call) => call.append_to(&mut calls),
+                Delta::End(summary) => return Ok(Collected { text, calls, logprobs, summary }),
             }
         }
     }
@@ -237,6 +241,7 @@ impl Generation {
             EngineFinish::Length if stream.cut_by_budget => FinishReason::Budget,
             EngineFinish::Length => FinishReason::Length,
             EngineFinish::Cancelled => FinishReason::Cancelled,
+            EngineFinish::ToolCalls => FinishReason::ToolCalls,
         };
         let usage = self.work.lock().meter.usage();
         let paid = self.settle();
@@ -309,7 +314,7 @@ fn silence() -> EngineEvent {
 pub(crate) fn unavailable(error: &EngineError) -> LlmError {
     match error {
         EngineError::TooLong { tokens, capacity } => LlmError::TooLong { tokens: *tokens, capacity: *capacity },
-        EngineError::Prompt(why) => LlmError::Invalid(why.clone()),
+        EngineError::Prompt(why) | EngineError::Format(why) => LlmError::Invalid(why.clone()),
         EngineError::UnknownModel { .. }
         | EngineError::Busy { .. }
         | EngineError::Failed(_)

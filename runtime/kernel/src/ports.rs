@@ -5,8 +5,8 @@
 
 use bytes::Bytes;
 use remit_abi::{
-    Door, DrawnToken, Exit, Fault, GrantKind, Label, Params, Pid, Priority, Reply, Request, Role, Start, TenantId,
-    Tokens, Usage,
+    Door, DrawnToken, Exit, Fault, GrantKind, Label, OutputFormat, Params, Pid, Priority, Reply, Request, Role, Start,
+    TenantId, Tokens, ToolCall, Toolset, Usage,
 };
 use std::{
     future::Future,
@@ -59,19 +59,80 @@ pub struct Program {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PromptText {
     /// A conversation, to be put through the model's chat template with the generation prompt at its end.
-    Chat(Vec<ChatMessage>),
+    Chat(Chat),
     /// A text to go on from, as it is; special tokens in it are plain text.
     Text(String),
 }
 
-/// One message of a conversation. Special tokens in its content are plain text, never control: a document cannot end a
-/// turn or begin another's.
+impl PromptText {
+    /// What the model may ask for.
+    #[must_use]
+    pub fn tools(&self) -> Option<&Arc<Toolset>> {
+        match self {
+            Self::Chat(chat) => chat.tools.as_ref(),
+            Self::Text(_) => None,
+        }
+    }
+}
+
+/// A conversation with its values read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Chat {
+    /// In their order.
+    pub messages: Vec<ChatMessage>,
+    /// What the model may ask for, and sees in its own form.
+    pub tools: Option<Arc<Toolset>>,
+}
+
+impl From<Vec<ChatMessage>> for Chat {
+    /// One without tools.
+    fn from(messages: Vec<ChatMessage>) -> Self {
+        Self { messages, tools: None }
+    }
+}
+
+/// One message of a conversation. Special tokens in its texts are plain text, never control: a document cannot end a turn or
+/// begin another's.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ChatMessage {
-    /// Who speaks.
-    pub role: Role,
+pub enum ChatMessage {
+    /// Somebody says something.
+    Said {
+        /// Who.
+        role: Role,
+        /// What.
+        content: String,
+    },
+    /// The model asks for calls.
+    Called {
+        /// What it says before; may be empty.
+        content: String,
+        /// At least one.
+        calls: Vec<ToolCall>,
+    },
+    /// What a call came to.
+    Result {
+        /// Of the call.
+        id: Box<str>,
+        /// Of the tool.
+        name: Box<str>,
+        /// What the tool says.
+        content: String,
+    },
+}
+
+impl ChatMessage {
+    /// Somebody says something.
+    pub fn said(role: Role, content: impl Into<String>) -> Self {
+        Self::Said { role, content: content.into() }
+    }
+
     /// What is said.
-    pub content: String,
+    #[must_use]
+    pub fn content(&self) -> &str {
+        match self {
+            Self::Said { content, .. } | Self::Called { content, .. } | Self::Result { content, .. } => content,
+        }
+    }
 }
 
 /// What a model serves, as the engine states it.
@@ -105,17 +166,21 @@ pub struct GenerationJob {
     pub prompt: Arc<[u32]>,
     /// How, as [`Params`] says; in the ranges that the kernel checks, `max_tokens` at least 1.
     pub params: Params,
+    /// What the model may ask for: as it was in the conversation that `prompt` is of.
+    pub tools: Option<Arc<Toolset>>,
 }
 
 /// Why an engine stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EngineFinish {
-    /// An end token, a stop token, or a stop string.
+    /// An end token, a stop token, a stop string, or the end of what the format allows.
     Stop,
     /// `max_tokens`, or the end of the context.
     Length,
     /// [`Meter::cancel`].
     Cancelled,
+    /// As [`Stop`](Self::Stop), and there were calls.
+    ToolCalls,
 }
 
 /// A piece of an engine's output.
@@ -126,6 +191,8 @@ pub enum EngineEvent {
     /// A token was drawn, before the text that its bytes are in: one for each that the meter counts as output, where
     /// [`Params::logprobs`] asks for them. An engine that does not know probabilities sends none.
     Token(Box<DrawnToken>),
+    /// A whole call, where there are tools. Its text is in no event of text.
+    ToolCall(Box<ToolCall>),
     /// The last event of a generation that went well.
     End(EngineFinish),
     /// The last event of one that did not.
@@ -212,6 +279,9 @@ pub enum EngineError {
     /// The prompt cannot be put to the model: its chat template refused it, or its tokens are not this model's.
     #[error("the prompt cannot be put to the model: {0}")]
     Prompt(Box<str>),
+    /// What is asked for cannot be held to: the format or the tools are none, or leave no token to draw. In one sentence.
+    #[error("the answer cannot have this form: {0}")]
+    Format(Box<str>),
     /// More generations wait than the engine queues.
     #[error("its queue is full with {waiting} generations: try again when some have ended")]
     Busy {
@@ -243,6 +313,26 @@ pub trait Engine: Send + Sync + 'static {
     /// [`EngineError::UnknownModel`], [`EngineError::Prompt`].
     fn tokenize(&self, model: &str, prompt: &PromptText) -> Result<Arc<[u32]>, EngineError>;
 
+    /// Whether answers can be held to a format, or to calls of tools: what compiles here is at hand when the tenant's
+    /// [`Engine::generate`] asks for the same. Runs on the caller's thread, for some milliseconds.
+    ///
+    /// # Errors
+    /// [`EngineError::UnknownModel`]; [`EngineError::Format`], which an engine that holds answers to nothing says of every
+    /// format and of all tools.
+    fn accepts(
+        &self,
+        tenant: TenantId,
+        model: &str,
+        format: &OutputFormat,
+        tools: Option<&Toolset>,
+    ) -> Result<(), EngineError> {
+        let _ = tenant;
+        match (format, tools) {
+            (OutputFormat::Any, None) => Ok(()),
+            _ => Err(EngineError::Format(format!("the model {model} has neither formats nor tools").into())),
+        }
+    }
+
     /// Texts as vectors of length one, as many numbers each as the model is wide; their tokens as [`Engine::tokenize`]
     /// gave them for [`PromptText::Text`], no text longer than the model's context. Returns at once.
     ///
@@ -257,8 +347,8 @@ pub trait Engine: Send + Sync + 'static {
     /// Starts a generation and returns at once.
     ///
     /// # Errors
-    /// [`EngineError::UnknownModel`], [`EngineError::TooLong`], [`EngineError::Prompt`], [`EngineError::Busy`],
-    /// [`EngineError::Stopped`].
+    /// [`EngineError::UnknownModel`], [`EngineError::TooLong`], [`EngineError::Prompt`], [`EngineError::Format`],
+    /// [`EngineError::Busy`], [`EngineError::Stopped`].
     fn generate(&self, job: GenerationJob) -> Result<EngineStream, EngineError>;
 }
 

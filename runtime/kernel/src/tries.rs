@@ -8,7 +8,7 @@
 //! | it has stopped | yes | after a pause | counts a failure |
 //! | the model is not open | yes | no | counts a failure |
 //! | computing this one failed | yes | no | counts a failure of this process |
-//! | the prompt cannot be put to it | yes | no | counts nothing: it is the guest's |
+//! | the prompt cannot be put to it, or the answer cannot be held to its form | yes | no | counts nothing: it is the guest's |
 
 use crate::{
     generation::unavailable,
@@ -20,7 +20,7 @@ use crate::{
         turns::{Trouble, Turn, Turns},
     },
 };
-use remit_abi::{LlmError, Params, Pid, Priority, Routed, Tokens, Usage};
+use remit_abi::{LlmError, Params, Pid, Priority, Routed, Tokens, Toolset, Usage};
 use remit_authority::ModelPrices;
 use std::{fmt, sync::Arc};
 
@@ -147,7 +147,10 @@ impl Trip {
         let cause = match error {
             EngineError::Stopped(_) | EngineError::UnknownModel { .. } => Cause::Engine,
             EngineError::Failed(_) => Cause::Request(self.pid),
-            EngineError::Busy { .. } | EngineError::TooLong { .. } | EngineError::Prompt(_) => {
+            EngineError::Busy { .. }
+            | EngineError::TooLong { .. }
+            | EngineError::Prompt(_)
+            | EngineError::Format(_) => {
                 return self.routing.given_up(&model, admission, now_ns);
             }
         };
@@ -212,6 +215,7 @@ pub(crate) struct Tries {
     clock: Arc<dyn Clock>,
     /// As each try is asked for, but for model, prompt and length.
     params: Params,
+    tools: Option<Arc<Toolset>>,
     /// What was set aside for whichever model answers.
     reserved: Tokens,
     candidates: Vec<Candidate>,
@@ -234,6 +238,7 @@ pub(crate) struct Common {
     pub(crate) engine: Arc<dyn Engine>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) params: Params,
+    pub(crate) tools: Option<Arc<Toolset>>,
     pub(crate) reserved: Tokens,
     pub(crate) pid: Pid,
     pub(crate) priority: Priority,
@@ -242,8 +247,8 @@ pub(crate) struct Common {
 impl Tries {
     /// Of candidates in the order of preference; with a trip, by the rules of its route.
     pub(crate) fn new(common: Common, candidates: Vec<Candidate>, turns: Turns, trip: Option<Trip>) -> Self {
-        let Common { engine, clock, params, reserved, pid, priority } = common;
-        Self { engine, clock, params, reserved, candidates, turns, troubles: Vec::new(), trip, pid, priority }
+        let Common { engine, clock, params, tools, reserved, pid, priority } = common;
+        Self { engine, clock, params, tools, reserved, candidates, turns, troubles: Vec::new(), trip, pid, priority }
     }
 
     /// Whether a failure before anything was shown may be made good.
@@ -288,6 +293,7 @@ impl Tries {
             model: card.name.clone(),
             prompt: tokens.clone(),
             params,
+            tools: self.tools.clone(),
         };
         match self.engine.generate(job) {
             Ok(stream) => Ok(Begun { stream, prices: *prices, cut_by_budget: payable < *max_tokens }),
@@ -306,6 +312,7 @@ impl Tries {
             EngineError::UnknownModel { .. }
             | EngineError::TooLong { .. }
             | EngineError::Prompt(_)
+            | EngineError::Format(_)
             | EngineError::Failed(_) => Trouble::Stays,
         };
         (trouble, unavailable(error))

@@ -146,6 +146,11 @@ pub enum ValueError {
         /// Where the first entry begins that is none.
         offset: u64,
     },
+    /// It was read as calls of tools, and it holds something else.
+    NotCalls {
+        /// Where the first entry begins that is none.
+        offset: u64,
+    },
 }
 
 impl fmt::Display for ValueError {
@@ -167,6 +172,9 @@ impl fmt::Display for ValueError {
                     f,
                     "the value holds no log-probabilities (byte {offset} begins something else): read it as bytes"
                 )
+            }
+            Self::NotCalls { offset } => {
+                write!(f, "the value holds no calls of tools (byte {offset} begins something else): read it as bytes")
             }
         }
     }

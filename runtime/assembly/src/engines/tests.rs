@@ -141,7 +141,8 @@ fn two_models(folder: &Path) -> (Registry, ModelStore, u64) {
 fn job(model: &str, prompt: Arc<[u32]>, max_tokens: u32) -> GenerationJob {
     // The end token is never drawn, so that there are always as many tokens.
     let params = Params { logit_bias: vec![(0, Params::BIAS_NEVER)], ..Params::greedy(max_tokens) };
-    GenerationJob { tenant: TenantId(1), program: 1, priority: Priority::Normal, model: model.into(), prompt, params }
+    let (tenant, priority, model) = (TenantId(1), Priority::Normal, model.into());
+    GenerationJob { tenant, program: 1, priority, model, prompt, params, tools: None }
 }
 
 /// The text, and what was counted.
@@ -150,7 +151,7 @@ fn read(mut stream: EngineStream) -> (String, Usage) {
     loop {
         match stream.events.blocking_recv().expect("a stream ends with End or Failed") {
             EngineEvent::Text(more) => text += &more,
-            EngineEvent::Token(_) => {}
+            EngineEvent::Token(_) | EngineEvent::ToolCall(_) => {}
             EngineEvent::End(_) => return (text, stream.meter.usage()),
             EngineEvent::Failed(error) => panic!("{error}"),
         }

@@ -116,19 +116,28 @@ impl Answerer {
         }
         let mut params = question.params.clone();
         params.max_tokens = params.max_tokens.min(u32::try_from(room).unwrap_or(u32::MAX));
-        let job =
-            GenerationJob { tenant: TENANT, program: 0, priority: Priority::Normal, model: card.name, prompt, params };
+        let job = GenerationJob {
+            tenant: TENANT,
+            program: 0,
+            priority: Priority::Normal,
+            model: card.name,
+            prompt,
+            params,
+            tools: None,
+        };
         let mut stream = self.engines.generate(job).map_err(said)?;
         let mut text = String::new();
         loop {
             match stream.events.blocking_recv() {
                 Some(EngineEvent::Text(piece)) => text.push_str(&piece),
-                Some(EngineEvent::Token(_)) => {}
+                // A recorded task has no tools.
+                Some(EngineEvent::Token(_) | EngineEvent::ToolCall(_)) => {}
                 Some(EngineEvent::End(finish)) => {
                     let finish = match finish {
                         EngineFinish::Stop => FinishReason::Stop,
                         EngineFinish::Length => FinishReason::Length,
                         EngineFinish::Cancelled => FinishReason::Cancelled,
+                        EngineFinish::ToolCalls => FinishReason::ToolCalls,
                     };
                     return Ok(Answer { text, tokens: stream.meter.usage().output, finish, model: model.to_owned() });
                 }

@@ -81,6 +81,7 @@ const fn name_of(finish: FinishReason) -> &'static str {
         FinishReason::Length => "length",
         FinishReason::Budget => "budget",
         FinishReason::Cancelled => "cancelled",
+        FinishReason::ToolCalls => "tool-calls",
     }
 }
 

@@ -65,11 +65,11 @@ impl Question {
     #[must_use]
     pub fn with_system(&self, system: &str) -> Self {
         let mut question = self.clone();
-        if let PromptText::Chat(messages) = &mut question.prompt {
-            let first = ChatMessage { role: Role::System, content: system.to_owned() };
-            match messages.first_mut() {
-                Some(message) if message.role == Role::System => *message = first,
-                _ => messages.insert(0, first),
+        if let PromptText::Chat(chat) = &mut question.prompt {
+            let first = ChatMessage::said(Role::System, system);
+            match chat.messages.first_mut() {
+                Some(message @ ChatMessage::Said { role: Role::System, .. }) => *message = first,
+                _ => chat.messages.insert(0, first),
             }
         }
         question
@@ -179,8 +179,8 @@ impl WrittenTask {
         let prompt = match (self.prompt, self.messages) {
             (Some(text), None) if !text.is_empty() => PromptText::Text(text),
             (None, Some(messages)) if !messages.is_empty() => {
-                let message = |WrittenMessage { role, text }| ChatMessage { role, content: text };
-                PromptText::Chat(messages.into_iter().map(message).collect())
+                let message = |WrittenMessage { role, text }| ChatMessage::said(role, text);
+                PromptText::Chat(messages.into_iter().map(message).collect::<Vec<_>>().into())
             }
             _ => return Err("asks nothing, or twice: give it `messages` or a `prompt`".to_owned()),
         };

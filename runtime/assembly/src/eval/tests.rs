@@ -1,6 +1,6 @@
 use super::*;
 use remit_abi::Role;
-use remit_kernel::ports::PromptText;
+use remit_kernel::ports::{ChatMessage, PromptText};
 
 fn answer(text: &str) -> Answer {
     Answer { text: text.to_owned(), tokens: 3, finish: FinishReason::Stop, model: "m".to_owned() }
@@ -90,7 +90,7 @@ const THREE: &str = "
 fn echo(question: &Question) -> Result<Answer, String> {
     Ok(answer(match &question.prompt {
         PromptText::Text(text) => text,
-        PromptText::Chat(messages) => &messages.last().expect("there is one").content,
+        PromptText::Chat(chat) => chat.messages.last().expect("there is one").content(),
     }))
 }
 
@@ -116,9 +116,13 @@ fn every_task_is_asked_as_it_is_written_and_one_that_fails_says_why() {
 fn another_system_prompt_takes_the_place_of_the_first() {
     let tasks = read_tasks(THREE).expect("it is well-formed");
     let roles = |index: usize| match tasks[index].question.with_system("other").prompt {
-        PromptText::Chat(messages) => {
-            assert_eq!(messages[0].content, "other");
-            messages.into_iter().map(|message| message.role).collect()
+        PromptText::Chat(chat) => {
+            assert_eq!(chat.messages[0].content(), "other");
+            let role = |message| match message {
+                ChatMessage::Said { role, .. } => Some(role),
+                ChatMessage::Called { .. } | ChatMessage::Result { .. } => None,
+            };
+            chat.messages.into_iter().filter_map(role).collect::<Vec<_>>()
         }
         PromptText::Text(_) => Vec::new(),
     };

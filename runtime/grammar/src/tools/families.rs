@@ -136,10 +136,23 @@ impl CallFormat {
     /// A call as the family writes it, such as an example in a prompt. `arguments` is JSON.
     #[must_use]
     pub fn write(&self, name: &str, arguments: &str) -> String {
-        let call = format!("{{\"name\": {}, \"{}\": {arguments}}}", serde_json::Value::from(name), self.arguments);
-        let call = if matches!(self.many, Many::List | Many::ListOrNone) { format!("[{call}]") } else { call };
+        self.write_all([(name, arguments)])
+    }
+
+    /// The calls of an answer as the family writes them: names, and arguments that are JSON. A family that writes one call an
+    /// answer gets one a line.
+    #[must_use]
+    pub fn write_all<'a>(&self, calls: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+        let call = |(name, arguments)| {
+            format!("{{\"name\": {}, \"{}\": {arguments}}}", serde_json::Value::from(name), self.arguments)
+        };
+        let calls: Vec<String> = calls.into_iter().map(call).collect();
         let (before, after) = self.inside.blanks();
-        format!("{}{before}{call}{after}{}", self.open, self.close)
+        let block = |json: &str| format!("{}{before}{json}{after}{}", self.open, self.close);
+        match self.many {
+            Many::List | Many::ListOrNone => block(&format!("[{}]", calls.join(", "))),
+            Many::One | Many::Blocks => calls.iter().map(|call| block(call)).collect::<Vec<_>>().join("\n"),
+        }
     }
 }
 

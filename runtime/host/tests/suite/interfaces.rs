@@ -7,9 +7,10 @@ use crate::{
 };
 use bytes::Bytes;
 use remit_abi::{
-    Content, Delta, DrawnToken, EmitError, Failure, Fault, GenerationId, GrantId, GuestEvent, Input, LlmReply,
-    LlmRequest, ModelId, Outcome, Params, Penalties, Reply, Request, Role, Sampling, ScoredToken, Start, Status,
-    TaskRequest, ValueError, ValueId, ValueReply, ValueRequest, limits::Limits,
+    Content, Conversation, Delta, DrawnToken, EmitError, Failure, Fault, GenerationId, GrantId, GuestEvent, Input,
+    LlmReply, LlmRequest, ModelId, Outcome, OutputFormat, Params, Penalties, Prompt, Reply, Request, Role, Sampling,
+    ScoredToken, Start, Status, TaskRequest, Tool, ToolChoice, Toolset, ValueError, ValueId, ValueReply, ValueRequest,
+    limits::Limits,
 };
 use std::sync::Arc;
 
@@ -158,26 +159,34 @@ const STREAM_IMPORTS: &str = r#"
   (import "wasi:io/poll@0.2.12" "[resource-drop]pollable" (func $drop_pollable (param i32)))
 "#;
 
-/// Stores the arguments of `chat-stream` at 4096, the model's handle and an empty conversation first: more than 16 numbers
+/// Stores the arguments of `chat-stream` at 4096, the model's handle and a conversation without messages first: more than 16 numbers
 /// are passed in memory.
 const STORE_PARAMS: &str = "
   (i32.store (i32.const 4096) (i32.load (i32.const 2088)))
-  (i32.store (i32.const 4112) (i32.const 5))                                       ;; max-tokens
-  (f32.store (i32.const 4120) (f32.const 0.5))                                     ;; temperature
-  (i32.store (i32.const 4124) (i32.const 40))                                      ;; top-k
-  (f32.store (i32.const 4128) (f32.const 0.75))                                    ;; typical-p
-  (f32.store (i32.const 4132) (f32.const 0.25))                                    ;; top-p
-  (f32.store (i32.const 4136) (f32.const 0.125))                                   ;; min-p
-  (i64.store (i32.const 4144) (i64.const 9))                                       ;; seed
-  (f32.store (i32.const 4152) (f32.const 1.5))                                     ;; repetition
-  (f32.store (i32.const 4156) (f32.const -0.5))                                    ;; frequency
-  (f32.store (i32.const 4160) (f32.const 2))                                       ;; presence
-  (i32.store (i32.const 4164) (i32.const 64))                                      ;; window
-  (i32.store (i32.const 4168) (i32.const 4300)) (i32.store (i32.const 4172) (i32.const 1))  ;; logit-bias
-  (i32.store (i32.const 4176) (i32.const 4320)) (i32.store (i32.const 4180) (i32.const 1))  ;; stop
-  (i32.store (i32.const 4184) (i32.const 4340)) (i32.store (i32.const 4188) (i32.const 2))  ;; stop-tokens
-  (i32.store8 (i32.const 4192) (i32.const 1)) (i32.store8 (i32.const 4193) (i32.const 3))   ;; logprobs
-  (i32.store8 (i32.const 4194) (i32.const 1))                                      ;; speculation
+  (i32.store8 (i32.const 4108) (i32.const 1))                                      ;; tools
+  (i32.store (i32.const 4112) (i32.const 4400)) (i32.store (i32.const 4116) (i32.const 1))  ;; one tool
+  (i32.store8 (i32.const 4120) (i32.const 2))                                      ;; which is to be called
+  (i32.store (i32.const 4124) (i32.const 4360)) (i32.store (i32.const 4128) (i32.const 1))
+  (i32.store (i32.const 4136) (i32.const 5))                                       ;; max-tokens
+  (f32.store (i32.const 4144) (f32.const 0.5))                                     ;; temperature
+  (i32.store (i32.const 4148) (i32.const 40))                                      ;; top-k
+  (f32.store (i32.const 4152) (f32.const 0.75))                                    ;; typical-p
+  (f32.store (i32.const 4156) (f32.const 0.25))                                    ;; top-p
+  (f32.store (i32.const 4160) (f32.const 0.125))                                   ;; min-p
+  (i64.store (i32.const 4168) (i64.const 9))                                       ;; seed
+  (f32.store (i32.const 4176) (f32.const 1.5))                                     ;; repetition
+  (f32.store (i32.const 4180) (f32.const -0.5))                                    ;; frequency
+  (f32.store (i32.const 4184) (f32.const 2))                                       ;; presence
+  (i32.store (i32.const 4188) (i32.const 64))                                      ;; window
+  (i32.store (i32.const 4192) (i32.const 4300)) (i32.store (i32.const 4196) (i32.const 1))  ;; logit-bias
+  (i32.store (i32.const 4200) (i32.const 4320)) (i32.store (i32.const 4204) (i32.const 1))  ;; stop
+  (i32.store (i32.const 4208) (i32.const 4340)) (i32.store (i32.const 4212) (i32.const 2))  ;; stop-tokens
+  (i32.store8 (i32.const 4216) (i32.const 1)) (i32.store8 (i32.const 4217) (i32.const 3))   ;; logprobs
+  (i32.store8 (i32.const 4218) (i32.const 1))                                      ;; speculation
+  (i32.store8 (i32.const 4220) (i32.const 2))                                      ;; format: regex
+  (i32.store (i32.const 4224) (i32.const 4361)) (i32.store (i32.const 4228) (i32.const 1))
+  (i32.store (i32.const 4400) (i32.const 4360)) (i32.store (i32.const 4404) (i32.const 1))  ;; the tool's name
+  (i32.store (i32.const 4408) (i32.const 4360)) (i32.store (i32.const 4412) (i32.const 2))  ;; its description
   (i32.store (i32.const 4300) (i32.const 7)) (f32.store (i32.const 4304) (f32.const -1.5))
   (i32.store (i32.const 4320) (i32.const 4360)) (i32.store (i32.const 4324) (i32.const 2))
   (i32.store16 (i32.const 4360) (i32.const 0x6261))
@@ -194,7 +203,14 @@ fn said() -> Params {
         stop_tokens: vec![8, 11],
         logprobs: Some(3),
         speculation: true,
+        format: OutputFormat::Regex("b".into()),
     }
+}
+
+/// What it says of tools.
+fn offered() -> Toolset {
+    let tool = Tool { name: "a".into(), description: "ab".into(), parameters: "".into() };
+    Toolset { tools: [tool].into(), choice: ToolChoice::Named("a".into()) }
 }
 
 /// Opens a model, starts a stream, subscribes to it; then `ending`.
@@ -223,6 +239,8 @@ fn streaming_door() -> Arc<ScriptedDoor> {
         }
         Request::Llm(LlmRequest::Start(generate)) => {
             assert_eq!(generate.params, said());
+            let tools = Some(Box::new(offered()));
+            assert_eq!(generate.prompt, Prompt::Chat(Conversation { messages: Vec::new(), tools }));
             Some(Reply::Llm(Ok(LlmReply::Started(GenerationId { index: 3, generation: 1 }))))
         }
         Request::Llm(LlmRequest::Next { .. }) => {

@@ -134,7 +134,7 @@ impl Adapters {
         let read = |home| files.weights(&self.bases[base], home).map(Arc::new);
         let weights = place.homes.get(base).map(read).transpose()?;
         let card = ModelCard { name: file.name.clone(), digest: file.digest.clone(), ..of.card.clone() };
-        let served = Arc::new(Served { card, tokenizer: of.tokenizer.clone(), template });
+        let served = Arc::new(Served { card, tokenizer: of.tokenizer.clone(), template, formats: of.formats.clone() });
         self.change().push(Added { served, base, file: file.clone(), bytes, weights });
         Ok(())
     }

@@ -8,6 +8,8 @@
 //! | `observe` | what an operator sees | counters |
 //! | `outbox` | what a slow reader makes of a generation | the channel |
 //! | [`remit_batching`] | who is computed next and how much of it, where keys and values are, whose beginnings are shared | numbers only: pure functions |
+//! | `formats` | compiles what answers are held to, on the caller's thread | schemas, grammars, tools |
+//! | `held` | one generation that is held to a format: masks beside the step, calls | its state, no other |
 //! | `adapters` | LoRA: models by name that share a base's weights | files, the base |
 //! | `faults` | who is the reason of a crash; how often to build again | numbers and times only |
 //! | `compute` | what computes, as a seam for tests | models and devices |
@@ -34,6 +36,8 @@
 mod adapters;
 mod compute;
 pub(crate) mod faults;
+mod formats;
+mod held;
 mod observe;
 mod outbox;
 mod policy;
@@ -58,7 +62,9 @@ pub use policy::PolicyChoice;
 use adapters::{Adapters, ModelId};
 use burn::tensor::Device;
 use compute::{Base, Compute, Models, Threads};
+use formats::Formats;
 use observe::Board;
+use remit_abi::{OutputFormat, TenantId, Toolset};
 use remit_batching::{BLOCK_TOKENS, Config, Swap};
 use remit_compute::{Isa, Team};
 use remit_kernel::ports::{Engine, EngineError, EngineStream, GenerationJob, Meter, ModelCard, PromptText};
@@ -196,6 +202,7 @@ struct Served {
     card: ModelCard,
     tokenizer: Arc<Tokenizer>,
     template: Option<Arc<ChatTemplate>>,
+    formats: Arc<Formats>,
 }
 
 /// What callers and the engine's thread both see.
@@ -243,7 +250,9 @@ fn open(model: &ModelFile, limits: &Limits) -> Result<(Served, ModelFiles), Load
         vocabulary: u32::try_from(tokenizer.size()).unwrap_or(u32::MAX),
         digest: model.digest.clone(),
     };
-    Ok((Served { card, tokenizer: Arc::new(tokenizer), template }, files))
+    let tokenizer = Arc::new(tokenizer);
+    let formats = Arc::new(Formats::new(tokenizer.clone()));
+    Ok((Served { card, tokenizer, template, formats }, files))
 }
 
 /// Reads the weights of all these files, and of the adapters that there are by then, as often as it is called.
@@ -474,13 +483,24 @@ impl Engine for LocalEngine {
         let (_, served) = self.find(model)?;
         let tokens = match prompt {
             PromptText::Text(text) => served.tokenizer.encode_prompt(text),
-            PromptText::Chat(messages) => {
+            PromptText::Chat(chat) => {
                 let template = served.template.as_ref().ok_or(TemplateError::Missing);
-                let tokens = template.and_then(|template| served.tokenizer.encode_chat(template, messages));
+                let tokens = template.and_then(|template| served.tokenizer.encode_chat(template, chat));
                 tokens.map_err(|error| EngineError::Prompt(error.to_string().into()))?
             }
         };
         Ok(tokens.into())
+    }
+
+    fn accepts(
+        &self,
+        tenant: TenantId,
+        model: &str,
+        format: &OutputFormat,
+        tools: Option<&Toolset>,
+    ) -> Result<(), EngineError> {
+        let (_, served) = self.find(model)?;
+        served.formats.accept(tenant, format, tools, served.template.as_deref())
     }
 
     fn generate(&self, job: GenerationJob) -> Result<EngineStream, EngineError> {
@@ -499,6 +519,7 @@ impl Engine for LocalEngine {
         if let Some(why) = self.shared.stopped.get() {
             return Err(EngineError::Stopped(why.clone()));
         }
+        let (held, calls) = served.formats.hold(&job, served.template.as_deref())?;
         let queue = |queued: usize| (queued < self.queue_max).then_some(queued + 1);
         if self.shared.queued.fetch_update(Ordering::AcqRel, Ordering::Acquire, queue).is_err() {
             return Err(EngineError::Busy { waiting: self.queue_max });
@@ -506,7 +527,8 @@ impl Engine for LocalEngine {
         let meter = Arc::new(Meter::default());
         let limit = job.params.max_tokens.clamp(1, capacity - tokens);
         let is_long = self.adapters.is_long(model, job.prompt.len() + limit as usize - 1);
-        let (sequence, events) = Sequence::new(job, model, limit, is_long, served.tokenizer.clone(), meter.clone());
+        let (mut sequence, events) = Sequence::new(job, model, limit, is_long, served.tokenizer.clone(), meter.clone());
+        sequence.hold(held, calls);
         if !self.tell(Message::Generate(Box::new(sequence))) {
             return Err(EngineError::Stopped("its thread has ended".into()));
         }

@@ -1,6 +1,11 @@
 //! One generation: from drawn tokens to events.
 
-use super::{adapters::ModelId, faults::Record, outbox::Outbox};
+use super::{
+    adapters::ModelId,
+    faults::Record,
+    held::{Calls, Held, Told},
+    outbox::Outbox,
+};
 use crate::{
     sampler::{Distribution, Sampler, Scratch},
     stop::{Matched, StopMatcher},
@@ -38,6 +43,10 @@ pub(super) struct Sequence {
     sampler: Sampler,
     characters: Utf8Stream,
     stop: StopMatcher,
+    /// What it is held to.
+    held: Option<Held>,
+    /// What reads its calls.
+    calls: Option<Calls>,
     meter: Arc<Meter>,
     outbox: Outbox,
     /// Whether its reader is behind, so that it is paused.
@@ -57,7 +66,8 @@ impl Sequence {
         tokenizer: Arc<Tokenizer>,
         meter: Arc<Meter>,
     ) -> (Self, mpsc::Receiver<EngineEvent>) {
-        let events_each = 1 + usize::from(job.params.logprobs.is_some());
+        // With tools a token may end a text and a call, and begin a text again.
+        let events_each = 1 + usize::from(job.params.logprobs.is_some()) + 3 * usize::from(job.tools.is_some());
         let (outbox, receiver) = Outbox::new(events_each);
         let sequence = Self {
             model,
@@ -72,6 +82,8 @@ impl Sequence {
             sampler: Sampler::new(&job.params),
             characters: Utf8Stream::default(),
             stop: StopMatcher::new(&job.params.stop),
+            held: None,
+            calls: None,
             meter,
             outbox,
             is_stalled: false,
@@ -80,6 +92,16 @@ impl Sequence {
             job,
         };
         (sequence, receiver)
+    }
+
+    /// Holds it to a format, and reads its calls.
+    pub(super) fn hold(&mut self, held: Option<Held>, calls: Option<Calls>) {
+        (self.held, self.calls) = (held, calls);
+    }
+
+    /// What it is held to.
+    pub(super) fn held(&self) -> Option<&Held> {
+        self.held.as_ref()
     }
 
     /// What a batcher needs to know.
@@ -113,11 +135,6 @@ impl Sequence {
 
     pub(super) fn tokens(&self) -> &[u32] {
         &self.tokens
-    }
-
-    /// The token that was drawn last.
-    pub(super) fn last(&self) -> u32 {
-        self.tokens.last().copied().unwrap_or_default()
     }
 
     /// Tokens for whose keys and values it needs room: the last token of the output is never computed.
@@ -174,20 +191,32 @@ impl Sequence {
 
     /// Where the likeliest token is all that it needs of a step: of how many.
     pub(super) fn greedy_among(&self) -> Option<usize> {
-        let is_greedy = self.sampler.is_greedy() && self.job.params.logprobs.is_none();
+        let is_greedy = self.sampler.is_greedy() && self.job.params.logprobs.is_none() && self.held.is_none();
         is_greedy.then(|| self.tokenizer.size())
     }
 
     /// Draws the next token and sends its text. Answers whether, and how, the generation is at its end.
-    pub(super) fn advance(&mut self, logits: &[f32], scratch: &mut Scratch) -> Option<EngineFinish> {
+    ///
+    /// # Errors
+    /// [`EngineError::Format`], where its format leaves no token to draw: nothing was drawn then.
+    pub(super) fn advance(
+        &mut self,
+        logits: &[f32],
+        scratch: &mut Scratch,
+    ) -> Result<Option<EngineFinish>, EngineError> {
         // Rows beyond the vocabulary are padding.
         let logits = &logits[..logits.len().min(self.tokenizer.size())];
-        let token = self.sampler.sample(logits, &self.tokens, u64::from(self.generated), scratch);
+        let (sampler, tokens, draw) = (&self.sampler, &self.tokens, u64::from(self.generated));
+        let token = match &self.held {
+            None => sampler.sample(logits, tokens, draw, scratch),
+            Some(held) if held.is_at_end() => return Ok(Some(EngineFinish::Stop)),
+            Some(held) => held.draw(|mask| sampler.sample_among(mask, logits, tokens, draw, scratch))?,
+        };
         if let Some(likeliest) = self.job.params.logprobs {
             let scored = self.scored(logits, token, likeliest);
             self.send(EngineEvent::Token(Box::new(scored)));
         }
-        self.take(token)
+        Ok(self.take(token))
     }
 
     /// Sends the text of the next token, which was drawn. Answers as [`advance`](Self::advance).
@@ -198,8 +227,17 @@ impl Sequence {
         if self.tokenizer.is_end(token) || self.job.params.stop_tokens.contains(&token) {
             return Some(EngineFinish::Stop);
         }
-        let text = self.characters.push(self.tokenizer.bytes(token));
-        if self.give(&text) {
+        let is_stopped = match &mut self.calls {
+            None => {
+                let text = self.characters.push(self.tokenizer.bytes(token));
+                self.give(&text)
+            }
+            Some(calls) => {
+                let told = calls.push(token);
+                self.tell(told)
+            }
+        };
+        if is_stopped || self.held.as_ref().is_some_and(Held::is_at_end) {
             return Some(EngineFinish::Stop);
         }
         (self.generated == self.limit).then_some(EngineFinish::Length)
@@ -220,6 +258,26 @@ impl Sequence {
         stopped
     }
 
+    /// Gives out what a reader of calls told: calls, and between them text as far as it cannot be a stop string. Answers whether
+    /// one was complete. What is inside of calls stops nothing.
+    fn tell(&mut self, told: Vec<Told>) -> bool {
+        for part in told {
+            match part {
+                Told::Text(text) => {
+                    if self.give(&text) {
+                        return true;
+                    }
+                }
+                Told::Call(call) => {
+                    let before = self.stop.interrupt();
+                    self.send_text(before);
+                    self.send(EngineEvent::ToolCall(Box::new(call)));
+                }
+            }
+        }
+        false
+    }
+
     fn send_text(&mut self, text: String) {
         if !text.is_empty() {
             self.send(EngineEvent::Text(text));
@@ -232,11 +290,24 @@ impl Sequence {
 
     /// Sends what was held back, and the end.
     pub(super) fn end(&mut self, finish: EngineFinish) {
-        let rest = self.characters.finish();
-        let stopped = self.give(&rest);
+        let stopped = match &mut self.calls {
+            None => {
+                let rest = self.characters.finish();
+                self.give(&rest)
+            }
+            Some(calls) => {
+                let told = calls.finish();
+                self.tell(told)
+            }
+        };
         let held = self.stop.finish();
         self.send_text(held);
-        self.send(EngineEvent::End(if stopped { EngineFinish::Stop } else { finish }));
+        let has_calls = self.calls.as_ref().is_some_and(Calls::is_some);
+        self.send(EngineEvent::End(match finish {
+            EngineFinish::Stop if has_calls => EngineFinish::ToolCalls,
+            _ if stopped => EngineFinish::Stop,
+            finish => finish,
+        }));
         self.ended = true;
     }
 

@@ -4,6 +4,7 @@ use super::{
     compute::{Compute, Work},
     faults::panic_text,
     observe::End,
+    sequence::Sequence,
     worker::{Key, Worker},
 };
 use crate::{LoadError, sampler::Scratch};
@@ -108,10 +109,15 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
     }
 
     fn compute(&mut self, base: usize, plan: &Plan) -> Option<Drawn> {
-        let Self { compute, sequences, .. } = self;
+        let Self { compute, sequences, masks, .. } = self;
         let compute = compute.as_mut()?;
         let tables: Vec<Vec<u32>> =
             plan.spans.iter().map(|span| span.table.iter().map(|block| block.0).collect()).collect();
+        for span in plan.spans.iter().filter(|span| span.draws) {
+            if let Some(held) = sequences.get(&(base, span.id)).and_then(Sequence::held) {
+                masks.prepare(held);
+            }
+        }
         // While none that draws needs more; sequences of one base have one tokenizer.
         let mut greedy = Some(usize::MAX);
         let mut work = Vec::with_capacity(plan.spans.len());
@@ -167,20 +173,21 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
             // What computes is whole: a token that cannot be drawn is no matter of the others.
             let finish = catch_unwind(AssertUnwindSafe(|| {
                 for place in 0..rows(span) {
+                    let before = sequence.tokens().len();
                     let finish = match drawn {
                         Drawn::Tokens(drawn) => sequence.take(drawn[first + place]),
                         Drawn::Logits { rows, each } => {
-                            sequence.advance(&rows[(first + place) * each..][..*each], &mut self.scratch)
+                            sequence.advance(&rows[(first + place) * each..][..*each], &mut self.scratch)?
                         }
                     };
-                    tokens.push(sequence.last());
+                    tokens.extend(&sequence.tokens()[before..]);
                     if finish.is_some() || proposed.get(place) != tokens.last() || sequence.is_unwanted() {
-                        return finish;
+                        return Ok(finish);
                     }
                 }
-                None
+                Ok(None)
             }));
-            let end = finish.map(|finish| finish.map(Ok)).unwrap_or_else(|panic| {
+            let end = finish.map(Result::transpose).unwrap_or_else(|panic| {
                 self.scratch = Scratch::default();
                 Some(Err(not_drawn(&panic_text(&*panic))))
             });

@@ -14,6 +14,7 @@ use std::sync::Mutex;
 mod adapters;
 mod damaged;
 mod faults;
+mod formats;
 mod leaks;
 mod memory;
 mod readers;
@@ -195,7 +196,8 @@ fn scripted_in<C: Compute + 'static>(
     let (family, vocabulary) = ("f".into(), tokenizer.size() as u32);
     let card = ModelCard { name: "m".into(), family, context_length: CONTEXT, vocabulary, digest: "0".into() };
     let template = Some(Arc::new(ChatTemplate::new(sample::TEMPLATE, None, None).unwrap()));
-    let served = (vec![Served { card, tokenizer, template }], no_adapters(&limits));
+    let formats = Arc::new(Formats::new(tokenizer.clone()));
+    let served = (vec![Served { card, tokenizer, template, formats }], no_adapters(&limits));
     LocalEngine::start(served, limits, (residency, 10), make)
 }
 
@@ -234,6 +236,7 @@ fn job(prompt: &str, max_tokens: u32) -> GenerationJob {
         model: "m".into(),
         prompt: prompt.bytes().map(u32::from).collect(),
         params: Params::greedy(max_tokens),
+        tools: None,
     }
 }
 
@@ -257,6 +260,7 @@ fn read(mut stream: EngineStream) -> (String, Result<EngineFinish, EngineError>,
                 text += &more;
             }
             EngineEvent::Token(token) => panic!("nobody asked for {token:?}"),
+            EngineEvent::ToolCall(call) => panic!("nobody asked for {call:?}"),
             EngineEvent::End(finish) => return (text, Ok(finish), stream.meter.usage()),
             EngineEvent::Failed(error) => return (text, Err(error), stream.meter.usage()),
         }
@@ -432,12 +436,12 @@ fn load(bytes: &[u8], names: &[&str], limits: Limits) -> Result<LocalEngine, Loa
 #[test]
 fn a_file_is_served() {
     let bytes = sample::model().finish();
-    let message = ChatMessage { role: Role::User, content: "Tell me.".repeat(20) };
+    let message = ChatMessage::said(Role::User, "Tell me.".repeat(20));
     let serve = |chunk_rows, threads| {
         let limits = Limits { chunk_rows, threads, ..Limits::default() };
         let engine = load(&bytes, &["a", "b"], limits).unwrap();
         assert_eq!(engine.card("b").unwrap().context_length, 256);
-        let prompt = engine.tokenize("b", &PromptText::Chat(vec![message.clone()])).unwrap();
+        let prompt = engine.tokenize("b", &PromptText::Chat(vec![message.clone()].into())).unwrap();
         assert_eq!(&prompt[..2], &[258, u32::from(b'u')]);
         let job = GenerationJob { model: "b".into(), prompt, ..job("", 30) };
         let (text, finish, _) = read(engine.generate(job).unwrap());

@@ -8,6 +8,7 @@ use super::{
     Limits, Shared,
     compute::Compute,
     faults::{Pauses, panic_text},
+    held::Masks,
     observe::End,
     sequence::{Reader, Sequence},
     slots::Slots,
@@ -83,6 +84,7 @@ pub(super) struct Worker<C: Compute, M> {
     is_holding: bool,
     pub(super) begin: Instant,
     pub(super) scratch: Scratch,
+    pub(super) masks: Masks,
 }
 
 impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
@@ -110,6 +112,7 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
             is_holding: false,
             begin: Instant::now(),
             scratch: Scratch::default(),
+            masks: Masks::default(),
         }
     }
 

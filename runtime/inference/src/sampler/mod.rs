@@ -2,6 +2,7 @@
 //!
 //! | step | what it does | source |
 //! | --- | --- | --- |
+//! | mask | forbids what the answer's format does not allow | [`remit_grammar`] |
 //! | bias | adds to the logits of named tokens, or forbids them | `logit_bias` in OpenAI's API |
 //! | penalties | lower the logits of tokens that were there | Keskar et al. 2019; OpenAI's API |
 //! | temperature | 0: the likeliest token, and that is all; otherwise divides the logits | |
@@ -36,6 +37,7 @@ pub use random::SplitMix64;
 
 use filter::Candidate;
 use remit_abi::{Params, Penalties, Sampling};
+use remit_grammar::Mask;
 
 /// How a sequence draws its tokens.
 #[derive(Clone, Debug)]
@@ -88,16 +90,32 @@ impl Sampler {
     /// The token that follows `tokens`, which are prompt and output so far, as draw number `draw` of the generation.
     #[must_use]
     pub fn sample(&self, logits: &[f32], tokens: &[u32], draw: u64, scratch: &mut Scratch) -> u32 {
-        match self.narrow(logits, tokens, scratch) {
+        self.pick(self.narrow(logits, None, tokens, scratch), draw)
+    }
+
+    /// The same among the tokens of a mask. Where the bias forbids all of them, it is none of them.
+    #[must_use]
+    pub fn sample_among(&self, mask: &Mask, logits: &[f32], tokens: &[u32], draw: u64, scratch: &mut Scratch) -> u32 {
+        self.pick(self.narrow(logits, Some(mask), tokens, scratch), draw)
+    }
+
+    fn pick(&self, narrowed: Narrowed<'_>, draw: u64) -> u32 {
+        match narrowed {
             Narrowed::To(token) => token,
             Narrowed::Among(candidates) => pick(candidates, SplitMix64::after(self.sampling.seed, draw).next_unit()),
         }
     }
 
     /// All steps but the draw.
-    fn narrow<'a>(&self, logits: &[f32], tokens: &[u32], scratch: &'a mut Scratch) -> Narrowed<'a> {
+    fn narrow<'a>(
+        &self,
+        logits: &[f32],
+        mask: Option<&Mask>,
+        tokens: &[u32],
+        scratch: &'a mut Scratch,
+    ) -> Narrowed<'a> {
         let Scratch { logits: changed, seen, candidates } = scratch;
-        let logits = self.change(logits, tokens, changed, seen);
+        let logits = self.change((logits, mask), tokens, changed, seen);
         let best = argmax(logits);
         let top = logits.get(best as usize).copied().map_or(f32::NEG_INFINITY, number);
         if self.sampling.temperature == 0.0 || !top.is_finite() {
@@ -119,19 +137,22 @@ impl Sampler {
         Narrowed::Among(candidates)
     }
 
-    /// The logits with bias and penalties; the same ones where there are none.
+    /// The logits with mask, bias and penalties; the same ones where there are none.
     fn change<'a>(
         &self,
-        logits: &'a [f32],
+        (logits, mask): (&'a [f32], Option<&Mask>),
         tokens: &[u32],
         changed: &'a mut Vec<f32>,
         seen: &mut Vec<u32>,
     ) -> &'a [f32] {
-        if self.bias.is_empty() && self.penalties.is_none() {
+        if mask.is_none() && self.bias.is_empty() && self.penalties.is_none() {
             return logits;
         }
         changed.clear();
         changed.extend_from_slice(logits);
+        if let Some(mask) = mask {
+            mask.apply(changed);
+        }
         penalty::add_bias(changed, &self.bias);
         if let Some(penalties) = &self.penalties {
             penalty::penalize(changed, tokens, penalties, seen);

@@ -1,7 +1,7 @@
 //! The chat template: how a model's family writes a conversation.
 //!
 //! Templates are Jinja2 in the environment that Hugging Face's `transformers` gives them (`apply_chat_template`): blocks are
-//! trimmed, loops can be left, and the variables are `messages`, `add_generation_prompt`, `bos_token`, `eos_token` and the
+//! trimmed, loops can be left, and the variables are `messages`, `tools`, `add_generation_prompt`, `bos_token`, `eos_token` and the
 //! function `raise_exception`. A template comes with a model file, so it is untrusted.
 //!
 //! The library `minijinja` parses and runs it. Its fuel bounds how many instructions a rendering takes, but one instruction can
@@ -16,9 +16,11 @@
 //! Limits: [`SOURCE_BYTES_MAX`], [`FUEL`] instructions, [`MEMORY_BYTES_MAX`], [`READ_BYTES_MAX`], [`VALUE_BYTES_MAX`],
 //! [`RECURSION_MAX`], [`NESTING_MAX`], [`OUTPUT_BYTES_MAX`] of output. No files, no other templates, no clock: `strftime_now` does
 //! not exist, so the same conversation is the same prompt tomorrow; templates that ask whether it is defined go on without. Messages
-//! are text: there are no images, no sound and no tools for a template to write.
+//! are text: there are no images and no sound for a template to write. The module `dialogue` says how it gets tools, calls and
+//! results.
 
 mod builtins;
+mod dialogue;
 mod json;
 mod meter;
 mod operators;
@@ -31,9 +33,17 @@ use minijinja::{
     machinery::{Vm, make_string_output},
 };
 use remit_abi::Role;
-use std::{borrow::Cow, collections::BTreeMap, sync::LazyLock};
+use remit_grammar::tools::CallFormat;
+use serde_json::Value as Json;
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    sync::{LazyLock, OnceLock},
+};
 use thiserror::Error as ThisError;
 use value::Tree;
+
+pub(crate) use dialogue::{Dialogue, Heard, Knows, toolbox};
 
 /// Instructions of one rendering: thousands of messages take some hundred each.
 pub const FUEL: u64 = 5_000_000;
@@ -72,6 +82,9 @@ pub enum TemplateError {
     /// It wrote more than [`OUTPUT_BYTES_MAX`].
     #[error("it writes more than {OUTPUT_BYTES_MAX} bytes; shorten the conversation, or choose another model")]
     Output,
+    /// A tool, or the arguments of a call, are none.
+    #[error("{0}")]
+    Tools(String),
     /// The model has none.
     #[error("the model file has none; use a plain completion, or choose an instruction-tuned model")]
     Missing,
@@ -88,6 +101,10 @@ pub struct ChatTemplate {
     source: String,
     begin: String,
     end: String,
+    /// How its family writes calls.
+    calls: &'static CallFormat,
+    /// What it writes of what it is given, once somebody asked.
+    knows: OnceLock<Knows>,
 }
 
 /// What every template may call, and how it writes.
@@ -118,19 +135,39 @@ impl ChatTemplate {
         let compiled = rewrite::measure(&source).and_then(|()| rewrite::compile(&source));
         compiled.map_err(|error| TemplateError::Compile(sentence(&error)))?;
         let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
-        Ok(Self { source, begin: text(begin), end: text(end) })
+        let calls = CallFormat::of_template(&source);
+        Ok(Self { source, begin: text(begin), end: text(end), calls, knows: OnceLock::new() })
     }
 
-    /// The prompt of a conversation, with the head of the model's turn at its end.
+    /// How the model writes calls of tools: as its template does where that is known, else as a grammar forces it.
+    #[must_use]
+    pub fn calls(&self) -> &'static CallFormat {
+        self.calls
+    }
+
+    /// What it writes of what it is given. It is found by trying, the first time.
+    pub(crate) fn knows(&self) -> Knows {
+        *self.knows.get_or_init(|| Knows::probe(self))
+    }
+
+    /// The prompt of a conversation of texts, with the head of the model's turn at its end.
     ///
     /// # Errors
     /// [`TemplateError::Render`], [`TemplateError::Output`].
     pub fn render(&self, messages: &[(Role, String)]) -> Result<String, TemplateError> {
+        let said = messages.iter().map(|(role, content)| dialogue::said(*role, content.clone()));
+        self.render_dialogue(&Dialogue { messages: said.collect(), tools: Json::Null })
+    }
+
+    /// The prompt of a conversation in the form that `transformers` gives to templates.
+    pub(crate) fn render_dialogue(&self, dialogue: &Dialogue) -> Result<String, TemplateError> {
         meter::begin();
         let mut prompt = String::new();
-        let rendered = conversation(messages).and_then(|messages| {
+        let messages = dialogue.messages.iter().map(Tree::of_json).collect::<Result<_, _>>().and_then(Tree::list);
+        let rendered = messages.and_then(|messages| {
             let variables = context! {
                 messages,
+                tools => Tree::of_json(&dialogue.tools)?,
                 add_generation_prompt => true,
                 bos_token => self.begin,
                 eos_token => self.end,
@@ -163,19 +200,6 @@ fn without_generation(source: &str) -> String {
         out.push_str(rest);
     }
     out
-}
-
-/// The messages as a template sees them.
-fn conversation(messages: &[(Role, String)]) -> Result<Value, Error> {
-    let message = |(role, content): &(Role, String)| {
-        let role = match role {
-            Role::System => "system",
-            Role::User => "user",
-            Role::Assistant => "assistant",
-        };
-        Tree::map(vec![("role".into(), role.into()), ("content".into(), content.as_str().into())])
-    };
-    Tree::list(messages.iter().map(message).collect::<Result<_, _>>()?)
 }
 
 /// Writes a value to the prompt, or to what a block or macro becomes. A text that grows takes at most thrice its length.

@@ -12,6 +12,7 @@ use minijinja::{
     Error, Value,
     value::{DynObject, Enumerator, Object, ObjectRepr, ValueKind},
 };
+use serde_json::Value as Json;
 use std::sync::Arc;
 
 /// What one item of a list takes while the list grows: 24 bytes, thrice.
@@ -54,6 +55,25 @@ impl Tree {
         make(PAIR_BYTES * pairs.len())?;
         let inner = measure(pairs.iter().flat_map(|(key, value)| [key, value]))?;
         Self::count(pairs.into_iter().collect(), inner)
+    }
+
+    /// What a template is given.
+    pub(super) fn of_json(json: &Json) -> Result<Value, Error> {
+        Ok(match json {
+            Json::Null => Value::from(()),
+            Json::Bool(truth) => Value::from(*truth),
+            Json::Number(number) => match (number.as_i64(), number.as_u64()) {
+                (Some(number), _) => Value::from(number),
+                (None, Some(number)) => Value::from(number),
+                (None, None) => Value::from(number.as_f64()),
+            },
+            Json::String(text) => Value::from(text.as_str()),
+            Json::Array(items) => return Self::list(items.iter().map(Self::of_json).collect::<Result<_, _>>()?),
+            Json::Object(members) => {
+                let pair = |(key, value): (&String, &Json)| Ok((Value::from(key.as_str()), Self::of_json(value)?));
+                return Self::map(members.iter().map(pair).collect::<Result<_, Error>>()?);
+            }
+        })
     }
 
     /// A list of numbers that are made as they are asked for.

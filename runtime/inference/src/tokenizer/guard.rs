@@ -5,7 +5,6 @@ use super::{
     vocabulary::{Special, Trim},
 };
 use crate::template::TemplateError;
-use remit_kernel::ports::ChatMessage;
 use std::{
     collections::{HashMap, HashSet},
     ops::Range,
@@ -71,12 +70,10 @@ impl Control {
 }
 
 impl<'a> Guard<'a> {
-    pub(super) fn new(control: &'a Control, messages: &[ChatMessage]) -> Result<Self, TemplateError> {
-        let used: HashSet<char> = messages
-            .iter()
-            .flat_map(|message| message.content.chars())
-            .filter(|character| MARKERS.contains(character))
-            .collect();
+    /// `visit` hands every text of the conversation to what it is given.
+    pub(super) fn new(control: &'a Control, visit: impl FnOnce(&mut dyn FnMut(&str))) -> Result<Self, TemplateError> {
+        let mut used = HashSet::new();
+        visit(&mut |text| used.extend(text.chars().filter(|character| MARKERS.contains(character))));
         let marker = MARKERS.into_iter().find(|marker| !used.contains(marker));
         marker.map(|marker| Self { control, marker }).ok_or(TemplateError::Markers)
     }

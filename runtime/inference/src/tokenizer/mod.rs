@@ -61,13 +61,14 @@ pub use stream::Utf8Stream;
 
 use crate::{
     gguf::Gguf,
-    template::{ChatTemplate, TemplateError},
+    template::{ChatTemplate, Heard, TemplateError},
 };
 use byte_level::ByteLevel;
 use guard::{Control, Guard};
 use library::Library;
 use pieces::Pieces;
-use remit_kernel::ports::ChatMessage;
+use remit_grammar::{Token as GrammarToken, Vocabulary, VocabularyError};
+use remit_kernel::ports::Chat;
 use split::Splitter;
 use unigram::Unigram;
 use vocabulary::{Defaults, Listing, Special, TokenBytes, is_text_piece};
@@ -177,6 +178,19 @@ impl Tokenizer {
         self.bytes.get(token)
     }
 
+    /// The tokens as a grammar takes them.
+    ///
+    /// # Errors
+    /// [`VocabularyError`], such as where no token ends a text.
+    pub fn grammar_vocabulary(&self) -> Result<Vocabulary, VocabularyError> {
+        let token = |id: u32| match (self.special.text_of(id), self.bytes(id)) {
+            (Some(name), _) => GrammarToken::Control(name),
+            (None, []) => GrammarToken::Unused,
+            (None, bytes) => GrammarToken::Text(bytes),
+        };
+        Vocabulary::new((0..self.size() as u32).map(token), self.ends())
+    }
+
     /// The first token of this vocabulary that another tokenizer does not have, or has for another text. Where one of them
     /// has no text for an id, as for one that merely fills the vocabulary up, that is no difference.
     #[must_use]
@@ -210,14 +224,15 @@ impl Tokenizer {
         out
     }
 
-    /// The tokens of a conversation, in which control tokens come from the template alone.
+    /// The tokens of a conversation, in which control tokens come from the template alone: not from messages, and not from
+    /// tools, calls and results.
     ///
     /// # Errors
-    /// [`TemplateError`], where the template refuses the conversation or exceeds its limits.
-    pub fn encode_chat(&self, template: &ChatTemplate, messages: &[ChatMessage]) -> Result<Vec<u32>, TemplateError> {
-        let guard = Guard::new(&self.control, messages)?;
-        let guarded = messages.iter().map(|message| (message.role, guard.spoil(&message.content)));
-        let rendered = template.render(&guarded.collect::<Vec<_>>())?;
+    /// [`TemplateError`], where the template refuses the conversation or exceeds its limits, or a tool or call is none.
+    pub fn encode_chat(&self, template: &ChatTemplate, chat: &Chat) -> Result<Vec<u32>, TemplateError> {
+        let heard = Heard::new(chat, template.calls())?;
+        let guard = Guard::new(&self.control, |visit| heard.visit(visit))?;
+        let rendered = template.render_dialogue(&heard.dialogue(template, &|text| guard.spoil(text)))?;
         let mut out = Vec::new();
         let mut rest = rendered.as_str();
         while let Some((range, token)) = self.control.find(rest) {

@@ -20,7 +20,7 @@ use crate::{
 };
 use bytes::Bytes;
 use remit_abi::{
-    Completion, DrawnToken, GrantId, LlmError, LlmReply, Params, Pid, Priority, Tokens, ValueError, limits,
+    Completion, DrawnToken, GrantId, LlmError, LlmReply, Params, Pid, Priority, Tokens, ToolCall, ValueError, limits,
 };
 use std::sync::Arc;
 
@@ -74,7 +74,7 @@ impl Generate {
         })
     }
 
-    /// Tokenises, so that the price is exact, and shortens the generation to what fits the context.
+    /// Tokenises, so that the price is exact, compiles what the answer is held to, and shortens the generation to what fits the context.
     pub(super) fn quote(&mut self, shared: &Shared) -> Result<Quote, LlmError> {
         match &self.way {
             Way::Direct => self.candidates = vec![self.candidate(shared, self.card.clone())?],
@@ -91,8 +91,15 @@ impl Generate {
 
     /// The request as it would be put to a model.
     pub(super) fn candidate(&self, shared: &Shared, card: Arc<ModelCard>) -> Result<Candidate, LlmError> {
-        let tokens = shared.ports.engine.tokenize(&card.name, &self.prompt.text);
-        let tokens = tokens.map_err(|error| unavailable(&error))?;
+        let engine = &shared.ports.engine;
+        let tokens = engine.tokenize(&card.name, &self.prompt.text).map_err(|error| unavailable(&error))?;
+        let accepted = engine.accepts(
+            self.pid.tenant,
+            &card.name,
+            &self.params.format,
+            self.prompt.text.tools().map(|tools| &**tools),
+        );
+        accepted.map_err(|error| unavailable(&error))?;
         let (used, capacity) = (u32::try_from(tokens.len()).unwrap_or(u32::MAX), card.context_length);
         if used == 0 {
             return Err(LlmError::EmptyPrompt);
@@ -135,34 +142,42 @@ impl Generate {
         let mut seed = [0; 8];
         let _zeros = trip.as_ref().map(|_| shared.ports.entropy.fill(&mut seed));
         let turns = Turns::new(self.candidates.len(), retry, u64::from_le_bytes(seed), clock.monotonic_ns());
+        let tools = self.prompt.text.tools().cloned();
         let Self { params, pid, priority, .. } = self;
-        let common = Common { engine, clock, params, reserved, pid, priority };
+        let common = Common { engine, clock, params, tools, reserved, pid, priority };
         Tries::new(common, self.candidates, turns, trip)
     }
 }
 
-/// Makes values of what a model wrote, and of its log-probabilities where there are any. It was paid for, so a table
+/// Makes values of what a model wrote, of its calls and of its log-probabilities where there are any. It was paid for, so a table
 /// without room for it is the guest's mistake to mend.
 ///
-/// The log-probabilities have the label of the text: each names its token, so that whoever reads them has read it.
+/// All have the label of the text: calls are the model's words, and log-probabilities name its tokens, so that whoever reads
+/// them has read it.
 fn keep(process: &mut Process, collected: Collected, label: remit_abi::Label) -> Result<Completion, LlmError> {
-    let Collected { text, logprobs, summary } = collected;
+    let Collected { text, calls, logprobs, summary } = collected;
+    let mut kept = Vec::new();
     let mut insert = |bytes: Bytes, media_type: &str| {
         let value = Value { bytes, media_type: media_type.into(), label };
-        process.values.insert(value, &process.limits).map_err(|error| match error {
+        let inserted = process.values.insert(value, &process.limits);
+        inserted.inspect(|value| kept.push(*value)).map_err(|error| match error {
             ValueError::TooMany { limit } => LlmError::TooMany { limit },
             error => LlmError::Invalid(error.to_string().into()),
         })
     };
-    let content = insert(text.into(), TEXT)?;
-    if logprobs.is_empty() {
-        return Ok(Completion { content, logprobs: None, summary });
+    let insert_all = || {
+        let content = insert(text.into(), TEXT)?;
+        let mut insert_some = |bytes: Vec<u8>, media_type| match bytes.is_empty() {
+            true => Ok(None),
+            false => insert(bytes.into(), media_type).map(Some),
+        };
+        let calls = insert_some(calls, ToolCall::MEDIA_TYPE)?;
+        let logprobs = insert_some(logprobs, DrawnToken::MEDIA_TYPE)?;
+        Ok(Completion { content, calls, logprobs, summary })
+    };
+    let completion = insert_all();
+    if completion.is_err() {
+        kept.into_iter().for_each(|value| drop(process.values.remove(value)));
     }
-    match insert(logprobs.into(), DrawnToken::MEDIA_TYPE) {
-        Ok(logprobs) => Ok(Completion { content, logprobs: Some(logprobs), summary }),
-        Err(error) => {
-            process.values.remove(content);
-            Err(error)
-        }
-    }
+    completion
 }

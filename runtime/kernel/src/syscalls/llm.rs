@@ -4,7 +4,7 @@ use super::{
     Context, Right, embed,
     params::validate_params,
     prompt::{self, Resolved},
-    route,
+    route, tools,
 };
 use crate::{
     bill::{Quote, Reservation},
@@ -44,7 +44,8 @@ fn validate_generate(process: &Process, generate: &remit_abi::Generate) -> Resul
         Way::Direct => {}
         Way::Routed { .. } => route::validate_params(&generate.params)?,
     }
-    validate_params(&generate.params, open.card.vocabulary)
+    validate_params(&generate.params, open.card.vocabulary)?;
+    tools::validate_beside(&generate.prompt, &generate.params.format)
 }
 
 pub(super) fn right(process: &Process, request: &LlmRequest) -> Right {

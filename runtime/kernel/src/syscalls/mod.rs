@@ -21,6 +21,7 @@ mod prompt;
 mod random;
 mod route;
 mod task;
+mod tools;
 mod trace;
 mod value;
 mod wait;

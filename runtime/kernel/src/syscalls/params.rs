@@ -1,6 +1,6 @@
 //! Parameters of a generation: what a guest may say. An error names the parameter, what it was, and its range.
 
-use remit_abi::{LlmError, Params, Penalties, Sampling, limits};
+use remit_abi::{LlmError, OutputFormat, Params, Penalties, Sampling, limits};
 use std::ops::RangeInclusive;
 
 /// Whether a model of so many tokens can be asked for this.
@@ -15,6 +15,7 @@ pub fn validate_params(params: &Params, vocabulary: u32) -> Result<(), LlmError>
     validate_penalties(&params.penalties)?;
     validate_bias(&params.logit_bias, vocabulary)?;
     validate_stops(params, vocabulary)?;
+    validate_format(&params.format)?;
     match params.logprobs {
         Some(count) if count > limits::LOGPROBS_MAX => {
             invalid(format!("logprobs asks for {count} tokens beside each, and {} are the most", limits::LOGPROBS_MAX))
@@ -63,6 +64,19 @@ fn validate_stops(params: &Params, vocabulary: u32) -> Result<(), LlmError> {
     }
     at_most("stop-tokens", params.stop_tokens.len(), limits::STOP_TOKENS_MAX)?;
     params.stop_tokens.iter().try_for_each(|token| known("stop-tokens", *token, vocabulary))
+}
+
+/// What can be said of a format without reading it: whether it can be held to is the engine's to say.
+fn validate_format(format: &OutputFormat) -> Result<(), LlmError> {
+    if let OutputFormat::Choice(choices) = format {
+        at_most("choices", choices.len(), limits::CHOICES_MAX)?;
+    }
+    match format.bytes() {
+        bytes if bytes > limits::FORMAT_BYTES_MAX => {
+            invalid(format!("the format holds {bytes} bytes, and {} are the most", limits::FORMAT_BYTES_MAX))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn invalid(sentence: String) -> Result<(), LlmError> {
@@ -141,6 +155,7 @@ mod tests {
                 stop_tokens: vec![49; 64],
                 logprobs: Some(if high { 20 } else { 0 }),
                 speculation: high,
+                format: OutputFormat::Choice(vec!["x".repeat(64).into(); 1024].into()),
             };
             assert_eq!(validate_params(&everything, 50), Ok(()));
         }
@@ -191,6 +206,19 @@ mod tests {
         }
         check(&bias(&[(3, 1.0), (2, 1.0), (3, -1.0)]), "logit-bias names token 3 twice");
         check(&bias(&[(3, 1.0); 1025]), "there are 1025 logit-bias entries, and 1024 are the most");
+    }
+
+    #[test]
+    fn a_format_is_bounded() {
+        let format = |format| Params { format, ..params() };
+        let long = |bytes| Box::<str>::from("x".repeat(bytes));
+        for format_of in [OutputFormat::JsonSchema, OutputFormat::Regex, OutputFormat::Grammar] {
+            assert_eq!(validate_params(&format(format_of(long(65_536))), 50), Ok(()));
+            check(&format(format_of(long(65_537))), "the format holds 65537 bytes, and 65536 are the most");
+        }
+        let choices = |choices: Vec<Box<str>>| format(OutputFormat::Choice(choices.into()));
+        check(&choices(vec!["x".into(); 1025]), "there are 1025 choices, and 1024 are the most");
+        check(&choices(vec![long(40_000); 2]), "the format holds 80000 bytes, and 65536 are the most");
     }
 
     #[test]

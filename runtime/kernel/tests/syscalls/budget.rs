@@ -44,6 +44,7 @@ async fn an_account_that_runs_dry_cuts_the_generation_off() {
                 match guest.next(generation).await.expect("the engine works") {
                     Delta::Text(piece) => text.push_str(&piece),
                     Delta::Token(token) => panic!("nobody asked for log-probabilities: {token:?}"),
+                    Delta::ToolCall(call) => panic!("nobody gave it tools: {call:?}"),
                     Delta::End(summary) => break summary,
                 }
             };

@@ -2,7 +2,7 @@
 
 mod engine;
 
-pub(crate) use engine::{EMBEDDING_WIDTH, Other, Play, ScriptedEngine, drawn};
+pub(crate) use engine::{EMBEDDING_WIDTH, Other, Play, ScriptedEngine, call, drawn};
 
 use futures::{FutureExt, task::AtomicWaker};
 use parking_lot::Mutex;
@@ -391,7 +391,7 @@ pub(crate) fn done() -> Exit {
 
 /// A prompt of one message.
 pub(crate) fn prompt(text: &str) -> Prompt {
-    Prompt::Chat(vec![Message::text(Role::User, Content::Text(text.into()))])
+    Prompt::Chat(vec![Message::text(Role::User, Content::Text(text.into()))].into())
 }
 
 /// A greedy generation.

@@ -50,7 +50,7 @@ async fn a_models_answer_carries_what_went_into_its_prompt() {
     node.run(given(), |guest| async move {
         let model = guest.open_model().await;
         let document = guest.start.conversation[0].content;
-        let carried = Prompt::Chat(vec![Message::text(Role::User, Content::Value(document))]);
+        let carried = Prompt::Chat(vec![Message::text(Role::User, Content::Value(document))].into());
         let answers = [(prompt("clean"), Label::TRUSTED), (carried, Label::UNTRUSTED)];
         for (prompt, label) in answers {
             let Ok(LlmReply::Completed(completion)) = guest.llm(LlmRequest::Chat(generate(model, prompt, 3))).await
@@ -72,7 +72,7 @@ async fn reading_log_probabilities_is_reading_the_answer() {
     node.run(given(), |guest| async move {
         let model = guest.open_model().await;
         let document = guest.start.conversation[0].content;
-        let carried = Prompt::Chat(vec![Message::text(Role::User, Content::Value(document))]);
+        let carried = Prompt::Chat(vec![Message::text(Role::User, Content::Value(document))].into());
         let mut generate = generate(model, carried, 3);
         generate.params.logprobs = Some(1);
         let Ok(LlmReply::Completed(completion)) = guest.llm(LlmRequest::Chat(generate)).await else {
@@ -95,7 +95,7 @@ async fn a_stream_taints_with_its_first_piece() {
     let node = TestNode::new();
     node.run(given(), |guest| async move {
         let document = guest.start.conversation[0].content;
-        let carried = Prompt::Chat(vec![Message::text(Role::User, Content::Value(document))]);
+        let carried = Prompt::Chat(vec![Message::text(Role::User, Content::Value(document))].into());
         let generation = guest.start(carried, 3).await;
         let before = guest.make_value(b"x").await;
         guest.next(generation).await.expect("the engine works");

@@ -3,9 +3,9 @@
 use crate::fakes::{Given, TestNode, done, generate, prompt};
 use bytes::Bytes;
 use remit_abi::{
-    CheckpointError, CheckpointRequest, ClockReply, ClockRequest, Content, EmitError, Event, Fault, GuestEvent,
-    LlmError, LlmRequest, LogLevel, Prompt, RandomRequest, Reply, Request, TaskRequest, TraceRequest, ValueError,
-    ValueReply, ValueRequest, WaitRequest,
+    CheckpointError, CheckpointRequest, ClockReply, ClockRequest, Content, Conversation, EmitError, Event, Fault,
+    GuestEvent, LlmError, LlmRequest, LogLevel, Prompt, RandomRequest, Reply, Request, TaskRequest, TraceRequest,
+    ValueError, ValueReply, ValueRequest, WaitRequest,
     limits::{self, Limits},
 };
 
@@ -64,7 +64,7 @@ async fn prompts_are_checked_before_any_work() {
         let model = guest.open_model().await;
         let chat = |prompt| LlmRequest::Chat(generate(model, prompt, 5));
         assert_eq!(guest.llm(chat(prompt(""))).await, Err(LlmError::EmptyPrompt));
-        assert_eq!(guest.llm(chat(Prompt::Chat(Vec::new()))).await, Err(LlmError::EmptyPrompt));
+        assert_eq!(guest.llm(chat(Prompt::Chat(Conversation::default()))).await, Err(LlmError::EmptyPrompt));
         let long = prompt(&"x".repeat(100));
         let too_long = LlmError::TooLong { tokens: 100, capacity: 100 };
         assert_eq!(guest.llm(chat(long)).await, Err(too_long));

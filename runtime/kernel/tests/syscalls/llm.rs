@@ -2,8 +2,8 @@
 
 use crate::fakes::{Given, Play, TestNode, done, drawn, generate, grant, prompt, tokens};
 use remit_abi::{
-    Content, Delta, FinishReason, GrantKind, LlmError, LlmReply, LlmRequest, Params, Penalties, Prompt, Reply, Request,
-    Sampling, ValueReply, ValueRequest, limits::Limits,
+    Content, Delta, FinishReason, GrantKind, LlmError, LlmReply, LlmRequest, OutputFormat, Params, Penalties, Prompt,
+    Reply, Request, Sampling, ValueReply, ValueRequest, limits::Limits,
 };
 
 #[tokio::test]
@@ -50,6 +50,7 @@ fn said() -> Params {
         stop_tokens: vec![6],
         logprobs: Some(2),
         speculation: true,
+        format: OutputFormat::Regex("a+".into()),
     }
 }
 

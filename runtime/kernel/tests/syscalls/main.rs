@@ -26,4 +26,5 @@ mod spawning;
 mod stage;
 mod supervision;
 mod toll;
+mod tools;
 mod waiting;

@@ -17,10 +17,11 @@ impl Guest {
 }
 
 fn said(parts: Vec<Part>) -> Prompt {
-    Prompt::Chat(vec![
+    let messages = vec![
         Message::text(Role::System, Content::Text("Be brief.".into())),
         Message { role: Role::User, content: parts.into() },
-    ])
+    ];
+    Prompt::Chat(messages.into())
 }
 
 fn text(text: &str) -> Part {
@@ -128,7 +129,9 @@ async fn texts_of_one_message_follow_each_other() {
     node.run(Given::default(), |guest| async move {
         let value = guest.make_media("text/plain", "-数-".as_bytes()).await;
         let parts = vec![text("ab"), Part::Text(Content::Value(value)), text("c")];
-        for reply in each_way(&guest, Prompt::Chat(vec![Message { role: Role::User, content: parts.into() }])).await {
+        for reply in
+            each_way(&guest, Prompt::Chat(vec![Message { role: Role::User, content: parts.into() }].into())).await
+        {
             match reply {
                 Ok(LlmReply::Counted(tokens)) => assert_eq!(tokens, 6),
                 reply => assert!(reply.is_ok(), "{reply:?}"),

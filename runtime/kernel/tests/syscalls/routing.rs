@@ -64,6 +64,7 @@ async fn read(guest: &Guest, stream: remit_abi::GenerationId) -> (String, Result
         match guest.next(stream).await {
             Ok(Delta::Text(piece)) => text.push_str(&piece),
             Ok(Delta::Token(token)) => panic!("nobody asked for log-probabilities: {token:?}"),
+            Ok(Delta::ToolCall(call)) => panic!("nobody gave it tools: {call:?}"),
             Ok(Delta::End(summary)) => return (text, Ok(summary)),
             Err(error) => return (text, Err(error)),
         }

@@ -221,7 +221,7 @@ fn an_adapter_is_its_base_by_everything_but_its_name_its_digest_and_its_weights(
     let engine = shelf.engine(Limits::default());
     let card = engine.card("a").unwrap();
     assert_eq!(engine.card("y").unwrap(), ModelCard { name: "y".into(), digest: "y's".into(), ..card });
-    let chat = PromptText::Chat(vec![ChatMessage { role: Role::User, content: "Tell me.".to_owned() }]);
+    let chat = PromptText::Chat(vec![ChatMessage::said(Role::User, "Tell me.")].into());
     assert_eq!(engine.tokenize("y", &chat), engine.tokenize("a", &chat));
     // Rank and the sizes of all matrices, in f32, twice.
     let bytes = |rank: u64| MATRICES.iter().map(|(_, outputs, inputs)| 4 * 2 * rank * (outputs + inputs)).sum::<u64>();
@@ -236,7 +236,7 @@ fn an_adapters_own_chat_template_is_used() {
     let shelf = Shelf::new();
     shelf.put("x", "chat_template.jinja", b"{% for m in messages %}{{ m.content }}<|end|>{% endfor %}");
     let engine = shelf.engine(Limits::default());
-    let chat = PromptText::Chat(vec![ChatMessage { role: Role::User, content: "Hi".to_owned() }]);
+    let chat = PromptText::Chat(vec![ChatMessage::said(Role::User, "Hi")].into());
     assert_eq!(*engine.tokenize("x", &chat).unwrap(), [u32::from(b'H'), u32::from(b'i'), END]);
     assert_ne!(engine.tokenize("x", &chat), engine.tokenize("a", &chat));
 }

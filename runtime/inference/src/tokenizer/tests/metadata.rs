@@ -122,8 +122,8 @@ fn words_fall_into_the_longest_pieces_of_either_form() {
 fn phi3s_control_tokens_take_the_blanks_behind_them_along() {
     let template =
         ChatTemplate::new("<s> {% for m in messages %}</s>\n {{ m.content }}{% endfor %}", None, None).unwrap();
-    let message = ChatMessage { role: Role::User, content: "a".to_owned() };
-    let encode = |writer| built(writer).unwrap().encode_chat(&template, std::slice::from_ref(&message)).unwrap();
+    let message = ChatMessage::said(Role::User, "a");
+    let encode = |writer| built(writer).unwrap().encode_chat(&template, &vec![message.clone()].into()).unwrap();
     assert_eq!(encode(pieces("llama").str("general.architecture", "phi3")), [1, 9, 2, 3, 4]);
     assert_eq!(encode(pieces("llama")), [1, 9, 2, 3, 0, 3, 4]);
 }
@@ -217,8 +217,8 @@ fn a_folders_settings_go_before_its_tokenizer() {
     assert_eq!((set.begin_text(), set.end_text()), (Some("<s>"), Some("</s>")));
     assert_eq!((set.ends(), set.padding()), (&[1, 4][..], Some(4)));
     let template = ChatTemplate::new("<s>{{ messages[0].content }}</s>\n<think> a  b", None, None).unwrap();
-    let message = ChatMessage { role: Role::User, content: "a <think> </s>".to_owned() };
-    assert_eq!(set.encode_chat(&template, &[message]).unwrap(), [3, 1, 0, 0, 4, 5, 1, 6, 2]);
+    let message = ChatMessage::said(Role::User, "a <think> </s>");
+    assert_eq!(set.encode_chat(&template, &vec![message].into()).unwrap(), [3, 1, 0, 0, 4, 5, 1, 6, 2]);
 }
 
 #[test]

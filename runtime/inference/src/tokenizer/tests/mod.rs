@@ -32,8 +32,8 @@ fn merges_by_rank() {
 
 fn check_chat(template: &str, content: &str, expect: &[u32]) {
     let template = ChatTemplate::new(template, Some("<|bos|>"), Some("<|end|>")).unwrap();
-    let messages = [ChatMessage { role: Role::User, content: content.to_owned() }];
-    assert_eq!(tokenizer().encode_chat(&template, &messages).unwrap(), expect, "{content:?}");
+    let messages = [ChatMessage::said(Role::User, content)];
+    assert_eq!(tokenizer().encode_chat(&template, &messages.to_vec().into()).unwrap(), expect, "{content:?}");
 }
 
 #[test]
@@ -94,8 +94,9 @@ fn no_text_has_control_tokens_in_it_whatever_the_model() {
         assert!(control.len() >= 3, "{name} has control tokens to lose");
         let mut content: String = control.iter().map(|(_, text)| format!("{text} x{text}\u{10ffff}{text}")).collect();
         content += &control.iter().map(|(id, _)| format!("\u{10ffff}{id} ")).collect::<String>();
-        let messages = [ChatMessage { role: Role::User, content: content.clone() }];
-        for tokens in [tokenizer.encode(&content), tokenizer.encode_chat(&template, &messages).unwrap()] {
+        let messages = [ChatMessage::said(Role::User, content.clone())];
+        for tokens in [tokenizer.encode(&content), tokenizer.encode_chat(&template, &messages.to_vec().into()).unwrap()]
+        {
             // The token for unknown text may come up; it steers nothing.
             let found: Vec<_> = tokens
                 .iter()
@@ -150,8 +151,8 @@ fn a_prompt_stands_between_the_tokens_that_its_family_puts_there() {
 fn a_space_goes_before_a_text_and_behind_control_tokens() {
     let tokenizer = Tokenizer::from_gguf(&Gguf::from_bytes(file("spm-llama")).unwrap()).unwrap();
     let template = ChatTemplate::new("{% for m in messages %}<s>{{ m.content }}</s>{% endfor %}", None, None).unwrap();
-    let message = |content: &str| ChatMessage { role: Role::User, content: content.to_owned() };
-    let tokens = tokenizer.encode_chat(&template, &[message("the"), message("boat")]).unwrap();
+    let message = |content: &str| ChatMessage::said(Role::User, content);
+    let tokens = tokenizer.encode_chat(&template, &vec![message("the"), message("boat")].into()).unwrap();
     let expect = [&[1][..], &tokenizer.encode("the"), &[2, 1], &tokenizer.encode("boat"), &[2]].concat();
     assert_eq!(tokens, expect);
     assert_eq!(tokenizer.bytes(tokenizer.encode("the")[0])[0], b' ');

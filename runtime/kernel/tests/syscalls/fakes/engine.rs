@@ -1,10 +1,10 @@
 //! An engine that answers from a script.
 
 use parking_lot::Mutex;
-use remit_abi::{DrawnToken, ScoredToken};
+use remit_abi::{DrawnToken, OutputFormat, ScoredToken, TenantId, ToolCall, Toolset};
 use remit_kernel::ports::{
-    EmbedOutcome, Engine, EngineError, EngineEvent, EngineFinish, EngineStream, GenerationJob, Meter, ModelCard,
-    PortFuture, PromptText,
+    ChatMessage, EmbedOutcome, Engine, EngineError, EngineEvent, EngineFinish, EngineStream, GenerationJob, Meter,
+    ModelCard, PortFuture, PromptText,
 };
 use std::{
     collections::{HashMap, VecDeque},
@@ -20,6 +20,8 @@ pub(crate) enum Play {
     Letters,
     /// Writes these, then ends.
     Words(&'static [&'static str]),
+    /// Writes these, then asks for calls, by name and arguments, and ends. Their ids are `c0` and so on.
+    Calls(&'static [&'static str], &'static [(&'static str, &'static str)]),
     /// Writes these, then fails.
     Fails(&'static [&'static str]),
     /// Writes these, then goes away without a word.
@@ -38,6 +40,23 @@ pub(crate) enum Play {
 pub(crate) fn drawn(word: &str, likeliest: u8) -> DrawnToken {
     let token = |id, logprob| ScoredToken { id, logprob, bytes: word.as_bytes().into() };
     DrawnToken { token: token(7, -0.5), likeliest: (0..likeliest).map(|id| token(u32::from(id), -1.0)).collect() }
+}
+
+/// A call as the engine asks for it.
+pub(crate) fn call(index: usize, name: &str, arguments: &str) -> ToolCall {
+    ToolCall { id: format!("c{index}").into(), name: name.into(), arguments: arguments.into() }
+}
+
+/// A message as the engine's tokens have it.
+fn said(message: &ChatMessage) -> String {
+    match message {
+        ChatMessage::Said { content, .. } => content.clone(),
+        ChatMessage::Called { content, calls } => {
+            let calls = calls.iter().map(|call| format!("[{} {} {}]", call.id, call.name, call.arguments));
+            content.clone() + &calls.collect::<String>()
+        }
+        ChatMessage::Result { id, name, content } => format!("({id} {name} {content})"),
+    }
 }
 
 /// A model besides `m`.
@@ -113,9 +132,19 @@ impl Engine for ScriptedEngine {
         let letter = self.others.lock().get(model).map_or(1, |(other, _)| other.letter);
         let text = match prompt {
             PromptText::Text(text) => text.clone(),
-            PromptText::Chat(messages) => messages.iter().map(|message| message.content.as_str()).collect(),
+            PromptText::Chat(chat) => chat.messages.iter().map(said).collect(),
         };
         Ok(text.chars().flat_map(|c| std::iter::repeat_n(u32::from(c), letter)).collect())
+    }
+
+    /// Every format, but the grammar `impossible`; all tools.
+    fn accepts(&self, _: TenantId, _: &str, format: &OutputFormat, _: Option<&Toolset>) -> Result<(), EngineError> {
+        match format {
+            OutputFormat::Grammar(grammar) if &**grammar == "impossible" => {
+                Err(EngineError::Format("no text fits the grammar".into()))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Its number of tokens, and a half; nothing for a text that begins with an exclamation mark.
@@ -154,6 +183,14 @@ impl Engine for ScriptedEngine {
             Play::Words(words) => {
                 write(words);
                 send(EngineEvent::End(EngineFinish::Stop));
+            }
+            Play::Calls(words, calls) => {
+                write(words);
+                for (index, (name, arguments)) in calls.iter().enumerate() {
+                    meter.add_output(1);
+                    send(EngineEvent::ToolCall(Box::new(call(index, name, arguments))));
+                }
+                send(EngineEvent::End(EngineFinish::ToolCalls));
             }
             Play::Fails(words) => {
                 write(words);

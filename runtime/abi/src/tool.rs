@@ -1,0 +1,107 @@
+//! Tools that a model may ask for, its calls, and what they come to.
+//!
+//! The kernel runs no tool. A call is a wish of the model's, which the agent that was told it fulfils or does not.
+
+use crate::Content;
+use serde::{Deserialize, Serialize};
+
+/// A tool, as the guest says it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Tool {
+    /// 1 to [`limits::TOOL_NAME_BYTES_MAX`](crate::limits::TOOL_NAME_BYTES_MAX) letters, digits, `_`, `-` or `.`.
+    pub name: Box<str>,
+    /// What it does, for the model to read.
+    pub description: Box<str>,
+    /// A JSON Schema of an object; empty where a call has nothing to say.
+    pub parameters: Box<str>,
+}
+
+impl Tool {
+    /// Bytes of its texts.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.name.len() + self.description.len() + self.parameters.len()
+    }
+}
+
+/// Whether a model is to call.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum ToolChoice {
+    /// As it likes.
+    #[default]
+    Auto,
+    /// It must.
+    Required,
+    /// It must call this one.
+    Named(Box<str>),
+    /// It must not.
+    None,
+}
+
+/// What a model may ask for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Toolset {
+    /// At least one.
+    pub tools: Box<[Tool]>,
+    /// Whether it is to.
+    pub choice: ToolChoice,
+}
+
+impl Toolset {
+    /// Whether an answer may have calls.
+    #[must_use]
+    pub fn may_call(&self) -> bool {
+        self.choice != ToolChoice::None
+    }
+}
+
+/// A call that a model asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolCall {
+    /// Which call a result is of.
+    pub id: Box<str>,
+    /// Of the tool.
+    pub name: Box<str>,
+    /// JSON, as the model wrote it.
+    pub arguments: Box<str>,
+}
+
+/// What a call came to, as the guest says it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolResult {
+    /// Of the call.
+    pub id: Box<str>,
+    /// What the tool says; a value need not have been read.
+    pub content: Content,
+}
+
+impl ToolCall {
+    /// Of a value that holds some of them, one behind the other, as [`ToolCall::append_to`] writes them.
+    pub const MEDIA_TYPE: &str = "application/vnd.remit.calls";
+
+    /// Writes it behind others. The layout is that of `completion` in `wit/llm.wit`: a guest reads it without a parser.
+    pub fn append_to(&self, out: &mut Vec<u8>) {
+        for text in [&self.id, &self.name, &self.arguments] {
+            // No engine writes 4 GiB; a length that were cut would still leave the layout whole.
+            let bytes = &text.as_bytes()[..text.len().min(u32::MAX as usize)];
+            out.extend((bytes.len() as u32).to_le_bytes());
+            out.extend(bytes);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_layout_of_a_call_is_as_documented() {
+        let check = |[id, name, arguments]: [&str; 3], expect: &[u8]| {
+            let mut out = b"before".to_vec();
+            ToolCall { id: id.into(), name: name.into(), arguments: arguments.into() }.append_to(&mut out);
+            assert_eq!(out, [b"before", expect].concat());
+        };
+        check(["a1", "add", "{}"], b"\x02\0\0\0a1\x03\0\0\0add\x02\0\0\0{}");
+        check(["", "", "\u{e9}"], b"\0\0\0\0\0\0\0\0\x02\0\0\0\xc3\xa9");
+    }
+}
