@@ -104,7 +104,7 @@ impl<'a> Driver<'a> {
     pub(crate) fn ask(&self, seat: Seat, prompt: Arc<[u32]>) -> EngineStream {
         let Seat { tenant, program } = seat;
         let (tenant, priority, params) = (TenantId(tenant), Priority::Normal, self.params.clone());
-        let job = GenerationJob { tenant, program, priority, model: MODEL.into(), prompt, params };
+        let job = GenerationJob { tenant, program, priority, model: MODEL.into(), prompt, params, tools: None };
         self.engine.generate(job).expect("there is room in the queue")
     }
 

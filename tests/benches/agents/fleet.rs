@@ -59,7 +59,7 @@ fn request(random: &mut Random) -> String {
 }
 
 fn message(role: Role, content: &str) -> ChatMessage {
-    ChatMessage { role, content: content.to_owned() }
+    ChatMessage::said(role, content)
 }
 
 /// A conversation, as an agent sends all of it with each turn.
@@ -80,6 +80,6 @@ impl Conversation {
     }
 
     pub(crate) fn prompt(&self) -> PromptText {
-        PromptText::Chat(self.0.clone())
+        PromptText::Chat(self.0.clone().into())
     }
 }

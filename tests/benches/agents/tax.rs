@@ -43,12 +43,12 @@ fn guest(stage: &Stage, agent: &Agent, ends: &[u32]) -> f64 {
 fn native(driver: &Driver<'_>, engine: &LocalEngine) -> f64 {
     let begin = Instant::now();
     for turn in 0..TURNS {
-        let message = |role, content: &str| ChatMessage { role, content: content.to_owned() };
+        let message = |role, content: &str| ChatMessage::said(role, content);
         let messages = vec![
             message(remit_abi::Role::System, SYSTEM),
             message(remit_abi::Role::User, &format!("Request number {turn}: what do you do first?")),
         ];
-        let prompt = engine.tokenize(MODEL, &PromptText::Chat(messages)).expect("it has a template");
+        let prompt = engine.tokenize(MODEL, &PromptText::Chat(messages.into())).expect("it has a template");
         let mut stream = driver.ask(Seat { tenant: 77, program: 1 }, prompt);
         let mut text = String::new();
         while let Some(event) = stream.events.blocking_recv() {

@@ -21,8 +21,8 @@ const WRITE: &str = "Write a short story about a lighthouse keeper and a storm."
 
 /// Tokens a second behind the first one, and the text.
 fn measure(engine: &LocalEngine, prompt: &str, speculation: bool) -> (f64, String) {
-    let message = ChatMessage { role: Role::User, content: prompt.to_owned() };
-    let prompt = engine.tokenize("m", &PromptText::Chat(vec![message])).unwrap_or_else(|error| panic!("{error}"));
+    let message = ChatMessage::said(Role::User, prompt);
+    let prompt = engine.tokenize("m", &PromptText::Chat(vec![message].into())).unwrap_or_else(|error| panic!("{error}"));
     let job = GenerationJob {
         tenant: TenantId(0),
         program: 1,
@@ -30,6 +30,7 @@ fn measure(engine: &LocalEngine, prompt: &str, speculation: bool) -> (f64, Strin
         model: "m".into(),
         prompt,
         params: Params { speculation, ..Params::greedy(TOKENS) },
+        tools: None,
     };
     let mut stream = engine.generate(job).unwrap_or_else(|error| panic!("{error}"));
     let (mut text, mut begin) = (String::new(), None);

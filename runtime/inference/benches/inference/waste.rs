@@ -29,6 +29,7 @@ fn begin(engine: &LocalEngine, conversation: usize) -> EngineStream {
         model: "model".into(),
         prompt,
         params: Params::greedy(OUTPUT_TOKENS),
+        tools: None,
     };
     engine.generate(job).unwrap_or_else(|error| panic!("{error}"))
 }
