@@ -11,7 +11,7 @@ Commands:
   test [-- ARGS]     build everything, then run all tests (ARGS go to `cargo test`)
   lint               formatting and clippy, as CI runs them
   agents             build the agents and the test programs as components
-  bench NAME         run one benchmark (without NAME: list them)
+  bench NAME         run one benchmark (without NAME: list them; names of its parts go behind `--`)
   doctor             say what is there and what is missing, and change nothing
 
 Environment:
@@ -26,7 +26,7 @@ Environment:
 pub(crate) enum Task {
     Help,
     Agents,
-    Bench { name: String },
+    Bench { name: String, parts: Vec<String> },
     Demo,
     Doctor,
     Lint,
@@ -51,8 +51,8 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Task> {
     let task = match words.as_slice() {
         ["test"] => return Ok(Task::Test { extra }),
         ["agents"] => Task::Agents,
-        ["bench"] => Task::Bench { name: String::new() },
-        ["bench", name] => Task::Bench { name: (*name).to_owned() },
+        ["bench"] => Task::Bench { name: String::new(), parts: Vec::new() },
+        ["bench", name] => return Ok(Task::Bench { name: (*name).to_owned(), parts: extra }),
         ["demo"] => Task::Demo,
         ["doctor"] => Task::Doctor,
         ["lint"] => Task::Lint,
@@ -64,7 +64,7 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Task> {
         [] => Task::Help,
     };
     if !extra.is_empty() {
-        bail!("only `test` hands arguments on: leave out what follows `--`");
+        bail!("only `test` and `bench NAME` hand arguments on: leave out what follows `--`");
     }
     Ok(task)
 }
@@ -88,7 +88,9 @@ mod unit_tests {
         check("", &Ok(Task::Help));
         check("bench --help", &Ok(Task::Help));
         check("demo", &Ok(Task::Demo));
-        check("bench spawn", &Ok(Task::Bench { name: "spawn".to_owned() }));
+        check("bench spawn", &Ok(Task::Bench { name: "spawn".to_owned(), parts: Vec::new() }));
+        let parts = vec!["flood".to_owned(), "wasm".to_owned()];
+        check("bench agents -- flood wasm", &Ok(Task::Bench { name: "agents".to_owned(), parts }));
         check("test", &Ok(Task::Test { extra: Vec::new() }));
         let extra = ["-p", "remit-kernel", "--", "--help"].map(str::to_owned).to_vec();
         check("test -- -p remit-kernel -- --help", &Ok(Task::Test { extra }));

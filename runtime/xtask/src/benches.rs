@@ -1,4 +1,6 @@
 //! `cargo xtask bench NAME`: one benchmark, which prints a table and leaves its numbers as JSON.
+//!
+//! Those that have parts take their names behind `--`. Numbers of an earlier run stay where only parts are run.
 
 use crate::{
     command,
@@ -28,54 +30,63 @@ const BENCHES: &[Bench] = &[
     Bench { name: "metering", what: "what fuel and preemption cost a guest that computes" },
     Bench { name: "density", what: "how many processes live on this machine, and what each one takes" },
     Bench { name: "neighbour", what: "a call between two processes while another one misbehaves" },
-    Bench { name: INFERENCE, what: "tokens per second, next to llama.cpp and to the memory's limit" },
+    Bench { name: INFERENCE, what: "tokens per second, next to llama.cpp and to the memory's limit; perplexity" },
+    Bench { name: AGENTS, what: "many agents on one engine, next to llama.cpp; what a flood and Wasm cost" },
     Bench { name: GPU, what: "how much of a GPU's bandwidth and compute inference gets" },
 ];
 
-/// This one is held against a peer.
+/// These are held against a peer, and have parts.
 const INFERENCE: &str = "inference";
+const AGENTS: &str = "agents";
 /// This one is a program that can be taken to another machine, and needs no agents and no model.
 const GPU: &str = "gpu";
 
-/// `cargo xtask bench NAME`.
+/// `cargo xtask bench NAME [-- PARTS]`.
 ///
 /// # Errors
 ///
-/// There is no such bench, it fails, or it leaves no numbers.
-pub(crate) fn command(name: &str) -> Result<()> {
+/// There is no such bench, it has no parts, it fails, or it leaves no numbers.
+pub(crate) fn command(name: &str, parts: &[String]) -> Result<()> {
     let Some(bench) = BENCHES.iter().find(|bench| bench.name == name) else {
         let known: String = BENCHES.iter().map(|bench| format!("\n  {:9} {}", bench.name, bench.what)).collect();
         bail!("`cargo xtask bench NAME` knows no bench {name:?}, but these:{known}");
     };
+    let has_parts = [INFERENCE, AGENTS].contains(&bench.name);
+    if !has_parts && !parts.is_empty() {
+        bail!("the bench {name} has no parts: leave out what follows `--`");
+    }
     let mut environment = Environment::open()?;
-    let out = numbers_file(&environment, bench.name)?;
+    let out = numbers_file(&environment, bench.name, parts.is_empty())?;
     match bench.name {
         GPU => run_program(&mut environment, &out)?,
-        name => run_target(&mut environment, name, &out)?,
+        name => run_target(&mut environment, name, parts, &out)?,
     }
     check_numbers(&out)?;
     println!("{}", out.display());
     Ok(())
 }
 
-/// Where a bench leaves its numbers. Those of an earlier run are not to be taken for those of a run that wrote none.
-fn numbers_file(environment: &Environment, name: &str) -> Result<PathBuf> {
+/// Where a bench leaves its numbers. Those of an earlier run are not to be taken for those of a whole run that wrote none.
+fn numbers_file(environment: &Environment, name: &str, is_whole: bool) -> Result<PathBuf> {
     let folder = environment.workspace.target.join("bench");
     make_folder(&folder)?;
     let out = folder.join(format!("{name}.json"));
-    if out.exists() {
+    if is_whole && out.exists() {
         fs::remove_file(&out).with_context(|| format!("cannot remove the earlier {}", out.display()))?;
     }
     Ok(out)
 }
 
-fn run_target(environment: &mut Environment, name: &str, out: &Path) -> Result<()> {
+fn run_target(environment: &mut Environment, name: &str, parts: &[String], out: &Path) -> Result<()> {
     let prepared = environment.prepare(WHOLE_HOST, &[LANGUAGE_MODEL])?;
     let mut cargo = environment.cargo();
     // Of the whole workspace, with the features that everything else was built with: nothing is built twice.
     cargo.args(["bench", "--profile", "dev", "--workspace", "--bench", name]).env("REMIT_BENCH_OUT", out);
+    if !parts.is_empty() {
+        cargo.arg("--").args(parts);
+    }
     prepared.apply(environment, &mut cargo);
-    if name == INFERENCE {
+    if [INFERENCE, AGENTS].contains(&name) {
         cargo.env("REMIT_PEER_PYTHON", peer::ensure(&environment.data)?);
     }
     command::run(&mut cargo, &format!("the bench {name}"))

@@ -65,7 +65,7 @@ fn perform(task: Task) -> anyhow::Result<()> {
             Ok(())
         }
         Task::Agents => agents::command(),
-        Task::Bench { name } => benches::command(&name),
+        Task::Bench { name, parts } => benches::command(&name, &parts),
         Task::Demo => demo::command(),
         Task::Doctor => doctor::command(),
         Task::Lint => tests::lint_command(),

@@ -57,11 +57,7 @@ const TENANT: u32 = 1;
 /// An engine's limits, by the way's name.
 fn ways() -> [(&'static str, Limits); 3] {
     let plain = Limits { policy: PolicyChoice::Fifo, shares_prefixes: false, ..Limits::default() };
-    [
-        ("one by one", Limits { active_sequences_max: 1, ..plain.clone() }),
-        ("fifo", plain),
-        ("full", Limits::default()),
-    ]
+    [("one by one", Limits { active_sequences_max: 1, ..plain.clone() }), ("fifo", plain), ("full", Limits::default())]
 }
 
 #[allow(clippy::print_stdout, reason = "a benchmark prints its table")]
