@@ -28,9 +28,10 @@ mod value;
 
 use minijinja::{
     AutoEscape, Environment, Error, ErrorKind, Output, State, Value, context,
-    machinery::{Vm, make_string_output},
+    machinery::{Instructions, Vm, make_string_output},
 };
 use remit_abi::Role;
+use self_cell::self_cell;
 use std::{borrow::Cow, collections::BTreeMap, sync::LazyLock};
 use thiserror::Error as ThisError;
 use value::Tree;
@@ -80,14 +81,26 @@ pub enum TemplateError {
     Markers,
 }
 
-/// A chat template that compiles. Immutable: threads share it.
-///
-/// Instructions borrow from the text, so each rendering compiles anew: a fraction of what writing a prompt into tokens takes.
-#[derive(Debug)]
+/// A chat template, compiled once. Immutable: threads share it.
 pub struct ChatTemplate {
-    source: String,
+    compiled: Compiled,
     begin: String,
     end: String,
+}
+
+self_cell! {
+    /// A text, and the instructions that borrow from it.
+    struct Compiled {
+        owner: String,
+        #[covariant]
+        dependent: Instructions,
+    }
+}
+
+impl std::fmt::Debug for ChatTemplate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ChatTemplate").field("source", self.compiled.borrow_owner()).finish_non_exhaustive()
+    }
 }
 
 /// What every template may call, and how it writes.
@@ -115,10 +128,11 @@ impl ChatTemplate {
             false => Cow::Borrowed(source),
         };
         let source = without_generation(&source);
-        let compiled = rewrite::measure(&source).and_then(|()| rewrite::compile(&source));
-        compiled.map_err(|error| TemplateError::Compile(sentence(&error)))?;
+        let compiled =
+            rewrite::measure(&source).and_then(|()| Compiled::try_new(source, |source| rewrite::compile(source)));
+        let compiled = compiled.map_err(|error| TemplateError::Compile(sentence(&error)))?;
         let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
-        Ok(Self { source, begin: text(begin), end: text(end) })
+        Ok(Self { compiled, begin: text(begin), end: text(end) })
     }
 
     /// The prompt of a conversation, with the head of the model's turn at its end.
@@ -135,9 +149,9 @@ impl ChatTemplate {
                 bos_token => self.begin,
                 eos_token => self.end,
             };
-            let (instructions, blocks) = (rewrite::compile(&self.source)?, BTreeMap::new());
+            let (instructions, blocks) = (self.compiled.borrow_dependent(), BTreeMap::new());
             let mut out = make_string_output(&mut prompt);
-            Vm::new(&ENVIRONMENT).eval(&instructions, variables, &blocks, &mut out, AutoEscape::None).map(drop)
+            Vm::new(&ENVIRONMENT).eval(instructions, variables, &blocks, &mut out, AutoEscape::None).map(drop)
         });
         match rendered {
             Err(error) => Err(TemplateError::Render(sentence(&error))),
