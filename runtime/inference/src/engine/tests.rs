@@ -6,7 +6,7 @@ use crate::gguf::{
     Gguf,
     sample::{self, END, Writer},
 };
-use compute::Work;
+use compute::{Models, Work};
 use remit_abi::{Params, Priority, Role, Sampling, TenantId, Usage};
 use remit_kernel::ports::{ChatMessage, EngineEvent, EngineFinish};
 use std::sync::Mutex;
@@ -142,6 +142,10 @@ impl Compute for Watched {
         self.models.settle();
     }
 
+    fn broken(&self, adapter: usize) -> Option<Arc<str>> {
+        self.models.broken(adapter)
+    }
+
     fn lose(&self) -> bool {
         self.models.lose()
     }
@@ -183,7 +187,7 @@ fn scripted<C: Compute + 'static>(
     let card = ModelCard { name: "m".into(), family, context_length: CONTEXT, vocabulary, digest: "0".into() };
     let template = Some(Arc::new(ChatTemplate::new(sample::TEMPLATE, None, None).unwrap()));
     limits.kv_tokens_max = KV_TOKENS;
-    let served = (vec![Served { card, tokenizer, template }], no_adapters(&limits));
+    let served = (vec![Served { card, tokenizer, template, blocks: limits.blocks() }], no_adapters(&limits));
     LocalEngine::start(served, limits, (residency, 10), make)
 }
 

@@ -166,9 +166,9 @@ fn conversations(left: usize) -> (Vec<(Vec<EngineEvent>, Usage)>, u64) {
     let path = folder.path().join("model.gguf");
     std::fs::write(&path, sample::model().finish()).unwrap();
     let limits = Limits { threads: 2, active_sequences_max: 4, ..Limits::default() };
-    let (served, files) = open(&ModelFile { name: "a".into(), path, digest: "d".into() }, &limits).unwrap();
+    let (served, files) = open(&ModelFile { name: "a".into(), path, digest: "d".into() }, &limits, None).unwrap();
     let adapters = no_adapters(&limits);
-    let mut read_weights = reader(vec![files], adapters.clone(), &limits);
+    let mut read_weights = reader(vec![(files, served.blocks)], adapters.clone(), &limits, &Residency::unlimited());
     let left = Arc::new(AtomicUsize::new(left));
     let make = move || {
         let left = left.clone();
