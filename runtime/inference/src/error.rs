@@ -2,11 +2,10 @@
 
 use crate::{
     device::DeviceError,
-    model::{AdapterError, ModelError},
+    model::{AdapterError, ModelError, PoolError},
     template::TemplateError,
     tokenizer::TokenizerError,
 };
-use remit_compute::blocks::BlocksError;
 use thiserror::Error;
 
 /// Why an engine did not start. Each names the model as the registry does.
@@ -42,7 +41,7 @@ pub enum LoadError {
         /// The registry's name.
         name: String,
         /// What is wrong.
-        source: BlocksError,
+        source: PoolError,
     },
     /// Two models have one name.
     #[error("two models are called {name}; give each a name of its own")]
@@ -84,6 +83,19 @@ pub enum LoadError {
         base: String,
         /// What is wrong.
         source: Box<AdapterError>,
+    },
+    /// An adapter for which there is no room beside its base.
+    #[error(
+        "model {name}: it takes {bytes} bytes beside its base, and of the memory for all models' weights {left} are left; add it \
+         while less is in memory, or raise that limit"
+    )]
+    AdapterRoom {
+        /// The registry's name.
+        name: String,
+        /// What it takes.
+        bytes: u64,
+        /// What others leave, and its base.
+        left: u64,
     },
     /// An adapter of a model that is not served here.
     #[error("model {name}: its base {base} is no model of this engine, which has {known}; load the base first")]

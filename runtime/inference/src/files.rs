@@ -9,13 +9,12 @@ use crate::{
     LoadError,
     gguf::{Gguf, optional},
     model::{
-        Architecture, Decoder, DeviceBytes, Encoder, ModelError, NativeDecoder, NativeMemory, Split, Tensors,
+        Architecture, Decoder, DeviceBytes, Encoder, ModelError, NativeDecoder, NativeMemory, Pool, Split,
         encoder::EncoderArchitecture, read_config,
     },
     safetensors::Safetensors,
     tokenizer::{Tokenizer, chat_template_of},
 };
-use burn::tensor::Device;
 use remit_compute::Team;
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
@@ -30,6 +29,16 @@ pub(crate) struct ModelFiles {
 enum Form {
     Gguf(Gguf),
     Folder { path: PathBuf, config: Map<String, Value>, weights: Safetensors },
+}
+
+/// How a model is shared out between a device and the CPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Share {
+    pub(crate) layers: usize,
+    /// How many of them, the first ones, are the CPU's.
+    pub(crate) host_layers: usize,
+    /// What all others take on the device, with the output, keys and values, and what is computed in.
+    pub(crate) device_bytes: u64,
 }
 
 impl ModelFiles {
@@ -70,19 +79,6 @@ impl ModelFiles {
         architecture.map_err(|source| LoadError::Model { name: self.name.clone(), source })
     }
 
-    /// How many numbers its tensors have together.
-    pub(crate) fn numbers(&self) -> Result<u64, LoadError> {
-        let tensors: &dyn Tensors = match &self.form {
-            Form::Gguf(file) => file,
-            Form::Folder { weights, .. } => weights,
-        };
-        let numbers = tensors.names().try_fold(0u64, |sum, name| {
-            let numbers = tensors.shape(name)?.iter().fold(1u64, |all, size| all.saturating_mul(*size as u64));
-            Ok(sum.saturating_add(numbers))
-        });
-        numbers.map_err(|source| LoadError::Model { name: self.name.clone(), source })
-    }
-
     /// Its tokenizer.
     pub(crate) fn tokenizer(&self) -> Result<Tokenizer, LoadError> {
         let tokenizer = match &self.form {
@@ -107,27 +103,30 @@ impl ModelFiles {
         }
     }
 
-    /// Reads its weights onto a device, where it has `room` for so many bytes; where they are more, its first layers, and at
-    /// worst all of it, stay on the CPU. A conversation or several may have `tokens` together.
-    pub(crate) fn decoder(&self, device: &Device, room: Option<u64>, tokens: usize) -> Result<Decoder, LoadError> {
-        let failed = |source| LoadError::Model { name: self.name.clone(), source };
-        let split = match room {
-            Some(room) if *device != Device::flex() => {
-                let bytes = self.bytes(false)?;
-                let layers = bytes.layers.len();
-                let host_layers = bytes.host_layers(room, tokens).unwrap_or(layers);
-                if host_layers > 0 {
-                    tracing::info!(model = self.name, host_layers, layers, room, "not all layers fit onto the device");
-                }
-                if host_layers == layers { Split::from(&Device::flex()) } else { Split::new(device, host_layers) }
-            }
-            _ => Split::from(device),
-        };
+    /// What of it goes onto a device that has so many bytes left: as many of its last layers as fit beside the output, with keys
+    /// and values of so many tokens.
+    pub(crate) fn share(&self, left: u64, tokens: usize) -> Result<Share, LoadError> {
+        let bytes = self.bytes(false)?;
+        let layers = bytes.layers.len();
+        let host_layers = bytes.host_layers(left, tokens).unwrap_or(layers);
+        if host_layers > 0 {
+            tracing::info!(model = self.name, host_layers, layers, left, "not all layers fit onto the device");
+        }
+        Ok(Share { layers, host_layers, device_bytes: bytes.on_device(host_layers, tokens) })
+    }
+
+    /// Reads its weights to where its layers are computed.
+    pub(crate) fn decoder(&self, split: Split) -> Result<Decoder, LoadError> {
         let decoder = match &self.form {
             Form::Gguf(file) => Decoder::load(file, split),
             Form::Folder { config, weights, .. } => Decoder::from_json(config, weights, split),
         };
-        decoder.map_err(failed)
+        decoder.map_err(|source| LoadError::Model { name: self.name.clone(), source })
+    }
+
+    /// Room for its keys and values there.
+    pub(crate) fn pool(&self, decoder: &Decoder, blocks: usize) -> Result<Pool, LoadError> {
+        decoder.pool(blocks).map_err(|source| LoadError::Blocks { name: self.name.clone(), source })
     }
 
     /// Packs its weights for the CPU.
@@ -139,10 +138,10 @@ impl ModelFiles {
         decoder.map_err(|source| LoadError::Model { name: self.name.clone(), source })
     }
 
-    /// Room for its keys and values there.
+    /// Room for its keys and values on the CPU.
     pub(crate) fn native_memory(&self, decoder: &NativeDecoder, blocks: usize) -> Result<NativeMemory, LoadError> {
         let memory = NativeMemory::new(decoder.architecture(), blocks);
-        memory.map_err(|source| LoadError::Blocks { name: self.name.clone(), source })
+        memory.map_err(|error| LoadError::Blocks { name: self.name.clone(), source: error.into() })
     }
 
     /// What it takes where it is computed natively, or on a device.
@@ -154,8 +153,8 @@ impl ModelFiles {
         bytes.map_err(|source| LoadError::Model { name: self.name.clone(), source })
     }
 
-    /// What the encoder is, checked against its weights' shapes.
-    pub(crate) fn encoder_architecture(&self) -> Result<EncoderArchitecture, LoadError> {
+    /// What the encoder is, checked against its weights' shapes, and how many bytes those take, in memory.
+    pub(crate) fn encoder_architecture(&self) -> Result<(EncoderArchitecture, u64), LoadError> {
         let architecture = match &self.form {
             Form::Gguf(file) => EncoderArchitecture::from_gguf(file),
             Form::Folder { config, weights, .. } => EncoderArchitecture::from_json(config, weights),
@@ -163,11 +162,11 @@ impl ModelFiles {
         architecture.map_err(|source| LoadError::Model { name: self.name.clone(), source })
     }
 
-    /// Reads the weights of an encoder onto a device.
-    pub(crate) fn encoder(&self, device: &Device) -> Result<Encoder, LoadError> {
+    /// Packs the weights of an encoder.
+    pub(crate) fn encoder(&self, team: &Team) -> Result<Encoder, LoadError> {
         let encoder = match &self.form {
-            Form::Gguf(file) => Encoder::load(file, device),
-            Form::Folder { config, weights, .. } => Encoder::from_json(config, weights, device),
+            Form::Gguf(file) => Encoder::load(file, team),
+            Form::Folder { config, weights, .. } => Encoder::from_json(config, weights, team),
         };
         encoder.map_err(|source| LoadError::Model { name: self.name.clone(), source })
     }

@@ -4,9 +4,6 @@ use crate::{AdapterFile, LoadError, adapter_files::AdapterFiles, files::ModelFil
 use rayon::prelude::*;
 use std::{path::Path, time::Instant};
 
-/// Bytes of a number as engines hold it.
-pub(crate) const NUMBER_BYTES: u64 = size_of::<f32>() as u64;
-
 /// What a language model asks of a machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Requirements {

@@ -186,7 +186,7 @@ fn packed_logits_are_near_those_of_the_plain_path() {
         let table: Vec<u32> = (0..tokens.len().div_ceil(BLOCK_TOKENS) as u32).collect();
         let span =
             Span { tokens: &tokens, table: &table, known: 0, room: 1024, adapter: None, logits: output.len() + 1 };
-        let plain = decoder.forward(&mut decoder.pool(table.len()), &[span]);
+        let plain = decoder.forward(&mut decoder.pool(table.len()).unwrap(), &[span]);
         native.logits(&prompt[..prompt.len() - 1], 0);
         let vocabulary = plain.len() / (output.len() + 1);
         for (place, plain) in plain.chunks_exact(vocabulary).enumerate() {
@@ -225,7 +225,7 @@ fn logits_and_ids_are_the_references() {
         let entries: Vec<_> = golden["logits"].as_array().unwrap().iter().collect();
         // The sequence's blocks are any of the pool.
         let blocks = tokens.len().div_ceil(BLOCK_TOKENS);
-        let (mut pool, table) = (decoder.pool(blocks), (0..blocks as u32).rev().collect::<Vec<_>>());
+        let (mut pool, table) = (decoder.pool(blocks).unwrap(), (0..blocks as u32).rev().collect::<Vec<_>>());
         let mut chosen = Vec::new();
         let mut begin = 0;
         let checked = |position: usize| entries.iter().find(|entry| entry["position"] == position);

@@ -49,9 +49,10 @@ use gguf_sample as sample;
 use golden::{config, distance, gguf_with, golden, metadata, tokens};
 use paging::Sequences;
 use remit_abi::{Params, Priority, TenantId};
+use remit_compute::{Isa, Team};
 use remit_inference::{
-    DeviceChoice, Limits, LocalEngine, ModelFile,
-    model::{Adapter, Decoder, Split},
+    DeviceChoice, Limits, LocalEngine, ModelFile, Residency,
+    model::{Adapter, Decoder, PoolError, Split},
 };
 use remit_kernel::ports::{Engine, EngineEvent, EngineFinish, GenerationJob};
 use serde_json::{Value, json};
@@ -67,6 +68,11 @@ fn adapter_device() -> Device {
     });
     println!("{}", opened.name());
     opened.tensors().clone()
+}
+
+/// Who computes what is the CPU's of a model that is split.
+fn team() -> Arc<Team> {
+    Arc::new(Team::new(2, Isa::best()).unwrap())
 }
 
 /// A case's model from either format.
@@ -172,6 +178,9 @@ fn phi3_is_the_same() {
     check("phi3", &[0, 1]);
 }
 
+/// The same where the first layers are the CPU's, whose keys and values have 16 bits.
+const SPLIT_TOLERANCE: f32 = 5e-3;
+
 /// With the first layers on the CPU, a block's keys and values lie on both.
 #[test]
 fn a_model_split_between_both_is_the_same() {
@@ -183,9 +192,10 @@ fn a_model_split_between_both_is_the_same() {
         let chunks = [7, 16, 1, 1, 15];
         let of = |decoder: &Decoder| logits(decoder, &sequences, &chunks);
         let whole = of(&on(Split::from(&Device::flex())));
-        let split = on(Split::new(&device, 1));
+        let split = on(Split::new(&device, 1, &team()));
         let difference = worst(&of(&split), &whole);
-        assert!(difference <= TOLERANCE, "{family}: {difference:.1e}");
+        println!("{family}: {difference:.1e}");
+        assert!(difference <= SPLIT_TOLERANCE, "{family}: {difference:.1e}");
         paging::check(&split, &same);
     }
 }
@@ -310,8 +320,9 @@ fn an_adapter_changes_its_own_sequence_alike() {
     let expected = of(Split::from(&Device::flex()));
     assert!(distance(&expected[0], &expected[1]) > 0.01, "it changes something");
     for host_layers in [0, 1] {
-        let difference = worst(&of(Split::new(&device, host_layers)), &expected);
-        assert!(difference <= TOLERANCE, "{difference:.1e}, {host_layers} layers on the CPU");
+        let difference = worst(&of(Split::new(&device, host_layers, &team())), &expected);
+        let tolerance = if host_layers == 0 { TOLERANCE } else { SPLIT_TOLERANCE };
+        assert!(difference <= tolerance, "{difference:.1e}, {host_layers} layers on the CPU");
     }
 }
 
@@ -368,4 +379,68 @@ fn generations_go_on_after_a_lost_device() {
     }
     println!("computing again after a lost device: {:.2} s", engine.last_rebuild().unwrap().as_secs_f64());
     assert_eq!(engine.rebuilds(), 1);
+}
+
+/// Engines of one node plan with what the others leave of a stated limit, and give back what they had.
+#[test]
+fn engines_share_a_devices_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.gguf");
+    std::fs::write(&path, sample::model().finish()).unwrap();
+    let load = |residency: &Arc<Residency>, device_bytes: Option<u64>| {
+        let file = ModelFile { name: "m".into(), path: path.clone(), digest: "0".into() };
+        let limits = Limits { device: DeviceChoice::Wgpu, device_bytes, kv_tokens_max: 256, ..Limits::default() };
+        let engine = LocalEngine::open(&[file], limits, residency).unwrap();
+        engine.warm().unwrap();
+        engine
+    };
+    let taken = |residency: &Residency| residency.view().devices.iter().map(|(_, bytes)| *bytes).sum::<u64>();
+    let residency = Residency::unlimited();
+    let whole = {
+        let _engine = load(&residency, None);
+        taken(&residency)
+    };
+    assert!(whole > 0 && taken(&residency) == 0);
+    let text = |engine: &LocalEngine| {
+        let job = GenerationJob {
+            tenant: TenantId(0),
+            program: 1,
+            priority: Priority::Normal,
+            model: "m".into(),
+            prompt: (0..20).map(|place| place * 37 % 256).collect(),
+            params: Params::greedy(12),
+        };
+        let mut stream = engine.generate(job).unwrap();
+        let mut text = String::new();
+        while let Some(event) = stream.events.blocking_recv() {
+            match event {
+                EngineEvent::Text(part) => text.push_str(&part),
+                EngineEvent::End(finish) => {
+                    assert_eq!(finish, EngineFinish::Length);
+                    break;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        text
+    };
+    // Beside a first one there is room for all but one layer of a second, and then for nothing.
+    let limit = 2 * whole - 1;
+    let engines = [(); 3].map(|()| load(&residency, Some(limit)));
+    let held = taken(&residency);
+    assert!(held > whole && held <= limit, "{held} of {limit}");
+    let texts = engines.each_ref().map(text);
+    assert!(!texts[0].is_empty());
+    drop(engines);
+    assert_eq!(taken(&residency), 0);
+}
+
+/// A layer's keys are one buffer, and no program sees more of a device's memory at once than there is of it.
+#[test]
+fn a_pool_beyond_a_devices_buffers_is_refused() {
+    let decoder = decoders(&golden("llama")["cases"][0], &adapter_device()).remove(0);
+    let refused = decoder.pool(1 << 26).map(drop).unwrap_err();
+    assert!(matches!(refused, PoolError::Device { .. }), "{refused}");
+    assert!(refused.to_string().contains("and the device's programs see"), "{refused}");
+    decoder.pool(64).unwrap();
 }

@@ -71,6 +71,12 @@ impl Adapter {
         room::memory_bytes(self.info.vendor, &self.info.device_pci_bus_id)
     }
 
+    /// Bytes that a program sees at once, and that an allocation may have, at most.
+    pub(super) fn buffer_bytes_max(&self) -> u64 {
+        let limits = self.adapter.limits();
+        limits.max_storage_buffer_binding_size.min(limits.max_buffer_size)
+    }
+
     /// A new device of it, which shares nothing with others.
     pub(super) fn open(&self) -> Result<Opened, DeviceError> {
         let failed = |why: String| DeviceError::Refused { name: self.name(), why };

@@ -105,6 +105,8 @@ pub struct DeviceView {
     pub is_gpu: bool,
     /// Bytes of memory of its own, where that is known.
     pub memory_bytes: Option<u64>,
+    /// Bytes of memory that a program sees at once, at most, where that is known.
+    pub buffer_bytes_max: Option<u64>,
 }
 
 /// A device that was opened. Its tensors are its own: another opening of the same choice cannot use them.
@@ -197,15 +199,26 @@ impl DeviceChoice {
     /// # Errors
     /// [`DeviceError::NoAdapter`].
     pub fn look(self) -> Result<DeviceView, DeviceError> {
-        let of =
-            |adapter: &Adapter| DeviceView { name: adapter.name(), is_gpu: true, memory_bytes: adapter.memory_bytes() };
-        let cpu = DeviceView { name: CPU.to_owned(), is_gpu: false, memory_bytes: None };
+        let of = |adapter: &Adapter| DeviceView {
+            name: adapter.name(),
+            is_gpu: true,
+            memory_bytes: adapter.memory_bytes(),
+            buffer_bytes_max: Some(adapter.buffer_bytes_max()),
+        };
+        #[cfg(any(feature = "cuda", feature = "rocm"))]
+        let card = |name: &str, memory_bytes| DeviceView {
+            name: name.to_owned(),
+            is_gpu: true,
+            memory_bytes,
+            buffer_bytes_max: None,
+        };
+        let cpu = DeviceView { name: CPU.to_owned(), is_gpu: false, memory_bytes: None, buffer_bytes_max: None };
         match self {
             Self::Cpu => Ok(cpu),
             #[cfg(feature = "cuda")]
-            Self::Cuda => Ok(DeviceView { name: CUDA.to_owned(), is_gpu: true, memory_bytes: room::of_nvidia("0") }),
+            Self::Cuda => Ok(card(CUDA, room::of_nvidia("0"))),
             #[cfg(feature = "rocm")]
-            Self::Rocm => Ok(DeviceView { name: ROCM.to_owned(), is_gpu: true, memory_bytes: None }),
+            Self::Rocm => Ok(card(ROCM, None)),
             Self::Wgpu => Adapter::all().first().map(of).ok_or(DeviceError::NoAdapter),
             Self::Auto => Ok(gpu().as_ref().map_or(cpu, of)),
         }

@@ -1,10 +1,9 @@
 //! Texts as vectors: an encoder, its tokenizer, one thread that owns the weights, and the threads that compute.
 //!
-//! A batch's texts are computed side by side, one to a thread, each to the same bits as alone: a text of a sentence is too
-//! small for several threads to share, and texts of different lengths would pad each other.
+//! The texts of several calls are computed together, each to the same bits as alone (see [`encoder`](crate::model::encoder)).
 //!
-//! Weights are in memory as long as the [`Residency`] says. A panic while a text is computed is told to who asked for it;
-//! it touches nobody else's, and the weights, which nothing writes to, stay.
+//! Weights are in memory as long as the [`Residency`] says. After a panic each text is computed alone: it is told to who
+//! asked for the one that panics, it touches nobody else's, and the weights, which nothing writes to, stay.
 
 #[cfg(test)]
 mod tests;
@@ -14,11 +13,10 @@ use crate::{
     LoadError, ModelFile,
     files::ModelFiles,
     model::{Encoder, encoder::EmbedError},
-    requirements::NUMBER_BYTES,
     residency::Residency,
     tokenizer::Tokenizer,
 };
-use burn::tensor::Device;
+use remit_compute::{Isa, Team};
 use remit_kernel::ports::{EngineError, ModelCard};
 use std::{
     sync::{Arc, atomic::Ordering, mpsc},
@@ -52,11 +50,8 @@ impl std::fmt::Debug for LocalEmbedder {
 /// Reads an encoder's weights, as often as it is called.
 fn reader(files: ModelFiles, threads: usize) -> impl FnMut() -> Result<Encoding<Encoder>, LoadError> + Send {
     move || {
-        let encoder = files.encoder(&Device::flex())?;
-        let pool =
-            rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|index| format!("embedder-{index}"));
-        let pool = pool.build().map_err(|error| LoadError::Thread(error.to_string()))?;
-        Ok(Encoding { encoder, pool })
+        let team = Team::new(threads, Isa::best()).map_err(|error| LoadError::Thread(error.to_string()))?;
+        Ok(Encoding { encoder: files.encoder(&team)?, team })
     }
 }
 
@@ -89,7 +84,7 @@ impl LocalEmbedder {
     /// [`LoadError`].
     pub fn open(model: &ModelFile, threads: usize, residency: &Arc<Residency>) -> Result<Self, LoadError> {
         let files = ModelFiles::open(&model.name, &model.path)?;
-        let (tokenizer, architecture) = (files.tokenizer()?, files.encoder_architecture()?);
+        let (tokenizer, (architecture, bytes)) = (files.tokenizer()?, files.encoder_architecture()?);
         let rows = architecture.vocabulary;
         if rows < tokenizer.size() {
             return Err(LoadError::Vocabulary { name: model.name.to_string(), tokens: tokenizer.size(), rows });
@@ -102,7 +97,6 @@ impl LocalEmbedder {
             vocabulary: number(tokenizer.size()),
             digest: model.digest.clone(),
         };
-        let bytes = files.numbers()?.saturating_mul(NUMBER_BYTES);
         Self::start(card, architecture.width, tokenizer, (residency, bytes), reader(files, threads))
     }
 

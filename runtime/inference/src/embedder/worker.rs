@@ -6,7 +6,7 @@ use crate::{
     model::{Encoder, encoder::EmbedError},
     residency::{ASK_EVERY, Demand, Order, Seat},
 };
-use rayon::prelude::*;
+use remit_compute::Team;
 use remit_kernel::ports::EngineError;
 use std::{
     collections::VecDeque,
@@ -20,29 +20,29 @@ use std::{
 };
 use tokio::sync::oneshot;
 
-/// Texts of several calls that are computed together, but for the last call's. 64: each thread has some, and a short call
-/// does not wait for long.
+/// Texts of several calls that are computed together, but for the last call's. 64: enough rows for products at full speed, and
+/// a short call does not wait for long.
 const TEXTS_TOGETHER: usize = 64;
 
 /// The vectors of a call's texts, or why there are none.
 pub(super) type Vectors = Result<Vec<Result<Vec<f32>, EmbedError>>, EngineError>;
 
-/// Something that embeds a text. Tests script one that fails.
-pub(super) trait Encode: Send + Sync {
+/// Something that embeds texts. Tests script one that fails.
+pub(super) trait Encode {
     /// As [`Encoder::embed`].
-    fn embed(&self, tokens: &[u32]) -> Result<Vec<f32>, EmbedError>;
+    fn embed(&self, team: &Team, texts: &[&[u32]]) -> Vec<Result<Vec<f32>, EmbedError>>;
 }
 
 impl Encode for Encoder {
-    fn embed(&self, tokens: &[u32]) -> Result<Vec<f32>, EmbedError> {
-        Self::embed(self, tokens)
+    fn embed(&self, team: &Team, texts: &[&[u32]]) -> Vec<Result<Vec<f32>, EmbedError>> {
+        Self::embed(self, team, texts)
     }
 }
 
 /// An encoder and the threads that compute it.
 pub(super) struct Encoding<E> {
     pub(super) encoder: E,
-    pub(super) pool: rayon::ThreadPool,
+    pub(super) team: Team,
 }
 
 /// A call.
@@ -182,7 +182,7 @@ impl<E: Encode, M: FnMut() -> Result<Encoding<E>, LoadError>> Worker<E, M> {
 
     /// Computes the calls that come next.
     fn compute(&mut self) {
-        let Some(Encoding { encoder, pool }) = &self.encoding else { return };
+        let Some(Encoding { encoder, team }) = &self.encoding else { return };
         let mut jobs = Vec::new();
         let mut texts = 0;
         while texts < TEXTS_TOGETHER
@@ -193,11 +193,15 @@ impl<E: Encode, M: FnMut() -> Result<Encoding<E>, LoadError>> Worker<E, M> {
         }
         self.shared.queued.fetch_sub(jobs.len(), Ordering::AcqRel);
         let texts: Vec<&[u32]> = jobs.iter().flat_map(|job| &job.texts).map(AsRef::as_ref).collect();
-        // What panics inside one text has written to nothing that another reads.
-        let embed = |tokens: &&[u32]| {
-            catch_unwind(AssertUnwindSafe(|| encoder.embed(tokens))).map_err(|panic| panic_text(&*panic))
+        // What panics has written to nothing that is read again.
+        let embed = |texts: &[&[u32]]| {
+            catch_unwind(AssertUnwindSafe(|| encoder.embed(team, texts))).map_err(|panic| panic_text(&*panic))
         };
-        let vectors: Vec<_> = pool.install(|| texts.par_iter().map(embed).collect());
+        let vectors: Vec<Result<_, String>> = match embed(&texts) {
+            Ok(vectors) => vectors.into_iter().map(Ok).collect(),
+            // Each alone: so it shows whose it is.
+            Err(_) => texts.iter().map(|text| embed(&[text]).map(|mut alone| alone.swap_remove(0))).collect(),
+        };
         let mut vectors = vectors.into_iter();
         for Job { texts, done } in jobs {
             let own: Result<Vec<_>, String> = vectors.by_ref().take(texts.len()).collect();

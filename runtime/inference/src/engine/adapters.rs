@@ -15,18 +15,22 @@
 //! - Sequences of a base and of its adapters are rows of the same steps. So each gives the same bits as alone.
 //! - Weights of adapters come and go with their bases': whoever reads those calls [`Adapters::place`] and keeps the
 //!   [`Placed`] beside them. An adapter that is added while they are away is checked, and read with them.
+//! - An adapter that can be read no more (its files are gone, or are others) fails alone: its sequences are told why, and its
+//!   base and all other adapters are served. It is tried again whenever the weights come back.
 //!
-//! Limits: [`Limits::adapters_max`] and [`Limits::adapter_bytes_max`]. One that was added stays as long as its engine.
+//! Limits: [`Limits::adapters_max`] and [`Limits::adapter_bytes_max`]; and their bytes count with their base's in the
+//! [`Residency`](crate::Residency). One that was added stays as long as its engine.
 
-use super::{Limits, Served};
+use super::{Limits, Served, compute::Compute, worker::Worker};
 use crate::{
     AdapterFile, LoadError,
     adapter_files::AdapterFiles,
     model::{Adapter, Architecture, Home},
+    residency::Room,
     template::ChatTemplate,
 };
-use remit_kernel::ports::ModelCard;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use remit_kernel::ports::{EngineError, ModelCard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// What computes a sequence: one of an engine's models, alone or with an adapter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +63,8 @@ pub(super) struct Adapters {
     /// Held while adapters are read.
     place: Mutex<Place>,
     added: RwLock<Vec<Added>>,
+    /// What the weights of all models may take; none before there is a thread for them.
+    room: OnceLock<Room>,
 }
 
 /// Where the models' weights are.
@@ -75,8 +81,16 @@ struct Added {
     base: usize,
     file: AdapterFile,
     bytes: u64,
-    /// Absent while its base's are.
-    weights: Option<Arc<Adapter>>,
+    weights: Weights,
+}
+
+/// Where an adapter's weights are.
+enum Weights {
+    /// Where its base's are not either.
+    Away,
+    In(Arc<Adapter>),
+    /// They could not be read beside its base's, and why.
+    Broken(Arc<str>),
 }
 
 /// The weights of all adapters, beside their bases'. Dropping it drops them, but for those that a sequence still has.
@@ -94,22 +108,36 @@ impl Adapters {
             bases,
             place: Mutex::default(),
             added: RwLock::default(),
+            room: OnceLock::new(),
         }
     }
 
-    /// Reads the weights of all adapters to where those of the models are, and so of those that are added from now on.
-    pub(super) fn place(self: &Arc<Self>, homes: Vec<Home>) -> Result<Placed, LoadError> {
+    /// Lets all adapters' bytes count in this room from now on.
+    pub(super) fn sit(&self, room: Room) {
+        // A second one would be another engine's.
+        let _ = self.room.set(room);
+    }
+
+    /// Reads the weights of all adapters to where those of the models are, and so of those that are added from now on. One that
+    /// cannot be read is broken, and no other is.
+    pub(super) fn place(self: &Arc<Self>, homes: Vec<Home>) -> Placed {
         let mut place = self.held();
         // Nobody adds one meanwhile, and nobody's look at them waits for a disk.
         let files: Vec<_> = self.added().iter().map(|added| (added.base, added.file.clone())).collect();
-        let read = files.iter().map(|(base, file)| {
-            let files = AdapterFiles::open(file)?;
-            files.weights(&self.bases[*base], &homes[*base])
-        });
-        let read = read.collect::<Result<Vec<_>, LoadError>>()?;
-        self.change().iter_mut().zip(read).for_each(|(added, weights)| added.weights = Some(Arc::new(weights)));
+        let read = |(base, file): &(usize, AdapterFile)| -> Result<Adapter, LoadError> {
+            AdapterFiles::open(file)?.weights(&self.bases[*base], &homes[*base])
+        };
+        let weights = |of: &(usize, AdapterFile)| match read(of) {
+            Ok(weights) => Weights::In(Arc::new(weights)),
+            Err(error) => {
+                tracing::error!(adapter = &*of.1.name, %error, "an adapter cannot be read any more");
+                Weights::Broken(error.to_string().into())
+            }
+        };
+        let read: Vec<Weights> = files.iter().map(weights).collect();
+        self.change().iter_mut().zip(read).for_each(|(added, weights)| added.weights = weights);
         *place = Place { homes, turn: place.turn + 1 };
-        Ok(Placed { adapters: self.clone(), turn: place.turn })
+        Placed { adapters: self.clone(), turn: place.turn }
     }
 
     /// Reads an adapter of the model with this index, and serves it from now on.
@@ -131,10 +159,18 @@ impl Adapters {
             None => of.template.clone(),
         };
         files.check(&self.bases[base])?;
-        let read = |home| files.weights(&self.bases[base], home).map(Arc::new);
-        let weights = place.homes.get(base).map(read).transpose()?;
+        self.grow(&file.name, bytes)?;
+        let weights = match place.homes.get(base).map(|home| files.weights(&self.bases[base], home)) {
+            None => Weights::Away,
+            Some(Ok(weights)) => Weights::In(Arc::new(weights)),
+            Some(Err(error)) => {
+                self.room.get().into_iter().for_each(|room| room.shrink(bytes));
+                return Err(error);
+            }
+        };
         let card = ModelCard { name: file.name.clone(), digest: file.digest.clone(), ..of.card.clone() };
-        let served = Arc::new(Served { card, tokenizer: of.tokenizer.clone(), template, formats: of.formats.clone() });
+        let (tokenizer, formats) = (of.tokenizer.clone(), of.formats.clone());
+        let served = Arc::new(Served { card, tokenizer, template, formats, blocks: of.blocks });
         self.change().push(Added { served, base, file: file.clone(), bytes, weights });
         Ok(())
     }
@@ -150,6 +186,12 @@ impl Adapters {
         } else {
             Ok(())
         }
+    }
+
+    /// Takes room for so many bytes more beside the models' weights.
+    fn grow(&self, name: &str, bytes: u64) -> Result<(), LoadError> {
+        let grown = self.room.get().map_or(Ok(()), |room| room.grow(bytes));
+        grown.map_err(|left| LoadError::AdapterRoom { name: name.to_owned(), bytes, left })
     }
 
     /// Whether a model turns the keys of sequences of so many tokens as those of long texts.
@@ -188,11 +230,20 @@ impl Adapters {
 }
 
 impl Placed {
-    /// The weights of an adapter, for a new sequence.
+    /// The weights of an adapter that is not [`broken`](Self::broken).
     pub(super) fn weights(&self, adapter: usize) -> Arc<Adapter> {
-        let all = self.adapters.added();
-        let weights = all[adapter].weights.clone();
-        weights.unwrap_or_else(|| unreachable!("an adapter has weights as long as its base"))
+        match &self.adapters.added()[adapter].weights {
+            Weights::In(weights) => weights.clone(),
+            Weights::Away | Weights::Broken(_) => unreachable!("a sequence has an adapter that can be read"),
+        }
+    }
+
+    /// Why an adapter cannot be computed with, where that is so.
+    pub(super) fn broken(&self, adapter: usize) -> Option<Arc<str>> {
+        match &self.adapters.added()[adapter].weights {
+            Weights::Broken(why) => Some(why.clone()),
+            Weights::Away | Weights::In(_) => None,
+        }
     }
 }
 
@@ -202,7 +253,24 @@ impl Drop for Placed {
         // Unless they were read again before.
         if place.turn == self.turn {
             place.homes.clear();
-            self.adapters.change().iter_mut().for_each(|added| added.weights = None);
+            self.adapters.change().iter_mut().for_each(|added| added.weights = Weights::Away);
+        }
+    }
+}
+
+impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
+    /// Ends those whose adapters cannot be read any more.
+    pub(super) fn give_up_broken(&mut self) {
+        let Some(compute) = &self.compute else { return };
+        let broken = self.sequences.iter().filter_map(|(key, sequence)| {
+            let why = compute.broken(sequence.model().adapter?)?;
+            Some((*key, why))
+        });
+        for (key, why) in broken.collect::<Vec<_>>() {
+            if let Some(mut sequence) = self.remove(key) {
+                sequence
+                    .fail_with(EngineError::Failed(format!("{why}; put its files back, or restart the host").into()));
+            }
         }
     }
 }

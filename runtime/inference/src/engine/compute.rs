@@ -4,6 +4,7 @@ use super::adapters::Placed;
 use crate::{
     device::OpenDevice,
     model::{Adapter, Decoder, Home, NativeDecoder, NativeMemory, Pool, Span},
+    residency::DeviceLease,
 };
 use burn::tensor::Device;
 use remit_compute::Team;
@@ -36,6 +37,11 @@ pub(super) trait Compute {
     /// Waits until all steps so far are computed.
     fn settle(&self);
 
+    /// Why an adapter cannot be computed with, where that is so: a sequence with it never comes to the functions above.
+    fn broken(&self, _adapter: usize) -> Option<Arc<str>> {
+        None
+    }
+
     /// Loses the device, where it can be lost: whatever is computed from now on fails.
     fn lose(&self) -> bool;
 
@@ -58,6 +64,9 @@ pub(super) struct Work<'a> {
 pub(super) struct Models {
     pub(super) bases: Vec<Base>,
     pub(super) adapters: Placed,
+    /// What the models have of the device's memory.
+    #[allow(dead_code, reason = "it is given back when it is dropped")]
+    pub(super) leases: Vec<DeviceLease>,
     pub(super) device: OpenDevice,
     pub(super) threads: Threads,
 }
@@ -81,8 +90,8 @@ impl Base {
 /// Who computes.
 pub(super) struct Threads {
     /// Native models.
-    pub(super) team: Team,
-    /// What other models leave to the CPU.
+    pub(super) team: Arc<Team>,
+    /// What the tensors of other models leave to the CPU.
     pub(super) pool: rayon::ThreadPool,
 }
 
@@ -170,6 +179,10 @@ impl Compute for Models {
         if let Err(error) = self.device.tensors().sync() {
             panic!("the device does not answer: {error}");
         }
+    }
+
+    fn broken(&self, adapter: usize) -> Option<Arc<str>> {
+        self.adapters.broken(adapter)
     }
 
     fn lose(&self) -> bool {

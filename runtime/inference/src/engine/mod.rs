@@ -8,6 +8,7 @@
 //! | `observe` | what an operator sees | counters |
 //! | `outbox` | what a slow reader makes of a generation | the channel |
 //! | [`remit_batching`] | who is computed next and how much of it, where keys and values are, whose beginnings are shared | numbers only: pure functions |
+//! | `build` | from files to what computes: the device, each model's share of its memory, weights, adapters | files, devices |
 //! | `formats` | compiles what answers are held to, on the caller's thread | schemas, grammars, tools |
 //! | `held` | one generation that is held to a format: masks beside the step, calls | its state, no other |
 //! | `adapters` | LoRA: models by name that share a base's weights | files, the base |
@@ -34,6 +35,7 @@
 //! Limits: see [`Limits`].
 
 mod adapters;
+mod build;
 mod compute;
 pub(crate) mod faults;
 mod formats;
@@ -51,7 +53,6 @@ mod worker;
 
 use crate::{
     AdapterFile, DeviceChoice, LoadError, Requirements,
-    files::ModelFiles,
     residency::Residency,
     template::{ChatTemplate, TemplateError},
     tokenizer::Tokenizer,
@@ -60,13 +61,12 @@ pub use observe::{GENERATIONS, ModelFigures};
 pub use policy::PolicyChoice;
 
 use adapters::{Adapters, ModelId};
-use burn::tensor::Device;
-use compute::{Base, Compute, Models, Threads};
+use build::{open, reader};
+use compute::Compute;
 use formats::Formats;
 use observe::Board;
 use remit_abi::{OutputFormat, TenantId, Toolset};
 use remit_batching::{BLOCK_TOKENS, Config, Swap};
-use remit_compute::{Isa, Team};
 use remit_kernel::ports::{Engine, EngineError, EngineStream, GenerationJob, Meter, ModelCard, PromptText};
 use sequence::Sequence;
 use std::{
@@ -203,6 +203,8 @@ struct Served {
     tokenizer: Arc<Tokenizer>,
     template: Option<Arc<ChatTemplate>>,
     formats: Arc<Formats>,
+    /// Of its pool.
+    blocks: usize,
 }
 
 /// What callers and the engine's thread both see.
@@ -230,72 +232,6 @@ impl std::fmt::Debug for LocalEngine {
     }
 }
 
-fn open(model: &ModelFile, limits: &Limits) -> Result<(Served, ModelFiles), LoadError> {
-    let name = || model.name.to_string();
-    let files = ModelFiles::open(&model.name, &model.path)?;
-    let tokenizer = files.tokenizer()?;
-    let compile = |source: String| ChatTemplate::new(&source, tokenizer.begin_text(), tokenizer.end_text());
-    let template = files.chat_template()?.map(compile).transpose();
-    let template = template.map_err(|source| LoadError::Template { name: name(), source })?.map(Arc::new);
-    let architecture = files.architecture()?;
-    // Some models round the rows of their vocabulary up; what has no token is never drawn.
-    let rows = architecture.vocabulary;
-    if rows < tokenizer.size() {
-        return Err(LoadError::Vocabulary { name: name(), tokens: tokenizer.size(), rows });
-    }
-    let card = ModelCard {
-        name: model.name.clone(),
-        family: architecture.family.into(),
-        context_length: u32::try_from(architecture.context.min(limits.blocks() * BLOCK_TOKENS)).unwrap_or(u32::MAX),
-        vocabulary: u32::try_from(tokenizer.size()).unwrap_or(u32::MAX),
-        digest: model.digest.clone(),
-    };
-    let tokenizer = Arc::new(tokenizer);
-    let formats = Arc::new(Formats::new(tokenizer.clone()));
-    Ok((Served { card, tokenizer, template, formats }, files))
-}
-
-/// Reads the weights of all these files, and of the adapters that there are by then, as often as it is called.
-fn reader(
-    files: Vec<ModelFiles>,
-    adapters: Arc<Adapters>,
-    limits: &Limits,
-) -> impl FnMut() -> Result<Models, LoadError> + Send + use<> {
-    let (limits, blocks) = (limits.clone(), limits.blocks());
-    move || {
-        let threads = threads(limits.threads)?;
-        let device = limits.device.open()?;
-        tracing::info!(device = device.name(), isa = ?threads.team.isa(), "computing");
-        let known = device.memory_bytes().map(|bytes| bytes - bytes / DEVICE_SPARE);
-        let room = limits.device_bytes.or(known);
-        let is_cpu = *device.tensors() == Device::flex();
-        let base = |files: &ModelFiles| match is_cpu {
-            true => {
-                let decoder = files.native_decoder(&threads.team)?;
-                let memory = files.native_memory(&decoder, blocks)?;
-                Ok(Base::Native(Box::new((decoder, memory))))
-            }
-            false => {
-                let decoder = files.decoder(device.tensors(), room, limits.kv_tokens_max)?;
-                let pool = decoder.pool(blocks);
-                Ok(Base::Tensors(Box::new((decoder, pool))))
-            }
-        };
-        let bases = files.iter().map(base).collect::<Result<Vec<_>, LoadError>>()?;
-        let homes = bases.iter().map(Base::home).collect();
-        let adapters = adapters.place(homes)?;
-        Ok(Models { bases, adapters, device, threads })
-    }
-}
-
-fn threads(count: usize) -> Result<Threads, LoadError> {
-    let failed = |error: &dyn std::fmt::Display| LoadError::Thread(error.to_string());
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(count).thread_name(|index| format!("inference-{index}"));
-    let pool = pool.build().map_err(|error| failed(&error))?;
-    let team = Team::new(count, Isa::best()).map_err(|error| failed(&error))?;
-    Ok(Threads { team, pool })
-}
-
 impl LocalEngine {
     /// Opens the files, checks them, reads their weights on the engine's thread, and waits until it serves. The weights stay
     /// in memory until it is dropped.
@@ -319,16 +255,17 @@ impl LocalEngine {
         let mut files = Vec::new();
         let mut architectures = Vec::new();
         let mut weights_bytes = 0u64;
-        let is_gpu = limits.device.look()?.is_gpu;
+        let device = limits.device.look()?;
+        let is_gpu = device.is_gpu;
         limits.swap_tokens_max.get_or_insert(if is_gpu { limits.kv_tokens_max } else { 0 });
         for (index, model) in models.iter().enumerate() {
             if models[..index].iter().any(|other| other.name == model.name) {
                 return Err(LoadError::Duplicate { name: model.name.to_string() });
             }
-            let (model, file) = open(model, &limits)?;
+            let (model, file) = open(model, &limits, device.buffer_bytes_max)?;
             weights_bytes = weights_bytes.saturating_add(Requirements::of_files(&file, is_gpu)?.weights_bytes);
             architectures.push(file.architecture()?);
-            files.push(file);
+            files.push((file, model.blocks));
             served.push(model);
         }
         if let Some(room) = limits.device_bytes.filter(|_| is_gpu) {
@@ -336,7 +273,7 @@ impl LocalEngine {
             weights_bytes = weights_bytes.min(room);
         }
         let adapters = Arc::new(Adapters::new(architectures, &limits));
-        let make = reader(files, adapters.clone(), &limits);
+        let make = reader(files, adapters.clone(), &limits, residency);
         Self::start((served, adapters), limits, (residency, weights_bytes), make)
     }
 
@@ -348,12 +285,13 @@ impl LocalEngine {
         make: impl FnMut() -> Result<C, LoadError> + Send + 'static,
     ) -> Result<Self, LoadError> {
         let names = served.iter().map(|served| &*served.card.name).collect::<Vec<_>>().join(", ");
-        let blocks = vec![limits.blocks(); served.len()];
+        let blocks: Vec<usize> = served.iter().map(|served| served.blocks).collect();
         let queue_max = limits.queued_sequences_max;
         let (messages, incoming) = mpsc::channel();
         let (sender, own) = (messages.clone(), messages.clone());
         let wake = move || drop(sender.send(Message::Wake));
         let seat = residency.seat(names.as_str().into(), weights_bytes, wake)?;
+        adapters.sit(seat.room());
         let shared = Arc::new(Shared { names, ..Shared::default() });
         let thread = std::thread::Builder::new().name("inference".to_owned()).spawn({
             let shared = shared.clone();

@@ -45,6 +45,7 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
             match self.build_and_probe() {
                 Ok(compute) => {
                     self.compute = Some(compute);
+                    self.give_up_broken();
                     let took = begin.elapsed();
                     self.shared.last_rebuild_us.store(took.as_micros() as u64, Ordering::Release);
                     self.shared.rebuilds.fetch_add(1, Ordering::AcqRel);

@@ -6,7 +6,7 @@ use crate::gguf::{
     Gguf,
     sample::{self, END, Writer},
 };
-use compute::Work;
+use compute::{Models, Work};
 use remit_abi::{Params, Priority, Role, Sampling, TenantId, Usage};
 use remit_kernel::ports::{ChatMessage, EngineEvent, EngineFinish};
 use std::sync::Mutex;
@@ -147,6 +147,10 @@ impl Compute for Watched {
         self.models.settle();
     }
 
+    fn broken(&self, adapter: usize) -> Option<Arc<str>> {
+        self.models.broken(adapter)
+    }
+
     fn lose(&self) -> bool {
         self.models.lose()
     }
@@ -197,7 +201,8 @@ fn scripted_in<C: Compute + 'static>(
     let card = ModelCard { name: "m".into(), family, context_length: CONTEXT, vocabulary, digest: "0".into() };
     let template = Some(Arc::new(ChatTemplate::new(sample::TEMPLATE, None, None).unwrap()));
     let formats = Arc::new(Formats::new(tokenizer.clone()));
-    let served = (vec![Served { card, tokenizer, template, formats }], no_adapters(&limits));
+    let blocks = limits.blocks();
+    let served = (vec![Served { card, tokenizer, template, formats, blocks }], no_adapters(&limits));
     LocalEngine::start(served, limits, (residency, 10), make)
 }
 
@@ -210,9 +215,9 @@ fn watched(limits: Limits, watch: impl Fn() -> Watch + Send + 'static) -> (tempf
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.gguf");
     std::fs::write(&path, sample::model().finish()).unwrap();
-    let (served, files) = open(&ModelFile { name: "a".into(), path, digest: "d".into() }, &limits).unwrap();
+    let (served, files) = open(&ModelFile { name: "a".into(), path, digest: "d".into() }, &limits, None).unwrap();
     let adapters = no_adapters(&limits);
-    let mut read_weights = reader(vec![files], adapters.clone(), &limits);
+    let mut read_weights = reader(vec![(files, served.blocks)], adapters.clone(), &limits, &Residency::unlimited());
     let make = move || Ok(Watched { models: read_weights()?, watch: watch() });
     let engine = LocalEngine::start((vec![served], adapters), limits, (&Residency::unlimited(), 10), make).unwrap();
     (folder, engine)

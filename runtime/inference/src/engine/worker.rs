@@ -212,6 +212,7 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
                     self.batchers[base].pause(id, now);
                 }
                 self.sequences.insert((base, id), sequence);
+                self.give_up_broken();
             }
             Err(refusal) => {
                 self.shared.queued.fetch_sub(1, Ordering::AcqRel);
@@ -230,6 +231,7 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
             Ok(compute) => {
                 self.compute = Some(compute);
                 self.seat.loaded();
+                self.give_up_broken();
                 tracing::info!(models = %self.shared.names, seconds = begin.elapsed().as_secs_f64(), "the weights are in memory");
                 Ok(())
             }

@@ -10,8 +10,9 @@ use super::{
     families,
     feed::FeedForward,
     linear::{Linear, as_numbers, indices, is_memory},
+    native,
     placement::{Layout, Placement, Slot},
-    pool::{BLOCK_TOKENS, Pool},
+    pool::{BLOCK_TOKENS, Pool, PoolError},
     rows::StepRows,
     split::Split,
     tensors::Tensors,
@@ -19,6 +20,7 @@ use super::{
 use crate::{gguf::Gguf, sampler::argmax};
 use burn::tensor::{Device, Tensor, TensorData};
 use loader::{Loader, Source};
+use remit_compute::Team;
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
@@ -27,15 +29,22 @@ use std::sync::Arc;
 pub struct Decoder {
     architecture: Architecture,
     split: Split,
-    embedding: Linear,
-    /// At least one.
-    stages: Vec<Stage>,
+    start: Start,
+    stage: Stage,
     norm: Norm,
-    /// Absent where the embedding serves.
-    output: Option<Linear>,
+    output: Arc<Linear>,
 }
 
-/// Layers of one device, one behind the other.
+/// Where a step's hidden state comes from.
+#[derive(Debug)]
+enum Start {
+    /// Tokens are looked up on the device.
+    Embedding(Arc<Linear>),
+    /// The CPU computes the first layers.
+    Host(Box<native::Stage>, Arc<Team>),
+}
+
+/// The layers of the device, one behind the other.
 #[derive(Debug)]
 struct Stage {
     attention: Attention,
@@ -132,11 +141,9 @@ impl Stage {
     }
 }
 
-/// The rows of tokens, from where one device has them to where another wants them; those that pad them are zeros.
-fn hand_over(hidden: Tensor<2>, rows: &StepRows, device: &Device) -> Tensor<2> {
-    let [_, width] = hidden.dims();
-    let hidden = hidden.into_data();
-    let mut moved = as_numbers(&hidden)[..rows.live() * width].to_vec();
+/// The rows of tokens from plain memory to a device; those that pad them are zeros.
+fn hand_over(hidden: &[f32], rows: &StepRows, width: usize, device: &Device) -> Tensor<2> {
+    let mut moved = hidden.to_vec();
     moved.resize(rows.total * width, 0.0);
     Tensor::from_data(TensorData::new(moved, [rows.total, width]), device)
 }
@@ -185,29 +192,30 @@ impl Decoder {
     }
 
     fn assemble(architecture: Architecture, source: Source<'_>, split: Split) -> Result<Self, ModelError> {
-        if !is_memory(split.last()) && architecture.head_width > HEAD_WIDTH_MAX {
+        let device = split.device();
+        if !is_memory(device) && architecture.head_width > HEAD_WIDTH_MAX {
             let width = architecture.head_width;
             return Err(ModelError::variant(format!("heads of {width} numbers, on a GPU more than {HEAD_WIDTH_MAX}")));
         }
-        let stages = split.stages(architecture.layers.len()).into_iter().map(|(device, layers)| {
-            let attention = Attention::new(&architecture, &device);
-            let first = layers.start;
-            let loader = Loader { architecture: &architecture, source, device: &device };
-            let blocks = layers.map(|layer| loader.block(layer)).collect::<Result<_, ModelError>>()?;
-            Ok(Stage { attention, first, blocks })
-        });
-        let stages = stages.collect::<Result<Vec<_>, ModelError>>()?;
-        let on = |device| Loader { architecture: &architecture, source, device };
-        let (width, last) = (architecture.width, on(split.last()));
-        let output = match (architecture.tied_output, stages.len()) {
-            (false, _) => Some(last.linear(Slot::Output, 0, width)?),
-            // Tokens are looked up on one device, and the same matrix is the output on the other.
-            (true, 2..) => Some(last.linear(Slot::Embedding, 0, width)?),
-            (true, _) => None,
+        let layers = architecture.layers.len();
+        let first = split.host_layers(layers);
+        let loader = Loader { architecture: &architecture, source, device };
+        let host = split.host().map(|host| loader.host(first, &host.team).map(|stage| (stage, host.team.clone())));
+        let linear = |slot| loader.linear(slot, 0, architecture.width).map(Arc::new);
+        let (start, output) = match (host.transpose()?, architecture.tied_output) {
+            // Tokens are looked up on the CPU, and the same matrix is the output on the device.
+            (Some((stage, team)), true) => (Start::Host(Box::new(stage), team), linear(Slot::Embedding)?),
+            (Some((stage, team)), false) => (Start::Host(Box::new(stage), team), linear(Slot::Output)?),
+            (None, true) => {
+                let both = linear(Slot::Embedding)?;
+                (Start::Embedding(both.clone()), both)
+            }
+            (None, false) => (Start::Embedding(linear(Slot::Embedding)?), linear(Slot::Output)?),
         };
-        let embedding = on(split.of(0)).linear(Slot::Embedding, 0, width)?;
-        let norm = last.norm(Slot::OutputNorm, 0)?;
-        Ok(Self { split, embedding, stages, norm, output, architecture })
+        let blocks = (first..layers).map(|layer| loader.block(layer)).collect::<Result<_, ModelError>>()?;
+        let stage = Stage { attention: Attention::new(&architecture, device), first, blocks };
+        let norm = loader.norm(Slot::OutputNorm, 0)?;
+        Ok(Self { start, stage, norm, output, split, architecture })
     }
 
     /// What it is.
@@ -225,10 +233,9 @@ impl Decoder {
     /// Keys and values for so many blocks of sequences that this decoder computes. On a device all of their memory is
     /// taken now.
     ///
-    /// # Panics
-    /// Where 32 bits cannot count the blocks' tokens, or on a device the numbers of a layer's keys.
-    #[must_use]
-    pub fn pool(&self, blocks: usize) -> Pool {
+    /// # Errors
+    /// [`PoolError`], where there cannot be so many.
+    pub fn pool(&self, blocks: usize) -> Result<Pool, PoolError> {
         Pool::new(&self.architecture, blocks, &self.split)
     }
 
@@ -236,11 +243,11 @@ impl Decoder {
     #[must_use]
     pub fn step_bytes(&self) -> usize {
         let block = |block: &Block| block.project.bytes() + block.attention_output.bytes() + block.feed.row_bytes();
-        self.stages.iter().flat_map(|stage| &stage.blocks).map(block).sum::<usize>() + self.output().bytes()
-    }
-
-    fn output(&self) -> &Linear {
-        self.output.as_ref().unwrap_or(&self.embedding)
+        let host = match &self.start {
+            Start::Host(stage, _) => stage.row_bytes(),
+            Start::Embedding(_) => 0,
+        };
+        host + self.stage.blocks.iter().map(block).sum::<usize>() + self.output.bytes()
     }
 
     /// Computes new tokens of some sequences, and writes their keys and values to the sequences' blocks. Returns the
@@ -265,7 +272,7 @@ impl Decoder {
     #[must_use]
     pub fn forward_greedy(&self, pool: &mut Pool, spans: &[Span<'_>], tokens: usize) -> Vec<u32> {
         let Some((count, logits)) = self.compute(pool, spans) else { return Vec::new() };
-        if is_memory(self.split.last()) {
+        if is_memory(self.split.device()) {
             let logits = logits.into_data();
             let rows = as_numbers(&logits).chunks_exact(self.architecture.vocabulary);
             return rows.map(|row| argmax(&row[..tokens.min(row.len())])).collect();
@@ -277,21 +284,22 @@ impl Decoder {
     /// How many tokens' logits are asked for, and these, with rows that pad them.
     fn compute(&self, pool: &mut Pool, spans: &[Span<'_>]) -> Option<(usize, Tensor<2>)> {
         spans.iter().for_each(|span| self.check(pool, span));
-        let mut flow: Option<Tensor<2>> = None;
-        let mut last = Vec::new();
-        for stage in &self.stages {
-            let rows = stage.attention.rows(spans);
-            let hidden = match flow {
-                None => {
-                    let tokens = rows.tokens(spans.iter().map(|span| span.tokens));
-                    self.embedding.rows(tokens.into_iter(), self.architecture.embedding_scale)
-                }
-                Some(hidden) => hand_over(hidden, &rows, stage.attention.device()),
-            };
-            flow = Some(stage.forward(hidden, &rows, spans, pool));
-            last = rows.spans.iter().zip(spans).flat_map(|(rows, span)| rows.end - span.logits..rows.end).collect();
-        }
-        let Some(hidden) = flow else { unreachable!("a decoder has a stage") };
+        let rows = self.stage.attention.rows(spans);
+        let hidden = match &self.start {
+            Start::Embedding(embedding) => {
+                let tokens = rows.tokens(spans.iter().map(|span| span.tokens));
+                embedding.rows(tokens.into_iter(), self.architecture.embedding_scale)
+            }
+            Start::Host(stage, team) => {
+                let memory = pool.host();
+                // The same rows in the same order.
+                let _ = stage.forward(team, memory, spans);
+                hand_over(memory.hidden(), &rows, self.architecture.width, self.split.device())
+            }
+        };
+        let hidden = self.stage.forward(hidden, &rows, spans, pool);
+        let ends = rows.spans.iter().zip(spans);
+        let last: Vec<usize> = ends.flat_map(|(rows, span)| rows.end - span.logits..rows.end).collect();
         (!last.is_empty()).then(|| (last.len(), self.logits(&last, hidden)))
     }
 
@@ -308,7 +316,7 @@ impl Decoder {
 
     /// The logits of some rows.
     fn logits(&self, rows: &[usize], hidden: Tensor<2>) -> Tensor<2> {
-        let device = self.split.last();
+        let device = self.split.device();
         let last = if is_memory(device) {
             let width = self.architecture.width;
             let hidden = hidden.into_data();
@@ -320,6 +328,6 @@ impl Decoder {
             padded.resize(rows.len().next_power_of_two(), 0);
             hidden.select(0, indices(padded, device))
         };
-        self.output().forward(self.norm.forward(last))
+        self.output.forward(self.norm.forward(last))
     }
 }

@@ -1,24 +1,22 @@
 //! The feed-forward of a block: one, or several behind a router.
 //!
-//! With experts, a router gives each position a probability over all of them, and the likeliest few compute it, weighted
-//! (Shazeer et al. 2017, "Outrageously Large Neural Networks"; Fedus et al. 2022, "Switch Transformers"). The positions
+//! With experts, a router says which few of them compute a position, and with what weights (see [`Router`]). The positions
 //! of a step are grouped by expert, so that an expert's weights are read once for all of its positions: gathered, put
 //! through, and added back.
 //!
 //! A position's result is the sum over its experts in the order of their index, whoever else is in the step; each term
-//! comes from [`Linear`], whose rows do not depend on each other up to its limit. Of equally likely experts the one with
-//! the lower index comes first. Only the router's probabilities leave the device: once a layer, which on a GPU is a wait
-//! for everything before it. Computing all experts for all rows would need no such wait and, of 128 experts with 8 in
+//! comes from [`Linear`], whose rows do not depend on each other up to its limit. Only the router's logits leave the
+//! device: once a layer, which on a GPU is a wait for everything before it. Computing all experts for all rows would need no such wait and, of 128 experts with 8 in
 //! use, 16 times the products and as many times the memory read; so there is the wait, until there is a kernel that
 //! takes the router's choice where it is.
 
 use super::{
     adapter::Adapted,
     architecture::Activation,
-    attention::softmax,
     device,
     linear::{Linear, indices, is_memory},
     placement::Slot,
+    router::Router,
     rows::StepRows,
 };
 use burn::tensor::{IndexingUpdateOp, Tensor, TensorData, activation::silu};
@@ -38,11 +36,8 @@ pub(super) struct Dense {
 #[derive(Debug)]
 pub(super) struct Experts {
     pub(super) router: Linear,
+    pub(super) choice: Router,
     pub(super) experts: Vec<Dense>,
-    /// How many a position goes through.
-    pub(super) used: usize,
-    /// Whether the weights of those add up to one.
-    pub(super) normalise: bool,
 }
 
 /// A block's.
@@ -69,7 +64,8 @@ impl FeedForward {
         match self {
             Self::Dense(dense) => dense.bytes(),
             Self::Experts(experts) => {
-                experts.router.bytes() + experts.experts.iter().take(experts.used).map(Dense::bytes).sum::<usize>()
+                experts.router.bytes()
+                    + experts.experts.iter().take(experts.choice.used).map(Dense::bytes).sum::<usize>()
             }
         }
     }
@@ -119,7 +115,8 @@ impl Experts {
                 chosen.resize(chosen.len().next_power_of_two(), (0, 0.0));
             }
             let count = chosen.len();
-            let (chosen, weights): (Vec<i64>, Vec<f32>) = chosen.into_iter().unzip();
+            let (chosen, weights): (Vec<i64>, Vec<f32>) =
+                chosen.into_iter().map(|(row, weight)| (row as i64, weight)).unzip();
             let weights = Tensor::<2>::from_data(TensorData::new(weights, [count, 1]), &device);
             if count == rows.total && !pads {
                 // Every row, in order.
@@ -134,24 +131,9 @@ impl Experts {
     }
 
     /// For each expert, the rows that go through it, in order, and with what weight.
-    fn choose(&self, input: &Tensor<2>, rows: &StepRows) -> Vec<Vec<(i64, f32)>> {
-        let mut chosen = vec![Vec::new(); self.experts.len()];
+    fn choose(&self, input: &Tensor<2>, rows: &StepRows) -> Vec<Vec<(usize, f32)>> {
         let mut logits = self.router.forward(input.clone()).into_data();
         let Ok(logits) = logits.as_mut_slice::<f32>() else { unreachable!("every tensor of the decoder is f32") };
-        let mut order: Vec<usize> = Vec::new();
-        for row in 0..rows.live() {
-            let probabilities = &mut logits[row * self.experts.len()..][..self.experts.len()];
-            softmax(probabilities);
-            order.clear();
-            order.extend(0..probabilities.len());
-            order.sort_by(|a, b| probabilities[*b].total_cmp(&probabilities[*a]));
-            order.truncate(self.used);
-            let sum: f32 = order.iter().map(|expert| probabilities[*expert]).sum();
-            for expert in &order {
-                let weight = probabilities[*expert];
-                chosen[*expert].push((row as i64, if self.normalise { weight / sum } else { weight }));
-            }
-        }
-        chosen
+        self.choice.choose(&mut logits[..rows.live() * self.choice.experts])
     }
 }

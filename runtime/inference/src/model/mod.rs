@@ -11,6 +11,7 @@
 //! | [`adapter`] | LoRA: small changes to weights, for one sequence | the decoder's slots |
 //! | [`Pool`] | all sequences' keys and values, in blocks | sizes only |
 //! | `split` | which layers are computed where | numbers only |
+//! | `router` | which experts a row goes through | numbers only |
 //! | `rows` | where tokens lie in a step's tensors; to what sizes a device pads them | numbers only |
 //! | `device` | programs for GPUs: packed weights, and what lies between their products | tensors and sizes only |
 //!
@@ -52,6 +53,7 @@ mod paging;
 mod placement;
 mod pool;
 pub mod rope;
+mod router;
 mod rows;
 mod split;
 mod tensors;
@@ -66,7 +68,7 @@ pub use device::WeightForm;
 pub use encoder::Encoder;
 pub use error::ModelError;
 pub use native::{NativeDecoder, NativeMemory};
-pub use pool::{BLOCK_TOKENS, Pool};
+pub use pool::{BLOCK_TOKENS, Pool, PoolError};
 pub(crate) use split::DeviceBytes;
 pub use split::Split;
 pub use tensors::Tensors;

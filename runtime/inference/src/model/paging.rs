@@ -33,7 +33,7 @@ impl<'a> Sequences<'a> {
             let lacking = tables.iter_mut().zip(rooms).filter(|(table, room)| table.len() < blocks(room));
             lacking.zip(&mut free).for_each(|((table, _), block)| table.push(block));
         }
-        let mut pool = decoder.pool(count);
+        let mut pool = decoder.pool(count).unwrap();
         let no_numbers = vec![0xff; pool.block_bytes()];
         (0..count as u32).for_each(|block| pool.write(block, &no_numbers));
         let sequence = |(table, room): (Vec<u32>, &usize)| Sequence { table, known: 0, room: *room, adapter: None };

@@ -171,6 +171,14 @@ pub(super) struct Piece {
     pub(super) shape: Vec<usize>,
 }
 
+/// Some rows of a tensor.
+pub(super) struct Place {
+    pub(super) name: String,
+    pub(super) rows: Range<usize>,
+    /// Numbers of a row.
+    pub(super) inputs: usize,
+}
+
 /// One model's weights in its file.
 pub(super) struct Placement<'a> {
     pub(super) architecture: &'a Architecture,
@@ -322,13 +330,28 @@ impl Placement<'_> {
 
     /// The same of one expert's.
     pub(super) fn packed_expert(&self, slot: Slot, layer: usize, expert: usize) -> Result<Packed, ModelError> {
-        let pieces = self.pieces(slot, layer)?;
-        match pieces.as_slice() {
-            [Piece { name, shape }] if shape.len() == 3 => {
-                self.pack(name, expert * shape[1]..(expert + 1) * shape[1], shape[2])
-            }
-            pieces => self.pack(&pieces[expert].name, 0..pieces[expert].shape[0], pieces[expert].shape[1]),
+        let Place { name, rows, inputs } = self.expert(slot, layer, expert)?;
+        self.pack(&name, rows, inputs)
+    }
+
+    /// Where one expert's weight is: experts are stacked in one tensor, or each has its own.
+    pub(super) fn expert(&self, slot: Slot, layer: usize, expert: usize) -> Result<Place, ModelError> {
+        let mut pieces = self.pieces(slot, layer)?;
+        let is_stacked = pieces.len() == 1 && pieces[0].shape.len() == 3;
+        let Piece { name, shape } = pieces.swap_remove(if is_stacked { 0 } else { expert });
+        let (rows, inputs) = (shape[shape.len() - 2], shape[shape.len() - 1]);
+        let first = if is_stacked { expert * rows } else { 0 };
+        Ok(Place { name, rows: first..first + rows, inputs })
+    }
+
+    /// A norm's weights, with what the decoder adds to them. Only after [`check`](Self::check).
+    pub(super) fn norm(&self, slot: Slot, layer: usize) -> Result<Vec<f32>, ModelError> {
+        let mut weights = self.numbers(slot, layer)?;
+        let offset = self.layout.norm_offset;
+        if offset != 0.0 {
+            weights.iter_mut().for_each(|weight| *weight += offset);
         }
+        Ok(weights)
     }
 
     /// Bytes that a weight takes on a device other than the CPU, at most, but for numbers that f16 cannot hold.

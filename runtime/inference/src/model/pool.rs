@@ -8,16 +8,24 @@
 //!
 //! | where a layer is computed | its keys | its values |
 //! | --- | --- | --- |
-//! | in plain memory | `[kv head][slot][head width]` | the same |
+//! | on the CPU, natively: the first layers of a model that is split | see [`remit_compute::blocks`] | |
+//! | on `burn`'s CPU backend | `[kv head][slot][head width]` | the same |
 //! | on a device | `[kv head][quarter of a head][slot][4]` | `[kv head][slot][quarter][4]` |
 //!
 //! A slot is `16 · block + offset`, so that what one head reads of a block lies together. All of it is allocated once.
 //! Zeroed plain memory that was not touched takes no room yet; a device's is taken from the beginning, and holds
 //! whatever was there. Slots that nobody wrote to are never read.
 
-use super::{Architecture, device::LayerMemory, linear::is_memory, split::Split};
+use super::{
+    Architecture, NativeMemory,
+    device::{COUNTED_BYTES_MAX, LayerMemory, buffer_bytes_max},
+    linear::is_memory,
+    split::Split,
+};
 use burn::tensor::Device;
+use remit_compute::blocks::BlocksError;
 use std::ops::Range;
+use thiserror::Error;
 
 /// Tokens of a block: few enough that a sequence's last block wastes little, and as many as neighbouring units of a GPU
 /// read together.
@@ -27,8 +35,39 @@ pub const BLOCK_TOKENS: usize = 16;
 /// makes one.
 #[derive(Debug)]
 pub struct Pool {
+    /// Of the layers that the CPU computes natively.
+    host: Option<NativeMemory>,
+    /// The number of the first of all others.
+    first: usize,
     layers: Vec<LayerPool>,
     blocks: usize,
+}
+
+/// Why there is no such pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum PoolError {
+    /// More tokens than are counted.
+    #[error("{blocks} blocks of keys and values are more than 32 bits can count; choose a lower limit on tokens")]
+    Count {
+        /// That were asked for.
+        blocks: usize,
+    },
+    /// A device's programs see so much of its memory at once.
+    #[error(
+        "a layer's keys of {blocks} blocks take {bytes} bytes, and the device's programs see {most} at once; choose a lower \
+         limit on tokens"
+    )]
+    Device {
+        /// That were asked for.
+        blocks: usize,
+        /// That they take.
+        bytes: u64,
+        /// That a buffer may have.
+        most: u64,
+    },
+    /// There is no plain memory for the CPU's layers.
+    #[error(transparent)]
+    Host(#[from] BlocksError),
 }
 
 /// A layer's part.
@@ -176,14 +215,34 @@ const OTHER_DEVICE: &str = "a pool is made by the decoder that computes in it";
 impl Pool {
     /// So many blocks, where the layers are computed.
     ///
-    /// # Panics
-    /// Where its tokens are more than 32 bits can count, or on a device the numbers of a layer's keys.
-    pub(super) fn new(architecture: &Architecture, blocks: usize, split: &Split) -> Self {
+    /// # Errors
+    /// [`PoolError`].
+    pub(super) fn new(architecture: &Architecture, blocks: usize, split: &Split) -> Result<Self, PoolError> {
         let slots = blocks.checked_mul(BLOCK_TOKENS).filter(|slots| u32::try_from(*slots).is_ok());
-        let Some(slots) = slots else { panic!("{blocks} blocks are more than 32 bits can count") };
-        let layers = 0..architecture.layers.len();
-        let layers = layers.map(|layer| LayerPool::new(architecture, slots, split.of(layer)));
-        Self { layers: layers.collect(), blocks }
+        let slots = slots.ok_or(PoolError::Count { blocks })?;
+        let device = split.device();
+        let most = if is_memory(device) { u64::MAX } else { buffer_bytes_max(device) };
+        let bytes = Self::keys_bytes(architecture, slots);
+        if bytes > most {
+            return Err(PoolError::Device { blocks, bytes, most });
+        }
+        let first = split.host_layers(architecture.layers.len());
+        let host = (first > 0).then(|| NativeMemory::of_layers(architecture, first, blocks)).transpose()?;
+        let layers = first..architecture.layers.len();
+        let layers = layers.map(|_| LayerPool::new(architecture, slots, device));
+        Ok(Self { host, first, layers: layers.collect(), blocks })
+    }
+
+    /// Bytes of a layer's keys on a device, for so many tokens; its values take as many.
+    fn keys_bytes(architecture: &Architecture, tokens: usize) -> u64 {
+        let width = architecture.head_width.next_multiple_of(4) * size_of::<f32>();
+        (architecture.kv_heads as u64).saturating_mul(width as u64).saturating_mul(tokens as u64)
+    }
+
+    /// How many blocks there can be on a device whose buffers have so many bytes at most.
+    pub(crate) fn blocks_within(architecture: &Architecture, buffer_bytes: u64) -> usize {
+        let each = Self::keys_bytes(architecture, BLOCK_TOKENS).max(1);
+        usize::try_from(buffer_bytes.min(COUNTED_BYTES_MAX) / each).unwrap_or(usize::MAX)
     }
 
     /// How many blocks it has.
@@ -195,7 +254,11 @@ impl Pool {
     /// Bytes of a block, all layers.
     #[must_use]
     pub fn block_bytes(&self) -> usize {
-        self.layers.iter().map(LayerPool::block_bytes).sum()
+        self.host_block_bytes() + self.layers.iter().map(LayerPool::block_bytes).sum::<usize>()
+    }
+
+    fn host_block_bytes(&self) -> usize {
+        self.host.as_ref().map_or(0, |host| host.blocks().bytes_each())
     }
 
     /// Copies a whole block, all layers: what a sequence does before it writes to one that others have too.
@@ -204,6 +267,9 @@ impl Pool {
     /// Where there is no such block.
     pub fn copy(&mut self, from: u32, to: u32) {
         self.check(&[from, to]);
+        if let Some(host) = &mut self.host {
+            host.blocks_mut().copy(from, to);
+        }
         for layer in &mut self.layers {
             match layer {
                 LayerPool::Memory(layer) => layer.copy(from, to),
@@ -221,6 +287,9 @@ impl Pool {
     pub fn read(&self, block: u32) -> Vec<u8> {
         self.check(&[block]);
         let mut bytes = Vec::with_capacity(self.block_bytes());
+        if let Some(host) = &self.host {
+            host.blocks().read(block, &mut bytes);
+        }
         for layer in &self.layers {
             if let LayerPool::Memory(layer) = layer {
                 layer.read(block, &mut bytes);
@@ -238,7 +307,11 @@ impl Pool {
     pub fn write(&mut self, block: u32, bytes: &[u8]) {
         self.check(&[block]);
         assert_eq!(bytes.len(), self.block_bytes(), "a block's bytes are those of one of this decoder's");
-        let mut rest = bytes;
+        let (own, mut rest) = bytes.split_at(self.host_block_bytes());
+        if let Some(host) = &mut self.host {
+            let written = host.blocks_mut().write(block, own);
+            written.unwrap_or_else(|error| unreachable!("it is given a block's bytes: {error}"));
+        }
         for layer in &mut self.layers {
             let size = layer.block_bytes();
             if let LayerPool::Memory(layer) = layer {
@@ -265,9 +338,14 @@ impl Pool {
         assert!(self.has(blocks), "blocks {blocks:?} of a pool of {}", self.blocks);
     }
 
-    /// A layer's part.
+    /// A layer's part, of those that are not the CPU's natively.
     pub(super) fn layer(&mut self, layer: usize) -> &mut LayerPool {
-        &mut self.layers[layer]
+        &mut self.layers[layer - self.first]
+    }
+
+    /// What the CPU's first layers compute in.
+    pub(super) fn host(&mut self) -> &mut NativeMemory {
+        self.host.as_mut().unwrap_or_else(|| panic!("{OTHER_DEVICE}"))
     }
 
     /// Whether all of a table's blocks are this pool's.

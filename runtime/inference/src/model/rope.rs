@@ -14,6 +14,7 @@
 //! Everything is computed in f64 and once a model; a position's angle too, since its f32 product loses digits in long
 //! texts.
 
+use super::Span;
 use std::f64::consts::{PI, TAU};
 
 /// One rotary embedding.
@@ -178,5 +179,50 @@ impl Rope {
             }
             Scaling::Long { short, long, .. } => divided(if is_long { long } else { short }),
         }
+    }
+}
+
+/// A rotary embedding's angles, ready for the positions of steps. What a model turns differently in long texts goes by how many
+/// tokens a sequence may come to, not by its length so far: keys that are written are not turned again.
+#[derive(Debug)]
+pub(super) struct Turns {
+    short: Vec<f64>,
+    /// For sequences that may come to more tokens than this.
+    long: Option<(usize, Vec<f64>)>,
+    magnitude: f64,
+}
+
+impl Turns {
+    /// For heads of which `width` numbers are turned.
+    pub(super) fn new(rope: &Rope, width: usize) -> Self {
+        Self {
+            short: rope.steps(width, false),
+            long: rope.long_from().map(|tokens| (tokens, rope.steps(width, true))),
+            magnitude: rope.magnitude(),
+        }
+    }
+
+    /// Pairs of a head.
+    pub(super) fn pairs(&self) -> usize {
+        self.short.len()
+    }
+
+    /// Sine and cosine of each pair at each new position of these spans, `[row][pair]`.
+    pub(super) fn of(&self, spans: &[Span<'_>]) -> Vec<(f32, f32)> {
+        let rows: usize = spans.iter().map(|span| span.tokens.len()).sum();
+        let mut turns = Vec::with_capacity(rows * self.pairs());
+        for span in spans {
+            let steps = match &self.long {
+                Some((tokens, long)) if span.room > *tokens => long,
+                _ => &self.short,
+            };
+            let positions = span.known..span.known + span.tokens.len();
+            let angles = positions.flat_map(|position| steps.iter().map(move |step| position as f64 * step));
+            turns.extend(angles.map(|angle| {
+                let (sin, cos) = angle.sin_cos();
+                ((sin * self.magnitude) as f32, (cos * self.magnitude) as f32)
+            }));
+        }
+        turns
     }
 }

@@ -2,7 +2,8 @@
 //! has no room for all.
 //!
 //! The CPU comes first, so that the GPU has the output, whose matrix is the largest one; tokens are looked up in memory
-//! either way. A step hands its hidden state over once.
+//! either way. The CPU's layers are computed natively (see `native`): weights as packed as their file has them, rows and paged keys and
+//! values in plain memory. A step hands its hidden state over once.
 
 use super::{
     ModelError, Tensors,
@@ -12,50 +13,54 @@ use super::{
 };
 use crate::gguf::Gguf;
 use burn::tensor::Device;
+use remit_compute::Team;
 use serde_json::{Map, Value};
+use std::sync::Arc;
 
 /// A model's layers on devices.
 #[derive(Clone, Debug)]
 pub struct Split {
     /// Of the last layers, and of the output.
     device: Device,
-    /// Layers that the CPU computes.
-    host_layers: usize,
-    host: Device,
+    host: Option<Host>,
+}
+
+/// The layers that the CPU computes, natively.
+#[derive(Clone, Debug)]
+pub(super) struct Host {
+    /// The first so many; at least one.
+    pub(super) layers: usize,
+    pub(super) team: Arc<Team>,
 }
 
 impl Split {
-    /// The first `host_layers` on the CPU, all others and the output on a device.
+    /// The first `host_layers` on the CPU, by these threads, all others and the output on a device.
     #[must_use]
-    pub fn new(device: &Device, host_layers: usize) -> Self {
-        Self { device: device.clone(), host_layers, host: Device::flex() }
+    pub fn new(device: &Device, host_layers: usize, team: &Arc<Team>) -> Self {
+        let host = Host { layers: host_layers, team: team.clone() };
+        Self { device: device.clone(), host: (host_layers > 0).then_some(host) }
     }
 
-    /// Where a layer is computed.
-    pub(super) fn of(&self, layer: usize) -> &Device {
-        if layer < self.host_layers { &self.host } else { &self.device }
+    /// What the CPU computes.
+    pub(super) fn host(&self) -> Option<&Host> {
+        self.host.as_ref()
     }
 
-    /// Where the output is computed.
-    pub(super) fn last(&self) -> &Device {
+    /// How many of a model's layers those are.
+    pub(super) fn host_layers(&self, layers: usize) -> usize {
+        self.host.as_ref().map_or(0, |host| host.layers.min(layers))
+    }
+
+    /// Where all others are computed, and the output.
+    pub(super) fn device(&self) -> &Device {
         &self.device
-    }
-
-    /// The layers of each device, in order; never none.
-    pub(super) fn stages(&self, layers: usize) -> Vec<(Device, std::ops::Range<usize>)> {
-        let host = self.host_layers.min(layers);
-        let last = (self.device.clone(), host..layers);
-        match host {
-            0 => vec![last],
-            _ => vec![(self.host.clone(), 0..host), last],
-        }
     }
 }
 
 impl From<&Device> for Split {
     /// All layers on it.
     fn from(device: &Device) -> Self {
-        Self::new(device, 0)
+        Self { device: device.clone(), host: None }
     }
 }
 
@@ -141,18 +146,20 @@ impl DeviceBytes {
     /// How many of the first layers have to stay on the CPU, so that the others fit into so many bytes with keys and values
     /// of so many tokens; none where not even one fits.
     pub(crate) fn host_layers(&self, bytes: u64, tokens: usize) -> Option<usize> {
+        (0..self.layers.len()).find(|host| self.on_device(*host, tokens) <= bytes)
+    }
+
+    /// Bytes that a model takes on a device whose first `host` layers are the CPU's; nothing where all are.
+    pub(crate) fn on_device(&self, host: usize, tokens: usize) -> u64 {
         let kept = self.token.saturating_mul(tokens as u64);
-        let outside = [self.embedding, self.output, self.working];
-        let mut left = outside.into_iter().try_fold(bytes, u64::checked_sub)?;
-        let fit = self.layers.iter().rev().take_while(|layer| match left.checked_sub(layer.saturating_add(kept)) {
-            Some(rest) => {
-                left = rest;
-                true
-            }
-            None => false,
-        });
-        let fit = fit.count();
-        (fit > 0).then(|| self.layers.len() - fit)
+        let layers = &self.layers[host.min(self.layers.len())..];
+        if layers.is_empty() {
+            return 0;
+        }
+        // With layers on the CPU, tokens are looked up there.
+        let embedding = if host == 0 { self.embedding } else { 0 };
+        let outside = [embedding, self.output, self.working].into_iter().fold(0, u64::saturating_add);
+        layers.iter().fold(outside, |sum, layer| sum.saturating_add(*layer).saturating_add(kept))
     }
 }
 
@@ -166,25 +173,16 @@ mod tests {
         assert_eq!(model.weights(), 108);
         for (bytes, expect) in [
             (0, None),
-            (100, None),
-            (129, None),
-            (130, Some(2)),
-            (149, Some(2)),
-            (150, Some(1)),
+            (119, None),
+            (120, Some(2)),
+            (139, Some(2)),
+            (140, Some(1)),
             (159, Some(1)),
             (160, Some(0)),
             (u64::MAX, Some(0)),
         ] {
             assert_eq!(model.host_layers(bytes, 2), expect, "{bytes}");
         }
-    }
-
-    #[test]
-    fn stages_have_all_layers() {
-        let gpu = Device::flex();
-        let ranges = |host| Split::new(&gpu, host).stages(3).into_iter().map(|(_, layers)| layers).collect::<Vec<_>>();
-        assert_eq!(ranges(0), [std::ops::Range { start: 0, end: 3 }]);
-        assert_eq!(ranges(2), [0..2, 2..3]);
-        assert_eq!(ranges(9), [0..3, 3..3]);
+        assert_eq!([0, 1, 2, 3, 4].map(|host| model.on_device(host, 2)), [160, 140, 120, 0, 0]);
     }
 }

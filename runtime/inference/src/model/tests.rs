@@ -107,7 +107,7 @@ fn greedy_tokens_are_those_of_the_largest_logits() {
 fn a_span_that_does_not_fit_its_pool_is_refused() {
     let decoder = decoder();
     let check = |span: Span<'_>, expect: &str| {
-        let mut pool = decoder.pool(2);
+        let mut pool = decoder.pool(2).unwrap();
         let forward = std::panic::AssertUnwindSafe(|| decoder.forward(&mut pool, &[span]));
         let panic = std::panic::catch_unwind(forward).unwrap_err();
         let sentence = panic.downcast_ref::<String>().unwrap();
@@ -115,7 +115,7 @@ fn a_span_that_does_not_fit_its_pool_is_refused() {
     };
     let tokens = prompt(5);
     let fits = Span { tokens: &tokens, table: &[1], known: 11, room: 40, adapter: None, logits: 5 };
-    assert_eq!(decoder.forward(&mut decoder.pool(2), &[fits]).len(), 5 * decoder.architecture().vocabulary);
+    assert_eq!(decoder.forward(&mut decoder.pool(2).unwrap(), &[fits]).len(), 5 * decoder.architecture().vocabulary);
     check(Span { known: 12, ..fits }, "17 tokens in 1 blocks");
     check(Span { table: &[1, 2], ..fits }, "a sequence's blocks are of the pool, which has 2");
     check(Span { logits: 6, ..fits }, "6 logits of 5 new tokens");

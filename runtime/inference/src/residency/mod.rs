@@ -4,21 +4,25 @@
 //! | --- | --- | --- |
 //! | `policy` | decides who comes in, who leaves and who waits | plain numbers and times: pure functions |
 //! | [`Residency`] | keeps the policy's state, and a clock | who is to be woken |
+//! | `device` | counts what the models take of a GPU's memory | names and numbers |
 //! | [`Seat`] | speaks for one model, from the thread that owns its weights | its name and its bytes |
 //!
 //! A thread reads its own model's weights and drops them itself; nobody else waits for that but who asked for the model.
 //! It says how much work it has ([`Seat::report`]) in each round, and sleeps only where it can be woken. While requests wait for
 //! room it comes back every [`ASK_EVERY`], since time alone changes the answer.
 //!
-//! What counts are the weights as they are held ([`Requirements::weights_bytes`](crate::Requirements::weights_bytes)); keys
-//! and values, which leave with them, have a limit of their own ([`Limits::kv_tokens_max`](crate::Limits::kv_tokens_max)), and
-//! so have adapters ([`Limits::adapter_bytes_max`](crate::Limits::adapter_bytes_max)).
+//! What counts are the weights as they are held ([`Requirements::weights_bytes`](crate::Requirements::weights_bytes)), and those
+//! of a model's adapters, which come and go with it; keys and values, which leave with them, have a limit of their own
+//! ([`Limits::kv_tokens_max`](crate::Limits::kv_tokens_max)). A GPU's memory is shared too, by leases (see `device`).
 
+mod device;
 mod policy;
 
+pub(crate) use device::DeviceLease;
 pub use policy::{Demand, Order, Place, Rules};
 
 use crate::{LoadError, heap};
+use device::Devices;
 use policy::{Id, Policy};
 use std::{
     collections::BTreeMap,
@@ -36,6 +40,7 @@ type Wake = Box<dyn Fn() + Send>;
 pub struct Residency {
     begin: Instant,
     state: Mutex<State>,
+    devices: Arc<Devices>,
 }
 
 struct State {
@@ -58,6 +63,8 @@ pub struct ResidencyView {
     pub bytes_held: u64,
     /// All models, those that are away too, in the order in which they were opened.
     pub models: Vec<ModelView>,
+    /// GPUs by name, and bytes of each that models have taken: weights, keys and values, and what is computed in.
+    pub devices: Vec<(Arc<str>, u64)>,
 }
 
 /// What an operator sees of a model.
@@ -84,7 +91,7 @@ impl Residency {
     #[must_use]
     pub fn new(rules: Rules) -> Arc<Self> {
         let state = State { policy: Policy::new(rules), names: BTreeMap::new() };
-        Arc::new(Self { begin: Instant::now(), state: Mutex::new(state) })
+        Arc::new(Self { begin: Instant::now(), state: Mutex::new(state), devices: Arc::default() })
     }
 
     /// One in which all models fit.
@@ -132,7 +139,19 @@ impl Residency {
             bytes_max: state.policy.rules().bytes_max,
             bytes_held: state.policy.held(),
             models: state.policy.models().iter().map(view).collect(),
+            devices: self.devices.view(),
         }
+    }
+
+    /// Lets a model plan with what is left of `most` bytes of a GPU, by its name. `plan` answers with what it decided, and with how
+    /// many bytes that takes, which are its own until the lease is dropped.
+    pub(crate) fn lease<T, E>(
+        &self,
+        device: &str,
+        most: u64,
+        plan: impl FnOnce(u64) -> Result<(T, u64), E>,
+    ) -> Result<(T, DeviceLease), E> {
+        self.devices.lease(device, most, plan)
     }
 
     /// The state is whole between two calls, also where one of them panicked: each of its changes is one assignment.
@@ -159,7 +178,31 @@ pub(crate) struct Seat {
     id: Id,
 }
 
+/// How much room a model has, as others than its thread may change it.
+#[derive(Clone)]
+pub(crate) struct Room {
+    residency: Arc<Residency>,
+    id: Id,
+}
+
+impl Room {
+    /// Asks for so many bytes more, for as long as the model is registered; the error is how many there could be.
+    pub(crate) fn grow(&self, bytes: u64) -> Result<(), u64> {
+        self.residency.with(|policy, now| policy.grow(self.id, bytes, now))
+    }
+
+    /// Gives so many back.
+    pub(crate) fn shrink(&self, bytes: u64) {
+        self.residency.with(|policy, now| policy.shrink(self.id, bytes, now));
+    }
+}
+
 impl Seat {
+    /// Its room.
+    pub(crate) fn room(&self) -> Room {
+        Room { residency: self.residency.clone(), id: self.id }
+    }
+
     /// What to do, with so much work.
     pub(crate) fn report(&self, demand: Demand) -> Order {
         self.residency.with(|policy, now| policy.report(self.id, demand, now))

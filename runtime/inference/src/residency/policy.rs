@@ -179,6 +179,28 @@ impl Policy {
         self.decide(now);
     }
 
+    /// Gives a model so many bytes more: at once where it is in memory, or with its weights when they come. The error is how many
+    /// there could be.
+    pub(super) fn grow(&mut self, id: Id, bytes: u64, now: Duration) -> Result<(), u64> {
+        let free = self.rules.bytes_max - self.held();
+        let Some(model) = self.models.get_mut(&id) else { return Err(0) };
+        let left = if model.place == Place::Away { self.rules.bytes_max - model.bytes } else { free };
+        if bytes > left {
+            return Err(left);
+        }
+        model.bytes += bytes;
+        self.decide(now);
+        Ok(())
+    }
+
+    /// Takes so many bytes back that it was given.
+    pub(super) fn shrink(&mut self, id: Id, bytes: u64, now: Duration) {
+        if let Some(model) = self.models.get_mut(&id) {
+            model.bytes = model.bytes.saturating_sub(bytes);
+        }
+        self.decide(now);
+    }
+
     /// What a model is to do, which has so much work.
     pub(super) fn report(&mut self, id: Id, demand: Demand, now: Duration) -> Order {
         let Some(model) = self.models.get_mut(&id) else { return Order::Wait };

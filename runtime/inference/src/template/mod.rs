@@ -30,10 +30,11 @@ mod value;
 
 use minijinja::{
     AutoEscape, Environment, Error, ErrorKind, Output, State, Value, context,
-    machinery::{Vm, make_string_output},
+    machinery::{Instructions, Vm, make_string_output},
 };
 use remit_abi::Role;
 use remit_grammar::tools::CallFormat;
+use self_cell::self_cell;
 use serde_json::Value as Json;
 use std::{
     borrow::Cow,
@@ -93,18 +94,30 @@ pub enum TemplateError {
     Markers,
 }
 
-/// A chat template that compiles. Immutable: threads share it.
-///
-/// Instructions borrow from the text, so each rendering compiles anew: a fraction of what writing a prompt into tokens takes.
-#[derive(Debug)]
+/// A chat template, compiled once. Immutable: threads share it.
 pub struct ChatTemplate {
-    source: String,
+    compiled: Compiled,
     begin: String,
     end: String,
     /// How its family writes calls.
     calls: &'static CallFormat,
     /// What it writes of what it is given, once somebody asked.
     knows: OnceLock<Knows>,
+}
+
+self_cell! {
+    /// A text, and the instructions that borrow from it.
+    struct Compiled {
+        owner: String,
+        #[covariant]
+        dependent: Instructions,
+    }
+}
+
+impl std::fmt::Debug for ChatTemplate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ChatTemplate").field("source", self.compiled.borrow_owner()).finish_non_exhaustive()
+    }
 }
 
 /// What every template may call, and how it writes.
@@ -132,11 +145,12 @@ impl ChatTemplate {
             false => Cow::Borrowed(source),
         };
         let source = without_generation(&source);
-        let compiled = rewrite::measure(&source).and_then(|()| rewrite::compile(&source));
-        compiled.map_err(|error| TemplateError::Compile(sentence(&error)))?;
-        let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
         let calls = CallFormat::of_template(&source);
-        Ok(Self { source, begin: text(begin), end: text(end), calls, knows: OnceLock::new() })
+        let compiled =
+            rewrite::measure(&source).and_then(|()| Compiled::try_new(source, |source| rewrite::compile(source)));
+        let compiled = compiled.map_err(|error| TemplateError::Compile(sentence(&error)))?;
+        let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+        Ok(Self { compiled, begin: text(begin), end: text(end), calls, knows: OnceLock::new() })
     }
 
     /// How the model writes calls of tools: as its template does where that is known, else as a grammar forces it.
@@ -172,9 +186,9 @@ impl ChatTemplate {
                 bos_token => self.begin,
                 eos_token => self.end,
             };
-            let (instructions, blocks) = (rewrite::compile(&self.source)?, BTreeMap::new());
+            let (instructions, blocks) = (self.compiled.borrow_dependent(), BTreeMap::new());
             let mut out = make_string_output(&mut prompt);
-            Vm::new(&ENVIRONMENT).eval(&instructions, variables, &blocks, &mut out, AutoEscape::None).map(drop)
+            Vm::new(&ENVIRONMENT).eval(instructions, variables, &blocks, &mut out, AutoEscape::None).map(drop)
         });
         match rendered {
             Err(error) => Err(TemplateError::Render(sentence(&error))),

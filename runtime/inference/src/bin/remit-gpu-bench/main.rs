@@ -88,7 +88,8 @@ fn measure_all(options: &Options, device: &OpenDevice) -> Result<BTreeMap<String
             }
             let decoder = Decoder::random(&shape.architecture(), *form, device.tensors())
                 .map_err(|error| format!("the model {}: {error}", shape.name))?;
-            let measured = Measured::of(&decoder, shape, end);
+            let measured =
+                Measured::of(&decoder, shape, end).map_err(|error| format!("the model {}: {error}", shape.name))?;
             println!("{}", measured.line(shape.name, form_name, &roofs));
             figures.add_model(shape.name, form_name, &measured, &roofs);
             drop(decoder);

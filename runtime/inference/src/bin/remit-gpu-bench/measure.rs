@@ -1,7 +1,7 @@
 //! A model's figures, and what they are called.
 
 use crate::{roofs::Roofs, shapes::Shape};
-use remit_inference::model::{BLOCK_TOKENS, Decoder, Pool, Span};
+use remit_inference::model::{BLOCK_TOKENS, Decoder, Pool, PoolError, Span};
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
@@ -31,15 +31,18 @@ pub(crate) struct Measured {
 
 impl Measured {
     /// Measures; what has not begun by `end` is measured as short as can be.
-    pub(crate) fn of(decoder: &Decoder, shape: &Shape, end: Instant) -> Self {
-        let prefill = prefill_rate(decoder, shape, end);
-        Self {
+    ///
+    /// # Errors
+    /// [`PoolError`], where the device has no room for keys and values.
+    pub(crate) fn of(decoder: &Decoder, shape: &Shape, end: Instant) -> Result<Self, PoolError> {
+        let prefill = prefill_rate(decoder, shape, end)?;
+        Ok(Self {
             step_bytes: decoder.step_bytes(),
-            decode: decode_rate(decoder, shape, 1, end),
-            decode_streams: decode_rate(decoder, shape, STREAMS, end),
+            decode: decode_rate(decoder, shape, 1, end)?,
+            decode_streams: decode_rate(decoder, shape, STREAMS, end)?,
             prefill: prefill * shape.prompt as f64,
             prefill_operations: prefill * shape.prompt_operations(),
-        }
+        })
     }
 
     /// Of the memory's bandwidth, how much one stream's weights take.
@@ -70,10 +73,10 @@ fn tokens(count: usize, shape: &Shape) -> Vec<u32> {
 }
 
 /// A pool for so many streams of so many tokens, and each one's blocks.
-fn blocks(decoder: &Decoder, streams: usize, tokens: usize) -> (Pool, Vec<Vec<u32>>) {
+fn blocks(decoder: &Decoder, streams: usize, tokens: usize) -> Result<(Pool, Vec<Vec<u32>>), PoolError> {
     let each = tokens.div_ceil(BLOCK_TOKENS);
     let tables = (0..streams).map(|stream| (0..each).map(|block| (stream * each + block) as u32).collect());
-    (decoder.pool(streams * each), tables.collect())
+    Ok((decoder.pool(streams * each)?, tables.collect()))
 }
 
 /// New tokens of a stream, whose last one's logits are asked for.
@@ -82,9 +85,9 @@ fn span<'a>(tokens: &'a [u32], table: &'a [u32], known: usize) -> Span<'a> {
 }
 
 /// Prompts a second, the best of some.
-fn prefill_rate(decoder: &Decoder, shape: &Shape, end: Instant) -> f64 {
+fn prefill_rate(decoder: &Decoder, shape: &Shape, end: Instant) -> Result<f64, PoolError> {
     let prompt = tokens(shape.prompt, shape);
-    let (mut pool, tables) = blocks(decoder, 1, prompt.len());
+    let (mut pool, tables) = blocks(decoder, 1, prompt.len())?;
     let mut best = f64::INFINITY;
     for index in 0..=PROMPTS {
         let begin = Instant::now();
@@ -97,13 +100,13 @@ fn prefill_rate(decoder: &Decoder, shape: &Shape, end: Instant) -> f64 {
             break;
         }
     }
-    1.0 / best
+    Ok(1.0 / best)
 }
 
 /// Tokens a second of all streams together.
-fn decode_rate(decoder: &Decoder, shape: &Shape, streams: usize, end: Instant) -> f64 {
+fn decode_rate(decoder: &Decoder, shape: &Shape, streams: usize, end: Instant) -> Result<f64, PoolError> {
     let room = BEFORE + WARM_TOKENS + TOKENS;
-    let (mut pool, tables) = blocks(decoder, streams, room);
+    let (mut pool, tables) = blocks(decoder, streams, room)?;
     let prompt = tokens(BEFORE, shape);
     let mut last = vec![0; streams];
     for (table, last) in tables.iter().zip(&mut last) {
@@ -123,7 +126,7 @@ fn decode_rate(decoder: &Decoder, shape: &Shape, streams: usize, end: Instant) -
         step();
         steps += 1;
     }
-    (steps * streams) as f64 / begin.elapsed().as_secs_f64()
+    Ok((steps * streams) as f64 / begin.elapsed().as_secs_f64())
 }
 
 /// Figures by name. On a software adapter each name says so.

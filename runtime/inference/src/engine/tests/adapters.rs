@@ -6,7 +6,8 @@ use super::{
     *,
 };
 use crate::{
-    model::{Decoder, Span},
+    model::{Decoder, Span, Split},
+    residency::Rules,
     safetensors::sample::{Tensor, bytes, file},
 };
 use burn::tensor::Device;
@@ -102,11 +103,11 @@ struct Gated {
 /// An engine on the base alone, to be watched.
 fn watched(shelf: &Shelf) -> Gated {
     let limits = Limits::default();
-    let (served, files) = open(&shelf.base(), &limits).unwrap();
+    let (served, files) = open(&shelf.base(), &limits, None).unwrap();
     let adapters = Arc::new(Adapters::new(vec![files.architecture().unwrap()], &limits));
     let (gate, steps) = (Arc::<Mutex<()>>::default(), Steps::default());
     let (own_gate, own_steps) = (Arc::clone(&gate), Arc::clone(&steps));
-    let mut read_weights = reader(vec![files], adapters.clone(), &limits);
+    let mut read_weights = reader(vec![(files, served.blocks)], adapters.clone(), &limits, &Residency::unlimited());
     let make = move || {
         let (gate, steps) = (own_gate.clone(), own_steps.clone());
         let watch = move |is_computed: bool, work: &[Work<'_>]| {
@@ -333,14 +334,14 @@ fn logits(decoder: &Decoder, adapters: &Placed) -> Vec<f32> {
     let adapter = adapters.weights(0);
     let (tokens, table) = ([5, 6, 7], [0]);
     let span = Span { tokens: &tokens, table: &table, known: 0, room: 8, adapter: Some(&adapter), logits: 1 };
-    decoder.forward(&mut decoder.pool(1), &[span])
+    decoder.forward(&mut decoder.pool(1).unwrap(), &[span])
 }
 
 #[test]
 fn weights_of_adapters_come_and_go_with_those_of_their_base() {
     let shelf = Shelf::new();
-    let (served, files) = open(&shelf.base(), &Limits::default()).unwrap();
-    let decoders = [files.decoder(&Device::flex(), None, 0).unwrap()];
+    let (served, files) = open(&shelf.base(), &Limits::default(), None).unwrap();
+    let decoders = [files.decoder(Split::from(&Device::flex())).unwrap()];
     let homes = || vec![decoders[0].split().clone().into()];
     let [decoder] = &decoders;
     let adapters = Arc::new(Adapters::new(vec![decoder.architecture().clone()], &Limits::default()));
@@ -348,19 +349,89 @@ fn weights_of_adapters_come_and_go_with_those_of_their_base() {
     assert!(wrong.is_err(), "it is checked though no weight is read");
     // While the base's weights are away; and while they are here.
     adapters.add(&shelf.adapter("x"), 0, &served).unwrap();
-    let placed = adapters.place(homes()).unwrap();
+    let placed = adapters.place(homes());
     adapters.add(&shelf.adapter("y"), 0, &served).unwrap();
     let expect = logits(decoder, &placed);
     let held = [0, 1].map(|adapter| Arc::downgrade(&placed.weights(adapter)));
     drop(placed);
     assert!(held.iter().all(|weights| weights.upgrade().is_none()), "they leave with it");
-    let placed = adapters.place(homes()).unwrap();
+    let placed = adapters.place(homes());
     assert_eq!(logits(decoder, &placed), expect);
     // A new one comes before the old one goes.
-    let again = adapters.place(homes()).unwrap();
+    let again = adapters.place(homes());
     drop(placed);
     assert_eq!(logits(decoder, &again), expect);
     std::fs::remove_dir_all(shelf.path("x")).unwrap();
-    let gone = adapters.place(homes()).map(drop).unwrap_err().to_string();
-    assert!(gone.contains("model x, an adapter of a: "), "{gone}");
+    drop(again);
+    let placed = adapters.place(homes());
+    let gone = placed.broken(0).unwrap();
+    assert!(gone.contains("model x, an adapter of a: ") && gone.contains("x"), "{gone}");
+    assert!(placed.broken(1).is_none(), "the other is served");
+    let _ = placed.weights(1);
+}
+
+/// Engine, residency, and what the base takes, with so many bytes beside it.
+fn beside_base(shelf: &Shelf, bytes: u64) -> (LocalEngine, Arc<Residency>, u64) {
+    let base = LocalEngine::open(&[shelf.base()], Limits::default(), &Residency::unlimited()).unwrap().weights_bytes();
+    let residency = Residency::new(Rules::new(base + bytes));
+    (LocalEngine::open(&[shelf.base()], Limits::default(), &residency).unwrap(), residency, base)
+}
+
+#[test]
+fn adapters_count_with_their_base() {
+    let shelf = Shelf::new();
+    // Of a rank of 4, of 1, and of 16.
+    let [x, y, z] = [14_848, 3_712, 59_392];
+    let (engine, residency, base) = beside_base(&shelf, x + y + 9);
+    let add = |name: &str| engine.add_adapter(&shelf.adapter(name)).map_err(|error| error.to_string());
+    add("x").unwrap();
+    assert_eq!(
+        (residency.view().models[0].bytes, residency.view().bytes_held),
+        (base + x, 0),
+        "it is away with its base"
+    );
+    let refused = add("z").unwrap_err();
+    let expect = format!(
+        "model z: it takes {z} bytes beside its base, and of the memory for all models' weights {} are left",
+        y + 9
+    );
+    assert!(refused.contains(&expect), "{refused}");
+    assert!(engine.card("z").is_err());
+    engine.warm().unwrap();
+    assert_eq!(residency.view().bytes_held, base + x);
+    add("y").unwrap();
+    assert_eq!(residency.view().bytes_held, base + x + y);
+    shelf.write_adapter("nan", 1, &[0.5, f32::NAN]);
+    add("nan").unwrap_err();
+    assert_eq!(residency.view().bytes_held, base + x + y, "what was refused takes nothing");
+}
+
+#[test]
+fn an_adapter_whose_files_are_gone_fails_alone() {
+    let shelf = Shelf::new();
+    let alone = events(shelf.engine(Limits::default()).generate(long_job("y", 2, 40)).unwrap());
+    let engine = LocalEngine::open(&[shelf.base()], Limits::default(), &Residency::unlimited()).unwrap();
+    for name in ["x", "y"] {
+        engine.add_adapter(&shelf.adapter(name)).unwrap();
+    }
+    std::fs::remove_file(shelf.path("x").join("adapter_model.safetensors")).unwrap();
+    let gone = |stream: EngineStream| {
+        let error = read(stream).1.unwrap_err().to_string();
+        assert!(
+            error.contains("model x, an adapter of a: ") && error.contains("x/adapter_model.safetensors"),
+            "{error}"
+        );
+    };
+    // One that waits for the weights, and one that comes when they are there.
+    for _ in 0..2 {
+        gone(engine.generate(long_job("x", 1, 40)).unwrap());
+    }
+    assert!(events(engine.generate(long_job("y", 2, 40)).unwrap()) == alone);
+    // Its files are back, and so are the weights after a crash.
+    shelf.write_adapter("x", 4, &sample::numbers(100, 4096));
+    engine.drill();
+    assert!(events(engine.generate(long_job("y", 2, 40)).unwrap()) == alone);
+    assert_eq!(engine.rebuilds(), 1);
+    let (_, finish, _) = read(engine.generate(long_job("x", 1, 40)).unwrap());
+    finish.unwrap();
 }

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::safetensors::sample::{Tensor, bytes, file};
+use remit_compute::{Isa, Team};
 use serde_json::{Value, json};
 use std::{fs, path::Path};
 
@@ -79,7 +80,7 @@ fn files() -> Vec<(&'static str, Vec<u8>)> {
 /// Everything that loading does, on this thread; the sentence where it fails.
 fn load_at(path: &Path) -> Result<(), String> {
     let file = ModelFile { name: "a".into(), path: path.to_owned(), digest: "d".into() };
-    let loaded = open(&file, &Limits::default())
+    let loaded = open(&file, &Limits::default(), None)
         .and_then(|(_, files)| files.native_decoder(&Team::alone(Isa::best())).map(drop));
     loaded.map_err(|error| error.to_string())
 }

@@ -26,7 +26,7 @@ use super::{
     linear::Linear,
     placement::{Layout, Part, Slot},
 };
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 use config::Strength;
 use remit_compute::{Isa, Team, weights::Matrix};
 use serde_json::{Map, Value};
@@ -61,10 +61,20 @@ enum Matrices {
 /// Where an adapter's base is computed.
 #[derive(Clone, Debug)]
 pub enum Home {
-    /// By [`Decoder`](super::Decoder), on the devices of its layers.
+    /// By [`Decoder`](super::Decoder), where its layers are.
     Tensors(Split),
     /// By [`NativeDecoder`](super::NativeDecoder).
     Native,
+}
+
+impl Home {
+    /// Where a layer is computed; none for those that the CPU computes natively.
+    fn device(&self, layer: usize) -> Option<&Device> {
+        match self {
+            Self::Tensors(split) => (layer >= split.host_layers(layer + 1)).then(|| split.device()),
+            Self::Native => None,
+        }
+    }
 }
 
 impl<T: Into<Split>> From<T> for Home {
@@ -204,12 +214,11 @@ impl Adapter {
             if turns {
                 up = to_neighbours(&up, rank, architecture);
             }
-            let matrices = match &home {
-                Home::Tensors(split) => {
-                    let device = split.of(place.0);
+            let matrices = match home.device(place.0) {
+                Some(device) => {
                     Matrices::Tensors(Box::new([Linear::new(down, inputs, device), Linear::new(up, rank, device)]))
                 }
-                Home::Native => Matrices::Native { down: native(&down, inputs)?, up: native(&up, rank)? },
+                None => Matrices::Native { down: native(&down, inputs)?, up: native(&up, rank)? },
             };
             changes.entry(place).or_default().push(Change { outputs, matrices, scale });
         }

@@ -7,6 +7,7 @@ use super::{Attention, HeadNorms, LayerAttention};
 use crate::model::{
     Span,
     device::{HeadShape, LayerMemory, Places, Sight, StepMemory, attend},
+    rope::Turns,
     rows::StepRows,
 };
 use burn::tensor::{Device, Tensor, TensorData};
@@ -44,7 +45,7 @@ impl Attention {
             heads: self.heads,
             kv_heads: self.kv_heads,
             width: self.head_width,
-            pairs: self.ropes.first().map_or(0, |rope| rope.short.len()),
+            pairs: self.ropes.first().map_or(0, Turns::pairs),
             order: self.pairs,
             scale: self.scale,
             epsilon: self.epsilon,

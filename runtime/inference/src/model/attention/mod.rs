@@ -6,9 +6,6 @@
 //! scores and mixtures are `burn` matrix products over all query heads that share a key head. That is on the CPU;
 //! `device` hands all of it to programs of the device, which find a sequence's blocks themselves.
 //!
-//! A model that turns long texts differently does so from a sequence's first token: by how many it may come to, not by
-//! its length so far, since keys that are written are not turned again.
-//!
 //! Sources: Vaswani et al. 2017, "Attention Is All You Need"; Ainslie et al. 2023, "GQA"; Beltagy et al. 2020,
 //! "Longformer" (windows); Henry et al. 2020, "Query-Key Normalization"; Bello et al. 2016, "Neural Combinatorial
 //! Optimization" (capped scores).
@@ -21,6 +18,7 @@ use super::{
     device::StepMemory,
     linear::{as_numbers, dot, is_memory},
     pool::{Gathered, LayerPool, LayerSlots},
+    rope::Turns,
     rows::StepRows,
 };
 use burn::tensor::{Device, Tensor, TensorData};
@@ -41,19 +39,10 @@ pub(super) struct Attention {
     softcap: Option<f32>,
     epsilon: f32,
     pairs: Pairs,
-    ropes: Vec<RopeSteps>,
+    ropes: Vec<Turns>,
     device: Device,
     /// Whether keys and values lie in plain memory.
     in_memory: bool,
-}
-
-/// Angles from one position to the next.
-#[derive(Debug)]
-struct RopeSteps {
-    short: Vec<f64>,
-    /// For sequences that may come to more tokens than this.
-    long: Option<(usize, Vec<f64>)>,
-    magnitude: f64,
 }
 
 /// What a layer's attention has of its own.
@@ -97,30 +86,9 @@ impl LayerAttention {
     }
 }
 
-impl RopeSteps {
-    /// Sine and cosine of each pair, for the positions of a span's tokens.
-    fn turns(&self, span: &Span<'_>, turns: &mut Vec<(f32, f32)>) {
-        let steps = match &self.long {
-            Some((tokens, long)) if span.room > *tokens => long,
-            _ => &self.short,
-        };
-        let positions = span.known..span.known + span.tokens.len();
-        let angles = positions.flat_map(|position| steps.iter().map(move |step| position as f64 * step));
-        turns.extend(angles.map(|angle| {
-            let (sin, cos) = angle.sin_cos();
-            ((sin * self.magnitude) as f32, (cos * self.magnitude) as f32)
-        }));
-    }
-}
-
 impl Attention {
     pub(super) fn new(architecture: &Architecture, device: &Device) -> Self {
-        let width = architecture.rope_width;
-        let ropes = architecture.ropes.iter().map(|rope| RopeSteps {
-            short: rope.steps(width, false),
-            long: rope.long_from().map(|tokens| (tokens, rope.steps(width, true))),
-            magnitude: rope.magnitude(),
-        });
+        let turns = |rope| Turns::new(rope, architecture.rope_width);
         Self {
             heads: architecture.heads,
             kv_heads: architecture.kv_heads,
@@ -129,15 +97,10 @@ impl Attention {
             softcap: architecture.attention_softcap,
             epsilon: architecture.epsilon,
             pairs: architecture.rope_pairs,
-            ropes: ropes.collect(),
+            ropes: architecture.ropes.iter().map(turns).collect(),
             device: device.clone(),
             in_memory: is_memory(device),
         }
-    }
-
-    /// Where it is computed.
-    pub(super) fn device(&self) -> &Device {
-        &self.device
     }
 
     /// Where the tokens of these spans lie.
@@ -148,11 +111,7 @@ impl Attention {
 
     /// For the new positions of all spans.
     pub(super) fn begin(&self, spans: &[Span<'_>], rows: &StepRows) -> Step {
-        let turns = self.ropes.iter().map(|rope| {
-            let mut turns = Vec::new();
-            spans.iter().for_each(|span| rope.turns(span, &mut turns));
-            turns
-        });
+        let turns = self.ropes.iter().map(|rope| rope.of(spans));
         match self.in_memory {
             true => Step::Memory(turns.collect()),
             false => Step::Device(Box::new(device::begin(turns, spans, rows, &self.device))),
@@ -178,7 +137,7 @@ impl Attention {
         let mut attended = vec![0.0; rows * query];
         let Ok(mut rest) = projected.as_mut_slice::<f32>() else { unreachable!("every tensor of the decoder is f32") };
         let mut out = attended.as_mut_slice();
-        let pairs = self.ropes[layer.layer.rope].short.len();
+        let pairs = self.ropes[layer.layer.rope].pairs();
         let mut turns = turns[layer.layer.rope].as_slice();
         for span in spans {
             let count = span.tokens.len();

@@ -8,9 +8,12 @@ use crate::model::{
     device::WeightForm,
     feed::{Dense, Experts, FeedForward},
     linear::{Linear, is_memory},
+    native,
     placement::{Placement, Slot},
+    router::Router,
 };
 use burn::tensor::{Device, Tensor, TensorData};
+use remit_compute::Team;
 
 /// Puts weights onto a device.
 pub(super) struct Loader<'a> {
@@ -28,6 +31,14 @@ pub(super) enum Source<'a> {
 }
 
 impl Loader<'_> {
+    /// The first layers for the CPU.
+    pub(super) fn host(&self, layers: usize, team: &Team) -> Result<native::Stage, ModelError> {
+        match &self.source {
+            Source::File(placement) => native::Stage::load(placement, layers, team),
+            Source::Random(_) => Err(ModelError::variant("random weights on the CPU")),
+        }
+    }
+
     pub(super) fn linear(&self, slot: Slot, layer: usize, inputs: usize) -> Result<Linear, ModelError> {
         match &self.source {
             Source::File(placement) if is_memory(self.device) => {
@@ -57,25 +68,20 @@ impl Loader<'_> {
         }
     }
 
-    /// Norms and biases. Those of nobody change nothing.
-    fn numbers(&self, slot: Slot, layer: usize) -> Result<Vec<f32>, ModelError> {
+    /// A bias. Nobody's changes nothing.
+    fn bias(&self, slot: Slot, layer: usize) -> Result<Vec<f32>, ModelError> {
         match &self.source {
             Source::File(placement) => placement.numbers(slot, layer),
-            Source::Random(_) if slot == Slot::ProjectionBias => Ok(vec![0.0; self.numbers_of(slot)]),
-            Source::Random(_) => Ok(vec![1.0; self.numbers_of(slot)]),
+            Source::Random(_) => Ok(vec![0.0; self.numbers_of(slot)]),
         }
     }
 
+    /// The weights of a norm. Nobody's change nothing.
     fn norm_weight(&self, slot: Slot, layer: usize) -> Result<Vec<f32>, ModelError> {
-        let mut weight = self.numbers(slot, layer)?;
-        let offset = match &self.source {
-            Source::File(placement) => placement.layout.norm_offset,
-            Source::Random(_) => 0.0,
-        };
-        if offset != 0.0 {
-            weight.iter_mut().for_each(|weight| *weight += offset);
+        match &self.source {
+            Source::File(placement) => placement.norm(slot, layer),
+            Source::Random(_) => Ok(vec![1.0; self.numbers_of(slot)]),
         }
-        Ok(weight)
     }
 
     pub(super) fn norm(&self, slot: Slot, layer: usize) -> Result<Norm, ModelError> {
@@ -89,7 +95,7 @@ impl Loader<'_> {
         let architecture = self.architecture;
         let mut project = self.linear(Slot::Projection, layer, architecture.width)?;
         if architecture.projection_bias {
-            project = project.with_bias(self.numbers(Slot::ProjectionBias, layer)?);
+            project = project.with_bias(self.bias(Slot::ProjectionBias, layer)?);
         }
         let post = |slot| architecture.post_norms.then(|| self.norm(slot, layer)).transpose();
         let head_norms = || -> Result<_, ModelError> {
@@ -111,8 +117,8 @@ impl Loader<'_> {
 
     fn feed(&self, layer: usize) -> Result<FeedForward, ModelError> {
         let Architecture { width, activation, feed, .. } = *self.architecture;
-        let (used, inner, normalise) = match feed {
-            Feed::Experts { used, inner, normalise, .. } => (used, inner, normalise),
+        let (choice, inner) = match feed {
+            Feed::Experts { count, used, inner, normalise } => (Router { experts: count, used, normalise }, inner),
             Feed::Dense { inner } => {
                 let gate_up = self.linear(Slot::GateUp, layer, width)?;
                 let down = self.linear(Slot::Down, layer, inner)?;
@@ -127,7 +133,7 @@ impl Loader<'_> {
             true => self.experts(placement, layer, inner)?,
             false => self.packed_experts(placement, layer, inner)?,
         };
-        Ok(FeedForward::Experts(Box::new(Experts { router, experts, used, normalise })))
+        Ok(FeedForward::Experts(Box::new(Experts { router, choice, experts })))
     }
 
     /// A layer's experts are held twice while it is read: gate and up of each come to lie behind each other.

@@ -205,8 +205,16 @@ pub(super) struct LayerMemory {
     slots: usize,
 }
 
+/// Bytes of numbers that programs count with 32 bits.
+pub(super) const COUNTED_BYTES_MAX: u64 = u32::MAX as u64 * size_of::<f32>() as u64;
+
+/// Bytes of one allocation that programs of a device see at once, and whose numbers they can count.
+pub(super) fn buffer_bytes_max(device: &Device) -> u64 {
+    memory::cube_device(device).client().properties().memory.max_page_size.min(COUNTED_BYTES_MAX)
+}
+
 impl LayerMemory {
-    /// Room, which nobody has written to.
+    /// Room, which nobody has written to. Its keys have at most [`buffer_bytes_max`], and so have its values.
     ///
     /// # Panics
     /// Where programs could not count its numbers, which they do with 32 bits.

@@ -4,26 +4,31 @@
 //! positions as a sentence's embedding); Ba et al. 2016, "Layer Normalization"; Hendrycks and Gimpel 2016, "Gaussian Error
 //! Linear Units". A text's embedding has the length one, so that a scalar product is a cosine.
 //!
-//! Each text is computed alone: its embedding is the same bits whatever else is embedded. All of it is `burn` tensors;
-//! [`Linear`] computes short texts itself.
+//! Texts are computed together, row behind row, so that each weight is read once for many of them; with the kernels of
+//! [`remit_compute`], none of which adds across rows. So a text's embedding is the same bits whatever else is embedded. Weights stay as
+//! narrow as their file has them.
 //!
-//! Limits: absolute positions, one kind of token, the mean as pooling.
+//! Limits: absolute positions, one kind of token, the mean as pooling; the CPU.
 
 #[cfg(test)]
 mod tests;
 mod weights;
 
-use super::{
-    ModelError, Tensors,
-    linear::{Linear, as_numbers},
-};
+use super::{ModelError, Tensors};
 use crate::gguf::Gguf;
-use burn::tensor::{
-    Device, Tensor, TensorData,
-    activation::{gelu, softmax},
+use remit_compute::{
+    Rows, Team,
+    bidirectional::{self, Heads},
+    elementwise,
+    weights::Matrix,
 };
 use serde_json::{Map, Value};
+use std::ops::Range;
 use thiserror::Error;
+
+/// Rows that are computed together, but for the last text's: enough that products run at full speed, and some 20 MB of numbers
+/// for a model of 1,024 numbers a row.
+const ROWS_TOGETHER: usize = 512;
 
 /// What an encoder is.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,13 +68,13 @@ pub enum EmbedError {
     UnknownToken,
 }
 
-/// An encoder with its weights on a device.
+/// An encoder with its weights in memory.
 #[derive(Debug)]
 pub struct Encoder {
     architecture: EncoderArchitecture,
-    embedding: Linear,
-    /// Of each position, with that of the one kind of token.
-    positions: Linear,
+    words: Matrix,
+    /// Of each position, with that of the one kind of token: `[context][width]`.
+    positions: Vec<f32>,
     norm: LayerNorm,
     blocks: Vec<Block>,
 }
@@ -77,63 +82,77 @@ pub struct Encoder {
 #[derive(Debug)]
 struct Block {
     /// Query, key and value heads, in this order.
-    project: Linear,
-    attention_output: Linear,
+    project: Affine,
+    attention_output: Affine,
     attention_norm: LayerNorm,
-    up: Linear,
-    down: Linear,
+    up: Affine,
+    down: Affine,
     feed_norm: LayerNorm,
+}
+
+/// A product and a bias.
+#[derive(Debug)]
+struct Affine {
+    weight: Matrix,
+    bias: Vec<f32>,
 }
 
 #[derive(Debug)]
 struct LayerNorm {
-    weight: Tensor<1>,
-    bias: Tensor<1>,
+    weight: Vec<f32>,
+    bias: Vec<f32>,
     epsilon: f32,
 }
 
+impl Affine {
+    /// `input` is `[rows][inputs]`; `out` becomes `[rows][outputs]`.
+    fn forward(&self, team: &Team, rows: &mut Rows, input: &[f32], out: &mut Vec<f32>) {
+        rows.fill(team, input, &self.weight);
+        out.resize(rows.count() * self.weight.outputs(), 0.0);
+        self.weight.multiply(team, rows, out);
+        elementwise::add_bias(team, out, &self.bias);
+    }
+}
+
 impl LayerNorm {
-    fn forward(&self, input: Tensor<2>) -> Tensor<2> {
-        let mean = input.clone().mean_dim(1);
-        let centred = input - mean;
-        let variance = (centred.clone() * centred.clone()).mean_dim(1);
-        centred / (variance + self.epsilon).sqrt() * self.weight.clone().unsqueeze() + self.bias.clone().unsqueeze()
+    fn apply(&self, team: &Team, rows: &mut [f32]) {
+        elementwise::layer_norm(team, rows, &self.weight, &self.bias, self.epsilon);
     }
 }
 
 impl EncoderArchitecture {
-    /// Reads and checks what a GGUF file holds, its tensors' shapes too.
+    /// Reads and checks what a GGUF file holds, its tensors' shapes too; and how many bytes its weights take, in memory.
     ///
     /// # Errors
     /// [`ModelError`], where the file holds no encoder that can be computed.
-    pub fn from_gguf(file: &Gguf) -> Result<Self, ModelError> {
-        weights::of_gguf(file, &Device::flex())?.checked()
+    pub fn from_gguf(file: &Gguf) -> Result<(Self, u64), ModelError> {
+        weights::of_gguf(file)?.checked()
     }
 
-    /// Reads and checks what a `config.json` says, and the shapes of the tensors beside it.
+    /// The same of what a `config.json` says, and of the tensors beside it.
     ///
     /// # Errors
     /// [`ModelError`], where they are no encoder that can be computed.
-    pub fn from_json(config: &Map<String, Value>, tensors: &dyn Tensors) -> Result<Self, ModelError> {
-        weights::of_json(config, tensors, &Device::flex())?.checked()
+    pub fn from_json(config: &Map<String, Value>, tensors: &dyn Tensors) -> Result<(Self, u64), ModelError> {
+        weights::of_json(config, tensors)?.checked()
     }
 }
 
 impl Encoder {
-    /// Reads a GGUF file's weights onto a device.
+    /// Packs a GGUF file's weights.
     ///
     /// # Errors
     /// [`ModelError`], where the file holds no encoder that can be computed.
-    pub fn load(file: &Gguf, device: &Device) -> Result<Self, ModelError> {
-        weights::of_gguf(file, device)?.read()
+    pub fn load(file: &Gguf, team: &Team) -> Result<Self, ModelError> {
+        weights::of_gguf(file)?.read(team)
     }
 
-    /// Reads weights that a `config.json` describes onto a device.
+    /// Packs weights that a `config.json` describes.
     ///
     /// # Errors
     /// [`ModelError`], where they are no encoder that can be computed.
-    pub fn from_json(config: &Map<String, Value>, tensors: &dyn Tensors, device: &Device) -> Result<Self, ModelError> {
-        weights::of_json(config, tensors, device)?.read()
+    pub fn from_json(config: &Map<String, Value>, tensors: &dyn Tensors, team: &Team) -> Result<Self, ModelError> {
+        weights::of_json(config, tensors)?.read(team)
     }
 
     /// What it is.
@@ -142,53 +161,98 @@ impl Encoder {
         &self.architecture
     }
 
-    /// The embedding of a text: as many numbers as the encoder is wide, of length one. `tokens` has the control tokens
-    /// with which a text begins and ends.
+    /// The embedding of each text: as many numbers as the encoder is wide, of length one. The tokens of a text have the control
+    /// tokens with which it begins and ends.
     ///
-    /// # Errors
-    /// [`EmbedError`], where there is none.
-    pub fn embed(&self, tokens: &[u32]) -> Result<Vec<f32>, EmbedError> {
-        let EncoderArchitecture { vocabulary, context, width, .. } = self.architecture;
+    /// Errors of a text: [`EmbedError`].
+    #[must_use]
+    pub fn embed(&self, team: &Team, texts: &[&[u32]]) -> Vec<Result<Vec<f32>, EmbedError>> {
+        let checked: Vec<_> = texts.iter().map(|text| self.check(text)).collect();
+        let fine: Vec<&[u32]> =
+            texts.iter().zip(&checked).filter(|(_, error)| error.is_ok()).map(|(text, _)| *text).collect();
+        let mut vectors = Vec::with_capacity(fine.len());
+        let mut rest = fine.as_slice();
+        while !rest.is_empty() {
+            let mut rows = 0;
+            let more = rest.iter().take_while(|text| {
+                let before = rows;
+                rows += text.len();
+                before < ROWS_TOGETHER
+            });
+            let (together, others) = rest.split_at(more.count());
+            vectors.extend(self.compute(team, together));
+            rest = others;
+        }
+        let mut vectors = vectors.into_iter();
+        // As many as there are texts without an error.
+        checked.into_iter().map(|checked| checked.map(|()| vectors.next().unwrap_or_default())).collect()
+    }
+
+    fn check(&self, tokens: &[u32]) -> Result<(), EmbedError> {
+        let EncoderArchitecture { vocabulary, context, .. } = self.architecture;
         if tokens.is_empty() {
-            return Err(EmbedError::Empty);
+            Err(EmbedError::Empty)
+        } else if tokens.len() > context {
+            Err(EmbedError::TooLong { tokens: tokens.len(), capacity: context })
+        } else if tokens.iter().any(|token| *token as usize >= vocabulary) {
+            Err(EmbedError::UnknownToken)
+        } else {
+            Ok(())
         }
-        if tokens.len() > context {
-            return Err(EmbedError::TooLong { tokens: tokens.len(), capacity: context });
-        }
-        if tokens.iter().any(|token| *token as usize >= vocabulary) {
-            return Err(EmbedError::UnknownToken);
-        }
-        let words = self.embedding.rows(tokens.iter().map(|token| *token as usize), 1.0);
-        let mut hidden = self.norm.forward(words + self.positions.rows(0..tokens.len(), 1.0));
-        for block in &self.blocks {
-            let attended = self.attend(&block.project.forward(hidden.clone()));
-            hidden = block.attention_norm.forward(hidden + block.attention_output.forward(attended));
-            let fed = block.down.forward(gelu(block.up.forward(hidden.clone())));
-            hidden = block.feed_norm.forward(hidden + fed);
-        }
-        let mean = hidden.mean_dim(0).into_data();
-        let mean = as_numbers(&mean);
-        let length = mean.iter().map(|number| number * number).sum::<f32>().sqrt();
-        debug_assert_eq!(mean.len(), width);
-        // A length of zero stays zero.
-        Ok(mean.iter().map(|number| number / length.max(f32::MIN_POSITIVE)).collect())
     }
 
-    /// Every position to every other.
-    fn attend(&self, projected: &Tensor<2>) -> Tensor<2> {
-        let [rows, _] = projected.dims();
+    /// The embeddings of some texts, row behind row.
+    fn compute(&self, team: &Team, texts: &[&[u32]]) -> Vec<Vec<f32>> {
         let EncoderArchitecture { width, heads, .. } = self.architecture;
-        let head_width = width / heads;
-        let part = |index: usize| {
-            projected.clone().narrow(1, index * width, width).reshape([rows, heads, head_width]).swap_dims(0, 1)
+        let heads = Heads { heads, width: width / heads, scale: 1.0 / ((width / heads) as f32).sqrt() };
+        let mut end = 0;
+        let place = |text: &&[u32]| {
+            end += text.len();
+            end - text.len()..end
         };
-        let scores = part(0).matmul(part(1).transpose()) / (head_width as f32).sqrt();
-        softmax(scores, 2).matmul(part(2)).swap_dims(0, 1).reshape([rows, width])
+        let ranges: Vec<Range<usize>> = texts.iter().map(place).collect();
+        let mut hidden = self.look_up(texts, end);
+        self.norm.apply(team, &mut hidden);
+        let (mut projected, mut branch, mut inner) = (Vec::new(), Vec::new(), Vec::new());
+        let mut attended = vec![0.0; hidden.len()];
+        let mut rows = Rows::new();
+        for block in &self.blocks {
+            block.project.forward(team, &mut rows, &hidden, &mut projected);
+            bidirectional::attend(team, &heads, &projected, &ranges, &mut attended);
+            block.attention_output.forward(team, &mut rows, &attended, &mut branch);
+            elementwise::add(team, &mut hidden, &branch);
+            block.attention_norm.apply(team, &mut hidden);
+            block.up.forward(team, &mut rows, &hidden, &mut inner);
+            elementwise::gelu(team, &mut inner);
+            block.down.forward(team, &mut rows, &inner, &mut branch);
+            elementwise::add(team, &mut hidden, &branch);
+            block.feed_norm.apply(team, &mut hidden);
+        }
+        ranges.iter().map(|rows| pooled(&hidden[rows.start * width..rows.end * width], width)).collect()
     }
 
-    /// A vector on the device.
-    fn vector(numbers: Vec<f32>, device: &Device) -> Tensor<1> {
-        let width = numbers.len();
-        Tensor::from_data(TensorData::new(numbers, [width]), device)
+    /// The tokens' vectors, each with its position's.
+    fn look_up(&self, texts: &[&[u32]], rows: usize) -> Vec<f32> {
+        let width = self.architecture.width;
+        let mut hidden = vec![0.0; rows * width];
+        let places = texts.iter().flat_map(|text| text.iter().zip(self.positions.chunks_exact(width)));
+        for ((token, position), row) in places.zip(hidden.chunks_exact_mut(width)) {
+            self.words.row(*token as usize, row);
+            row.iter_mut().zip(position).for_each(|(number, position)| *number += position);
+        }
+        hidden
     }
+}
+
+/// The mean of some rows, of length one; a length of zero stays zero.
+fn pooled(rows: &[f32], width: usize) -> Vec<f32> {
+    let mut mean = vec![0.0; width];
+    for row in rows.chunks_exact(width) {
+        mean.iter_mut().zip(row).for_each(|(sum, number)| *sum += number);
+    }
+    let count = (rows.len() / width) as f32;
+    mean.iter_mut().for_each(|sum| *sum /= count);
+    let length = mean.iter().map(|number| number * number).sum::<f32>().sqrt();
+    mean.iter_mut().for_each(|number| *number /= length.max(f32::MIN_POSITIVE));
+    mean
 }

@@ -2,19 +2,24 @@
 
 use super::*;
 use crate::model::golden::{config, distance, floats, gguf_with, golden, metadata, safetensors, tokens};
+use remit_compute::Isa;
 use serde_json::json;
 
 /// As of the decoder's logits.
 const TOLERANCE: f32 = 1e-5;
 
+fn team() -> Team {
+    Team::new(2, Isa::best()).unwrap()
+}
+
 #[test]
 fn embeddings_are_the_references() {
-    let device = Device::flex();
+    let team = team();
     for case in golden("bert")["cases"].as_array().unwrap() {
-        let json = Encoder::from_json(config(case), &safetensors(case), &device).unwrap();
-        let gguf = Encoder::load(&gguf_with(case, metadata(case)), &device).unwrap();
+        let json = Encoder::from_json(config(case), &safetensors(case), &team).unwrap();
+        let gguf = Encoder::load(&gguf_with(case, metadata(case)), &team).unwrap();
         for (format, encoder) in [("json", json), ("gguf", gguf)] {
-            let found = encoder.embed(&tokens(case)).unwrap();
+            let found = encoder.embed(&team, &[&tokens(case)]).remove(0).unwrap();
             let distance = distance(&found, &floats(&case[format]["embedding"]));
             println!("bert, {}, {format}: {distance:.1e}", case["name"]);
             assert!(distance <= TOLERANCE, "{}, {format}: {distance:.1e}", case["name"]);
@@ -24,13 +29,34 @@ fn embeddings_are_the_references() {
     }
 }
 
+/// On any number of threads, and whatever else is embedded; what cannot be embedded keeps nobody from it.
+#[test]
+fn a_texts_embedding_is_its_own() {
+    let case = &golden("bert")["cases"][0];
+    let encoder = Encoder::load(&gguf_with(case, metadata(case)), &team()).unwrap();
+    // More rows than are computed together.
+    let texts: Vec<Vec<u32>> =
+        (0..40).map(|text| (0..=text % 40).map(|place| (text * 7 + place * 31) % 96).collect()).collect();
+    assert!(texts.iter().map(Vec::len).sum::<usize>() > ROWS_TOGETHER);
+    let mut together: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
+    together.insert(3, &[]);
+    together.insert(9, &[1, 96]);
+    let mut found = encoder.embed(&team(), &together);
+    assert_eq!(found.remove(9), Err(EmbedError::UnknownToken));
+    assert_eq!(found.remove(3), Err(EmbedError::Empty));
+    for (text, found) in texts.iter().zip(found) {
+        assert_eq!(encoder.embed(&Team::alone(Isa::best()), &[text]), [found]);
+    }
+}
+
 #[test]
 fn a_text_that_cannot_be_embedded_is_refused() {
     let case = &golden("bert")["cases"][0];
-    let encoder = Encoder::load(&gguf_with(case, metadata(case)), &Device::flex()).unwrap();
-    assert_eq!(encoder.embed(&[]), Err(EmbedError::Empty));
-    assert_eq!(encoder.embed(&[1; 41]), Err(EmbedError::TooLong { tokens: 41, capacity: 40 }));
-    assert_eq!(encoder.embed(&[1, 96]), Err(EmbedError::UnknownToken));
+    let encoder = Encoder::load(&gguf_with(case, metadata(case)), &team()).unwrap();
+    let check = |text: &[u32], expect| assert_eq!(encoder.embed(&team(), &[text]), [Err(expect)]);
+    check(&[], EmbedError::Empty);
+    check(&[1; 41], EmbedError::TooLong { tokens: 41, capacity: 40 });
+    check(&[1, 96], EmbedError::UnknownToken);
 }
 
 /// With one key of the GGUF file or of the `config.json` changed. `expect` is a part of the sentence.
@@ -38,10 +64,10 @@ fn check(format: &str, key: &str, value: Value, expect: &str) {
     let case = &golden("bert")["cases"][0];
     let mut changed = if format == "gguf" { metadata(case).clone() } else { config(case).clone() };
     changed.insert(key.to_owned(), value);
-    let device = Device::flex();
+    let team = team();
     let encoder = match format {
-        "gguf" => Encoder::load(&gguf_with(case, &changed), &device),
-        _ => Encoder::from_json(&changed, &safetensors(case), &device),
+        "gguf" => Encoder::load(&gguf_with(case, &changed), &team),
+        _ => Encoder::from_json(&changed, &safetensors(case), &team),
     };
     let sentence = encoder.unwrap_err().to_string();
     assert!(sentence.contains(expect), "{sentence}");

@@ -3,17 +3,18 @@
 //! Sources: the tensor names of llama.cpp's `bert` and the keys of its converter; the module names of `BertModel` in
 //! Hugging Face `transformers`, whose files some write with `bert.` before each.
 
-use super::{Block, Encoder, EncoderArchitecture, LayerNorm};
+use super::{Affine, Block, Encoder, EncoderArchitecture, LayerNorm};
 use crate::{
     gguf::Gguf,
     model::{
         ModelError, Tensors,
         architecture::{CONTEXT_MAX, LAYERS_MAX, WIDTH_MAX},
-        linear::Linear,
         metadata::{Metadata, json, key},
+        native::pack,
+        placement::Place,
     },
 };
-use burn::tensor::Device;
+use remit_compute::{Team, weights::Matrix};
 use serde_json::{Map, Value};
 use std::collections::HashSet;
 
@@ -73,8 +74,8 @@ const POOLING_MEAN: usize = 1;
 /// Kinds of token, at most: BERT has two.
 const KINDS_MAX: usize = 1024;
 
-/// What can be read of a file, for a device.
-pub(super) fn of_gguf<'a>(file: &'a Gguf, device: &'a Device) -> Result<Reader<'a>, ModelError> {
+/// What can be read of a file.
+pub(super) fn of_gguf(file: &Gguf) -> Result<Reader<'_>, ModelError> {
     let name = file.get_str("general.architecture")?;
     if name != "bert" {
         return Err(unknown(name));
@@ -92,15 +93,11 @@ pub(super) fn of_gguf<'a>(file: &'a Gguf, device: &'a Device) -> Result<Reader<'
         Ok(if shape.len() == 2 { shape[0] } else { 0 })
     };
     let architecture = architecture(&metadata, rows(GGUF.words)?)?;
-    Ok(Reader { architecture, kinds: rows(GGUF.kinds)?, names: GGUF, tensors: file, device })
+    Ok(Reader { architecture, kinds: rows(GGUF.kinds)?, names: GGUF, tensors: file })
 }
 
-/// What can be read of tensors that a `config.json` describes, for a device.
-pub(super) fn of_json<'a>(
-    config: &Map<String, Value>,
-    tensors: &'a dyn Tensors,
-    device: &'a Device,
-) -> Result<Reader<'a>, ModelError> {
+/// What can be read of tensors that a `config.json` describes.
+pub(super) fn of_json<'a>(config: &Map<String, Value>, tensors: &'a dyn Tensors) -> Result<Reader<'a>, ModelError> {
     let text = |name: &str| json(config, name).and_then(Value::as_str);
     match text("model_type") {
         Some("bert") => {}
@@ -122,7 +119,7 @@ pub(super) fn of_json<'a>(
     let kinds = metadata.size(key("", "type_vocab_size"), KINDS_MAX)?;
     let architecture = architecture(&metadata, vocabulary)?;
     let prefix = if tensors.shape_if("bert.embeddings.word_embeddings.weight")?.is_some() { "bert." } else { "" };
-    Ok(Reader { architecture, kinds, names: Names { prefix, ..JSON }, tensors, device })
+    Ok(Reader { architecture, kinds, names: Names { prefix, ..JSON }, tensors })
 }
 
 fn unknown(name: &str) -> ModelError {
@@ -160,7 +157,6 @@ pub(super) struct Reader<'a> {
     kinds: usize,
     names: Names,
     tensors: &'a dyn Tensors,
-    device: &'a Device,
 }
 
 impl Reader<'_> {
@@ -228,39 +224,57 @@ impl Reader<'_> {
         Ok(numbers)
     }
 
-    fn linear(&self, layer: usize, names: &[&str], inputs: usize) -> Result<Linear, ModelError> {
+    /// A matrix of some tensors, one behind the other, each of so many outputs.
+    fn matrix(&self, team: &Team, names: Vec<String>, (outputs, inputs): (usize, usize)) -> Result<Matrix, ModelError> {
+        let place = |name| Place { name, rows: 0..outputs, inputs };
+        pack(self.tensors, team, &names.into_iter().map(place).collect::<Vec<_>>(), inputs)
+    }
+
+    fn affine(&self, team: &Team, layer: usize, names: &[&str], shape: (usize, usize)) -> Result<Affine, ModelError> {
         let with = |end: &str| names.iter().map(|name| self.block_name(layer, &format!("{name}.{end}"))).collect();
         let (weights, biases): (Vec<String>, Vec<String>) = (with("weight"), with("bias"));
-        Ok(Linear::new(self.numbers(&weights)?, inputs, self.device).with_bias(self.numbers(&biases)?))
+        Ok(Affine { weight: self.matrix(team, weights, shape)?, bias: self.numbers(&biases)? })
     }
 
     fn norm(&self, name: &str) -> Result<LayerNorm, ModelError> {
         let part = |end: &str| self.numbers(&[format!("{name}.{end}")]);
-        Ok(LayerNorm {
-            weight: Encoder::vector(part("weight")?, self.device),
-            bias: Encoder::vector(part("bias")?, self.device),
-            epsilon: self.architecture.epsilon,
-        })
+        Ok(LayerNorm { weight: part("weight")?, bias: part("bias")?, epsilon: self.architecture.epsilon })
     }
 
-    fn block(&self, layer: usize) -> Result<Block, ModelError> {
+    fn block(&self, team: &Team, layer: usize) -> Result<Block, ModelError> {
         let EncoderArchitecture { width, inner, .. } = self.architecture;
+        let affine = |names: &[&str], shape| self.affine(team, layer, names, shape);
         Ok(Block {
-            project: self.linear(layer, &self.names.query_key_value, width)?,
-            attention_output: self.linear(layer, &[self.names.attention_output], width)?,
+            project: affine(&self.names.query_key_value, (width, width))?,
+            attention_output: affine(&[self.names.attention_output], (width, width))?,
             attention_norm: self.norm(&self.block_name(layer, self.names.attention_norm))?,
-            up: self.linear(layer, &[self.names.up], width)?,
-            down: self.linear(layer, &[self.names.down], inner)?,
+            up: affine(&[self.names.up], (inner, width))?,
+            down: affine(&[self.names.down], (width, inner))?,
             feed_norm: self.norm(&self.block_name(layer, self.names.feed_norm))?,
         })
     }
 
-    /// What the encoder is, checked against the shapes of all tensors; no number is read.
-    pub(super) fn checked(&self) -> Result<EncoderArchitecture, ModelError> {
-        self.check().map(|()| self.architecture.clone())
+    /// Bytes of all weights, in memory, known without reading one.
+    fn bytes(&self) -> Result<u64, ModelError> {
+        let outside = [self.names.positions, self.names.kinds].map(|name| self.name(name));
+        self.expected().try_fold(0u64, |sum, (name, shape)| {
+            let bytes = match shape.as_slice() {
+                [rows, inputs] if !outside.contains(&name) => {
+                    self.tensors.stored(&name)?.format.held_bytes(*rows, *inputs)
+                }
+                _ => shape.iter().product::<usize>() * size_of::<f32>(),
+            };
+            Ok(sum.saturating_add(bytes as u64))
+        })
     }
 
-    pub(super) fn read(self) -> Result<Encoder, ModelError> {
+    /// What the encoder is, checked against the shapes of all tensors, and what it takes; no number is read.
+    pub(super) fn checked(&self) -> Result<(EncoderArchitecture, u64), ModelError> {
+        self.check()?;
+        Ok((self.architecture.clone(), self.bytes()?))
+    }
+
+    pub(super) fn read(self, team: &Team) -> Result<Encoder, ModelError> {
         self.check()?;
         let width = self.architecture.width;
         let mut positions = self.numbers(&[self.name(self.names.positions)])?;
@@ -268,12 +282,13 @@ impl Reader<'_> {
         for position in positions.chunks_exact_mut(width) {
             position.iter_mut().zip(&kinds).for_each(|(number, kind)| *number += kind);
         }
-        let words = self.numbers(&[self.name(self.names.words)])?;
+        let words = vec![self.name(self.names.words)];
+        let blocks = 0..self.architecture.layers;
         Ok(Encoder {
-            embedding: Linear::new(words, width, self.device),
-            positions: Linear::new(positions, width, self.device),
+            words: self.matrix(team, words, (self.architecture.vocabulary, width))?,
+            positions,
             norm: self.norm(&self.name(self.names.norm))?,
-            blocks: (0..self.architecture.layers).map(|layer| self.block(layer)).collect::<Result<_, _>>()?,
+            blocks: blocks.map(|layer| self.block(team, layer)).collect::<Result<_, _>>()?,
             architecture: self.architecture,
         })
     }

@@ -1,12 +1,11 @@
 //! The feed-forward of a layer: one, or several behind a router.
 //!
-//! With experts a router gives each row a probability over all of them, and the likeliest few compute it, weighted. The rows of a
+//! With experts a router says which few of them compute a row (see [`Router`]). The rows of a
 //! step are gathered by expert, so that an expert's weights are read once for all of its rows. A row's result is the sum
-//! over its experts in the order of their numbers, whoever else is in the step. Of equally likely experts the one with the lower number
-//! comes first. Sources: see `model::feed`.
+//! over its experts in the order of their numbers, whoever else is in the step.
 
 use super::{change::Changes, memory::Scratch};
-use crate::model::{Architecture, architecture, attention::softmax, placement::Slot};
+use crate::model::{Architecture, architecture, placement::Slot, router::Router};
 use remit_compute::{
     Team,
     elementwise::{self, Activation},
@@ -33,13 +32,10 @@ pub(super) struct Dense {
 #[derive(Debug)]
 pub(super) struct Experts {
     pub(super) router: Matrix,
+    pub(super) choice: Router,
     pub(super) experts: Vec<Dense>,
-    /// How many a row goes through.
-    pub(super) used: usize,
     /// Of the inside of each.
     pub(super) inner: usize,
-    /// Whether the weights of those add up to one.
-    pub(super) normalise: bool,
 }
 
 fn activation(activation: architecture::Activation) -> Activation {
@@ -87,7 +83,8 @@ impl Feed {
         match self {
             Self::Dense(dense) => dense.bytes(),
             Self::Experts(experts) => {
-                experts.router.bytes() + experts.experts.iter().take(experts.used).map(Dense::bytes).sum::<usize>()
+                experts.router.bytes()
+                    + experts.experts.iter().take(experts.choice.used).map(Dense::bytes).sum::<usize>()
             }
         }
     }
@@ -128,24 +125,9 @@ impl Experts {
 
     /// For each expert, the rows that go through it, in order, and with what weight.
     fn choose(&self, team: &Team, rows: &mut Rows, normal: &[f32], width: usize) -> Vec<Vec<(usize, f32)>> {
-        let count = self.experts.len();
-        let mut logits = vec![0.0; normal.len() / width * count];
+        let mut logits = vec![0.0; normal.len() / width * self.choice.experts];
         rows.fill(team, normal, &self.router);
         self.router.multiply(team, rows, &mut logits);
-        let mut chosen = vec![Vec::new(); count];
-        let mut order: Vec<usize> = Vec::new();
-        for (row, probabilities) in logits.chunks_exact_mut(count).enumerate() {
-            softmax(probabilities);
-            order.clear();
-            order.extend(0..count);
-            order.sort_by(|a, b| probabilities[*b].total_cmp(&probabilities[*a]));
-            order.truncate(self.used);
-            let sum: f32 = order.iter().map(|expert| probabilities[*expert]).sum();
-            for expert in &order {
-                let weight = probabilities[*expert];
-                chosen[*expert].push((row, if self.normalise { weight / sum } else { weight }));
-            }
-        }
-        chosen
+        self.choice.choose(&mut logits)
     }
 }

@@ -38,12 +38,22 @@ impl NativeMemory {
     /// # Errors
     /// [`BlocksError`], where there cannot be so many.
     pub fn new(architecture: &Architecture, blocks: usize) -> Result<Self, BlocksError> {
-        let shape = BlockShape {
-            layers: architecture.layers.len(),
-            kv_heads: architecture.kv_heads,
-            head_width: architecture.head_width,
-        };
+        Self::of_layers(architecture, architecture.layers.len(), blocks)
+    }
+
+    /// The same for so many layers.
+    pub(in crate::model) fn of_layers(
+        architecture: &Architecture,
+        layers: usize,
+        blocks: usize,
+    ) -> Result<Self, BlocksError> {
+        let shape = BlockShape { layers, kv_heads: architecture.kv_heads, head_width: architecture.head_width };
         Ok(Self { blocks: Blocks::new(shape, blocks)?, scratch: Scratch::default() })
+    }
+
+    /// What the rows of the last step came to, `[rows][width]`.
+    pub(in crate::model) fn hidden(&self) -> &[f32] {
+        &self.scratch.hidden
     }
 
     /// The blocks.

@@ -3,11 +3,14 @@
 
 use super::*;
 use crate::model::{
-    BLOCK_TOKENS,
+    BLOCK_TOKENS, Decoder, Split,
     golden::{config, distance, floats, gguf_with, golden, metadata, safetensors, sizes, tokens},
+    paging::{self, Sequences},
 };
+use burn::tensor::Device;
 use remit_compute::Isa;
 use serde_json::Value;
+use std::sync::Arc;
 
 /// Largest difference of a logit, over the largest logit of its position: keys and values have 16 bits, weights are f32.
 const TOLERANCE: f32 = 5e-3;
@@ -86,5 +89,41 @@ fn check(family: &str) {
 fn every_family_is_the_references_and_the_same_bits_in_any_step() {
     for family in ["llama", "mistral", "qwen2", "qwen3", "qwen3_moe", "gemma2", "gemma3", "phi3"] {
         check(family);
+    }
+}
+
+/// The first layers natively, the others and the output by the plain path, which stands for a GPU here.
+#[test]
+fn a_model_that_is_split_is_near_the_references() {
+    let team = Arc::new(Team::new(2, Isa::best()).unwrap());
+    for family in ["llama", "gemma2", "qwen3_moe"] {
+        let golden = golden(family);
+        let case = &golden["cases"][0];
+        let (tokens, positions) = (tokens(case), sizes(&case["positions"]));
+        let split = Split::new(&Device::flex(), 1, &team);
+        let decoder = Decoder::from_json(config(case), &safetensors(case), split).unwrap();
+        let expected: Vec<Vec<f32>> = case["json"]["logits"].as_array().unwrap().iter().map(floats).collect();
+        for chunks in [vec![1; tokens.len()], vec![5, 13, 9]] {
+            let found = Sequences::new(&decoder, &[tokens.len()]).run(0, &tokens, &chunks);
+            let mut end = 0;
+            let ends = chunks.iter().copied().chain([tokens.len()]).map(|chunk| {
+                end = tokens.len().min(end + chunk);
+                end - 1
+            });
+            let ends: Vec<usize> = ends.take(found.len()).collect();
+            for (position, expected) in positions.iter().zip(&expected) {
+                let Some(place) = ends.iter().position(|end| end == position) else { continue };
+                let distance = distance(&found[place], expected);
+                assert!(distance <= TOLERANCE, "{family}, at {position}: {distance:.1e}");
+            }
+            assert!(ends.contains(positions.last().unwrap()), "the last one is compared");
+        }
+        let same = |what: &str, found: &[Vec<f32>], expected: &[Vec<f32>]| {
+            assert_eq!(found.len(), expected.len());
+            let worst = found.iter().zip(expected).map(|(found, expected)| distance(found, expected));
+            let worst = worst.fold(0.0, f32::max);
+            assert!(worst <= 1e-5, "{family}, {what}: {worst:.1e}");
+        };
+        paging::check(&decoder, &same);
     }
 }

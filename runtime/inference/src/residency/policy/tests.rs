@@ -132,6 +132,21 @@ fn what_can_never_fit_is_not_entered() {
 }
 
 #[test]
+fn a_model_grows_into_what_is_free() {
+    let mut policy = Policy::new(rules(10));
+    let [first, second] = [4, 4].map(|bytes| policy.add(bytes, Duration::ZERO).expect("it fits"));
+    let wants = Demand { active: 0, waiting: 1 };
+    assert_eq!(policy.grow(first, 7, Duration::ZERO), Err(6), "it could never come in");
+    assert_eq!(policy.grow(first, 2, Duration::ZERO), Ok(()));
+    assert_eq!((policy.report(first, wants, Duration::ZERO), policy.held()), (Order::Load, 6));
+    policy.loaded(first, Duration::ZERO);
+    assert_eq!((policy.report(second, wants, Duration::ZERO), policy.held()), (Order::Load, 10));
+    assert_eq!(policy.grow(first, 1, Duration::ZERO), Err(0), "the rest is another's");
+    policy.shrink(first, 2, Duration::ZERO);
+    assert_eq!((policy.grow(second, 2, Duration::ZERO), policy.held()), (Ok(()), 10));
+}
+
+#[test]
 fn the_least_recently_used_idle_model_goes() {
     let mut machine = Machine::new(rules(10), &[(4, seconds(1)), (4, seconds(1)), (4, seconds(1))]);
     machine.ask(0, seconds(1));
