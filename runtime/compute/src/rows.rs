@@ -31,7 +31,7 @@ const CODE_MAX: f32 = 127.0;
 /// Magnitudes below it would not have an inverse to multiply with. Nothing that a model computes depends on them.
 const SMALLEST: f32 = 1e-30;
 /// Numbers of a task: less would take as long as handing it over.
-const TASK: usize = 8192;
+const TASK: usize = 4096;
 
 /// Rows of numbers of one width, in a memory that is used again.
 #[derive(Clone, Debug, Default)]
@@ -55,11 +55,7 @@ pub(crate) struct Forms {
 
 impl Forms {
     pub(crate) fn and(self, other: Self) -> Self {
-        Self {
-            numbers: self.numbers || other.numbers,
-            codes: self.codes || other.codes,
-            wide: self.wide || other.wide,
-        }
+        Self { numbers: self.numbers || other.numbers, codes: self.codes || other.codes, wide: self.wide || other.wide }
     }
 }
 
@@ -178,9 +174,8 @@ impl Rows {
     #[cfg(test)]
     pub(crate) fn dequantized(&self, row: usize) -> Vec<f32> {
         let at = row % TILE;
-        let of_block = |block: &Block| {
-            block.codes.map(|group| group[at].map(|code| f32::from(code) * block.scales[at])).concat()
-        };
+        let of_block =
+            |block: &Block| block.codes.map(|group| group[at].map(|code| f32::from(code) * block.scales[at])).concat();
         let mut numbers = self.tile(row).blocks.iter().flat_map(of_block).collect::<Vec<_>>();
         numbers.truncate(self.width);
         numbers
@@ -255,7 +250,12 @@ mod tests {
 
     fn filled(isa: Isa, threads: usize, numbers: &[f32], width: usize) -> Rows {
         let mut rows = Rows::new();
-        rows.fill_as(&Team::new(threads, isa).unwrap(), numbers, width, Forms { numbers: true, codes: true, wide: true });
+        rows.fill_as(
+            &Team::new(threads, isa).unwrap(),
+            numbers,
+            width,
+            Forms { numbers: true, codes: true, wide: true },
+        );
         rows
     }
 
