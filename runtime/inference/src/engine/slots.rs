@@ -47,7 +47,7 @@ impl Slots {
         let path = folder.join(format!("kv-{}-{:016x}.swap", std::process::id(), unique()));
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
         remove_file(&path)?;
-        reserve(&file, slots as u64 * block_bytes as u64)?;
+        reserve(&file, (slots as u64).saturating_mul(block_bytes as u64))?;
         Ok(Self::File { file, block_bytes, used: BTreeSet::new() })
     }
 
@@ -97,6 +97,15 @@ impl Slots {
         }
     }
 
+    /// How many have a block.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Memory(slots) => slots.len(),
+            Self::FileOf { .. } => 0,
+            Self::File { used, .. } => used.len(),
+        }
+    }
+
     /// Bytes of all blocks that are kept.
     pub(super) fn bytes(&self) -> u64 {
         match self {
@@ -138,9 +147,9 @@ mod tests {
             slots.write(Slot(slot), block(byte));
         }
         assert_eq!((slots.read(Slot(3)), slots.read(Slot(0))), (block(3), block(2)));
-        assert_eq!(slots.bytes(), 16);
+        assert_eq!((slots.len(), slots.bytes()), (2, 16));
         slots.retain(|slot| slot == Slot(0));
-        assert_eq!(slots.bytes(), 8);
+        assert_eq!((slots.len(), slots.bytes()), (1, 8));
         assert_eq!(slots.read(Slot(0)), block(2));
     }
 

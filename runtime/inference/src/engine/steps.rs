@@ -91,9 +91,6 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
             }
             batcher.moved(step, begin.elapsed());
         }
-        if !plan.moves.is_empty() {
-            slots.retain(|slot| batcher.needs(slot));
-        }
     }
 
     /// Notes who is computed, and what is found for the first time.

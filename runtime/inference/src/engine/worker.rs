@@ -148,6 +148,7 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
             }
             self.drop_unwanted();
             self.heed_readers();
+            self.forget_slots();
             self.note_figures();
             let demand = self.demand();
             let is_idle = demand == Demand::default();
@@ -263,6 +264,15 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
                 Some(Reader::FellBehind) => self.batchers[*base].pause(*id, now),
                 Some(Reader::CaughtUp) => self.batchers[*base].resume(*id, now),
                 None => {}
+            }
+        }
+    }
+
+    /// Forgets blocks that are out and that nobody needs: whatever ends, moves or is computed again may leave some.
+    fn forget_slots(&mut self) {
+        for (slots, batcher) in self.slots.iter_mut().zip(&self.batchers) {
+            if slots.len() > batcher.totals().slots_used {
+                slots.retain(|slot| batcher.needs(slot));
             }
         }
     }
