@@ -212,7 +212,7 @@ proptest! {
     ) {
         let mut scratch = Scratch::default();
         let sampler = Sampler::new(&params);
-        match sampler.narrow(&logits, &tokens, &mut scratch) {
+        match sampler.narrow(&logits, None, &tokens, &mut scratch) {
             Narrowed::To(token) => prop_assert!((token as usize) < logits.len()),
             Narrowed::Among(candidates) => {
                 prop_assert!(!candidates.is_empty());
@@ -268,5 +268,39 @@ fn only_plain_greedy_needs_no_logits() {
     let penalised = Params { penalties: Penalties { presence: 0.5, ..greedy.penalties }, ..greedy };
     for params in [warm, biased, penalised] {
         assert!(!Sampler::new(&params).is_greedy());
+    }
+}
+
+/// A mask of a tiny vocabulary, whose tokens are letters from `a` on, that allows these.
+fn mask_of(allowed: &str, size: u8) -> Mask {
+    use remit_grammar::{Constraint, Format, Limits, Next, Token, Vocabulary};
+    let letters: Vec<[u8; 1]> = (0..size).map(|place| [b'a' + place]).collect();
+    let tokens = letters.iter().map(|letter| Token::Text(letter)).chain([Token::Control("<end>")]);
+    let vocabulary = Vocabulary::new(tokens, &[u32::from(size)]).unwrap();
+    let format = Format::Regex(format!("[{allowed}]x"));
+    match Constraint::compile(&vocabulary, &format, &Limits::default()).unwrap().begin().allowed() {
+        Next::Among(mask) => mask.clone(),
+        Next::End => panic!("the first letter is missing"),
+    }
+}
+
+#[test]
+fn a_mask_is_as_a_bias_on_all_others() {
+    let mask = mask_of("bdk", 25);
+    assert_eq!(mask.tokens().collect::<Vec<_>>(), [1, 3, 10]);
+    let logits: Vec<f32> = (0..26).map(|place| (place * 7 % 26) as f32 / 4.0).collect();
+    let forbidden = (0..26).filter(|token| !mask.allows(*token)).map(|token| (token, Params::BIAS_NEVER));
+    for (temperature, seed) in [(0.0, 0), (1.0, 1), (1.5, 2), (0.7, 3)] {
+        let sampling = Sampling { temperature, seed, top_p: 0.9, ..Sampling::default() };
+        let penalties = Penalties { presence: 1.0, ..Penalties::default() };
+        let params = Params { sampling, penalties, ..Params::greedy(1) };
+        let (masked, biased) =
+            (Sampler::new(&params), Sampler::new(&Params { logit_bias: forbidden.clone().collect(), ..params }));
+        for draw in 0..50 {
+            let mut scratch = Scratch::default();
+            let token = masked.sample_among(&mask, &logits, &[3, 10], draw, &mut scratch);
+            assert_eq!(token, biased.sample(&logits, &[3, 10], draw, &mut scratch));
+            assert!(mask.allows(token));
+        }
     }
 }

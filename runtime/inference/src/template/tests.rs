@@ -276,3 +276,70 @@ proptest! {
         survive(&source[..begin].iter().chain(&source[end..]).collect::<String>());
     }
 }
+
+/// The way of Hermes and Qwen, in short.
+const KNOWS_TOOLS: &str = "{% if tools %}[tools]{% for tool in tools %}{{ tool | tojson }}{% endfor %}\n{% endif %}\
+    {% for m in messages %}{% if m.role == 'tool' %}[<tool_response> {{ m.name }} {{ m.tool_call_id }} {{ m.content }}]\
+    {% elif m.tool_calls %}[{{ m.role }} {{ m.content }}{% for call in m.tool_calls %}<tool_call>\
+    {\"name\": {{ call.function.name | tojson }}, \"arguments\": {{ call.function.arguments | tojson }}}</tool_call>{% endfor %}]\
+    {% else %}[{{ m.role }} {{ m.content }}]{% endif %}{% endfor %}";
+
+fn with_tools(source: &str) -> String {
+    use remit_abi::{Tool, ToolCall, ToolChoice, Toolset};
+    use remit_kernel::ports::{Chat, ChatMessage};
+    let tool = Tool { name: "add".into(), description: "Adds.".into(), parameters: r#"{"type": "object"}"#.into() };
+    let tools = Some(std::sync::Arc::new(Toolset { tools: [tool].into(), choice: ToolChoice::Auto }));
+    let calls = ["1", "2"].map(|id| ToolCall {
+        id: id.into(),
+        name: "add".into(),
+        arguments: format!("{{\"b\": {id}, \"a\": [true]}}").into(),
+    });
+    let result = |id: &str| ChatMessage::Result { id: id.into(), name: "add".into(), content: format!("is {id}") };
+    let messages = vec![
+        ChatMessage::said(Role::User, "Hi"),
+        ChatMessage::Called { content: "So.".to_owned(), calls: calls.to_vec() },
+        result("1"),
+        result("2"),
+        ChatMessage::said(Role::User, "And?"),
+    ];
+    let (chat, template) = (Chat { messages, tools }, ChatTemplate::new(source, None, None).unwrap());
+    let heard = Heard::new(&chat, template.calls()).unwrap();
+    template.render_dialogue(&heard.dialogue(&template, &str::to_owned)).unwrap()
+}
+
+#[test]
+fn tools_calls_and_results_come_in_the_form_that_a_template_knows() {
+    let call =
+        |id| format!("<tool_call>{{\"name\": \"add\", \"arguments\": {{\"b\": {id}, \"a\": [true]}}}}</tool_call>");
+    let described = "{\"type\": \"function\", \"function\": {\"name\": \"add\", \"description\": \"Adds.\", \
+                     \"parameters\": {\"type\": \"object\"}}}";
+    let expect = format!(
+        "[tools]{described}[user Hi][assistant So.{}{}][<tool_response> add 1 is 1][<tool_response> add 2 is 2][user And?]",
+        call(1),
+        call(2)
+    );
+    assert_eq!(with_tools(KNOWS_TOOLS), expect);
+}
+
+#[test]
+fn a_template_that_knows_no_tools_is_told_in_words() {
+    let told = with_tools("{% for m in messages %}[{{ m.role }} {{ m.content }}]{% endfor %}");
+    let words = |id| format!("{{\"name\": \"add\", \"arguments\": {{\"b\": {id}, \"a\": [true]}}}}");
+    let turns = format!(
+        "[user Hi][assistant So.{}\n{}][user <tool_response>\nis 1\n</tool_response>\n<tool_response>\nis 2\n\
+         </tool_response>\nAnd?]",
+        words(1),
+        words(2)
+    );
+    assert!(told.starts_with("[system You can call these tools:\n<tools>[{"), "{told}");
+    assert!(told.ends_with(&turns), "{told}\n{turns}");
+    // One that has no system either.
+    let told = with_tools(
+        "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system') }}{% endif %}\
+         [{{ m.role }} {{ m.content }}]{% endfor %}",
+    );
+    assert!(
+        told.starts_with("[user You can call these tools:") && told.ends_with(&turns["[user Hi]".len()..]),
+        "{told}"
+    );
+}

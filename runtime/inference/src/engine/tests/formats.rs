@@ -2,6 +2,7 @@
 
 use super::{sampling::events, *};
 use remit_abi::{Tool, ToolCall, ToolChoice};
+use remit_kernel::ports::Chat;
 
 fn regex(expression: &str) -> OutputFormat {
     OutputFormat::Regex(expression.into())

@@ -6,6 +6,7 @@ mod metadata;
 use super::*;
 use crate::gguf::sample::{END, TEMPLATE, Writer, with_tokenizer};
 use remit_abi::Role;
+use remit_kernel::ports::ChatMessage;
 use std::path::{Path, PathBuf};
 
 const HE: u32 = 256;
