@@ -17,6 +17,9 @@ const HALVES: usize = LANES / lanes::LANES;
 /// Vectors of keys or values in a line of the cache.
 const VECTORS: usize = 64 / size_of::<[u16; LANES]>();
 
+/// A head's keys or values in a block.
+type InBlock<'a> = &'a [[u16; LANES]];
+
 /// A row's scores for a stretch, and then its weights.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
@@ -32,7 +35,7 @@ impl Scores {
 pub(super) fn score_blocks<L: Lanes, const R: usize, const B: usize>(
     lanes: L,
     queries: &[[f32; R]],
-    (keys, next): (&[&[[u16; LANES]]], &[&[[u16; LANES]]]),
+    (keys, next): (&[InBlock<'_>], &[InBlock<'_>]),
     first: usize,
     scores: &mut [Scores],
 ) {
@@ -70,7 +73,7 @@ pub(super) fn score_blocks<L: Lanes, const R: usize, const B: usize>(
 pub(super) fn mix_columns<L: Lanes, const R: usize, const C: usize>(
     lanes: L,
     weights: &[Scores; R],
-    (values, next): (&[&[[u16; LANES]]; STRETCH], &[&[[u16; LANES]]; STRETCH]),
+    (values, next): (&[InBlock<'_>; STRETCH], &[InBlock<'_>; STRETCH]),
     seen: &Range<usize>,
     (column, columns): (usize, usize),
     sums: &mut [Sixteen],
