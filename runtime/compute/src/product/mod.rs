@@ -29,7 +29,7 @@
 //! | elsewhere | before | after |
 //! | --- | --- | --- |
 //! | announcing weights 4 KiB ahead; one row, weights from memory | 7.5 GB/s | 11 GB/s |
-//! | tasks that follow each other for the thread that takes every other one; a step of one row on two threads | 7.4 ms | 6.6 ms |
+//! | tasks that follow each other for the thread that takes every other one, and attention of one row shared; a step of one row on two threads | 7.4 ms | 6.6 ms |
 
 mod codes;
 mod floats;
