@@ -1,5 +1,6 @@
 //! How much of the memory for keys and values has nothing in it: places without a token in blocks that sequences hold, over all
-//! places of these, on average over a run of conversations of some 600 tokens that share nothing.
+//! places of these, over a run of conversations of some 600 tokens that share nothing. The worst moment counts: while prompts are
+//! computed in whole blocks there is next to nothing empty.
 
 use remit_abi::{Params, Priority, TenantId};
 use remit_inference::{Limits, LocalEngine, ModelFile};
@@ -40,22 +41,23 @@ pub(super) fn report(path: &Path) -> Value {
     let model = ModelFile { name: "model".into(), path: path.into(), digest: "0".into() };
     let engine = LocalEngine::load(&[model], Limits::default()).unwrap_or_else(|error| panic!("{error}"));
     let streams: Vec<_> = (0..CONVERSATIONS).map(|conversation| begin(&engine, conversation)).collect();
-    let (mut places, mut empty) = (0, 0);
+    let (mut places, mut empty, mut worst) = (0, 0, 0.0f64);
     loop {
         let totals = engine.figures()[0].totals;
         places += totals.places;
         empty += totals.places_empty;
+        worst = worst.max(totals.waste());
         if totals.running + totals.waiting == 0 && totals.requests == CONVERSATIONS as u64 {
             break;
         }
         std::thread::sleep(LOOK);
     }
     drop(streams);
-    let waste = empty as f64 / places as f64;
     println!(
-        "{:.2} % of the blocks of {CONVERSATIONS} conversations are empty (target: under {:.0} %)",
-        waste * 100.0,
+        "of the blocks of {CONVERSATIONS} conversations {:.2} % are empty on average, {:.2} % at the worst (target: under {:.0} %)",
+        empty as f64 / places as f64 * 100.0,
+        worst * 100.0,
         WASTE_MAX * 100.0
     );
-    json!({ "kv_waste": waste })
+    json!({ "kv_waste": worst })
 }

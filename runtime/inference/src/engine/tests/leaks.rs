@@ -110,6 +110,11 @@ fn play(job: GenerationJob, harm: Harm, at: usize) -> Played {
     Played { own, others, steps }
 }
 
+/// The tokens of a generation, with how likely they were; text that was held back comes out at its end, whole or not.
+fn drawn(events: &[EngineEvent]) -> Vec<&EngineEvent> {
+    events.iter().filter(|event| matches!(event, EngineEvent::Token(_))).collect()
+}
+
 /// Whether others read the same; what was computed for them may have been at hand.
 fn same(played: &Played, undisturbed: &Played, how: &str) {
     for (index, (now, then)) in played.others.iter().zip(&undisturbed.others).enumerate() {
@@ -122,21 +127,19 @@ fn same(played: &Played, undisturbed: &Played, how: &str) {
 fn whenever_a_request_ends_its_blocks_come_back_and_nobody_else_notices() {
     let undisturbed = play(in_question(), Harm::Nothing, usize::MAX);
     let whole = &undisturbed.own.as_ref().unwrap().0;
-    assert!(undisturbed.others.iter().all(|(events, _)| events.len() > 40));
+    assert!(undisturbed.others.iter().all(|(events, _)| drawn(events).len() >= 20));
     for harm in [Harm::Cancelled, Harm::Gone, Harm::Crash] {
         for at in 0..undisturbed.steps {
             let how = format!("{harm:?} in step {at}");
             let played = play(in_question(), harm, at);
             same(&played, &undisturbed, &how);
             let (own, _) = played.own.unwrap();
-            let (end, before) = own.split_last().map_or((None, &own[..]), |(end, before)| (Some(end), before));
-            assert!(whole.starts_with(before), "{how}");
+            assert!(drawn(whole).starts_with(&drawn(&own)), "{how}");
+            let is_cut = own.last() == Some(&EngineEvent::End(EngineFinish::Cancelled));
             match harm {
+                Harm::Nothing | Harm::Gone => {}
+                Harm::Cancelled => assert!(is_cut || own == *whole, "{how}"),
                 Harm::Crash => assert!(own == *whole, "{how}"),
-                Harm::Gone | Harm::Nothing => assert!(whole.starts_with(&own), "{how}"),
-                Harm::Cancelled => {
-                    assert!(end == whole.last() || end == Some(&EngineEvent::End(EngineFinish::Cancelled)), "{how}");
-                }
             }
         }
     }
