@@ -34,11 +34,7 @@ fn an_answer_goes_by_its_format_and_ends_with_it() {
     check_format(regex("[b-d]{3}"), 3, ("bcd", EngineFinish::Stop));
     let choice = ["ape", "bee", "bear"].map(Into::into);
     check_format(OutputFormat::Choice(choice.into()), 20, ("bear", EngineFinish::Stop));
-    check_format(
-        OutputFormat::Grammar("start: \"b\" A+ \"!\"\nA: /[c-e]/".into()),
-        6,
-        ("bcdecc", EngineFinish::Length),
-    );
+    check_format(OutputFormat::Grammar("start: \"b\" A+ \"!\"\nA: /[c-e]/".into()), 6, ("bcde!", EngineFinish::Stop));
     let schema =
         r#"{"type": "object", "properties": {"a": {"const": 7}}, "required": ["a"], "additionalProperties": false}"#;
     let sentence = fixture(alphabet, Limits::default());
@@ -86,8 +82,7 @@ fn what_cannot_be_held_to_is_refused_with_a_sentence() {
     check(schema(r#"{"type": "string", "minLength": 9, "maxLength": 3}"#), None, "no text fits the format");
     check(schema(&"[".repeat(9999)), None, "the schema is no JSON");
     check(regex("a("), None, "the format cannot be read");
-    check(regex("((a{1,999}){1,999}){1,999}"), None, "");
-    check(regex(&"(a?)".repeat(2000)), None, "4096 are allowed");
+    check(regex(&"a?".repeat(2049)), None, "4096 are allowed");
     check(OutputFormat::Choice([].into()), None, "the list of choices is empty");
     check(OutputFormat::Grammar("start: nowhere".into()), None, "the format cannot be read");
     check(OutputFormat::Any, Some(tools("a b", "{}", ToolChoice::Auto)), "\"a b\" is no name for a tool");
@@ -233,8 +228,7 @@ fn tools_calls_and_results_are_in_the_prompt() {
     };
     let text = |chat: Chat| {
         let tokens = fixture.engine.tokenize("m", &PromptText::Chat(chat)).unwrap();
-        let text: Vec<u8> = tokens.iter().filter_map(|token| u8::try_from(*token).ok()).collect();
-        String::from_utf8(text).unwrap()
+        fixture.engine.served[0].tokenizer.decode(&tokens)
     };
     // The template knows no tools: all is said in words.
     let offered = Some(Arc::new(tools("add", ADD, ToolChoice::Auto)));
