@@ -9,9 +9,9 @@
 use crate::{
     Team,
     functions::exp2,
-    halves::Halves,
-    kernel::{self, Kernel, LANES, Lanes},
+    lanes::{self, Lanes, Work},
     parts::Parts,
+    sixteen::{LANES, Sixteen},
 };
 use std::{cell::RefCell, cmp::Reverse, f32::consts::LOG2_E, ops::Range};
 
@@ -52,7 +52,7 @@ pub fn attend(team: &Team, heads: &Heads, projected: &[f32], texts: &[Range<usiz
     team.each(tasks.len(), |index| {
         let (text, head) = &tasks[index];
         AT_HAND.with_borrow_mut(|scratch| {
-            kernel::run(team.isa(), Mix { heads, head: *head, projected, text, scratch, out: &out });
+            lanes::run(team.isa(), Mix { heads, head: *head, projected, text, scratch, out: &out });
         });
     });
 }
@@ -61,11 +61,11 @@ pub fn attend(team: &Team, heads: &Heads, projected: &[f32], texts: &[Range<usiz
 #[derive(Default)]
 struct Scratch {
     /// `[tokens / LANES][width]`, each of [`LANES`] tokens; behind the last one zeros.
-    keys: Vec<Lanes>,
+    keys: Vec<Sixteen>,
     /// `[token][columns]`, behind a head's numbers zeros.
-    values: Vec<Lanes>,
+    values: Vec<Sixteen>,
     /// `[ROWS][tokens / LANES]`: scores, then weights.
-    scores: Vec<Lanes>,
+    scores: Vec<Sixteen>,
 }
 
 thread_local! {
@@ -81,9 +81,9 @@ struct Mix<'a> {
     out: &'a Parts<'a, f32>,
 }
 
-impl Kernel for Mix<'_> {
+impl Work for Mix<'_> {
     #[inline(always)]
-    fn run<H: Halves>(mut self, _by: H) {
+    fn run<L: Lanes>(mut self, _lanes: L) {
         self.gather();
         let whole = self.text.len() / ROWS * ROWS;
         for row in (0..whole).step_by(ROWS) {
@@ -109,10 +109,10 @@ impl Mix<'_> {
         let columns = width.div_ceil(LANES);
         let mut scratch = std::mem::take(self.scratch);
         scratch.keys.clear();
-        scratch.keys.resize(tokens.div_ceil(LANES) * width, Lanes::ZERO);
+        scratch.keys.resize(tokens.div_ceil(LANES) * width, Sixteen::ZERO);
         scratch.values.clear();
-        scratch.values.resize(tokens * columns, Lanes::ZERO);
-        scratch.scores.resize(ROWS * tokens.div_ceil(LANES), Lanes::ZERO);
+        scratch.values.resize(tokens * columns, Sixteen::ZERO);
+        scratch.scores.resize(ROWS * tokens.div_ceil(LANES), Sixteen::ZERO);
         for token in 0..tokens {
             let keys = &mut scratch.keys[token / LANES * width..][..width];
             keys.iter_mut().zip(self.part(token, 1)).for_each(|(lanes, number)| lanes.0[token % LANES] = *number);
@@ -139,14 +139,14 @@ impl Mix<'_> {
     }
 
     #[inline(always)]
-    fn score<const R: usize>(&self, first: usize, keys: &[Lanes], scores: &mut [Lanes]) {
+    fn score<const R: usize>(&self, first: usize, keys: &[Sixteen], scores: &mut [Sixteen]) {
         let (blocks, width) = (self.text.len().div_ceil(LANES), self.heads.width);
         let mut queries = [[].as_slice(); R];
         for (row, query) in queries.iter_mut().enumerate() {
             *query = &self.part(first + row, 0)[..width];
         }
         for block in 0..blocks {
-            let mut sums = [Lanes::ZERO; R];
+            let mut sums = [Sixteen::ZERO; R];
             for (index, key) in keys[block * width..][..width].iter().enumerate() {
                 for row in 0..R {
                     sums[row].add_product(queries[row][index], key);
@@ -161,11 +161,11 @@ impl Mix<'_> {
     }
 
     #[inline(always)]
-    fn mix<const R: usize>(&self, first: usize, values: &[Lanes], weights: &[Lanes], sums: [f32; R]) {
+    fn mix<const R: usize>(&self, first: usize, values: &[Sixteen], weights: &[Sixteen], sums: [f32; R]) {
         let (tokens, Heads { heads, width, .. }) = (self.text.len(), *self.heads);
         let (blocks, columns) = (tokens.div_ceil(LANES), width.div_ceil(LANES));
         for column in 0..columns {
-            let mut mixtures = [Lanes::ZERO; R];
+            let mut mixtures = [Sixteen::ZERO; R];
             for token in 0..tokens {
                 let value = &values[token * columns + column];
                 for row in 0..R {
@@ -186,15 +186,15 @@ impl Mix<'_> {
 
 /// A row's scores for so many tokens to weights; their sum.
 #[inline(always)]
-fn soften(scores: &mut [Lanes], tokens: usize) -> f32 {
+fn soften(scores: &mut [Sixteen], tokens: usize) -> f32 {
     if let Some(last) = scores.last_mut() {
         let filled = (tokens - 1) % LANES + 1;
         last.0[filled..].fill(f32::NEG_INFINITY);
     }
-    let mut top = Lanes([f32::NEG_INFINITY; LANES]);
+    let mut top = Sixteen([f32::NEG_INFINITY; LANES]);
     scores.iter().for_each(|scores| top.rise_to(scores));
     let top = top.0.iter().fold(f32::NEG_INFINITY, |top, score| if *score > top { *score } else { top });
-    let mut sum = Lanes::ZERO;
+    let mut sum = Sixteen::ZERO;
     for scores in scores {
         for score in &mut scores.0 {
             *score = exp2(*score - top);

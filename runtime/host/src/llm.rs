@@ -229,17 +229,8 @@ fn info_to_wit(info: ModelInfo) -> llm::ModelInfo {
 }
 
 fn params_from_wit(params: llm::Params) -> Params {
-    let llm::Params {
-        max_tokens,
-        sampling,
-        penalties,
-        logit_bias,
-        stop,
-        stop_tokens,
-        logprobs,
-        speculation,
-        format,
-    } = params;
+    let llm::Params { max_tokens, sampling, penalties, logit_bias, stop, stop_tokens, logprobs, speculation, format } =
+        params;
     Params {
         max_tokens,
         sampling: Sampling {

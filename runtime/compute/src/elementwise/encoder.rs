@@ -7,8 +7,8 @@ use super::each_rows;
 use crate::{
     Team,
     functions::exp,
-    halves::Halves,
-    kernel::{self, Kernel, LANES, Lanes},
+    lanes::{self, Lanes, Work},
+    sixteen::{LANES, Sixteen},
 };
 use std::f32::consts::FRAC_1_SQRT_2;
 
@@ -20,7 +20,7 @@ use std::f32::consts::FRAC_1_SQRT_2;
 pub fn layer_norm(team: &Team, rows: &mut [f32], weight: &[f32], bias: &[f32], epsilon: f32) {
     assert_eq!(weight.len(), bias.len(), "{} weights and {} biases", weight.len(), bias.len());
     each_rows(team, weight.len(), rows, |_, rows| {
-        kernel::run(team.isa(), LayerNorm { rows, weight, bias, epsilon });
+        lanes::run(team.isa(), LayerNorm { rows, weight, bias, epsilon });
     });
 }
 
@@ -29,12 +29,12 @@ pub fn layer_norm(team: &Team, rows: &mut [f32], weight: &[f32], bias: &[f32], e
 /// # Panics
 /// For lengths that do not fit together.
 pub fn add_bias(team: &Team, rows: &mut [f32], bias: &[f32]) {
-    each_rows(team, bias.len(), rows, |_, rows| kernel::run(team.isa(), Bias { rows, bias }));
+    each_rows(team, bias.len(), rows, |_, rows| lanes::run(team.isa(), Bias { rows, bias }));
 }
 
 /// A number `x` becomes `x · Φ(x)`.
 pub fn gelu(team: &Team, numbers: &mut [f32]) {
-    each_rows(team, 1, numbers, |_, numbers| kernel::run(team.isa(), Gelu { numbers }));
+    each_rows(team, 1, numbers, |_, numbers| lanes::run(team.isa(), Gelu { numbers }));
 }
 
 struct LayerNorm<'a> {
@@ -44,9 +44,9 @@ struct LayerNorm<'a> {
     epsilon: f32,
 }
 
-impl Kernel for LayerNorm<'_> {
+impl Work for LayerNorm<'_> {
     #[inline(always)]
-    fn run<H: Halves>(self, _by: H) {
+    fn run<L: Lanes>(self, _lanes: L) {
         let width = self.weight.len() as f32;
         for row in self.rows.chunks_exact_mut(self.weight.len()) {
             let mean = sum(row, |number| number) / width;
@@ -62,7 +62,7 @@ impl Kernel for LayerNorm<'_> {
 /// The sum of a function of each number: a lane for each position modulo [`LANES`].
 #[inline(always)]
 fn sum(numbers: &[f32], of: impl Fn(f32) -> f32) -> f32 {
-    let mut sums = Lanes::ZERO;
+    let mut sums = Sixteen::ZERO;
     let (whole, rest) = numbers.as_chunks::<LANES>();
     for numbers in whole {
         for (sum, number) in sums.0.iter_mut().zip(numbers) {
@@ -80,9 +80,9 @@ struct Bias<'a> {
     bias: &'a [f32],
 }
 
-impl Kernel for Bias<'_> {
+impl Work for Bias<'_> {
     #[inline(always)]
-    fn run<H: Halves>(self, _by: H) {
+    fn run<L: Lanes>(self, _lanes: L) {
         for row in self.rows.chunks_exact_mut(self.bias.len()) {
             row.iter_mut().zip(self.bias).for_each(|(number, bias)| *number += bias);
         }
@@ -93,9 +93,9 @@ struct Gelu<'a> {
     numbers: &'a mut [f32],
 }
 
-impl Kernel for Gelu<'_> {
+impl Work for Gelu<'_> {
     #[inline(always)]
-    fn run<H: Halves>(self, _by: H) {
+    fn run<L: Lanes>(self, _lanes: L) {
         for number in self.numbers {
             *number *= below(*number);
         }

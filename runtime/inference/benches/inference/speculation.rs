@@ -22,7 +22,8 @@ const WRITE: &str = "Write a short story about a lighthouse keeper and a storm."
 /// Tokens a second behind the first one, and the text.
 fn measure(engine: &LocalEngine, prompt: &str, speculation: bool) -> (f64, String) {
     let message = ChatMessage::said(Role::User, prompt);
-    let prompt = engine.tokenize("m", &PromptText::Chat(vec![message].into())).unwrap_or_else(|error| panic!("{error}"));
+    let prompt =
+        engine.tokenize("m", &PromptText::Chat(vec![message].into())).unwrap_or_else(|error| panic!("{error}"));
     let job = GenerationJob {
         tenant: TenantId(0),
         program: 1,
