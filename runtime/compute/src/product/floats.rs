@@ -47,23 +47,29 @@ impl<F: Floats> Tiles for OfPanel<'_, F> {
     #[inline(always)]
     fn tile<L: Lanes, const R: usize>(&self, lanes: L, row: usize, _at: usize) {
         let inputs = self.weights.len() / (LANES * F::BYTES);
+        let pairs = inputs / 2;
+        // Of one length, so that nothing is checked in the loop.
         let mut rows = [&[][..]; R];
-        for (index, out) in rows.iter_mut().enumerate() {
-            *out = &self.share.input.numbers(row + index)[..inputs];
+        let mut last = [0.0; R];
+        for r in 0..R {
+            let (whole, rest) = self.share.input.numbers(row + r)[..inputs].as_chunks::<2>();
+            rows[r] = &whole[..pairs];
+            last[r] = rest.first().copied().unwrap_or_default();
         }
         let mut sums = [[lanes.splat(0.0); 2]; R];
-        for input in 0..inputs / 2 {
+        let mut weights = self.weights.chunks_exact(2 * LANES * F::BYTES);
+        for (input, weights) in weights.by_ref().take(pairs).enumerate() {
             for side in 0..2 {
-                let weight = F::load(lanes, self.weights, 2 * input + side);
+                let weight = F::load(lanes, weights, side);
                 for r in 0..R {
-                    sums[r][side] = lanes.fused(weight, lanes.splat(rows[r][2 * input + side]), sums[r][side]);
+                    sums[r][side] = lanes.fused(weight, lanes.splat(rows[r][input][side]), sums[r][side]);
                 }
             }
         }
         if !inputs.is_multiple_of(2) {
-            let weight = F::load(lanes, self.weights, inputs - 1);
+            let weight = F::load(lanes, weights.remainder(), 0);
             for r in 0..R {
-                sums[r][0] = lanes.fused(weight, lanes.splat(rows[r][inputs - 1]), sums[r][0]);
+                sums[r][0] = lanes.fused(weight, lanes.splat(last[r]), sums[r][0]);
             }
         }
         let mut both = [lanes.splat(0.0); R];
