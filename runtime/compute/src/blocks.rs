@@ -16,7 +16,7 @@
 //! Sources: Kwon et al. 2023, "Efficient Memory Management for Large Language Model Serving with PagedAttention" (blocks and
 //! tables).
 
-use crate::kernel::LANES;
+use crate::sixteen::LANES;
 use std::{alloc::Layout, ops::Range};
 
 /// Tokens of a block. 16: a score of each is a vector of AVX-512, or two of AVX2; a sequence wastes half a block on average.

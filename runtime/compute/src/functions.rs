@@ -87,8 +87,8 @@ mod tests {
     use super::*;
     use crate::{
         Isa,
-        halves::Halves,
-        kernel::{self, Kernel, LANES, Lanes},
+        lanes::{self, Lanes, Work},
+        sixteen::{LANES, Sixteen},
     };
 
     #[derive(Clone, Copy)]
@@ -98,11 +98,11 @@ mod tests {
         Tanh,
     }
 
-    struct All<'a>(Function, &'a mut [Lanes]);
+    struct All<'a>(Function, &'a mut [Sixteen]);
 
-    impl Kernel for All<'_> {
+    impl Work for All<'_> {
         #[inline(always)]
-        fn run<H: Halves>(self, _by: H) {
+        fn run<L: Lanes>(self, _lanes: L) {
             for lanes in self.1 {
                 for number in &mut lanes.0 {
                     *number = match self.0 {
@@ -117,11 +117,11 @@ mod tests {
 
     /// On each instruction set; they agree.
     fn evaluate(function: Function, inputs: &[f32]) -> Vec<f32> {
-        let mut lanes = vec![Lanes::ZERO; inputs.len().div_ceil(LANES)];
+        let mut lanes = vec![Sixteen::ZERO; inputs.len().div_ceil(LANES)];
         inputs.iter().enumerate().for_each(|(index, input)| lanes[index / LANES].0[index % LANES] = *input);
         let each = Isa::all_here().map(|isa| {
             let mut lanes = lanes.clone();
-            kernel::run(isa, All(function, &mut lanes));
+            lanes::run(isa, All(function, &mut lanes));
             lanes.iter().flat_map(|lanes| lanes.0).take(inputs.len()).collect::<Vec<_>>()
         });
         let bits = |numbers: &[f32]| numbers.iter().map(|number| number.to_bits()).collect::<Vec<_>>();

@@ -3,45 +3,14 @@
 //! To half precision is to the nearest, of two equally near ones to the even one; from 65 520 on that is infinity. Back is
 //! exact. What is no number stays none.
 
-use crate::kernel::{LANES, Lanes};
-
-/// How an instruction set converts them. Who has one knows that the processor has the instructions.
-pub(crate) trait Halves: Copy {
-    fn widen(self, halves: &[u16; LANES]) -> Lanes;
-    fn narrow(self, numbers: &Lanes) -> [u16; LANES];
-}
-
-/// With integers, which every processor has.
-#[derive(Clone, Copy)]
-pub(crate) struct Portable;
-
-impl Halves for Portable {
-    #[inline(always)]
-    fn widen(self, halves: &[u16; LANES]) -> Lanes {
-        let mut numbers = Lanes::ZERO;
-        for (number, half) in numbers.0.iter_mut().zip(halves) {
-            *number = widen(*half);
-        }
-        numbers
-    }
-
-    #[inline(always)]
-    fn narrow(self, numbers: &Lanes) -> [u16; LANES] {
-        let mut halves = [0; LANES];
-        for (half, number) in halves.iter_mut().zip(numbers.0) {
-            *half = narrow(number);
-        }
-        halves
-    }
-}
-
 /// The sign bit of half precision.
 const SIGN: u32 = 1 << 15;
 /// Bits of a fraction that single precision has more.
 const FINER: u32 = 23 - 10;
 
+/// Exactly.
 #[inline(always)]
-fn widen(half: u16) -> f32 {
+pub(crate) fn widen(half: u16) -> f32 {
     /// By how much the biases of the exponents differ, as a factor: 2 to the 112. Multiplying is exact, for subnormal ones too.
     const BIAS: f32 = f32::from_bits((112 + 127) << 23);
     let half = u32::from(half);
@@ -52,8 +21,9 @@ fn widen(half: u16) -> f32 {
     f32::from_bits(magnitude | (half & SIGN) << 16)
 }
 
+/// To the nearest.
 #[inline(always)]
-fn narrow(number: f32) -> u16 {
+pub(crate) fn narrow(number: f32) -> u16 {
     /// From here on all is infinite: 65 536.
     const INFINITE: u32 = (16 + 127) << 23;
     /// Below it, half precision is subnormal: 2 to the -14.
@@ -72,116 +42,24 @@ fn narrow(number: f32) -> u16 {
     (half | bits >> 16 & SIGN) as u16
 }
 
-#[cfg(target_arch = "x86_64")]
-pub(crate) use x86::{Avx512, F16c};
-
-#[cfg(target_arch = "x86_64")]
-#[allow(unsafe_code, reason = "instructions by name")]
-mod x86 {
-    use super::{Halves, LANES, Lanes};
-    use std::arch::x86_64::{
-        _MM_FROUND_TO_NEAREST_INT, _mm_loadu_si128, _mm_storeu_si128, _mm256_cvtph_ps, _mm256_cvtps_ph,
-        _mm256_loadu_ps, _mm256_loadu_si256, _mm256_storeu_ps, _mm256_storeu_si256, _mm512_cvtph_ps, _mm512_cvtps_ph,
-        _mm512_loadu_ps, _mm512_storeu_ps,
-    };
-
-    /// Of x86-64's F16C.
-    #[derive(Clone, Copy)]
-    pub(crate) struct F16c(());
-
-    impl F16c {
-        /// # Safety
-        /// The processor has F16C and AVX.
-        pub(crate) unsafe fn new() -> Self {
-            Self(())
-        }
-    }
-
-    impl Halves for F16c {
-        #[inline(always)]
-        fn widen(self, halves: &[u16; LANES]) -> Lanes {
-            let mut numbers = Lanes::ZERO;
-            for (halves, numbers) in halves.as_chunks::<8>().0.iter().zip(numbers.0.as_chunks_mut::<8>().0) {
-                // SAFETY: whoever made `self` knows of F16C; 8 halves are read, 8 numbers are written.
-                unsafe {
-                    let halves = _mm_loadu_si128(halves.as_ptr().cast());
-                    _mm256_storeu_ps(numbers.as_mut_ptr(), _mm256_cvtph_ps(halves));
-                }
-            }
-            numbers
-        }
-
-        #[inline(always)]
-        fn narrow(self, numbers: &Lanes) -> [u16; LANES] {
-            let mut halves = [0; LANES];
-            for (halves, numbers) in halves.as_chunks_mut::<8>().0.iter_mut().zip(numbers.0.as_chunks::<8>().0) {
-                // SAFETY: whoever made `self` knows of F16C; 8 numbers are read, 8 halves are written.
-                unsafe {
-                    let numbers = _mm256_loadu_ps(numbers.as_ptr());
-                    let narrow = _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(numbers);
-                    _mm_storeu_si128(halves.as_mut_ptr().cast(), narrow);
-                }
-            }
-            halves
-        }
-    }
-
-    /// Of x86-64's AVX-512F.
-    #[derive(Clone, Copy)]
-    pub(crate) struct Avx512(());
-
-    impl Avx512 {
-        /// # Safety
-        /// The processor has AVX-512F.
-        pub(crate) unsafe fn new() -> Self {
-            Self(())
-        }
-    }
-
-    impl Halves for Avx512 {
-        #[inline(always)]
-        fn widen(self, halves: &[u16; LANES]) -> Lanes {
-            let mut numbers = Lanes::ZERO;
-            // SAFETY: whoever made `self` knows of AVX-512F; 16 halves are read, 16 numbers are written.
-            unsafe {
-                let halves = _mm256_loadu_si256(halves.as_ptr().cast());
-                _mm512_storeu_ps(numbers.0.as_mut_ptr(), _mm512_cvtph_ps(halves));
-            }
-            numbers
-        }
-
-        #[inline(always)]
-        fn narrow(self, numbers: &Lanes) -> [u16; LANES] {
-            let mut halves = [0; LANES];
-            // SAFETY: whoever made `self` knows of AVX-512F; 16 numbers are read, 16 halves are written.
-            unsafe {
-                let numbers = _mm512_loadu_ps(numbers.0.as_ptr());
-                let narrow = _mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(numbers);
-                _mm256_storeu_si256(halves.as_mut_ptr().cast(), narrow);
-            }
-            halves
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::{
         Isa,
-        kernel::{self, Kernel},
+        lanes::{self, LANES, Lanes, Work},
     };
 
     struct Both<'a> {
         halves: &'a [u16; LANES],
-        numbers: &'a Lanes,
-        out: &'a mut (Lanes, [u16; LANES]),
+        numbers: &'a [f32; LANES],
+        out: &'a mut ([f32; LANES], [u16; LANES]),
     }
 
-    impl Kernel for Both<'_> {
+    impl Work for Both<'_> {
         #[inline(always)]
-        fn run<H: Halves>(self, by: H) {
-            *self.out = (by.widen(self.halves), by.narrow(self.numbers));
+        fn run<L: Lanes>(self, lanes: L) {
+            lanes.store(lanes.widen(self.halves), &mut self.out.0);
+            self.out.1 = lanes.narrow(lanes.floats(self.numbers));
         }
     }
 
@@ -198,10 +76,10 @@ mod tests {
     }
 
     fn check(isa: Isa, halves: [u16; LANES]) {
-        let mut numbers = Lanes(halves.map(|half| exact(half) as f32));
-        let mut out = (Lanes::ZERO, [0; LANES]);
-        kernel::run(isa, Both { halves: &halves, numbers: &numbers, out: &mut out });
-        for ((half, number), (wide, back)) in halves.iter().zip(numbers.0).zip(out.0.0.iter().zip(out.1)) {
+        let mut numbers = halves.map(|half| exact(half) as f32);
+        let mut out = ([0.0; LANES], [0; LANES]);
+        lanes::run(isa, Both { halves: &halves, numbers: &numbers, out: &mut out });
+        for ((half, number), (wide, back)) in halves.iter().zip(numbers).zip(out.0.iter().zip(out.1)) {
             if number.is_nan() {
                 assert!(wide.is_nan() && back & 0x7fff > 0x7c00, "{isa:?} {half:#x}");
             } else {
@@ -215,8 +93,8 @@ mod tests {
             magnitude => ((magnitude + exact((half & 0x7fff) + 1)) / 2.0) as f32,
         });
         for (step, up) in [(-1i32, [0; LANES]), (0, halves.map(|half| half & 1)), (1, [1; LANES])] {
-            numbers.0 = middles.map(|middle| f32::from_bits(middle.to_bits().wrapping_add_signed(step)));
-            kernel::run(isa, Both { halves: &halves, numbers: &numbers, out: &mut out });
+            numbers = middles.map(|middle| f32::from_bits(middle.to_bits().wrapping_add_signed(step)));
+            lanes::run(isa, Both { halves: &halves, numbers: &numbers, out: &mut out });
             for ((half, up), found) in halves.iter().zip(up).zip(out.1) {
                 let half = half & 0x7fff;
                 if half < 0x7c00 {

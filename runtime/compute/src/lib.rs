@@ -4,10 +4,11 @@
 //! | module | has |
 //! | --- | --- |
 //! | `isa` | which instructions the processor has, found at run time |
-//! | `lanes` | vectors of eight outputs, which the kernels are written over, for each of these |
+//! | `lanes` | vectors of eight outputs, for each of these: the one place where instructions are chosen |
+//! | `sixteen` | sums of attention and the elementwise steps, sixteen side by side |
 //! | `team` | threads that go through a step together |
 //! | `weights` | matrices in the block formats of their files, repacked once |
-//! | `rows` | what a product takes: rows of numbers, quantized to 8 bits beside each other |
+//! | `rows` | what a product takes: rows of numbers, quantized to 8 bits, eight rows side by side |
 //! | `product` | products of both, for one row as for hundreds |
 //! | `blocks` | keys and values of all sequences, in blocks of [`BLOCK_TOKENS`](blocks::BLOCK_TOKENS) tokens |
 //! | `attention` | attention of new rows to the blocks of their sequence |
@@ -30,11 +31,11 @@ pub mod elementwise;
 mod functions;
 mod halves;
 mod isa;
-mod kernel;
 mod lanes;
 mod parts;
 pub mod product;
 pub mod rows;
+mod sixteen;
 pub mod team;
 pub mod weights;
 

@@ -50,7 +50,7 @@ const CODE_MAX: f32 = 127.0;
 /// Magnitudes below it would not have an inverse to multiply with. Nothing that a model computes depends on them.
 const SMALLEST: f32 = 1e-30;
 /// Numbers of a task: less would take as long as handing it over.
-const TASK: usize = 8192;
+const TASK: usize = 4096;
 
 /// Rows of numbers of one width, in a memory that is used again.
 #[derive(Clone, Debug, Default)]

@@ -24,7 +24,7 @@
 //! | tried | instead of | and |
 //! | --- | --- | --- |
 //! | widening keys and values in registers, for every 6 rows | once for a tile, into memory | 101 GFLOP/s instead of 81, for scores of 6 rows |
-//! | 3 rows by 2 vectors, for steps of one row | by 1 | 44 GFLOP/s instead of 61: the compiler keeps a sum in memory |
+//! | vectors by name in the innermost loops | arrays of 16 numbers | 53 GFLOP/s instead of 22, for 512 rows of a prompt: the compiler no longer takes the sums apart |
 //! | tiles of 12 or 48 rows | of 24 | no difference that stands out |
 //! | large pages and asking ahead, in a plain loop over blocks of 4 KiB in random order | neither | 3.7 GB/s instead of 2.0 |
 //!
@@ -43,8 +43,9 @@ mod tests;
 use crate::{
     Team,
     blocks::{BLOCK_TOKENS, Blocks},
-    kernel::{self, Lanes},
+    lanes,
     parts::Parts,
+    sixteen::Sixteen,
 };
 use std::{cell::RefCell, cmp::Reverse, ops::Range};
 use tile::{Pass, STRETCH_TOKENS, Scratch, Tile};
@@ -58,8 +59,8 @@ pub const PARTITION_TOKENS: usize = PARTITION * STRETCH_TOKENS;
 /// Tiles for each thread from which on they are not split further: the last one to end keeps the others waiting for no more than a
 /// quarter.
 const TILES_PER_THREAD: usize = 4;
-/// Numbers that scores and mixtures go through from which on several threads do: some 10 µs of one.
-const SHARED_NUMBERS_MIN: usize = 1 << 17;
+/// Numbers that scores and mixtures go through from which on several threads do: some microseconds of one.
+const SHARED_NUMBERS_MIN: usize = 1 << 15;
 
 /// The heads of one layer's attention.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -188,7 +189,7 @@ struct Piece {
 struct AtHand {
     scratch: Scratch,
     /// Of one partition, and of those before.
-    sums: [Vec<Lanes>; 2],
+    sums: [Vec<Sixteen>; 2],
 }
 
 thread_local! {
@@ -202,26 +203,28 @@ impl Step<'_> {
         let out = Parts::new(out);
         let is_long = |tile: &Tile<'_>| partitions(&tile.stretches()).count() > 1;
         if team.threads() == 1 || numbers < SHARED_NUMBERS_MIN {
-            tiles.iter().for_each(|tile| self.attend_tile(team, tile, &out));
+            (0..tiles.len()).for_each(|index| self.attend_tile(team, (&tiles[index], tiles.get(index + 1)), &out));
         } else if tiles.len() >= TILES_PER_THREAD * team.threads() || !tiles.iter().any(is_long) {
-            team.each(tiles.len(), |index| self.attend_tile(team, &tiles[index], &out));
+            let next = team.threads();
+            team.each(tiles.len(), |index| self.attend_tile(team, (&tiles[index], tiles.get(index + next)), &out));
         } else {
             self.attend_by_partition(team, &tiles, &out);
         }
     }
 
-    /// A tile as a whole, one partition after the other.
-    fn attend_tile(&self, team: &Team, tile: &Tile<'_>, out: &Parts<'_, f32>) {
+    /// A tile as a whole, one partition after the other. The other tile is what the thread is likely to go on with.
+    fn attend_tile(&self, team: &Team, (tile, next_tile): (&Tile<'_>, Option<&Tile<'_>>), out: &Parts<'_, f32>) {
         AT_HAND.with_borrow_mut(|AtHand { scratch, sums: [next, total] }| {
             for sums in [&mut *next, &mut *total] {
-                sums.resize(sums.len().max(tile.sums()), Lanes::ZERO);
+                sums.resize(sums.len().max(tile.sums()), Sixteen::ZERO);
             }
             let (next, total) = (&mut next[..tile.sums()], &mut total[..tile.sums()]);
             for (index, stretches) in partitions(&tile.stretches()).enumerate() {
                 let sums = if index == 0 { &mut *total } else { &mut *next };
-                kernel::run(team.isa(), Pass { tile, stretches, scratch, sums });
+                let next_tile = next_tile.filter(|_| stretches.end == tile.stretches().end);
+                lanes::run(team.isa(), Pass { tile, stretches, next: next_tile, scratch, sums });
                 if index != 0 {
-                    kernel::run(team.isa(), tile::Merge { tile, total, next });
+                    lanes::run(team.isa(), tile::Merge { tile, total, next });
                 }
             }
             self.finish(team, tile, total, out);
@@ -239,7 +242,7 @@ impl Step<'_> {
                 pieces.push(Piece { tile: index, stretches, sums });
             }
         }
-        let mut all = vec![Lanes::ZERO; end];
+        let mut all = vec![Sixteen::ZERO; end];
         let sums = Parts::new(&mut all);
         team.each(pieces.len(), |index| {
             let piece = &pieces[index];
@@ -248,7 +251,7 @@ impl Step<'_> {
             let sums = unsafe { sums.part(piece.sums.clone()) };
             AT_HAND.with_borrow_mut(|AtHand { scratch, .. }| {
                 let (tile, stretches) = (&tiles[piece.tile], piece.stretches.clone());
-                kernel::run(team.isa(), Pass { tile, stretches, scratch, sums });
+                lanes::run(team.isa(), Pass { tile, stretches, next: None, scratch, sums });
             });
         });
         // A tile's pieces are side by side.
@@ -258,7 +261,7 @@ impl Step<'_> {
             let tile = &tiles[pieces[0].tile];
             let mut total = all[pieces[0].sums.clone()].to_vec();
             for piece in &pieces[1..] {
-                kernel::run(team.isa(), tile::Merge { tile, total: &mut total, next: &all[piece.sums.clone()] });
+                lanes::run(team.isa(), tile::Merge { tile, total: &mut total, next: &all[piece.sums.clone()] });
             }
             self.finish(team, tile, &total, out);
         });
@@ -295,7 +298,7 @@ impl Step<'_> {
     }
 
     /// Divides a tile's sums of values by its sums of weights, into its rows.
-    fn finish(&self, team: &Team, tile: &Tile<'_>, sums: &[Lanes], out: &Parts<'_, f32>) {
+    fn finish(&self, team: &Team, tile: &Tile<'_>, sums: &[Sixteen], out: &Parts<'_, f32>) {
         let (group, width) = (self.heads.group() * self.heads.width, self.heads.mixed_width());
         for (index, at) in tile.rows.clone().enumerate() {
             let begin = at * width + tile.kv_head * group;
@@ -303,7 +306,7 @@ impl Step<'_> {
             // SAFETY: `check` saw that sequences have disjoint rows; tiles of one sequence have disjoint rows or other key
             // heads, and each tile is finished once.
             let out = unsafe { out.part(begin..begin + group) };
-            kernel::run(team.isa(), tile::Divide { tile, row: index, sums, out });
+            lanes::run(team.isa(), tile::Divide { tile, row: index, sums, out });
         }
     }
 }

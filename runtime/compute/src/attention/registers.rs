@@ -7,10 +7,13 @@ use super::tile::{MIXTURE, STRETCH, STRETCH_TOKENS, TOP, WEIGHTS};
 use crate::{
     blocks::BLOCK_TOKENS,
     functions::exp2,
-    halves::Halves,
-    kernel::{LANES, Lanes},
+    lanes::{self, Lanes},
+    sixteen::{LANES, Sixteen},
 };
 use std::ops::Range;
+
+/// Registers of sixteen numbers.
+const HALVES: usize = LANES / lanes::LANES;
 
 /// A row's scores for a stretch, and then its weights.
 #[derive(Clone, Copy)]
@@ -23,68 +26,93 @@ impl Scores {
 
 /// Scores of `R` rows for `B` blocks side by side.
 #[inline(always)]
-pub(super) fn score_blocks<H: Halves, const R: usize, const B: usize>(
-    by: H,
+pub(super) fn score_blocks<L: Lanes, const R: usize, const B: usize>(
+    lanes: L,
     queries: &[[f32; R]],
     keys: &[&[[u16; LANES]]],
     first: usize,
     scores: &mut [Scores],
 ) {
-    let mut sums = [[Lanes::ZERO; B]; R];
+    let mut sums = [[[lanes.splat(0.0); HALVES]; B]; R];
     let mut own = [[].as_slice(); B];
     for block in 0..B {
         own[block] = &keys[block][..queries.len()];
     }
     for (index, query) in queries.iter().enumerate() {
         for block in 0..B {
-            let key = by.widen(&own[block][index]);
+            let key = widen(lanes, &own[block][index]);
             for row in 0..R {
-                sums[row][block].add_product(query[row], &key);
+                let query = lanes.splat(query[row]);
+                for half in 0..HALVES {
+                    sums[row][block][half] = lanes.fused(query, key[half], sums[row][block][half]);
+                }
             }
         }
     }
-    for (scores, sums) in scores.iter_mut().zip(sums) {
+    for (scores, sums) in scores.iter_mut().zip(&sums) {
         for (block, sums) in sums.iter().enumerate() {
-            scores.0[(first + block) * BLOCK_TOKENS..][..LANES].copy_from_slice(&sums.0);
+            let (scores, _) = scores.0[(first + block) * BLOCK_TOKENS..].as_chunks_mut();
+            for half in 0..HALVES {
+                lanes.store(sums[half], &mut scores[half]);
+            }
         }
     }
 }
 
 /// Adds values to `C` vectors of the mixtures of `R` rows.
 #[inline(always)]
-pub(super) fn mix_columns<H: Halves, const R: usize, const C: usize>(
-    by: H,
+pub(super) fn mix_columns<L: Lanes, const R: usize, const C: usize>(
+    lanes: L,
     weights: &[Scores; R],
     values: &[&[[u16; LANES]]; STRETCH],
     seen: &Range<usize>,
     (column, columns): (usize, usize),
-    sums: &mut [Lanes],
+    sums: &mut [Sixteen],
 ) {
     let stride = MIXTURE + columns;
-    let mut own = [[Lanes::ZERO; C]; R];
+    let mut own = [[[lanes.splat(0.0); HALVES]; C]; R];
     for row in 0..R {
-        own[row].copy_from_slice(&sums[row * stride + MIXTURE + column..][..C]);
+        for vector in 0..C {
+            let (sums, _) = sums[row * stride + MIXTURE + column + vector].0.as_chunks();
+            for half in 0..HALVES {
+                own[row][vector][half] = lanes.floats(&sums[half]);
+            }
+        }
     }
     for block in seen.start / BLOCK_TOKENS..seen.end.div_ceil(BLOCK_TOKENS) {
         let (values, first) = (values[block], block * BLOCK_TOKENS);
         for token in seen.start.max(first)..seen.end.min(first + BLOCK_TOKENS) {
             let values = &values[(token - first) * columns + column..][..C];
             for vector in 0..C {
-                let value = by.widen(&values[vector]);
+                let value = widen(lanes, &values[vector]);
                 for row in 0..R {
-                    own[row][vector].add_product(weights[row].0[token], &value);
+                    let weight = lanes.splat(weights[row].0[token]);
+                    for half in 0..HALVES {
+                        own[row][vector][half] = lanes.fused(weight, value[half], own[row][vector][half]);
+                    }
                 }
             }
         }
     }
     for row in 0..R {
-        sums[row * stride + MIXTURE + column..][..C].copy_from_slice(&own[row]);
+        for vector in 0..C {
+            let (sums, _) = sums[row * stride + MIXTURE + column + vector].0.as_chunks_mut();
+            for half in 0..HALVES {
+                lanes.store(own[row][vector][half], &mut sums[half]);
+            }
+        }
     }
+}
+
+#[inline(always)]
+fn widen<L: Lanes>(lanes: L, numbers: &[u16; LANES]) -> [L::Floats; HALVES] {
+    let (halves, _) = numbers.as_chunks();
+    [lanes.widen(&halves[0]), lanes.widen(&halves[1])]
 }
 
 /// A row's scores to weights, and its sums to what they are for the new highest score.
 #[inline(always)]
-pub(super) fn soften(scores: &mut Scores, seen: &Range<usize>, sums: &mut [Lanes]) {
+pub(super) fn soften(scores: &mut Scores, seen: &Range<usize>, sums: &mut [Sixteen]) {
     if *seen != (0..STRETCH_TOKENS) {
         for (token, score) in scores.0.iter_mut().enumerate() {
             let is_seen = token >= seen.start && token < seen.end;
@@ -105,7 +133,7 @@ pub(super) fn soften(scores: &mut Scores, seen: &Range<usize>, sums: &mut [Lanes
         *score = exp2(*score - top);
     }
     for block in scores.0.as_chunks().0 {
-        sums[WEIGHTS].add(&Lanes(*block));
+        sums[WEIGHTS].add(&Sixteen(*block));
     }
 }
 
@@ -113,9 +141,9 @@ pub(super) fn soften(scores: &mut Scores, seen: &Range<usize>, sums: &mut [Lanes
 #[inline(always)]
 fn highest(scores: &Scores) -> f32 {
     let (blocks, _) = scores.0.as_chunks();
-    let mut top = Lanes(blocks[0]);
+    let mut top = Sixteen(blocks[0]);
     for block in &blocks[1..] {
-        top.rise_to(&Lanes(*block));
+        top.rise_to(&Sixteen(*block));
     }
     // Otherwise the compiler takes all for one tree, and does it by twos.
     let mut top = std::hint::black_box(top).0;

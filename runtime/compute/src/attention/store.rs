@@ -4,9 +4,9 @@ use super::{Heads, Sequence};
 use crate::{
     Team,
     blocks::{BLOCK_TOKENS, Blocks},
-    halves::Halves,
-    kernel::{self, Kernel, LANES, Lanes},
+    lanes::{self, Lanes, Work},
     parts::Parts,
+    sixteen::LANES,
 };
 use std::ops::Range;
 
@@ -40,7 +40,7 @@ pub(super) fn store(
         #[allow(unsafe_code, reason = "each target has its own block")]
         // SAFETY: `targets` saw that they have different blocks, and each is written once.
         let block = unsafe { numbers.part(places[index].clone()) };
-        kernel::run(team.isa(), Write { heads, projected, target: &targets[index], block });
+        lanes::run(team.isa(), Write { heads, projected, target: &targets[index], block });
     };
     let rows: usize = targets.iter().map(|target| target.rows.len()).sum();
     if rows < SHARED_ROWS_MIN {
@@ -78,9 +78,9 @@ struct Write<'a> {
     block: &'a mut [u16],
 }
 
-impl Kernel for Write<'_> {
+impl Work for Write<'_> {
     #[inline(always)]
-    fn run<H: Halves>(self, by: H) {
+    fn run<L: Lanes>(self, lanes: L) {
         let Heads { heads, kv_heads, width, .. } = *self.heads;
         let length = self.block.len() / kv_heads;
         for (kv_head, block) in self.block.chunks_exact_mut(length).enumerate() {
@@ -92,7 +92,7 @@ impl Kernel for Write<'_> {
                 let row = &self.projected[row * self.heads.projected_width()..][..self.heads.projected_width()];
                 let key = &row[(heads + kv_head) * width..][..width];
                 for (key, keys) in key.chunks(LANES).zip(keys.chunks_mut(LANES)) {
-                    let key = narrow(by, key);
+                    let key = narrow(lanes, key);
                     for (key, keys) in key.iter().zip(keys) {
                         keys[slot] = *key;
                     }
@@ -100,7 +100,7 @@ impl Kernel for Write<'_> {
                 let value = &row[(heads + kv_heads + kv_head) * width..][..width];
                 let values = &mut values[slot * columns..][..columns];
                 for (value, values) in value.chunks(LANES).zip(values) {
-                    *values = narrow(by, value);
+                    *values = narrow(lanes, value);
                 }
             }
         }
@@ -109,12 +109,16 @@ impl Kernel for Write<'_> {
 
 /// In half precision, zeros behind them.
 #[inline(always)]
-fn narrow<H: Halves>(by: H, numbers: &[f32]) -> [u16; LANES] {
+fn narrow<L: Lanes>(lanes: L, numbers: &[f32]) -> [u16; LANES] {
+    let mut all = [0.0; LANES];
     // Most are whole vectors, for which copying is no call.
-    if let Some(lanes) = numbers.first_chunk() {
-        return by.narrow(&Lanes(*lanes));
+    match numbers.first_chunk() {
+        Some(numbers) => all = *numbers,
+        None => all[..numbers.len()].copy_from_slice(numbers),
     }
-    let mut lanes = Lanes::ZERO;
-    lanes.0[..numbers.len()].copy_from_slice(numbers);
-    by.narrow(&lanes)
+    let mut out = [0; LANES];
+    for (out, numbers) in out.as_chunks_mut().0.iter_mut().zip(all.as_chunks().0) {
+        *out = lanes.narrow(lanes.floats(numbers));
+    }
+    out
 }

@@ -18,8 +18,8 @@ use super::{
 use crate::{
     blocks::{BLOCK_TOKENS, Blocks, Head},
     functions::{exp2, tanh},
-    halves::Halves,
-    kernel::{Kernel, LANES, Lanes, prefetch},
+    lanes::{Lanes, Work},
+    sixteen::{LANES, Sixteen, prefetch},
 };
 use std::{f32::consts::LOG2_E, ops::Range};
 
@@ -87,6 +87,18 @@ impl Tile<'_> {
         ROWS.min(self.query_rows() - first)
     }
 
+    /// Asks for a stretch's keys and values. Blocks are all over the memory: the processor does not guess which one is next.
+    #[inline(always)]
+    fn announce(&self, stretch: usize) {
+        let first = stretch * STRETCH;
+        let end = self.sight(self.rows.len() - 1).end.div_ceil(BLOCK_TOKENS);
+        for number in &self.table[first.min(end)..end.min(first + STRETCH)] {
+            let head = self.blocks.head(*number, self.layer, self.kv_head);
+            prefetch(head.keys);
+            prefetch(head.values);
+        }
+    }
+
     /// The queries of groups of [`ROWS`] rows, times a factor: `[group][width][row of the group]`.
     #[inline(always)]
     fn pack(&self, queries: &mut Vec<f32>) {
@@ -134,14 +146,14 @@ impl Tile<'_> {
 pub(super) struct Divide<'a> {
     pub(super) tile: &'a Tile<'a>,
     pub(super) row: usize,
-    pub(super) sums: &'a [Lanes],
+    pub(super) sums: &'a [Sixteen],
     /// `[query head][width]`.
     pub(super) out: &'a mut [f32],
 }
 
-impl Kernel for Divide<'_> {
+impl Work for Divide<'_> {
     #[inline(always)]
-    fn run<H: Halves>(self, _by: H) {
+    fn run<L: Lanes>(self, _lanes: L) {
         let heads = self.tile.heads;
         let rows = self.sums.chunks_exact(self.tile.stride()).skip(self.row * heads.group());
         for (sums, out) in rows.zip(self.out.chunks_exact_mut(heads.width)) {
@@ -166,28 +178,37 @@ impl Kernel for Divide<'_> {
 pub(super) struct Pass<'a> {
     pub(super) tile: &'a Tile<'a>,
     pub(super) stretches: Range<usize>,
+    /// What the thread goes on with, as far as it is known.
+    pub(super) next: Option<&'a Tile<'a>>,
     pub(super) scratch: &'a mut Scratch,
     /// Where to leave the sums.
-    pub(super) sums: &'a mut [Lanes],
+    pub(super) sums: &'a mut [Sixteen],
 }
 
-impl Kernel for Pass<'_> {
+impl Work for Pass<'_> {
     #[inline(always)]
-    fn run<H: Halves>(self, by: H) {
-        let Self { tile, stretches, scratch: Scratch { queries, scores }, sums } = self;
+    fn run<L: Lanes>(self, lanes: L) {
+        let Self { tile, stretches, next, scratch: Scratch { queries, scores }, sums } = self;
         tile.pack(queries);
         scores.resize(tile.query_rows().max(scores.len()), Scores::ZERO);
         clear(tile, sums);
-        for stretch in stretches {
-            Stretch::new(tile, stretch).attend(by, queries, scores, sums);
+        for stretch in stretches.clone() {
+            // Others have so much to compute that it does not matter, and fill the first cache themselves.
+            if tile.query_rows() <= ROWS {
+                match next {
+                    Some(next) if stretch + 1 == stretches.end => next.announce(next.stretches().start),
+                    _ => tile.announce(stretch + 1),
+                }
+            }
+            Stretch::new(tile, stretch).attend(lanes, queries, scores, sums);
         }
     }
 }
 
 /// Before anything was seen.
 #[inline(always)]
-fn clear(tile: &Tile<'_>, sums: &mut [Lanes]) {
-    sums.fill(Lanes::ZERO);
+fn clear(tile: &Tile<'_>, sums: &mut [Sixteen]) {
+    sums.fill(Sixteen::ZERO);
     for sums in sums.chunks_exact_mut(tile.stride()) {
         sums[TOP].0[0] = f32::NEG_INFINITY;
     }
@@ -196,27 +217,27 @@ fn clear(tile: &Tile<'_>, sums: &mut [Lanes]) {
 /// Adds the sums of the next partition to those of all before.
 pub(super) struct Merge<'a> {
     pub(super) tile: &'a Tile<'a>,
-    pub(super) total: &'a mut [Lanes],
-    pub(super) next: &'a [Lanes],
+    pub(super) total: &'a mut [Sixteen],
+    pub(super) next: &'a [Sixteen],
 }
 
-impl Kernel for Merge<'_> {
+impl Work for Merge<'_> {
     #[inline(always)]
-    fn run<H: Halves>(self, _by: H) {
+    fn run<L: Lanes>(self, _lanes: L) {
         merge(self.tile, self.total, self.next);
     }
 }
 
 /// A partition that a row does not see changes none of its numbers.
 #[inline(always)]
-fn merge(tile: &Tile<'_>, total: &mut [Lanes], next: &[Lanes]) {
+fn merge(tile: &Tile<'_>, total: &mut [Sixteen], next: &[Sixteen]) {
     let stride = tile.stride();
     for (total, next) in total.chunks_exact_mut(stride).zip(next.chunks_exact(stride)) {
         // Who saw nothing has no weights; even a zero of the other's would change its sign if it were added to one.
-        if next[WEIGHTS] == Lanes::ZERO {
+        if next[WEIGHTS] == Sixteen::ZERO {
             continue;
         }
-        if total[WEIGHTS] == Lanes::ZERO {
+        if total[WEIGHTS] == Sixteen::ZERO {
             total.copy_from_slice(next);
             continue;
         }
@@ -257,30 +278,13 @@ impl<'a> Stretch<'a> {
         Self { tile, begin, blocks, keys, values }
     }
 
-    /// Blocks are all over the memory: the processor does not guess which one is next.
     #[inline(always)]
-    fn prefetch_next(&self) {
-        let tile = self.tile;
-        let first = self.begin / BLOCK_TOKENS + STRETCH;
-        let end = tile.sight(tile.rows.len() - 1).end.div_ceil(BLOCK_TOKENS);
-        for number in &tile.table[first.min(end)..end.min(first + STRETCH)] {
-            let head = tile.blocks.head(*number, tile.layer, tile.kv_head);
-            prefetch(head.keys);
-            prefetch(head.values);
-        }
-    }
-
-    #[inline(always)]
-    fn attend<H: Halves>(&self, by: H, queries: &[f32], scores: &mut [Scores], sums: &mut [Lanes]) {
+    fn attend<L: Lanes>(&self, lanes: L, queries: &[f32], scores: &mut [Scores], sums: &mut [Sixteen]) {
         let tile = self.tile;
         let (count, group, width) = (tile.query_rows(), tile.heads.group(), tile.heads.width);
-        // Others have so much to compute that it does not matter, and fill the first cache themselves.
-        if count <= ROWS {
-            self.prefetch_next();
-        }
         for first in (0..count).step_by(ROWS) {
             let rows = tile.together(first);
-            self.score(by, &queries[first * width..][..rows * width], &mut scores[first..first + rows]);
+            self.score(lanes, &queries[first * width..][..rows * width], &mut scores[first..first + rows]);
         }
         let stride = tile.stride();
         for row in 0..tile.rows.len() {
@@ -298,7 +302,7 @@ impl<'a> Stretch<'a> {
             for first in (0..count).step_by(together) {
                 let seen = self.seen(first / group);
                 let seen = seen.start.max(part.start)..seen.end.min(part.end);
-                self.mix(by, scores, first..first + together, &seen, sums);
+                self.mix(lanes, scores, first..first + together, &seen, sums);
             }
         }
     }
@@ -311,14 +315,14 @@ impl<'a> Stretch<'a> {
 
     /// Scores of at most [`ROWS`] rows for the blocks that any row sees.
     #[inline(always)]
-    fn score<H: Halves>(&self, by: H, queries: &[f32], scores: &mut [Scores]) {
+    fn score<L: Lanes>(&self, lanes: L, queries: &[f32], scores: &mut [Scores]) {
         match scores.len() {
-            1 => self.score_rows::<H, 1, 4>(by, queries, scores),
-            2 => self.score_rows::<H, 2, 2>(by, queries, scores),
-            3 => self.score_rows::<H, 3, 1>(by, queries, scores),
-            4 => self.score_rows::<H, 4, 1>(by, queries, scores),
-            5 => self.score_rows::<H, 5, 1>(by, queries, scores),
-            _ => self.score_rows::<H, ROWS, 1>(by, queries, scores),
+            1 => self.score_rows::<L, 1, 4>(lanes, queries, scores),
+            2 => self.score_rows::<L, 2, 2>(lanes, queries, scores),
+            3 => self.score_rows::<L, 3, 2>(lanes, queries, scores),
+            4 => self.score_rows::<L, 4, 1>(lanes, queries, scores),
+            5 => self.score_rows::<L, 5, 1>(lanes, queries, scores),
+            _ => self.score_rows::<L, ROWS, 1>(lanes, queries, scores),
         }
         let Some(cap) = self.tile.heads.softcap else { return };
         for scores in scores {
@@ -330,22 +334,29 @@ impl<'a> Stretch<'a> {
     }
 
     #[inline(always)]
-    fn score_rows<H: Halves, const R: usize, const B: usize>(&self, by: H, queries: &[f32], scores: &mut [Scores]) {
+    fn score_rows<L: Lanes, const R: usize, const B: usize>(&self, lanes: L, queries: &[f32], scores: &mut [Scores]) {
         let (queries, _) = queries.as_chunks::<R>();
         let mut block = self.blocks.start;
         while block + B <= self.blocks.end {
-            score_blocks::<H, R, B>(by, queries, &self.keys[block..block + B], block, scores);
+            score_blocks::<L, R, B>(lanes, queries, &self.keys[block..block + B], block, scores);
             block += B;
         }
         while block < self.blocks.end {
-            score_blocks::<H, R, 1>(by, queries, &self.keys[block..=block], block, scores);
+            score_blocks::<L, R, 1>(lanes, queries, &self.keys[block..=block], block, scores);
             block += 1;
         }
     }
 
     /// Adds weighted values to the mixtures of rows that see the same tokens.
     #[inline(always)]
-    fn mix<H: Halves>(&self, by: H, weights: &[Scores], rows: Range<usize>, seen: &Range<usize>, sums: &mut [Lanes]) {
+    fn mix<L: Lanes>(
+        &self,
+        lanes: L,
+        weights: &[Scores],
+        rows: Range<usize>,
+        seen: &Range<usize>,
+        sums: &mut [Sixteen],
+    ) {
         if seen.is_empty() {
             return;
         }
@@ -356,34 +367,34 @@ impl<'a> Stretch<'a> {
             let weights = &weights[first..first + count];
             let sums = &mut sums[first * stride..][..count * stride];
             match count {
-                1 => self.mix_rows::<H, 1, 4>(by, weights, seen, sums),
-                2 => self.mix_rows::<H, 2, 2>(by, weights, seen, sums),
-                3 => self.mix_rows::<H, 3, 1>(by, weights, seen, sums),
-                4 => self.mix_rows::<H, 4, 1>(by, weights, seen, sums),
-                5 => self.mix_rows::<H, 5, 1>(by, weights, seen, sums),
-                _ => self.mix_rows::<H, ROWS, 1>(by, weights, seen, sums),
+                1 => self.mix_rows::<L, 1, 4>(lanes, weights, seen, sums),
+                2 => self.mix_rows::<L, 2, 2>(lanes, weights, seen, sums),
+                3 => self.mix_rows::<L, 3, 2>(lanes, weights, seen, sums),
+                4 => self.mix_rows::<L, 4, 1>(lanes, weights, seen, sums),
+                5 => self.mix_rows::<L, 5, 1>(lanes, weights, seen, sums),
+                _ => self.mix_rows::<L, ROWS, 1>(lanes, weights, seen, sums),
             }
             first += count;
         }
     }
 
     #[inline(always)]
-    fn mix_rows<H: Halves, const R: usize, const C: usize>(
+    fn mix_rows<L: Lanes, const R: usize, const C: usize>(
         &self,
-        by: H,
+        lanes: L,
         weights: &[Scores],
         seen: &Range<usize>,
-        sums: &mut [Lanes],
+        sums: &mut [Sixteen],
     ) {
         let columns = self.tile.stride() - MIXTURE;
         let Some(weights) = weights.first_chunk::<R>() else { return };
         let mut column = 0;
         while column + C <= columns {
-            mix_columns::<H, R, C>(by, weights, &self.values, seen, (column, columns), sums);
+            mix_columns::<L, R, C>(lanes, weights, &self.values, seen, (column, columns), sums);
             column += C;
         }
         while column < columns {
-            mix_columns::<H, R, 1>(by, weights, &self.values, seen, (column, columns), sums);
+            mix_columns::<L, R, 1>(lanes, weights, &self.values, seen, (column, columns), sums);
             column += 1;
         }
     }

@@ -14,9 +14,9 @@ use crate::{
     Team,
     attention::Heads,
     functions::{exp, tanh},
-    halves::Halves,
-    kernel::{self, Kernel, LANES, Lanes},
+    lanes::{self, Lanes, Work},
     parts::Parts,
+    sixteen::{LANES, Sixteen},
 };
 use std::ops::Range;
 
@@ -63,7 +63,7 @@ pub fn rms_norm(team: &Team, input: &[f32], weight: &[f32], epsilon: f32, out: &
     assert_eq!(input.len(), out.len(), "norms of {} numbers into {}", input.len(), out.len());
     each_rows(team, weight.len(), out, |rows, out| {
         let input = &input[rows.start * weight.len()..][..out.len()];
-        kernel::run(team.isa(), Norm { input, weight, epsilon, out });
+        lanes::run(team.isa(), Norm { input, weight, epsilon, out });
     });
 }
 
@@ -73,17 +73,17 @@ pub fn rms_norm(team: &Team, input: &[f32], weight: &[f32], epsilon: f32, out: &
 /// For different lengths.
 pub fn add(team: &Team, sums: &mut [f32], other: &[f32]) {
     assert_eq!(sums.len(), other.len(), "{} sums and {} numbers", sums.len(), other.len());
-    each_rows(team, 1, sums, |rows, sums| kernel::run(team.isa(), Add { sums, other: &other[rows] }));
+    each_rows(team, 1, sums, |rows, sums| lanes::run(team.isa(), Add { sums, other: &other[rows] }));
 }
 
 /// Multiplies all with a factor.
 pub fn scale(team: &Team, numbers: &mut [f32], factor: f32) {
-    each_rows(team, 1, numbers, |_, numbers| kernel::run(team.isa(), Scale { numbers, factor }));
+    each_rows(team, 1, numbers, |_, numbers| lanes::run(team.isa(), Scale { numbers, factor }));
 }
 
 /// A number `x` becomes `cap · tanh(x / cap)`.
 pub fn softcap(team: &Team, numbers: &mut [f32], cap: f32) {
-    each_rows(team, 1, numbers, |_, numbers| kernel::run(team.isa(), Cap { numbers, cap }));
+    each_rows(team, 1, numbers, |_, numbers| lanes::run(team.isa(), Cap { numbers, cap }));
 }
 
 /// Normalises each query head and each key head as [`rms_norm`] does a row. `projected` is
@@ -96,7 +96,7 @@ pub fn norm_heads(team: &Team, heads: &Heads, norms: &HeadNorms<'_>, projected: 
     let fits = norms.query.len() == width && norms.key.len() == width;
     assert!(fits, "norms of {} and {} numbers for heads of {width}", norms.query.len(), norms.key.len());
     each_rows(team, heads.projected_width(), projected, |_, projected| {
-        kernel::run(team.isa(), NormHeads { heads, norms, projected });
+        lanes::run(team.isa(), NormHeads { heads, norms, projected });
     });
 }
 
@@ -112,7 +112,7 @@ pub fn turn(team: &Team, heads: &Heads, turns: &[(f32, f32)], pairs: Pairs, proj
     assert!(2 * each <= heads.width, "turns of {each} pairs of a head's {} numbers", heads.width);
     each_rows(team, heads.projected_width(), projected, |rows, projected| {
         let turns = &turns[rows.start * each..rows.end * each];
-        kernel::run(team.isa(), Turn { heads, turns, each, pairs, projected });
+        lanes::run(team.isa(), Turn { heads, turns, each, pairs, projected });
     });
 }
 
@@ -125,7 +125,7 @@ pub fn gate(team: &Team, both: &[f32], inner: usize, activation: Activation, out
     assert_eq!(both.len(), 2 * out.len(), "gates of {} numbers into {}", both.len(), out.len());
     each_rows(team, inner, out, |rows, out| {
         let both = &both[rows.start * 2 * inner..][..2 * out.len()];
-        kernel::run(team.isa(), Gate { both, inner, activation, out });
+        lanes::run(team.isa(), Gate { both, inner, activation, out });
     });
 }
 
@@ -162,9 +162,9 @@ struct Norm<'a> {
     out: &'a mut [f32],
 }
 
-impl Kernel for Norm<'_> {
+impl Work for Norm<'_> {
     #[inline(always)]
-    fn run<H: Halves>(self, _by: H) {
+    fn run<L: Lanes>(self, _lanes: L) {
         let width = self.weight.len();
         for (input, out) in self.input.chunks_exact(width).zip(self.out.chunks_exact_mut(width)) {
             let factor = norm_factor(input, self.epsilon);
@@ -178,7 +178,7 @@ impl Kernel for Norm<'_> {
 /// One divided by the root of the mean square.
 #[inline(always)]
 fn norm_factor(numbers: &[f32], epsilon: f32) -> f32 {
-    let mut squares = Lanes::ZERO;
+    let mut squares = Sixteen::ZERO;
     let (whole, rest) = numbers.as_chunks::<LANES>();
     for numbers in whole {
         for (square, number) in squares.0.iter_mut().zip(numbers) {
@@ -196,9 +196,9 @@ struct Add<'a> {
     other: &'a [f32],
 }
 
-impl Kernel for Add<'_> {
+impl Work for Add<'_> {
     #[inline(always)]
-    fn run<H: Halves>(self, _by: H) {
+    fn run<L: Lanes>(self, _lanes: L) {
         for (sum, other) in self.sums.iter_mut().zip(self.other) {
             *sum += other;
         }
@@ -210,9 +210,9 @@ struct Scale<'a> {
     factor: f32,
 }
 
-impl Kernel for Scale<'_> {
+impl Work for Scale<'_> {
     #[inline(always)]
-    fn run<H: Halves>(self, _by: H) {
+    fn run<L: Lanes>(self, _lanes: L) {
         for number in self.numbers {
             *number *= self.factor;
         }
@@ -224,9 +224,9 @@ struct Cap<'a> {
     cap: f32,
 }
 
-impl Kernel for Cap<'_> {
+impl Work for Cap<'_> {
     #[inline(always)]
-    fn run<H: Halves>(self, _by: H) {
+    fn run<L: Lanes>(self, _lanes: L) {
         for number in self.numbers {
             *number = self.cap * tanh(*number / self.cap);
         }
@@ -239,9 +239,9 @@ struct NormHeads<'a> {
     projected: &'a mut [f32],
 }
 
-impl Kernel for NormHeads<'_> {
+impl Work for NormHeads<'_> {
     #[inline(always)]
-    fn run<H: Halves>(self, _by: H) {
+    fn run<L: Lanes>(self, _lanes: L) {
         let Heads { heads, kv_heads, width, .. } = *self.heads;
         for row in self.projected.chunks_exact_mut(self.heads.projected_width()) {
             for (index, head) in row.chunks_exact_mut(width).take(heads + kv_heads).enumerate() {
@@ -264,9 +264,9 @@ struct Turn<'a> {
     projected: &'a mut [f32],
 }
 
-impl Kernel for Turn<'_> {
+impl Work for Turn<'_> {
     #[inline(always)]
-    fn run<H: Halves>(self, _by: H) {
+    fn run<L: Lanes>(self, _lanes: L) {
         let Heads { heads, kv_heads, width, .. } = *self.heads;
         for (index, row) in self.projected.chunks_exact_mut(self.heads.projected_width()).enumerate() {
             let turns = &self.turns[index * self.each..][..self.each];
@@ -304,9 +304,9 @@ struct Gate<'a> {
     out: &'a mut [f32],
 }
 
-impl Kernel for Gate<'_> {
+impl Work for Gate<'_> {
     #[inline(always)]
-    fn run<H: Halves>(self, _by: H) {
+    fn run<L: Lanes>(self, _lanes: L) {
         for (both, out) in self.both.chunks_exact(2 * self.inner).zip(self.out.chunks_exact_mut(self.inner)) {
             let (gate, up) = both.split_at(self.inner);
             let each = out.iter_mut().zip(gate).zip(up);

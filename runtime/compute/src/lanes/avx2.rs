@@ -190,6 +190,11 @@ impl Lanes for Avx2 {
     fn times_32(self, a: __m256i) -> __m256i {
         avx2!(_mm256_slli_epi32::<5>(a))
     }
+    #[inline(always)]
+    fn zeros(self, total: i32, zero: i32) -> __m256i {
+        // One operation on what is loaded for all outputs; the compiler would take a product apart, and load it by way of others.
+        avx2!(_mm256_madd_epi16(_mm256_set1_epi32(total), _mm256_set1_epi32(zero)))
+    }
 
     #[inline(always)]
     fn float(self, ints: __m256i) -> __m256 {
@@ -218,6 +223,19 @@ impl Lanes for Avx2 {
     #[inline(always)]
     fn fused(self, a: __m256, b: __m256, c: __m256) -> __m256 {
         avx2!(_mm256_fmadd_ps(a, b, c))
+    }
+    #[inline(always)]
+    fn widen(self, halves: &[u16; 8]) -> __m256 {
+        avx2!(_mm256_cvtph_ps(_mm_loadu_si128(halves.as_ptr().cast())))
+    }
+    #[inline(always)]
+    fn narrow(self, floats: __m256) -> [u16; 8] {
+        let mut halves = [0; 8];
+        avx2! {
+            let narrow = _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(floats);
+            _mm_storeu_si128(halves.as_mut_ptr().cast(), narrow);
+        }
+        halves
     }
     #[inline(always)]
     fn halves(self, bytes: &[u8; 16]) -> __m256 {

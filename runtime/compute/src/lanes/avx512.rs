@@ -91,6 +91,9 @@ impl Lanes for Avx512 {
         mul(a: __m256, b: __m256) -> __m256;
         plus(a: __m256, b: __m256) -> __m256;
         fused(a: __m256, b: __m256, c: __m256) -> __m256;
+        zeros(total: i32, zero: i32) -> __m256i;
+        widen(halves: &[u16; 8]) -> __m256;
+        narrow(floats: __m256) -> [u16; 8];
         halves(bytes: &[u8; 16]) -> __m256;
         brain_halves(bytes: &[u8; 16]) -> __m256;
         largest(numbers: &[f32; 32]) -> f32;

@@ -1,4 +1,8 @@
-//! Vectors of eight lanes, one for each output of a panel; the kernels are written once, over these.
+//! Vectors of eight lanes, one for each output; the kernels are written once, over these, and compiled for each instruction set.
+//!
+//! [`run`] is the one place that chooses: whatever is inlined (`#[inline(always)]`) into a [`Work`] may use the instructions of the
+//! set, those that the compiler makes of plain loops too. A function that is called would be compiled for what every processor
+//! has.
 //!
 //! | name | holds |
 //! | --- | --- |
@@ -31,8 +35,6 @@ mod plain;
 mod tests;
 
 pub(crate) use plain::Plain;
-#[cfg(test)]
-pub(crate) use plain::half_to_f32;
 
 use crate::Isa;
 
@@ -86,6 +88,8 @@ pub(crate) trait Lanes: Copy {
     fn add(self, a: Self::Ints, b: Self::Ints) -> Self::Ints;
     fn sub(self, a: Self::Ints, b: Self::Ints) -> Self::Ints;
     fn times_32(self, a: Self::Ints) -> Self::Ints;
+    /// `total × zero` for all outputs; both fit in 16 bits.
+    fn zeros(self, total: i32, zero: i32) -> Self::Ints;
 
     /// The nearest numbers; of two that are as near the even one.
     fn float(self, ints: Self::Ints) -> Self::Floats;
@@ -96,6 +100,10 @@ pub(crate) trait Lanes: Copy {
     fn plus(self, a: Self::Floats, b: Self::Floats) -> Self::Floats;
     /// `a × b + c`, rounded once.
     fn fused(self, a: Self::Floats, b: Self::Floats, c: Self::Floats) -> Self::Floats;
+    /// Of half precision, exactly.
+    fn widen(self, halves: &[u16; 8]) -> Self::Floats;
+    /// To half precision, as [`halves`](crate::halves) says.
+    fn narrow(self, floats: Self::Floats) -> [u16; 8];
     /// Of little-endian f16.
     fn halves(self, bytes: &[u8; 16]) -> Self::Floats;
     /// Of little-endian bf16.
@@ -137,6 +145,23 @@ pub(crate) fn run(isa: Isa, work: impl Work) {
                 avx512::run(work);
             }
         }
+        #[cfg(target_arch = "aarch64")]
+        Isa::Neon if isa.is_here() => {
+            #[allow(unsafe_code, reason = "instructions that not every processor has")]
+            // SAFETY: it has them.
+            unsafe {
+                neon(work);
+            }
+        }
         _ => work.run(Plain),
     }
+}
+
+/// Does `work` in plain Rust, of which the compiler makes what instructions it finds.
+#[cfg(target_arch = "aarch64")]
+#[allow(unsafe_code, reason = "instructions that not every processor has")]
+// SAFETY: (for callers) the processor must have NEON, dot products and half precision.
+#[target_feature(enable = "neon,dotprod,fp16")]
+unsafe fn neon(work: impl Work) {
+    work.run(Plain);
 }

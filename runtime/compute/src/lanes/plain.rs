@@ -1,27 +1,13 @@
 //! Plain Rust, for every processor; what the others are tested against.
 
 use super::Lanes;
+use crate::halves;
 use std::array::from_fn;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plain;
 
-/// An f16, exactly.
-pub(crate) fn half_to_f32(bits: u16) -> f32 {
-    let sign = u32::from(bits >> 15) << 31;
-    let exponent = u32::from(bits >> 10 & 31);
-    let fraction = u32::from(bits & 0x3ff);
-    match exponent {
-        // Too small for an exponent of its own: a multiple of 2⁻²⁴.
-        0 => {
-            let size = fraction as f32 * f32::from_bits((127 - 24) << 23);
-            f32::from_bits(size.to_bits() | sign)
-        }
-        31 => f32::from_bits(sign | 0xff << 23 | fraction << 13),
-        _ => f32::from_bits(sign | (exponent + 127 - 15) << 23 | fraction << 13),
-    }
-}
-
+#[inline(always)]
 fn zip<A: Copy, B: Copy, C>(a: [A; 8], b: [B; 8], f: impl Fn(A, B) -> C) -> [C; 8] {
     from_fn(|lane| f(a[lane], b[lane]))
 }
@@ -106,30 +92,47 @@ impl Lanes for Plain {
     fn times_32(self, a: [i32; 8]) -> [i32; 8] {
         a.map(|a| a * 32)
     }
+    fn zeros(self, total: i32, zero: i32) -> [i32; 8] {
+        [total * zero; 8]
+    }
 
     fn float(self, ints: [i32; 8]) -> [f32; 8] {
         ints.map(|int| int as f32)
     }
+    #[inline(always)]
     fn splat(self, value: f32) -> [f32; 8] {
         [value; 8]
     }
+    #[inline(always)]
     fn floats(self, values: &[f32; 8]) -> [f32; 8] {
         *values
     }
+    #[inline(always)]
     fn store(self, floats: [f32; 8], values: &mut [f32; 8]) {
         *values = floats;
     }
+    #[inline(always)]
     fn mul(self, a: [f32; 8], b: [f32; 8]) -> [f32; 8] {
         zip(a, b, |a, b| a * b)
     }
+    #[inline(always)]
     fn plus(self, a: [f32; 8], b: [f32; 8]) -> [f32; 8] {
         zip(a, b, |a, b| a + b)
     }
+    #[inline(always)]
     fn fused(self, a: [f32; 8], b: [f32; 8], c: [f32; 8]) -> [f32; 8] {
         from_fn(|lane| a[lane].mul_add(b[lane], c[lane]))
     }
+    #[inline(always)]
+    fn widen(self, halves: &[u16; 8]) -> [f32; 8] {
+        halves.map(halves::widen)
+    }
+    #[inline(always)]
+    fn narrow(self, floats: [f32; 8]) -> [u16; 8] {
+        floats.map(halves::narrow)
+    }
     fn halves(self, bytes: &[u8; 16]) -> [f32; 8] {
-        u16s(bytes).map(half_to_f32)
+        u16s(bytes).map(halves::widen)
     }
     fn brain_halves(self, bytes: &[u8; 16]) -> [f32; 8] {
         u16s(bytes).map(|bits| f32::from_bits(u32::from(bits) << 16))

@@ -208,7 +208,7 @@ fn take_zeros<L: Lanes, F: Layout, const R: usize>(
             let [first, second] = weights.factors(lanes, index);
             lanes.times_32(lanes.paired(first, second, rows.of(&block.halves)[r]))
         } else {
-            lanes.int(rows.of(&block.totals)[r] * F::ZERO)
+            lanes.zeros(rows.of(&block.totals)[r], F::ZERO)
         };
         ints[r] = lanes.sub(ints[r], zeros);
     }

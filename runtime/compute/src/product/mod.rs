@@ -10,17 +10,26 @@
 //!
 //! Threads share outputs, and rows where there are many.
 //!
-//! What was tried, on one thread of an AMD EPYC (Zen 3) beside other work, with `Q4_0` of 960 × 576 where nothing else is said
-//! (`vpmaddubsw` and `vpaddw` alone, in registers: 164 G products/s):
+//! What was tried, on one thread of an AMD EPYC (Zen 3, 3.24 GHz), in moments in which nobody else used the core. The bound is what
+//! registers alone allow: for each 32 products a broadcast from the cache, `vpmaddubsw` and `vpaddw`, 159 G products/s.
 //!
-//! | | before | after |
+//! | `Q4_1`, 8 rows and more | G/s |
+//! | --- | --- |
+//! | 4 rows by 2 panels, unpacked into the cache before | 88 |
+//! | a block's codes in 8 registers, one row after the other | 93 |
+//! | 8 rows by 1 panel, unpacked in registers, as it is | 101 |
+//! | the same from intrinsics, of which the compiler makes sums in its own order, with sums in memory | 78 |
+//!
+//! | `Q8_0`, 8 rows and more | G/s |
+//! | --- | --- |
+//! | low and high halves of the codes, two `vpmaddubsw` each | 50 |
+//! | magnitudes times inputs with the weights' signs, widened by `vpmaddwd` | 56 |
+//! | both in 16 bits, `vpmaddwd`, as it is | 61 |
+//!
+//! | elsewhere | before | after |
 //! | --- | --- | --- |
-//! | loops over rows and panels in place of `array::map` and `from_fn`, which were calls; 16 rows | 16 G/s | 52 G/s |
-//! | a loop over groups that the compiler cannot unroll, so that the sums stay in registers; 64 rows | 56 G/s | 92 G/s |
-//! | announcing weights 4 KiB ahead; one row, weights from memory | 7.5 GB/s | 11 GB/s, as reading alone |
-//! | no division where results are stored; `Q4_1`, 64 rows | 83 G/s | 91 G/s |
-//! | unpacking 8-bit codes into the cache; 8 and 64 rows | 49 G/s | 45 G/s: not done |
-//! | activations quantized by intrinsics, and kept without `memcpy`; 256 rows, share of the product's time | 16 % | 4 % |
+//! | announcing weights 4 KiB ahead; one row, weights from memory | 7.5 GB/s | 11 GB/s |
+//! | tasks of a thread side by side, so that the announced is its own; rows that are kept only as they are needed; a whole step of one row, two threads | 5.98 ms | 5.13 ms |
 
 mod codes;
 mod floats;
@@ -147,7 +156,11 @@ fn each_tile<L: Lanes, T: Tiles>(lanes: L, rows: Range<usize>, work: T) {
 }
 
 /// How a product is cut into tasks: no two have an output of a row in common.
+///
+/// Tasks are numbered so that a thread which takes every other one goes through panels that follow each other: what it announced at
+/// the end of one is what it begins the next with.
 struct Plan {
+    threads: usize,
     rows: usize,
     /// Rows of a task.
     row_step: usize,
@@ -184,7 +197,7 @@ impl Plan {
             plan
         };
         let parts = matrix.parts().iter().map(plan).collect();
-        Self { rows, row_step, parts }
+        Self { threads, rows, row_step, parts }
     }
 
     fn tasks(&self) -> usize {
@@ -197,6 +210,9 @@ impl Plan {
         let plan = &self.parts[part];
         let row_steps = self.rows.div_ceil(self.row_step);
         let (panel, row) = ((index - plan.first) / row_steps, (index - plan.first) % row_steps);
+        let panels = plan.panels.div_ceil(plan.step);
+        let (thread, turn) = (panel % self.threads, panel / self.threads);
+        let panel = thread * (panels / self.threads) + thread.min(panels % self.threads) + turn;
         let range = |index: usize, step: usize, end: usize| index * step..((index + 1) * step).min(end);
         Task { part, panels: range(panel, plan.step, plan.panels), rows: range(row, self.row_step, self.rows) }
     }

@@ -209,3 +209,13 @@ fn a_buffer_of_another_size_is_a_mistake() {
     rows.fill(&team, &[0.0; 64], &matrix);
     matrix.multiply(&team, &rows, &mut [0.0; 5]);
 }
+
+#[test]
+#[should_panic(expected = "rows that were filled for other formats")]
+fn rows_for_another_format_are_a_mistake() {
+    let [(plain, _), (coded, _)] = [Format::F32, Format::Q8_0].map(|format| matrix(&[(format, 3)], 32, &mut Noise(1)));
+    let team = Team::new(1, Isa::Plain).unwrap();
+    let mut rows = Rows::new();
+    rows.fill(&team, &[0.0; 32], &plain);
+    coded.multiply(&team, &rows, &mut [0.0; 3]);
+}

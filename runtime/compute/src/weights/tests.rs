@@ -1,7 +1,7 @@
 //! Every format against its formula, for awkward numbers of rows; and what cannot be packed.
 
 use super::*;
-use crate::{Isa, lanes::half_to_f32};
+use crate::{Isa, halves::widen};
 use proptest::prelude::*;
 
 /// Numbers that look random: xorshift64.
@@ -55,7 +55,7 @@ pub(crate) fn blocks(format: Format, count: usize, noise: &mut Noise) -> Vec<u8>
 }
 
 fn f16(bytes: &[u8]) -> f32 {
-    half_to_f32(u16::from_le_bytes([bytes[0], bytes[1]]))
+    widen(u16::from_le_bytes([bytes[0], bytes[1]]))
 }
 
 /// Weight `i` of a block, by its format's formula.
