@@ -343,8 +343,8 @@ fn quantize<L: Lanes>(lanes: L, numbers: &[f32; BLOCK], block: &mut Block, wide:
     for (out, group) in block.codes.iter_mut().zip(codes.as_chunks().0) {
         out[at] = *group;
     }
-    if let Some(Wide(wide)) = wide {
-        for (out, pairs) in wide.iter_mut().zip(lanes.widened(&codes)) {
+    if let Some(wide) = wide {
+        for (out, pairs) in wide.0.iter_mut().zip(lanes.widened(&codes)) {
             (out[0][at], out[1][at]) = (pairs[0], pairs[1]);
         }
     }

@@ -60,23 +60,3 @@ impl Sixteen {
         sums[0]
     }
 }
-
-/// Asks for memory that is read soon. A hint: without instructions for it, nothing is done.
-#[inline(always)]
-pub(crate) fn prefetch<T>(memory: &[T]) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        const LINE_BYTES: usize = 64;
-        let begin = memory.as_ptr().cast::<i8>();
-        for line in (0..size_of_val(memory)).step_by(LINE_BYTES) {
-            #[allow(unsafe_code, reason = "instructions by name")]
-            // SAFETY: every x86-64 has it, and the address is within `memory`.
-            unsafe {
-                _mm_prefetch::<_MM_HINT_T0>(begin.add(line));
-            }
-        }
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = memory;
-}

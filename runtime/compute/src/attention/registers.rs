@@ -3,7 +3,7 @@
 //! How many rows and vectors are computed together is what 16 vector registers hold: the sums, what is widened, and one number
 //! of a query or a weight. It changes no result, since each sum has its own chain.
 
-use super::tile::{MIXTURE, STRETCH, STRETCH_TOKENS, TOP, WEIGHTS};
+use super::tile::{MIXTURE, ROWS, STRETCH, STRETCH_TOKENS, TOP, WEIGHTS};
 use crate::{
     blocks::BLOCK_TOKENS,
     functions::exp2,
@@ -14,6 +14,11 @@ use std::ops::Range;
 
 /// Registers of sixteen numbers.
 const HALVES: usize = LANES / lanes::LANES;
+/// Vectors of keys or values in a line of the cache.
+const VECTORS: usize = 64 / size_of::<[u16; LANES]>();
+
+/// A head's keys or values in a block.
+type InBlock<'a> = &'a [[u16; LANES]];
 
 /// A row's scores for a stretch, and then its weights.
 #[derive(Clone, Copy)]
@@ -24,12 +29,13 @@ impl Scores {
     pub(super) const ZERO: Self = Self([0.0; STRETCH_TOKENS]);
 }
 
-/// Scores of `R` rows for `B` blocks side by side.
+/// Scores of `R` rows for `B` blocks side by side. Where the rows are few, the next keys are announced: others have so much to compute
+/// that it does not matter.
 #[inline(always)]
 pub(super) fn score_blocks<L: Lanes, const R: usize, const B: usize>(
     lanes: L,
     queries: &[[f32; R]],
-    keys: &[&[[u16; LANES]]],
+    (keys, next): (&[InBlock<'_>], &[InBlock<'_>]),
     first: usize,
     scores: &mut [Scores],
 ) {
@@ -41,6 +47,9 @@ pub(super) fn score_blocks<L: Lanes, const R: usize, const B: usize>(
     for (index, query) in queries.iter().enumerate() {
         for block in 0..B {
             let key = widen(lanes, &own[block][index]);
+            if R < ROWS && index % VECTORS == 0 {
+                lanes.will_read(next[block], index * size_of::<[u16; LANES]>());
+            }
             for row in 0..R {
                 let query = lanes.splat(query[row]);
                 for half in 0..HALVES {
@@ -59,12 +68,12 @@ pub(super) fn score_blocks<L: Lanes, const R: usize, const B: usize>(
     }
 }
 
-/// Adds values to `C` vectors of the mixtures of `R` rows.
+/// Adds values to `C` vectors of the mixtures of `R` rows. Next values are announced as next keys are.
 #[inline(always)]
 pub(super) fn mix_columns<L: Lanes, const R: usize, const C: usize>(
     lanes: L,
     weights: &[Scores; R],
-    values: &[&[[u16; LANES]]; STRETCH],
+    (values, next): (&[InBlock<'_>; STRETCH], &[InBlock<'_>; STRETCH]),
     seen: &Range<usize>,
     (column, columns): (usize, usize),
     sums: &mut [Sixteen],
@@ -80,9 +89,15 @@ pub(super) fn mix_columns<L: Lanes, const R: usize, const C: usize>(
         }
     }
     for block in seen.start / BLOCK_TOKENS..seen.end.div_ceil(BLOCK_TOKENS) {
-        let (values, first) = (values[block], block * BLOCK_TOKENS);
+        let (values, next, first) = (values[block], next[block], block * BLOCK_TOKENS);
         for token in seen.start.max(first)..seen.end.min(first + BLOCK_TOKENS) {
-            let values = &values[(token - first) * columns + column..][..C];
+            let at = (token - first) * columns + column;
+            let values = &values[at..][..C];
+            for line in (0..C).step_by(VECTORS) {
+                if R < ROWS {
+                    lanes.will_read(next, (at + line) * size_of::<[u16; LANES]>());
+                }
+            }
             for vector in 0..C {
                 let value = widen(lanes, &values[vector]);
                 for row in 0..R {

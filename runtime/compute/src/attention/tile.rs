@@ -19,7 +19,7 @@ use crate::{
     blocks::{BLOCK_TOKENS, Blocks, Head},
     functions::{exp2, tanh},
     lanes::{Lanes, Work},
-    sixteen::{LANES, Sixteen, prefetch},
+    sixteen::{LANES, Sixteen},
 };
 use std::{f32::consts::LOG2_E, ops::Range};
 
@@ -28,7 +28,7 @@ pub(super) const STRETCH: usize = 4;
 /// Tokens between two looks at the highest score.
 pub(super) const STRETCH_TOKENS: usize = STRETCH * BLOCK_TOKENS;
 /// Rows that are computed together, at most: with 12 sums of AVX2, 4 registers are left.
-const ROWS: usize = 6;
+pub(super) const ROWS: usize = 6;
 
 /// Where a row's sums are.
 pub(super) const WEIGHTS: usize = 0;
@@ -85,18 +85,6 @@ impl Tile<'_> {
     /// The rows of queries from `first` on that are computed together.
     fn together(&self, first: usize) -> usize {
         ROWS.min(self.query_rows() - first)
-    }
-
-    /// Asks for a stretch's keys and values. Blocks are all over the memory: the processor does not guess which one is next.
-    #[inline(always)]
-    fn announce(&self, stretch: usize) {
-        let first = stretch * STRETCH;
-        let end = self.sight(self.rows.len() - 1).end.div_ceil(BLOCK_TOKENS);
-        for number in &self.table[first.min(end)..end.min(first + STRETCH)] {
-            let head = self.blocks.head(*number, self.layer, self.kv_head);
-            prefetch(head.keys);
-            prefetch(head.values);
-        }
     }
 
     /// The queries of groups of [`ROWS`] rows, times a factor: `[group][width][row of the group]`.
@@ -193,14 +181,13 @@ impl Work for Pass<'_> {
         scores.resize(tile.query_rows().max(scores.len()), Scores::ZERO);
         clear(tile, sums);
         for stretch in stretches.clone() {
-            // Others have so much to compute that it does not matter, and fill the first cache themselves.
-            if tile.query_rows() <= ROWS {
-                match next {
-                    Some(next) if stretch + 1 == stretches.end => next.announce(next.stretches().start),
-                    _ => tile.announce(stretch + 1),
-                }
-            }
-            Stretch::new(tile, stretch).attend(lanes, queries, scores, sums);
+            let own = Stretch::new(tile, stretch);
+            let own = match next {
+                _ if stretch + 1 < stretches.end => own.before(&Stretch::new(tile, stretch + 1)),
+                Some(next) => own.before(&Stretch::new(next, next.stretches().start)),
+                None => own,
+            };
+            own.attend(lanes, queries, scores, sums);
         }
     }
 }
@@ -261,6 +248,10 @@ struct Stretch<'a> {
     /// As many as there are blocks; those that no row sees are empty.
     keys: [&'a [[u16; LANES]]; STRETCH],
     values: [&'a [[u16; LANES]]; STRETCH],
+    /// Those of the stretch that comes next, of which a line is announced for each that is read here. Blocks are all over the memory:
+    /// the processor does not guess which one is next, and would wait where all were announced at once.
+    next_keys: [&'a [[u16; LANES]]; STRETCH],
+    next_values: [&'a [[u16; LANES]]; STRETCH],
 }
 
 impl<'a> Stretch<'a> {
@@ -275,7 +266,17 @@ impl<'a> Stretch<'a> {
             let head: Head<'_> = tile.blocks.head(number, tile.layer, tile.kv_head);
             (keys[block], values[block]) = (head.keys, head.values);
         }
-        Self { tile, begin, blocks, keys, values }
+        Self { tile, begin, blocks, keys, values, next_keys: keys, next_values: values }
+    }
+
+    /// The same, with what comes next.
+    #[inline(always)]
+    fn before(self, next: &Self) -> Self {
+        let Self { mut next_keys, mut next_values, .. } = self;
+        for block in next.blocks.clone() {
+            (next_keys[block], next_values[block]) = (next.keys[block], next.values[block]);
+        }
+        Self { next_keys, next_values, ..self }
     }
 
     #[inline(always)]
@@ -338,11 +339,13 @@ impl<'a> Stretch<'a> {
         let (queries, _) = queries.as_chunks::<R>();
         let mut block = self.blocks.start;
         while block + B <= self.blocks.end {
-            score_blocks::<L, R, B>(lanes, queries, &self.keys[block..block + B], block, scores);
+            let next = &self.next_keys[block..block + B];
+            score_blocks::<L, R, B>(lanes, queries, (&self.keys[block..block + B], next), block, scores);
             block += B;
         }
         while block < self.blocks.end {
-            score_blocks::<L, R, 1>(lanes, queries, &self.keys[block..=block], block, scores);
+            let next = &self.next_keys[block..=block];
+            score_blocks::<L, R, 1>(lanes, queries, (&self.keys[block..=block], next), block, scores);
             block += 1;
         }
     }
@@ -390,11 +393,11 @@ impl<'a> Stretch<'a> {
         let Some(weights) = weights.first_chunk::<R>() else { return };
         let mut column = 0;
         while column + C <= columns {
-            mix_columns::<L, R, C>(lanes, weights, &self.values, seen, (column, columns), sums);
+            mix_columns::<L, R, C>(lanes, weights, (&self.values, &self.next_values), seen, (column, columns), sums);
             column += C;
         }
         while column < columns {
-            mix_columns::<L, R, 1>(lanes, weights, &self.values, seen, (column, columns), sums);
+            mix_columns::<L, R, 1>(lanes, weights, (&self.values, &self.next_values), seen, (column, columns), sums);
             column += 1;
         }
     }

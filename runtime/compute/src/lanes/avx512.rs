@@ -47,6 +47,10 @@ impl Lanes for Avx512 {
     const WIDE: bool = false;
 
     #[inline(always)]
+    fn will_read<T>(self, memory: &[T], at: usize) {
+        self.0.will_read(memory, at);
+    }
+    #[inline(always)]
     fn dot(self, sums: __m256i, codes: __m256i, inputs: __m256i) -> __m256i {
         avx512!(_mm256_dpbusd_epi32(sums, codes, inputs))
     }
@@ -69,7 +73,6 @@ impl Lanes for Avx512 {
     }
 
     as_avx2! {
-        will_read(bytes: &[u8], at: usize) -> ();
         codes(bytes: &[u8; 32]) -> __m256i;
         low(codes: __m256i) -> __m256i;
         high(codes: __m256i) -> __m256i;

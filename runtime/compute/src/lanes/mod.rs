@@ -54,8 +54,8 @@ pub(crate) trait Lanes: Copy {
     /// Whether codes of 8 bits are multiplied as pairs of 16 bits, since [`Sums`](Self::Sums) do not hold their products.
     const WIDE: bool;
 
-    /// Says that memory will be read soon.
-    fn will_read(self, bytes: &[u8], at: usize);
+    /// Says that memory will be read soon: the line `at` so many bytes behind the begin of `memory`.
+    fn will_read<T>(self, memory: &[T], at: usize);
     fn codes(self, bytes: &[u8; 32]) -> Self::Codes;
     /// The low four bits of each byte.
     fn low(self, codes: Self::Codes) -> Self::Codes;

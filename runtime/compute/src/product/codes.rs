@@ -1,5 +1,7 @@
 //! Weights of codes and scales: integers times integers.
 
+#![allow(clippy::needless_range_loop, reason = "loops of constant length, whose arrays become registers")]
+
 use super::{Share, Tiles, each_tile};
 use crate::{
     lanes::{Lanes, Work},
@@ -26,7 +28,7 @@ impl<F: Layout> Work for Strip<'_, F> {
         let share = &self.share;
         for panel in share.panels.clone() {
             let weights = share.part.panel::<F>(panel);
-            each_tile(lanes, share.rows.clone(), OfPanel { share, panel, weights });
+            each_tile(lanes, share.rows.clone(), &OfPanel { share, panel, weights });
         }
     }
 }

@@ -28,7 +28,7 @@ impl<F: Floats> Work for Strip<'_, F> {
         let share = &self.share;
         for panel in share.panels.clone() {
             let weights = share.part.floats::<F>(panel);
-            each_tile(lanes, share.rows.clone(), OfPanel::<F> { share, panel, weights, format: PhantomData });
+            each_tile(lanes, share.rows.clone(), &OfPanel::<F> { share, panel, weights, format: PhantomData });
         }
     }
 }

@@ -29,7 +29,7 @@
 //! | elsewhere | before | after |
 //! | --- | --- | --- |
 //! | announcing weights 4 KiB ahead; one row, weights from memory | 7.5 GB/s | 11 GB/s |
-//! | tasks of a thread side by side, so that the announced is its own; rows that are kept only as they are needed; a whole step of one row, two threads | 5.98 ms | 5.13 ms |
+//! | tasks that follow each other for the thread that takes every other one, and attention of one row shared; a step of one row on two threads | 7.4 ms | 6.6 ms |
 
 mod codes;
 mod floats;
@@ -136,7 +136,7 @@ trait Tiles {
 
 /// Does `work` with all rows, as many together as there are registers for. The first row is that of a tile.
 #[inline(always)]
-fn each_tile<L: Lanes, T: Tiles>(lanes: L, rows: Range<usize>, work: T) {
+fn each_tile<L: Lanes, T: Tiles>(lanes: L, rows: Range<usize>, work: &T) {
     let together = const { if L::ROWS < T::ROWS { L::ROWS } else { T::ROWS } };
     for row in rows.clone().step_by(together) {
         // Known to be the first one, for kernels that take a whole tile.
