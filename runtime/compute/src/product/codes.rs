@@ -5,7 +5,7 @@
 use super::{Share, Tiles, each_tile};
 use crate::{
     lanes::{Lanes, Work},
-    rows::{Block, GROUPS, TILE, Tile, Wide},
+    rows::{Block, GROUPS, TILE, Wide},
     weights::{Layout, Offsets, Panel, Width},
 };
 use std::marker::PhantomData;
@@ -44,23 +44,26 @@ impl<F: Layout> Tiles for OfPanel<'_, F> {
 
     #[inline(always)]
     fn tile<L: Lanes, const R: usize>(&self, lanes: L, row: usize, at: usize) {
-        let rows = Rows::<R> { tile: self.share.input.tile(row), at };
+        let tile = self.share.input.tile(row);
         let is_first = row == self.share.rows.start;
         let mut sums = [lanes.splat(0.0); R];
-        for block in 0..rows.tile.blocks.len() {
+        for (index, block) in tile.blocks.iter().enumerate() {
+            let place = tile.place(index);
             if is_first {
-                self.weights.announce(lanes, block);
+                self.weights.announce(lanes, place);
             }
-            add_block(lanes, self.weights, block, rows, &mut sums);
+            let rows = Rows::<R> { block, wide: tile.wide.get(index), at };
+            add_block(lanes, self.weights, place, rows, &mut sums);
         }
         self.share.store(lanes, self.panel, row, &sums);
     }
 }
 
-/// `R` rows of a tile, from row `at` of it on.
+/// A block of `R` rows of a tile, from row `at` of it on.
 #[derive(Clone, Copy)]
 struct Rows<'a, const R: usize> {
-    tile: Tile<'a>,
+    block: &'a Block,
+    wide: Option<&'a Wide>,
     at: usize,
 }
 
@@ -71,11 +74,6 @@ impl<'a, const R: usize> Rows<'a, R> {
             Some(rows) => rows,
             None => panic!("a tile has fewer rows"),
         }
-    }
-
-    #[inline(always)]
-    fn block(self, index: usize) -> &'a Block {
-        &self.tile.blocks[index]
     }
 }
 
@@ -91,7 +89,7 @@ fn add_block<L: Lanes, F: Layout, const R: usize>(
     rows: Rows<'_, R>,
     sums: &mut [L::Floats; R],
 ) {
-    let block = rows.block(index);
+    let block = rows.block;
     let ints = match F::WIDTH {
         Width::Eight if L::WIDE => pair_ints(lanes, weights, index, rows),
         _ => group_ints(lanes, weights, index, rows),
@@ -130,7 +128,7 @@ fn pair_ints<L: Lanes, F: Layout, const R: usize>(
     index: usize,
     rows: Rows<'_, R>,
 ) -> [L::Ints; R] {
-    let Wide(groups) = &rows.tile.wide[index];
+    let Some(Wide(groups)) = rows.wide else { panic!("rows have no codes of 16 bits") };
     let mut ints = [lanes.int(0); R];
     for pair in 0..GROUPS / 2 {
         let [first, second] = weights.pair(lanes, index, pair);
@@ -167,7 +165,7 @@ fn group_ints<L: Lanes, F: Layout, const R: usize>(
     index: usize,
     rows: Rows<'_, R>,
 ) -> [L::Ints; R] {
-    let groups = &rows.block(index).codes;
+    let groups = &rows.block.codes;
     let has_parts = F::SCALES.has_parts();
     let groups_max = F::WIDTH.groups_max();
     let groups_max = if has_parts { groups_max.min(GROUPS / 2) } else { groups_max };
@@ -205,7 +203,7 @@ fn take_zeros<L: Lanes, F: Layout, const R: usize>(
     if F::ZERO == 0 {
         return;
     }
-    let block = rows.block(index);
+    let block = rows.block;
     for r in 0..R {
         let zeros = if F::SCALES.has_parts() {
             // Their zero is 32.
