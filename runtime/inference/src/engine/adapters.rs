@@ -267,10 +267,8 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
             Some((*key, why))
         });
         for (key, why) in broken.collect::<Vec<_>>() {
-            if let Some(mut sequence) = self.remove(key) {
-                sequence
-                    .fail_with(EngineError::Failed(format!("{why}; put its files back, or restart the host").into()));
-            }
+            let why = format!("{why}; put its files back, or restart the host");
+            self.end(key, Err(EngineError::Failed(why.into())));
         }
     }
 }
