@@ -1,7 +1,7 @@
 //! What the models of a host do, as rows of a table.
 
 use crate::table::{Column, Table};
-use remit_server::protocol::{Figures, Model, ModelPlace, Models};
+use remit_server::protocol::{DeviceMemory, Figures, Model, ModelPlace, Models};
 use std::{collections::BTreeMap, time::Duration};
 
 /// What was counted when somebody looked last.
@@ -17,7 +17,10 @@ impl Looks {
         let megabytes = |bytes: u64| bytes / 1_000_000;
         let (held, most) = (megabytes(models.bytes_held), models.bytes_max);
         let of = if most == u64::MAX { String::new() } else { format!(" of {}", megabytes(most)) };
-        let heading = format!("{} models, {held}{of} MB of weights in memory", models.models.len());
+        let mut heading = format!("{} models, {held}{of} MB of weights in memory", models.models.len());
+        for DeviceMemory { name, bytes } in &models.devices {
+            heading += &format!(", {} MB of {name}", megabytes(*bytes));
+        }
         format!("{heading}\n\n{}\n", self.table(&models.models, since))
     }
 
@@ -109,7 +112,8 @@ mod tests {
         let model =
             |name: &str, place, figures| Model { name: name.to_owned(), place, bytes: 95_000_000, loads: 1, figures };
         let models = vec![model("smollm2", ModelPlace::In, Some(figures)), model("minilm", ModelPlace::Away, None)];
-        Models { bytes_max: u64::MAX, bytes_held: 95_000_000, models }
+        let devices = vec![DeviceMemory { name: "a GPU".to_owned(), bytes: 7_000_000 }];
+        Models { bytes_max: u64::MAX, bytes_held: 95_000_000, models, devices }
     }
 
     #[test]
@@ -119,7 +123,7 @@ mod tests {
             let screen = looks.screen(&models, since.map(Duration::from_secs));
             let row = screen.lines().find(|line| line.starts_with("smollm2")).expect("it has a row");
             assert_eq!(row.split_whitespace().collect::<Vec<_>>().join(" "), expect);
-            assert!(screen.contains("2 models, 95 MB of weights in memory"), "{screen}");
+            assert!(screen.contains("2 models, 95 MB of weights in memory, 7 MB of a GPU"), "{screen}");
         };
         check(models(100, 10), None, "smollm2 in memory 95 2 0 1 - - 30% 65% 2% 50% -");
         check(models(1_100, 30), Some(2), "smollm2 in memory 95 2 0 1 500 10 30% 65% 2% 50% -");

@@ -1,9 +1,9 @@
 //! What the node shows, as the protocol says it.
 
 use crate::protocol::{
-    Breaker, Content, Denied, End, ExplainRequest, Explanation, Explanations, FaultKind, Figures, Finished, Grant,
-    GrantName, Ledger, Marking, MissedRule, Model, ModelPlace, Models, Process, ProcessState, RankedModel, Reason,
-    Route, RouteArm, RouteTier, Routes, Selection, Shown, Terms,
+    Breaker, Content, Denied, DeviceMemory, End, ExplainRequest, Explanation, Explanations, FaultKind, Figures,
+    Finished, Grant, GrantName, Ledger, Marking, MissedRule, Model, ModelPlace, Models, Process, ProcessState,
+    RankedModel, Reason, Route, RouteArm, RouteTier, Routes, Selection, Shown, Terms,
 };
 use remit_abi::{Event, Fault, GrantLimits, GrantSpec, Label, Scope, Status, TagSet, TenantId, Tokens};
 use remit_assembly::{
@@ -13,6 +13,7 @@ use remit_assembly::{
     routing::{ArmExplained, ArmView, RouteView, breaker::BreakerState, count::CountsView, policy::RequestClass},
     want_lines,
 };
+use std::sync::Arc;
 
 /// An event, with the names of its label's tags as the node's local tenant has them.
 #[must_use]
@@ -88,8 +89,10 @@ pub(crate) fn models(node: &Node) -> Models {
         bytes: view.bytes,
         loads: view.loads,
     };
-    let ResidencyView { bytes_max, bytes_held, models } = residency;
-    Models { bytes_max, bytes_held, models: models.into_iter().map(model).collect() }
+    let ResidencyView { bytes_max, bytes_held, models, devices } = residency;
+    let device = |(name, bytes): (Arc<str>, u64)| DeviceMemory { name: (*name).into(), bytes };
+    let devices = devices.into_iter().map(device).collect();
+    Models { bytes_max, bytes_held, models: models.into_iter().map(model).collect(), devices }
 }
 
 fn of_model(figures: &ModelFigures) -> Figures {

@@ -13,7 +13,7 @@ mod task;
 
 pub use error::{ErrorCode, Refusal};
 pub use grant::{Denials, Denied, Given, Grant, GrantName, GrantRequest, Grants, NotAGrant, Reason, Revoked, Terms};
-pub use model::{Figures, Model, ModelPlace, Models};
+pub use model::{DeviceMemory, Figures, Model, ModelPlace, Models};
 pub use process::{Affected, Ended, Frozen, Health, Process, ProcessState, Processes, Selection};
 pub use route::{
     Breaker, ExplainRequest, Explanation, Explanations, MissedRule, RankedModel, Route, RouteArm, RouteTier, Routes,

@@ -11,6 +11,18 @@ pub struct Models {
     pub bytes_held: u64,
     /// Each of them, in the order in which they were opened.
     pub models: Vec<Model>,
+    /// GPUs that models have memory of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<DeviceMemory>,
+}
+
+/// What models have taken of a GPU: weights, keys and values, and what is computed in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceMemory {
+    /// The GPU's name.
+    pub name: String,
+    /// Bytes of its memory.
+    pub bytes: u64,
 }
 
 /// One model. Its adapters' generations count as its own.
