@@ -107,7 +107,7 @@ impl Work for Gelu<'_> {
 fn below(x: f32) -> f32 {
     /// How fast the argument falls, and the polynomial's factors, the highest power first: halves of those of the source.
     const FALL: f32 = 0.327_591_1;
-    const FACTORS: [f32; 5] = [0.530_702_7, -0.726_576_0, 0.710_706_87, -0.142_248_37, 0.127_414_8];
+    const FACTORS: [f32; 5] = [0.530_702_7, -0.726_576, 0.710_706_9, -0.142_248_37, 0.127_414_8];
     let magnitude = x.abs() * FRAC_1_SQRT_2;
     let argument = 1.0 / FALL.mul_add(magnitude, 1.0);
     let mut polynomial = 0.0;

@@ -26,7 +26,7 @@ const ID_CHARACTERS: usize = 9;
 
 /// What a generation is held to.
 pub(super) struct Held {
-    state: Arc<Mutex<State>>,
+    state: Place,
 }
 
 impl Held {
@@ -75,18 +75,21 @@ fn over(ending: Option<Ending>) -> EngineError {
     })
 }
 
+/// Where a generation stands.
+type Place = Arc<Mutex<State>>;
+
 /// A thread that computes masks while a step is computed.
 #[derive(Default)]
 pub(super) struct Masks {
     /// Absent until there is a mask to compute, and where the system gives no thread: whoever draws computes them then.
-    thread: Option<(mpsc::Sender<Arc<Mutex<State>>>, JoinHandle<()>)>,
+    thread: Option<(mpsc::Sender<Place>, JoinHandle<()>)>,
 }
 
 impl Masks {
     /// Computes the mask of its place soon.
     pub(super) fn prepare(&mut self, held: &Held) {
         if self.thread.is_none() {
-            let (queue, states) = mpsc::channel::<Arc<Mutex<State>>>();
+            let (queue, states) = mpsc::channel::<Place>();
             let compute = move || {
                 for state in states {
                     state.lock().unwrap_or_else(PoisonError::into_inner).allowed();

@@ -162,7 +162,7 @@ impl Sampler {
 }
 
 /// What is left to draw from.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Narrowed<'a> {
     /// One token, and nothing to draw.
     To(u32),

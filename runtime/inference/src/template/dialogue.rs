@@ -43,7 +43,7 @@ impl Knows {
             let rendered = template.render_dialogue(&Dialogue { messages, tools });
             rendered.is_ok_and(|prompt| words.iter().all(|word| prompt.contains(word)))
         };
-        let user = || said(Role::User, "Hello".to_owned());
+        let user = || said(Role::User, "Hello");
         let object = json!({ "type": "object", "properties": {} });
         let tools = json!([{ "type": "function", "function": {
             "name": "probe_tool", "description": "Does something.", "parameters": object,
@@ -56,7 +56,7 @@ impl Knows {
             result(&call.id, &call.name, "probe_result"),
         ];
         Self {
-            system: writes(vec![said(Role::System, "probe_system".to_owned()), user()], Json::Null, &["probe_system"]),
+            system: writes(vec![said(Role::System, "probe_system"), user()], Json::Null, &["probe_system"]),
             tools: writes(vec![user()], tools.clone(), &["probe_tool"]),
             calls: writes(called, tools, &["probe_tool", "probe_result"]),
         }
@@ -64,7 +64,7 @@ impl Knows {
 }
 
 /// Somebody says something.
-pub(super) fn said(role: Role, content: String) -> Json {
+pub(super) fn said(role: Role, content: &str) -> Json {
     let role = match role {
         Role::System => "system",
         Role::User => "user",
@@ -172,9 +172,9 @@ impl<'a> Heard<'a> {
             let is_joined = std::mem::replace(&mut tells_results, false);
             match message {
                 ChatMessage::Said { role: Role::User, content } if is_joined => {
-                    add_line(&mut messages, &spoil(content))
+                    add_line(&mut messages, &spoil(content));
                 }
-                ChatMessage::Said { role, content } => messages.push(said(*role, spoil(content))),
+                ChatMessage::Said { role, content } => messages.push(said(*role, &spoil(content))),
                 ChatMessage::Called { content, calls } => {
                     let read: Vec<_> = calls.iter().zip(arguments.by_ref()).collect();
                     messages.push(match tells_calls {
@@ -182,7 +182,7 @@ impl<'a> Heard<'a> {
                             let read = read.into_iter().map(|(call, json)| (call, spoil_json(json, spoil)));
                             called(&spoil(content), &read.collect::<Vec<_>>(), spoil)
                         }
-                        false => said(Role::Assistant, spoil(content) + &in_words(calls, format, spoil)),
+                        false => said(Role::Assistant, &(spoil(content) + &in_words(calls, format, spoil))),
                     });
                 }
                 ChatMessage::Result { id, name, content } if tells_calls => {
@@ -193,7 +193,7 @@ impl<'a> Heard<'a> {
                     let words = format!("<tool_response>\n{}\n</tool_response>", spoil(content));
                     match is_joined {
                         true => add_line(&mut messages, &words),
-                        false => messages.push(said(Role::User, words)),
+                        false => messages.push(said(Role::User, &words)),
                     }
                 }
             }
@@ -218,7 +218,7 @@ fn instruct(messages: &mut Vec<Json>, instructions: String, has_system: bool) {
             let (head, tail) = if is_system(first) { (content, &*instructions) } else { (&*instructions, content) };
             first["content"] = format!("{head}\n\n{tail}").into();
         }
-        None => messages.insert(0, said(Role::System, instructions)),
+        None => messages.insert(0, said(Role::System, &instructions)),
     }
 }
 

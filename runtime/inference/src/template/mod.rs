@@ -169,7 +169,7 @@ impl ChatTemplate {
     /// # Errors
     /// [`TemplateError::Render`], [`TemplateError::Output`].
     pub fn render(&self, messages: &[(Role, String)]) -> Result<String, TemplateError> {
-        let said = messages.iter().map(|(role, content)| dialogue::said(*role, content.clone()));
+        let said = messages.iter().map(|(role, content)| dialogue::said(*role, content));
         self.render_dialogue(&Dialogue { messages: said.collect(), tools: Json::Null })
     }
 

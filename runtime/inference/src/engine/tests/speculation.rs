@@ -35,14 +35,15 @@ fn params(count: u32) -> Params {
 
 /// Compares a job with itself, speculating; answers how many drafted tokens came.
 fn check(script: Script, fault: &Fault, params: Params) -> u64 {
-    let run = |speculation| {
+    let what = format!("{params:?}");
+    let run = |params| {
         let fixture = fixture_with(script, Limits::default(), fault.clone());
-        let params = Params { speculation, ..params.clone() };
         let told = told_by(&fixture.engine, GenerationJob { params, ..job(PROMPT, 1) });
         (told, until(&fixture.engine, |totals| totals.running == 0))
     };
-    let ((plain, without), (speculative, with)) = (run(false), run(true));
-    assert!(plain == speculative, "{params:?}");
+    let (plain, without) = run(params.clone());
+    let (speculative, with) = run(Params { speculation: true, ..params });
+    assert!(plain == speculative, "{what}");
     assert_eq!((without.proposed, with.drawn), (0, without.drawn));
     assert_eq!(without.steps - with.steps, with.accepted, "each token that came is a step less");
     with.accepted

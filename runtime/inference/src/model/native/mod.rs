@@ -60,7 +60,7 @@ impl NativeDecoder {
     /// [`ModelError`], where the file holds no model that the decoder can compute.
     pub fn load(file: &Gguf, team: &Team) -> Result<Self, ModelError> {
         let (architecture, layout) = families::read_gguf(file)?;
-        Self::place(architecture, layout, file, team)
+        Self::place(&architecture, layout, file, team)
     }
 
     /// Packs weights that a `config.json` describes.
@@ -69,16 +69,16 @@ impl NativeDecoder {
     /// [`ModelError`], where they are no model that the decoder can compute.
     pub fn from_json(config: &Map<String, Value>, tensors: &dyn Tensors, team: &Team) -> Result<Self, ModelError> {
         let (architecture, layout) = families::read_json(config, tensors)?;
-        Self::place(architecture, layout, tensors, team)
+        Self::place(&architecture, layout, tensors, team)
     }
 
     fn place(
-        architecture: Architecture,
+        architecture: &Architecture,
         layout: Layout,
         tensors: &dyn Tensors,
         team: &Team,
     ) -> Result<Self, ModelError> {
-        let placement = Placement { architecture: &architecture, layout, tensors };
+        let placement = Placement { architecture, layout, tensors };
         let output = || Loader { placement: &placement, team }.matrix(Slot::Output, 0, architecture.width);
         Ok(Self {
             stage: Stage::load(&placement, architecture.layers.len(), team)?,
