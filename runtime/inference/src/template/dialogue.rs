@@ -159,7 +159,7 @@ impl<'a> Heard<'a> {
         if tells_tools {
             return Dialogue { messages, tools: spoil_tools(toolbox.described(), spoil) };
         }
-        instruct(&mut messages, spoil(&toolbox.instructions()), knows.system);
+        instruct(&mut messages, &spoil(&toolbox.instructions()), knows.system);
         Dialogue { messages, tools: Json::Null }
     }
 
@@ -209,16 +209,16 @@ fn in_words(calls: &[ToolCall], format: &CallFormat, spoil: &dyn Fn(&str) -> Str
 }
 
 /// Tells of tools in the system's message, or where a model has none, in the first one.
-fn instruct(messages: &mut Vec<Json>, instructions: String, has_system: bool) {
+fn instruct(messages: &mut Vec<Json>, instructions: &str, has_system: bool) {
     let is_system = |message: &Json| message["role"] == "system";
     let first = messages.first_mut().filter(|first| !has_system || is_system(first));
     match first {
         Some(first) => {
             let content = first["content"].as_str().unwrap_or_default();
-            let (head, tail) = if is_system(first) { (content, &*instructions) } else { (&*instructions, content) };
+            let (head, tail) = if is_system(first) { (content, instructions) } else { (instructions, content) };
             first["content"] = format!("{head}\n\n{tail}").into();
         }
-        None => messages.insert(0, said(Role::System, &instructions)),
+        None => messages.insert(0, said(Role::System, instructions)),
     }
 }
 
