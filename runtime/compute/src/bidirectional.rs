@@ -257,7 +257,7 @@ mod tests {
             for text in &texts {
                 let own = &projected[3 * mixed * text.start..3 * mixed * text.end];
                 let mut alone = vec![f32::NAN; text.len() * mixed];
-                attend(&Team::alone(Isa::best()), &heads, own, &[0..text.len()], &mut alone);
+                attend(&Team::alone(Isa::best()), &heads, own, std::slice::from_ref(&(0..text.len())), &mut alone);
                 prop_assert_eq!(&alone, &first[mixed * text.start..mixed * text.end]);
                 for (found, expected) in alone.iter().zip(plain(&heads, own)) {
                     prop_assert!((f64::from(*found) - expected).abs() < 1e-5, "{} and {}", found, expected);

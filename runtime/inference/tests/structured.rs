@@ -163,7 +163,7 @@ fn every_call_parses_and_fits_unless_its_answer_was_cut() {
             match (finish.unwrap(), &choice) {
                 (EngineFinish::Length, _) => {}
                 (EngineFinish::ToolCalls, ToolChoice::Named(name)) => {
-                    assert!(calls.len() == 1 && calls[0].name == *name)
+                    assert!(calls.len() == 1 && calls[0].name == *name);
                 }
                 (EngineFinish::ToolCalls, _) => assert!(!calls.is_empty()),
                 (EngineFinish::Stop, ToolChoice::Auto) => assert_eq!(calls, []),

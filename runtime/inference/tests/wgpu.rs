@@ -409,6 +409,7 @@ fn engines_share_a_devices_memory() {
             model: "m".into(),
             prompt: (0..20).map(|place| place * 37 % 256).collect(),
             params: Params::greedy(12),
+            tools: None,
         };
         let mut stream = engine.generate(job).unwrap();
         let mut text = String::new();

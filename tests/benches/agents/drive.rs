@@ -4,7 +4,7 @@
 use super::fleet::{Conversation, OUTPUT_TOKENS, Plan};
 use futures::future::join_all;
 use remit_abi::{Params, Priority, TenantId};
-use remit_inference::{Limits, LocalEngine, ModelFile, engine::Totals, gguf::Gguf, tokenizer::Tokenizer};
+use remit_inference::{Limits, LocalEngine, ModelFile, Totals, gguf::Gguf, tokenizer::Tokenizer};
 use remit_kernel::ports::{Engine as _, EngineEvent, EngineStream, GenerationJob, Meter};
 use std::{
     cell::RefCell,

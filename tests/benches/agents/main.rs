@@ -105,7 +105,7 @@ fn run(model: &Model<'_>, limits: Limits, plans: &[Plan]) -> Run {
     let engine = model.engine(limits);
     let driver = Driver::new(model, &engine);
     let run = driver.run(WINDOW, driver.agents(TENANT, plans));
-    println!("           {}", said(&engine.totals()[0]));
+    println!("           {}", said(&engine.figures()[0].totals));
     run
 }
 

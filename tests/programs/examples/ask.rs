@@ -14,6 +14,7 @@ fn run(task: Task) -> Result<Outcome, Failure> {
     let (input, cached, output) = (usage.input, usage.cached, usage.output);
     let finished = match finish {
         FinishReason::Stop => "stop",
+        FinishReason::ToolCalls => "tool calls",
         FinishReason::Length => "length",
         FinishReason::Budget => "budget",
         FinishReason::Cancelled => "cancelled",

@@ -163,7 +163,7 @@ mod tests {
             check(
                 |team, rows| {
                     scaled(team, rows);
-                    rows.iter_mut().for_each(|number| *number /= 8.0)
+                    rows.iter_mut().for_each(|number| *number /= 8.0);
                 },
                 &input,
                 |row| {

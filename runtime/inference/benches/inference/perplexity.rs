@@ -123,7 +123,7 @@ fn span<'a>(window: &'a [u32], table: &'a [u32]) -> Span<'a> {
 fn plain(model: &Gguf, tokens: &[u32]) -> Said {
     let decoder = Decoder::load(model, &Device::flex()).unwrap_or_else(|error| panic!("{error}"));
     let table = table();
-    let mut pool = decoder.pool(table.len());
+    let mut pool = decoder.pool(table.len()).unwrap_or_else(|error| panic!("{error}"));
     let mut said = Said::default();
     for window in tokens.chunks_exact(WINDOW) {
         said.add(window, &decoder.forward(&mut pool, &[span(window, &table)]));

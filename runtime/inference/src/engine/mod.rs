@@ -59,6 +59,7 @@ use crate::{
 };
 pub use observe::{GENERATIONS, ModelFigures};
 pub use policy::PolicyChoice;
+pub use remit_batching::Totals;
 
 use adapters::{Adapters, ModelId};
 use build::{open, reader};

@@ -157,7 +157,7 @@ async fn what_cannot_be_is_refused_with_a_sentence_and_costs_nothing() {
             let question = message(Role::User, &[text("q")]);
             let plain = |tools| conversation(std::slice::from_ref(&question), tools);
             let said = async |messages: &[Message], sentence: &str| {
-                let all = [&[question.clone()], messages].concat();
+                let all = [std::slice::from_ref(&question), messages].concat();
                 check(&guest, model, conversation(&all, None), OutputFormat::Any, sentence).await;
             };
             let asks = |id: &str| Part::ToolCall(ToolCall { id: id.into(), ..call(0, "weather", "{}") });
