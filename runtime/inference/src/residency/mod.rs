@@ -90,6 +90,7 @@ impl Residency {
     /// No models yet.
     #[must_use]
     pub fn new(rules: Rules) -> Arc<Self> {
+        heap::settle();
         let state = State { policy: Policy::new(rules), names: BTreeMap::new() };
         Arc::new(Self { begin: Instant::now(), state: Mutex::new(state), devices: Arc::default() })
     }
