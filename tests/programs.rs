@@ -194,6 +194,12 @@ async fn every_parameter_reaches_the_kernel_and_one_out_of_range_is_named() {
 }
 
 #[tokio::test]
+async fn a_program_shows_the_answer_of_each_turn() {
+    let text = stage().run(task(program_with_model("turns"), "2 3 7\nBe brief.")).await.text();
+    assert_eq!(text, "one two three one two three ");
+}
+
+#[tokio::test]
 async fn a_call_of_a_tool_is_done_and_its_result_goes_back_to_the_model() {
     let text = stage().run(task(program_with_model("tool_user"), "Add two and three")).await.text();
     let expect = "\"\"\"\" true FinishReason::ToolCalls\nadd of {\"a\":2,\"b\":3}\nit is five\n\

@@ -35,6 +35,7 @@ const TESTED: &[Tested] = &[
             "stack_overflow",
             "streams_and_drops",
             "tool_user",
+            "turns",
         ],
     ),
     Tested(
