@@ -166,6 +166,7 @@ fn real_texts_and_log_probabilities_are_the_same_to_the_bit_alone_beside_others_
         }
         // Beside others a row may cost more than a guess is worth.
         assert!(active > 1 || totals.accepted > 0, "{totals:?}");
-        assert_eq!(totals.preemptions > 0, kv_tokens_max < 1_000, "{totals:?}");
+        // Twenty blocks are less than two of them have: somebody gives way, or what was left behind does.
+        assert_eq!(totals.preemptions + totals.dropped > 0, kv_tokens_max < 1_000, "{totals:?}");
     }
 }
