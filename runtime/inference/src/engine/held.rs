@@ -6,8 +6,8 @@
 //! | its logits are there | a token is drawn among those of the mask | the engine's thread, which computes a mask that is not there yet |
 //! | a token was drawn | the state goes on by it | the engine's thread |
 //!
-//! A mask takes some 50 µs, so that a thread has those of a whole step long before its logits are there. A state has one place at
-//! a time, so that whoever computes its mask computes the same: a panic or a crash between changes nothing.
+//! The thread computes masks one after the other while the step is computed; what is not there by then, whoever draws waits for or
+//! computes. A state has one place at a time, so that whoever computes its mask computes the same: a panic or a crash between changes nothing.
 
 use crate::{sampler::SplitMix64, tokenizer::Utf8Stream};
 use remit_abi::ToolCall;
