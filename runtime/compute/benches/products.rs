@@ -7,7 +7,7 @@
 #![allow(clippy::print_stdout, reason = "it prints a table")]
 #![allow(clippy::unwrap_used, reason = "it ends where it cannot go on")]
 
-use remit_compute::{Format, Isa, Matrix, Part, Rows, Team};
+use remit_compute::{Format, Isa, Matrix, Packer, Part, Rows, Team};
 use std::{
     hint::black_box,
     sync::atomic::{AtomicU64, Ordering},
@@ -42,7 +42,8 @@ fn main() {
             let bytes = noise(format, outputs * inputs);
             let count = (BYTES / bytes.len()).max(1);
             let part = Part { format, rows: outputs, bytes: &bytes };
-            let matrices: Vec<_> = (0..count).map(|_| Matrix::new(&teams[1], &[part], inputs).unwrap()).collect();
+            let packer = Packer::new(&teams[1]);
+            let matrices: Vec<_> = (0..count).map(|_| packer.pack(&[part], inputs).unwrap()).collect();
             for rows in ROWS {
                 let [one, two] = teams.each_ref().map(|team| seconds(team, &matrices, rows));
                 let products = (rows * outputs * inputs) as f64 / 1e9;

@@ -10,7 +10,7 @@
 #![allow(clippy::unwrap_used, reason = "it ends where it cannot go on")]
 
 use remit_compute::{
-    Format, Isa, Matrix, Part, Rows, Team,
+    Format, Isa, Matrix, Packer, Part, Rows, Team,
     attention::{Heads, Sequence, attend},
     blocks::{BLOCK_TOKENS, BlockShape, Blocks},
     elementwise::{self, Activation, Pairs},
@@ -143,11 +143,12 @@ impl Watch {
 
 impl Model {
     fn new(team: &Team) -> Self {
+        let packer = Packer::new(team);
         let mut seed = 0;
         let mut matrix = |format: Format, outputs: usize, inputs: usize| {
             seed += 1;
             let bytes = noise(format, outputs * inputs, seed);
-            Matrix::new(team, &[Part { format, rows: outputs, bytes: &bytes }], inputs).unwrap()
+            packer.pack(&[Part { format, rows: outputs, bytes: &bytes }], inputs).unwrap()
         };
         let mut layer = |_| Layer {
             project: matrix(Format::Q4_1, HEADS.projected_width(), WIDTH),

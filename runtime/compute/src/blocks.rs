@@ -16,13 +16,11 @@
 //! Sources: Kwon et al. 2023, "Efficient Memory Management for Large Language Model Serving with PagedAttention" (blocks and
 //! tables).
 
-use crate::sixteen::LANES;
-use std::{alloc::Layout, ops::Range};
+use crate::{pages::Pages, sixteen::LANES};
+use std::ops::Range;
 
 /// Tokens of a block. 16: a score of each is a vector of AVX-512, or two of AVX2; a sequence wastes half a block on average.
 pub const BLOCK_TOKENS: usize = LANES;
-/// At what the numbers are aligned: a cache line.
-const LINE_BYTES: usize = 64;
 
 /// What a block has of each token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,9 +76,7 @@ pub struct Blocks {
     count: usize,
     /// Of one block.
     each: usize,
-    /// Those before `begin` only align the others.
-    numbers: Vec<u16>,
-    begin: usize,
+    numbers: Pages<u16>,
 }
 
 impl std::fmt::Debug for Blocks {
@@ -109,10 +105,8 @@ impl Blocks {
         }
         let each = shape.numbers().ok_or(BlocksError::Memory)?;
         let all = each.checked_mul(count).ok_or(BlocksError::Memory)?;
-        let mut numbers = zeroed(all.checked_add(LINE_BYTES / size_of::<u16>()).ok_or(BlocksError::Memory)?)?;
-        advise(&mut numbers);
-        let begin = numbers.as_ptr().align_offset(LINE_BYTES).min(numbers.len() - all);
-        Ok(Self { shape, count, each, numbers, begin })
+        let numbers = Pages::zeroed(all).map_err(|_| BlocksError::Memory)?;
+        Ok(Self { shape, count, each, numbers })
     }
 
     /// What a block has of each token.
@@ -174,7 +168,7 @@ impl Blocks {
     /// Where a block is in `numbers`.
     fn range(&self, block: u32) -> Range<usize> {
         assert!((block as usize) < self.count, "block {block} of {}", self.count);
-        let begin = self.begin + block as usize * self.each;
+        let begin = block as usize * self.each;
         begin..begin + self.each
     }
 
@@ -207,39 +201,6 @@ impl Blocks {
     }
 }
 
-/// Memory that the operating system fills with zeros when it is touched.
-#[allow(unsafe_code, reason = "`vec!` ends the process where there is no memory")]
-fn zeroed(length: usize) -> Result<Vec<u16>, BlocksError> {
-    let layout = Layout::array::<u16>(length).map_err(|_| BlocksError::Memory)?;
-    // SAFETY: the layout is not empty, as room for aligning is in it.
-    let begin = unsafe { std::alloc::alloc_zeroed(layout) };
-    if begin.is_null() {
-        return Err(BlocksError::Memory);
-    }
-    // SAFETY: it was allocated by the global allocator with the layout of a vector's `length` numbers, all of which are zero.
-    Ok(unsafe { Vec::from_raw_parts(begin.cast(), length, length) })
-}
-
-/// Asks for large pages: blocks are all over the pool, and each would begin with a look for its page.
-#[allow(unsafe_code, reason = "a call of the operating system")]
-fn advise(numbers: &mut [u16]) {
-    #[cfg(target_os = "linux")]
-    {
-        /// What advice is about: whole pages of the smallest size.
-        const PAGE_BYTES: usize = 4096;
-        let skipped = numbers.as_ptr().align_offset(PAGE_BYTES);
-        let Some(numbers) = numbers.get_mut(skipped..) else { return };
-        let bytes = size_of_val(numbers) / PAGE_BYTES * PAGE_BYTES;
-        // SAFETY: the range is this vector's own memory, and the advice changes nothing of what it holds. Where it is not
-        // followed, nothing is lost but time.
-        unsafe {
-            libc::madvise(numbers.as_mut_ptr().cast(), bytes, libc::MADV_HUGEPAGE);
-        }
-    }
-    #[cfg(not(target_os = "linux"))]
-    let _ = numbers;
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -269,7 +230,7 @@ mod tests {
         for block in 0..5 {
             let head = blocks.head(block, 2, 1);
             assert_eq!((head.keys.len(), head.values.len()), (20, 2 * BLOCK_TOKENS));
-            assert_eq!((head.keys.as_ptr() as usize % LINE_BYTES, head.values.as_ptr() as usize % LINE_BYTES), (0, 0));
+            assert_eq!((head.keys.as_ptr() as usize % 64, head.values.as_ptr() as usize % 64), (0, 0));
             assert!(bytes(&blocks, block).iter().all(|byte| *byte == 0));
         }
     }

@@ -7,6 +7,7 @@
 //! | `lanes` | vectors of eight outputs, for each of these: the one place where instructions are chosen |
 //! | `sixteen` | sums of attention and the elementwise steps, sixteen side by side |
 //! | `team` | threads that go through a step together |
+//! | `pages` | memory in large pages |
 //! | `weights` | matrices in the block formats of their files, repacked once |
 //! | `rows` | what a product takes: rows of numbers, quantized to 8 bits, eight rows side by side |
 //! | `product` | products of both, for one row as for hundreds |
@@ -34,6 +35,7 @@ mod functions;
 mod halves;
 mod isa;
 mod lanes;
+mod pages;
 mod parts;
 pub mod product;
 pub mod rows;
@@ -44,4 +46,4 @@ pub mod weights;
 pub use isa::Isa;
 pub use rows::Rows;
 pub use team::Team;
-pub use weights::{Format, Matrix, PackError, Part};
+pub use weights::{Format, Matrix, PackError, Packer, Part};

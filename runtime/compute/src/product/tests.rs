@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    Format, Part,
+    Format, Packer, Part,
     weights::tests::{Noise, blocks, numbers},
 };
 use proptest::prelude::*;
@@ -13,7 +13,7 @@ fn matrix(parts: &[(Format, usize)], inputs: usize, noise: &mut Noise) -> (Matri
     let bytes: Vec<_> = parts.iter().map(|(format, rows)| blocks(*format, rows * inputs, noise)).collect();
     let all = parts.iter().zip(&bytes).flat_map(|((format, _), bytes)| numbers(*format, bytes)).collect();
     let parts: Vec<_> = parts.iter().zip(&bytes).map(|(&(format, rows), bytes)| Part { format, rows, bytes }).collect();
-    (Matrix::new(&team, &parts, inputs).unwrap(), all)
+    (Packer::new(&team).pack(&parts, inputs).unwrap(), all)
 }
 
 fn product(matrix: &Matrix, isa: Isa, threads: usize, numbers: &[f32]) -> Vec<f32> {
@@ -133,7 +133,7 @@ fn the_largest_codes_do_not_overflow() {
             }
             let team = Team::new(1, Isa::best()).unwrap();
             let part = Part { format, rows: 8, bytes: &bytes };
-            let matrix = Matrix::new(&team, &[part], inputs).unwrap();
+            let matrix = Packer::new(&team).pack(&[part], inputs).unwrap();
             let weights = numbers(format, &bytes);
             for sign in [1.0, -1.0] {
                 let row = vec![127.0 * sign; inputs];

@@ -15,17 +15,18 @@
 //! | `Q3K` | codes of 6 bits, scales of 8 | 3.44; 6.56 |
 //! | `Q2K` | codes of 4 bits, scales and minimums of 8 | 2.63; 5.13 |
 //!
-//! Where it lies: see the module `panel`.
+//! Where it lies: see the modules `panel` and `store`.
 
 mod decode;
 mod panel;
+mod store;
 #[cfg(test)]
 pub(crate) mod tests;
 
 pub(crate) use panel::{Floats, Layout, Offsets, Panel, Visit, Width, with_layout};
+pub use store::Packer;
 
 use crate::{
-    Team,
     lanes::{LANES, Plain},
     rows::Forms,
 };
@@ -37,6 +38,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
 };
+use store::{Line, Lines};
 
 /// Panels that a thread packs at a time.
 const PACK_TASK: usize = 8;
@@ -181,6 +183,12 @@ pub enum PackError {
         /// Numbers of a row.
         inputs: usize,
     },
+    /// There is no memory for them.
+    #[error("there is no memory for {bytes} bytes of weights; take a smaller model, or end something else")]
+    Memory {
+        /// What they take.
+        bytes: usize,
+    },
     /// A weight or a scale is infinite or not a number.
     #[error(
         "row {row} of part {part} has a weight or a scale that is infinite or not a number; the file is damaged or was badly \
@@ -193,11 +201,6 @@ pub enum PackError {
         row: usize,
     },
 }
-
-/// 64 bytes that lie in one line of the cache.
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-struct Line([u8; 64]);
 
 /// Weights, `outputs` rows of `inputs` each.
 pub struct Matrix {
@@ -213,7 +216,7 @@ pub(crate) struct Packed {
     pub(crate) first: usize,
     pub(crate) rows: usize,
     shape: Shape,
-    lines: Vec<Line>,
+    lines: Lines,
 }
 
 impl fmt::Debug for Matrix {
@@ -224,21 +227,6 @@ impl fmt::Debug for Matrix {
 }
 
 impl Matrix {
-    /// Lays out parts, whose rows have `inputs` numbers each.
-    ///
-    /// # Errors
-    /// Where the bytes are not what the sizes say, or have scales that are no numbers.
-    pub fn new(team: &Team, parts: &[Part<'_>], inputs: usize) -> Result<Self, PackError> {
-        let mut packed = Vec::with_capacity(parts.len());
-        let mut outputs = 0_usize;
-        for (index, part) in parts.iter().enumerate() {
-            check(part, inputs)?;
-            packed.push(Packed::new(team, part, index, inputs, outputs)?);
-            outputs = outputs.checked_add(part.rows).ok_or(PackError::TooLarge { rows: part.rows, inputs })?;
-        }
-        Ok(Self { inputs, outputs, parts: packed })
-    }
-
     /// Numbers of a row.
     #[must_use]
     pub fn inputs(&self) -> usize {
@@ -298,16 +286,18 @@ fn check(part: &Part<'_>, inputs: usize) -> Result<(), PackError> {
 }
 
 impl Packed {
-    fn new(team: &Team, part: &Part<'_>, index: usize, inputs: usize, first: usize) -> Result<Self, PackError> {
+    fn new(packer: &Packer<'_>, part: &Part<'_>, index: usize, inputs: usize, first: usize) -> Result<Self, PackError> {
         let &Part { format, rows, bytes } = part;
         let shape = with_layout(format, Shape::of(inputs));
         let stride = shape.stride / size_of::<Line>();
         let row_bytes = inputs / format.block().0 * format.block().1;
-        let mut lines = vec![Line([0; 64]); rows.div_ceil(LANES) * stride];
+        let count = rows.div_ceil(LANES) * stride;
+        let mut lines =
+            packer.lines(count).map_err(|_| PackError::Memory { bytes: count.saturating_mul(size_of::<Line>()) })?;
         // The first row that is bad.
         let bad = AtomicUsize::new(usize::MAX);
         let tasks: Vec<_> = lines.chunks_mut(PACK_TASK * stride).map(Mutex::new).collect();
-        team.each(tasks.len(), |task| {
+        packer.team().each(tasks.len(), |task| {
             let mut lines = tasks[task].lock().unwrap_or_else(PoisonError::into_inner);
             for (panel, lines) in lines.chunks_exact_mut(stride).enumerate() {
                 let first = (task * PACK_TASK + panel) * LANES;

@@ -1,7 +1,7 @@
 //! Every format against its formula, for awkward numbers of rows; and what cannot be packed.
 
 use super::*;
-use crate::{Isa, halves::widen};
+use crate::{Isa, Team, halves::widen};
 use proptest::prelude::*;
 
 /// Numbers that look random: xorshift64.
@@ -135,7 +135,7 @@ fn check(parts: &[(Format, usize)], inputs: usize, seed: u64) {
     let bytes: Vec<_> = parts.iter().map(|(format, rows)| blocks(*format, rows * inputs, &mut noise)).collect();
     let expect: Vec<f32> = parts.iter().zip(&bytes).flat_map(|((format, _), bytes)| numbers(*format, bytes)).collect();
     let parts: Vec<_> = parts.iter().zip(&bytes).map(|(&(format, rows), bytes)| Part { format, rows, bytes }).collect();
-    let matrix = Matrix::new(&team(), &parts, inputs).unwrap();
+    let matrix = Packer::new(&team()).pack(&parts, inputs).unwrap();
     assert_eq!((matrix.outputs(), matrix.inputs()), (expect.len() / inputs, inputs));
     let mut row = vec![f32::NAN; inputs];
     for (index, expect) in expect.chunks_exact(inputs).enumerate() {
@@ -187,7 +187,7 @@ fn little_more_is_held_than_the_file_has() {
     ] {
         for inputs in [256, 512, 1536, 4096] {
             let bytes = blocks(format, 64 * inputs, &mut Noise(9));
-            let matrix = Matrix::new(&team, &[Part { format, rows: 64, bytes: &bytes }], inputs).unwrap();
+            let matrix = Packer::new(&team).pack(&[Part { format, rows: 64, bytes: &bytes }], inputs).unwrap();
             let ratio = matrix.bytes() as f64 / bytes.len() as f64;
             assert!(ratio <= limit, "{format} of {inputs} inputs: {ratio}");
         }
@@ -198,9 +198,9 @@ fn little_more_is_held_than_the_file_has() {
 fn what_is_not_a_matrix_is_said() {
     let team = team();
     let pack = |format, rows, bytes: &[u8], inputs| {
-        Matrix::new(&team, &[Part { format, rows, bytes }], inputs).err().map(|error| error.to_string())
+        Packer::new(&team).pack(&[Part { format, rows, bytes }], inputs).err().map(|error| error.to_string())
     };
-    let empty = Matrix::new(&team, &[], 32).unwrap();
+    let empty = Packer::new(&team).pack(&[], 32).unwrap();
     assert_eq!((empty.outputs(), empty.bytes()), (0, 0));
     for format in Format::ALL {
         let (elements, bytes) = format.block();
@@ -234,14 +234,14 @@ fn scales_that_are_no_numbers_are_refused() {
                 bytes[9 * row + at..][..2].copy_from_slice(&bad);
                 let good = Part { format, rows: 9, bytes: &bytes[..9 * row] };
                 let error =
-                    Matrix::new(&team, &[good, Part { format, rows: 10, bytes: &bytes }], elements).unwrap_err();
+                    Packer::new(&team).pack(&[good, Part { format, rows: 10, bytes: &bytes }], elements).unwrap_err();
                 assert_eq!(error, PackError::NotFinite { part: 1, row: 9 }, "{format}");
             }
         }
     }
     for (format, bytes) in [(Format::F32, f32::NAN.to_le_bytes()), (Format::Bf16, f32::INFINITY.to_le_bytes())] {
         let bytes = &bytes[4 - format.block().1..];
-        let error = Matrix::new(&team, &[Part { format, rows: 1, bytes }], 1).unwrap_err();
+        let error = Packer::new(&team).pack(&[Part { format, rows: 1, bytes }], 1).unwrap_err();
         assert_eq!(error, PackError::NotFinite { part: 0, row: 0 }, "{format}");
     }
 }
@@ -250,6 +250,35 @@ fn scales_that_are_no_numbers_are_refused() {
 #[should_panic(expected = "there is no row 8 of 8")]
 fn rows_that_are_not_there_are_a_mistake() {
     let bytes = blocks(Format::Q4_0, 8 * 32, &mut Noise(1));
-    let matrix = Matrix::new(&team(), &[Part { format: Format::Q4_0, rows: 8, bytes: &bytes }], 32).unwrap();
+    let matrix = Packer::new(&team()).pack(&[Part { format: Format::Q4_0, rows: 8, bytes: &bytes }], 32).unwrap();
     matrix.row(8, &mut [0.0; 32]);
+}
+
+#[test]
+fn matrices_of_one_packer_lie_side_by_side_and_have_nothing_in_common() {
+    let team = team();
+    let packer = Packer::new(&team);
+    let mut noise = Noise(7);
+    let all: Vec<(Vec<u8>, Matrix)> = (1..40)
+        .map(|rows| {
+            let bytes: Vec<u8> = (0..rows * 64).flat_map(|_| noise.float().to_le_bytes()).collect();
+            let matrix = packer.pack(&[Part { format: Format::F32, rows, bytes: &bytes }], 64).unwrap();
+            (bytes, matrix)
+        })
+        .collect();
+    let begins = all.windows(2).map(|two| {
+        let [first, second] = [&two[0].1, &two[1].1].map(|matrix| &*matrix.parts[0].lines);
+        (first.as_ptr_range().end, second.as_ptr())
+    });
+    begins.for_each(|(end, begin)| assert_eq!(end, begin));
+    drop(packer);
+    for (bytes, matrix) in &all {
+        let mut row = vec![0.0; 64];
+        for (index, bytes) in bytes.as_chunks::<256>().0.iter().enumerate() {
+            matrix.row(index, &mut row);
+            assert!(
+                row.iter().zip(bytes.as_chunks::<4>().0).all(|(number, bytes)| *number == f32::from_le_bytes(*bytes))
+            );
+        }
+    }
 }

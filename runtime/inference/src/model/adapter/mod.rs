@@ -28,7 +28,7 @@ use super::{
 };
 use burn::tensor::{Device, Tensor};
 use config::Strength;
-use remit_compute::{Isa, Team, weights::Matrix};
+use remit_compute::{Isa, Packer, Team, weights::Matrix};
 use serde_json::{Map, Value};
 use std::{
     collections::{HashMap, HashSet},
@@ -208,6 +208,9 @@ impl Adapter {
     ) -> Result<Self, AdapterError> {
         let home = home.into();
         let Plan { strength: Strength { rank, scale }, pairs } = Plan::new(config, tensors, architecture)?;
+        let team = Team::alone(Isa::best());
+        let packer = Packer::new(&team);
+        let native = |numbers: &[f32], inputs| super::native::of_numbers(&packer, numbers, inputs);
         let mut changes: HashMap<(usize, Slot), Vec<Change>> = HashMap::new();
         for Pair { place, outputs, inputs, names: [down, up], turns } in pairs {
             let (down, mut up) = (numbers(tensors, &down)?, numbers(tensors, &up)?);
@@ -254,10 +257,6 @@ impl Adapter {
 
 /// An adapter's matrices lie where its base does.
 const OTHER_HOME: &str = "an adapter is loaded for the decoder that computes it";
-
-fn native(numbers: &[f32], inputs: usize) -> Result<Matrix, AdapterError> {
-    Ok(super::native::of_numbers(&Team::alone(Isa::best()), numbers, inputs)?)
-}
 
 fn numbers(tensors: &dyn Tensors, name: &str) -> Result<Vec<f32>, ModelError> {
     let mut numbers = Vec::new();

@@ -13,7 +13,7 @@ use crate::model::{
     router::Router,
 };
 use burn::tensor::{Device, Tensor, TensorData};
-use remit_compute::Team;
+use remit_compute::{Packer, Team};
 
 /// Puts weights onto a device.
 pub(super) struct Loader<'a> {
@@ -34,7 +34,7 @@ impl Loader<'_> {
     /// The first layers for the CPU.
     pub(super) fn host(&self, layers: usize, team: &Team) -> Result<native::Stage, ModelError> {
         match &self.source {
-            Source::File(placement) => native::Stage::load(placement, layers, team),
+            Source::File(placement) => native::Stage::load(placement, layers, &Packer::new(team)),
             Source::Random(_) => Err(ModelError::variant("random weights on the CPU")),
         }
     }

@@ -14,7 +14,7 @@ use crate::{
         placement::Place,
     },
 };
-use remit_compute::{Team, weights::Matrix};
+use remit_compute::{Packer, Team, weights::Matrix};
 use serde_json::{Map, Value};
 use std::collections::HashSet;
 
@@ -225,15 +225,26 @@ impl Reader<'_> {
     }
 
     /// A matrix of some tensors, one behind the other, each of so many outputs.
-    fn matrix(&self, team: &Team, names: Vec<String>, (outputs, inputs): (usize, usize)) -> Result<Matrix, ModelError> {
+    fn matrix(
+        &self,
+        packer: &Packer<'_>,
+        names: Vec<String>,
+        (outputs, inputs): (usize, usize),
+    ) -> Result<Matrix, ModelError> {
         let place = |name| Place { name, rows: 0..outputs, inputs };
-        pack(self.tensors, team, &names.into_iter().map(place).collect::<Vec<_>>(), inputs)
+        pack(self.tensors, packer, &names.into_iter().map(place).collect::<Vec<_>>(), inputs)
     }
 
-    fn affine(&self, team: &Team, layer: usize, names: &[&str], shape: (usize, usize)) -> Result<Affine, ModelError> {
+    fn affine(
+        &self,
+        packer: &Packer<'_>,
+        layer: usize,
+        names: &[&str],
+        shape: (usize, usize),
+    ) -> Result<Affine, ModelError> {
         let with = |end: &str| names.iter().map(|name| self.block_name(layer, &format!("{name}.{end}"))).collect();
         let (weights, biases): (Vec<String>, Vec<String>) = (with("weight"), with("bias"));
-        Ok(Affine { weight: self.matrix(team, weights, shape)?, bias: self.numbers(&biases)? })
+        Ok(Affine { weight: self.matrix(packer, weights, shape)?, bias: self.numbers(&biases)? })
     }
 
     fn norm(&self, name: &str) -> Result<LayerNorm, ModelError> {
@@ -241,9 +252,9 @@ impl Reader<'_> {
         Ok(LayerNorm { weight: part("weight")?, bias: part("bias")?, epsilon: self.architecture.epsilon })
     }
 
-    fn block(&self, team: &Team, layer: usize) -> Result<Block, ModelError> {
+    fn block(&self, packer: &Packer<'_>, layer: usize) -> Result<Block, ModelError> {
         let EncoderArchitecture { width, inner, .. } = self.architecture;
-        let affine = |names: &[&str], shape| self.affine(team, layer, names, shape);
+        let affine = |names: &[&str], shape| self.affine(packer, layer, names, shape);
         Ok(Block {
             project: affine(&self.names.query_key_value, (width, width))?,
             attention_output: affine(&[self.names.attention_output], (width, width))?,
@@ -276,6 +287,7 @@ impl Reader<'_> {
 
     pub(super) fn read(self, team: &Team) -> Result<Encoder, ModelError> {
         self.check()?;
+        let packer = &Packer::new(team);
         let width = self.architecture.width;
         let mut positions = self.numbers(&[self.name(self.names.positions)])?;
         let kinds = self.numbers(&[self.name(self.names.kinds)])?;
@@ -285,10 +297,10 @@ impl Reader<'_> {
         let words = vec![self.name(self.names.words)];
         let blocks = 0..self.architecture.layers;
         Ok(Encoder {
-            words: self.matrix(team, words, (self.architecture.vocabulary, width))?,
+            words: self.matrix(packer, words, (self.architecture.vocabulary, width))?,
             positions,
             norm: self.norm(&self.name(self.names.norm))?,
-            blocks: blocks.map(|layer| self.block(team, layer)).collect::<Result<_, _>>()?,
+            blocks: blocks.map(|layer| self.block(packer, layer)).collect::<Result<_, _>>()?,
             architecture: self.architecture,
         })
     }

@@ -10,15 +10,14 @@ use crate::model::{
     router::Router,
 };
 use remit_compute::{
-    Team,
     attention::Heads,
-    weights::{Matrix, Part},
+    weights::{Matrix, Packer, Part},
 };
 
 /// Packs weights.
 pub(super) struct Loader<'a> {
     pub(super) placement: &'a Placement<'a>,
-    pub(super) team: &'a Team,
+    pub(super) packer: &'a Packer<'a>,
 }
 
 impl Loader<'_> {
@@ -30,7 +29,7 @@ impl Loader<'_> {
     }
 
     fn packed(&self, places: &[Place], inputs: usize) -> Result<Matrix, ModelError> {
-        pack(self.placement.tensors, self.team, places, inputs)
+        pack(self.placement.tensors, self.packer, places, inputs)
     }
 
     pub(super) fn layer(&self, layer: usize) -> Result<Layer, ModelError> {
@@ -81,7 +80,7 @@ impl Loader<'_> {
                     Ok(Dense { gate_up: self.packed(&gate_up, width)?, down: self.packed(&down, inner)? })
                 };
                 let experts = (0..count).map(expert).collect::<Result<_, ModelError>>()?;
-                let router = super::of_numbers(self.team, &self.placement.numbers(Slot::Router, layer)?, width)?;
+                let router = super::of_numbers(self.packer, &self.placement.numbers(Slot::Router, layer)?, width)?;
                 let choice = Router { experts: count, used, normalise };
                 Ok(Feed::Experts(Experts { router, choice, experts, inner }))
             }
@@ -95,7 +94,7 @@ impl Loader<'_> {
 /// [`ModelError`], where there is a number among them that is none.
 pub(in crate::model) fn pack(
     tensors: &dyn Tensors,
-    team: &Team,
+    packer: &Packer<'_>,
     places: &[Place],
     inputs: usize,
 ) -> Result<Matrix, ModelError> {
@@ -106,7 +105,7 @@ pub(in crate::model) fn pack(
         Ok(Part { format: stored.format, rows: rows.len(), bytes })
     });
     let parts = stored.collect::<Result<Vec<_>, ModelError>>()?;
-    Matrix::new(team, &parts, inputs).or_else(|source| {
+    packer.pack(&parts, inputs).or_else(|source| {
         // Reading it says which number is none.
         for Place { name, .. } in places {
             tensors.read(name, &mut Vec::new())?;

@@ -39,7 +39,7 @@ use crate::gguf::Gguf;
 use load::Loader;
 use memory::Scratch;
 use remit_compute::{
-    Team, elementwise,
+    Packer, Team, elementwise,
     weights::{Format, Matrix, Part},
 };
 use serde_json::{Map, Value};
@@ -79,9 +79,10 @@ impl NativeDecoder {
         team: &Team,
     ) -> Result<Self, ModelError> {
         let placement = Placement { architecture, layout, tensors };
-        let output = || Loader { placement: &placement, team }.matrix(Slot::Output, 0, architecture.width);
+        let packer = Packer::new(team);
+        let output = || Loader { placement: &placement, packer: &packer }.matrix(Slot::Output, 0, architecture.width);
         Ok(Self {
-            stage: Stage::load(&placement, architecture.layers.len(), team)?,
+            stage: Stage::load(&placement, architecture.layers.len(), &packer)?,
             norm: placement.norm(Slot::OutputNorm, 0)?,
             output: (!architecture.tied_output).then(output).transpose()?,
         })
@@ -143,9 +144,8 @@ impl NativeDecoder {
 }
 
 /// A matrix of plain numbers.
-pub(super) fn of_numbers(team: &Team, numbers: &[f32], inputs: usize) -> Result<Matrix, ModelError> {
+pub(super) fn of_numbers(packer: &Packer<'_>, numbers: &[f32], inputs: usize) -> Result<Matrix, ModelError> {
     let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
     let part = Part { format: Format::F32, rows: numbers.len() / inputs, bytes: &bytes };
-    Matrix::new(team, &[part], inputs)
-        .map_err(|source| ModelError::Pack { name: "of plain numbers".to_owned(), source })
+    packer.pack(&[part], inputs).map_err(|source| ModelError::Pack { name: "of plain numbers".to_owned(), source })
 }

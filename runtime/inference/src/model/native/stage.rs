@@ -8,7 +8,7 @@ use crate::model::{
     rope::Turns,
 };
 use remit_compute::{
-    Team,
+    Packer, Team,
     attention::{Heads, Sequence, attend},
     elementwise::{self, HeadNorms, Pairs},
     weights::Matrix,
@@ -46,8 +46,12 @@ impl Stage {
     ///
     /// # Errors
     /// [`ModelError`], where the file's numbers cannot be computed with.
-    pub(in crate::model) fn load(placement: &Placement<'_>, layers: usize, team: &Team) -> Result<Self, ModelError> {
-        let (loader, architecture) = (Loader { placement, team }, placement.architecture);
+    pub(in crate::model) fn load(
+        placement: &Placement<'_>,
+        layers: usize,
+        packer: &Packer<'_>,
+    ) -> Result<Self, ModelError> {
+        let (loader, architecture) = (Loader { placement, packer }, placement.architecture);
         let turns = |rope| Turns::new(rope, architecture.rope_width);
         Ok(Self {
             embedding: loader.matrix(Slot::Embedding, 0, architecture.width)?,
