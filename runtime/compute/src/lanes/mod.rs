@@ -80,10 +80,11 @@ pub(crate) trait Lanes: Copy {
     fn no_sums(self) -> Self::Sums;
     fn dot(self, sums: Self::Sums, codes: Self::Codes, inputs: Self::Inputs) -> Self::Sums;
     /// The same codes for rows side by side.
+    #[allow(clippy::needless_range_loop, reason = "of constant length, so that arrays become registers")]
     #[inline(always)]
     fn dot_rows<const R: usize>(self, sums: &mut [Self::Sums; R], codes: Self::Codes, inputs: &[[i8; 4]; R]) {
-        for (sums, inputs) in sums.iter_mut().zip(inputs) {
-            *sums = self.dot(*sums, codes, self.inputs(inputs));
+        for r in 0..R {
+            sums[r] = self.dot(sums[r], codes, self.inputs(&inputs[r]));
         }
     }
     fn ints(self, sums: Self::Sums) -> Self::Ints;
