@@ -9,7 +9,7 @@ pub enum Isa {
     Avx2,
     /// AVX-512 with the F, BW, VL and VNNI parts, of x86-64; and all that [`Avx2`](Self::Avx2) has.
     Avx512,
-    /// NEON with dot products and half precision, of AArch64. Kernels are plain Rust, compiled for it.
+    /// NEON with dot products and half precision, of AArch64.
     Neon,
 }
 

@@ -12,14 +12,15 @@
 //! | `Ints`, `Floats` | 8 numbers of 32 bits |
 //! | `Factors` | 8 integer scales |
 //!
-//! Integers are exact everywhere, as long as `Sums` get no more than they hold:
+//! Integers are exact everywhere, as long as `Sums` get no more than they hold. Those of 32 bits hold a block's; of others, with
+//! [`Lanes::WIDE`]:
 //!
 //! | codes below | products of one code and input, per output, in `Sums` |
 //! | --- | --- |
 //! | 16 | 32 |
 //! | 32 | 16 |
 //! | 64 | 8 |
-//! | 256 | 32, where [`Lanes::WIDE`] is not set; else none |
+//! | 256 | none |
 //!
 //! (`Sums` of AVX2 are two numbers of 16 bits for each output: `15 × 127 × 16`, `31 × 127 × 8` and `63 × 127 × 4` are below
 //! 32 768.) Operations on `Floats` are rounded as IEEE 754 says, and nothing is fused but [`fused`](Lanes::fused).
@@ -30,6 +31,8 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod plain;
 #[cfg(test)]
 mod tests;
@@ -51,12 +54,19 @@ pub(crate) trait Lanes: Copy {
     type Factors: Copy;
     /// Rows that the kernels take at once, at most: 8 where registers hold the sums of as many, else 1.
     const ROWS: usize;
-    /// Whether codes of 8 bits are multiplied as pairs of 16 bits, since [`Sums`](Self::Sums) do not hold their products.
+    /// Whether [`Sums`](Self::Sums) have 16 bits: codes of 8 bits, whose products they do not hold, are multiplied as pairs of 16.
     const WIDE: bool;
+    /// What [`wide_codes`](Self::wide_codes) takes from each code: 128 where instructions have signed bytes only.
+    const WIDE_ZERO: i32 = 0;
 
     /// Says that memory will be read soon: the line `at` so many bytes behind the begin of `memory`.
     fn will_read<T>(self, memory: &[T], at: usize);
     fn codes(self, bytes: &[u8; 32]) -> Self::Codes;
+    /// Codes of 8 bits, each less by [`WIDE_ZERO`](Self::WIDE_ZERO).
+    #[inline(always)]
+    fn wide_codes(self, bytes: &[u8; 32]) -> Self::Codes {
+        self.codes(bytes)
+    }
     /// The low four bits of each byte.
     fn low(self, codes: Self::Codes) -> Self::Codes;
     /// The high four bits of each byte.
@@ -69,6 +79,14 @@ pub(crate) trait Lanes: Copy {
     fn inputs(self, inputs: &[i8; 4]) -> Self::Inputs;
     fn no_sums(self) -> Self::Sums;
     fn dot(self, sums: Self::Sums, codes: Self::Codes, inputs: Self::Inputs) -> Self::Sums;
+    /// The same codes for rows side by side.
+    #[allow(clippy::needless_range_loop, reason = "of constant length, so that arrays become registers")]
+    #[inline(always)]
+    fn dot_rows<const R: usize>(self, sums: &mut [Self::Sums; R], codes: Self::Codes, inputs: &[[i8; 4]; R]) {
+        for r in 0..R {
+            sums[r] = self.dot(sums[r], codes, self.inputs(&inputs[r]));
+        }
+    }
     fn ints(self, sums: Self::Sums) -> Self::Ints;
 
     /// Codes 0 and 2 of each output in 16 bits each, then codes 1 and 3.
@@ -150,18 +168,9 @@ pub(crate) fn run(isa: Isa, work: impl Work) {
             #[allow(unsafe_code, reason = "instructions that not every processor has")]
             // SAFETY: it has them.
             unsafe {
-                neon(work);
+                neon::run(work);
             }
         }
         _ => work.run(Plain),
     }
-}
-
-/// Does `work` in plain Rust, of which the compiler makes what instructions it finds.
-#[cfg(target_arch = "aarch64")]
-#[allow(unsafe_code, reason = "instructions that not every processor has")]
-// SAFETY: (for callers) the processor must have NEON, dot products and half precision.
-#[target_feature(enable = "neon,dotprod,fp16")]
-unsafe fn neon(work: impl Work) {
-    work.run(Plain);
 }

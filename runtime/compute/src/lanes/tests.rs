@@ -42,6 +42,25 @@ fn results<L: Lanes>(lanes: L, seed: u64, bits: u32) -> Vec<u32> {
         ints = lanes.dot_pairs(ints, pairs, lanes.pair_inputs([-127, i16::from(bytes()[0]) - 128]));
     }
     put(lanes.float(ints));
+    // Seven rows: those that are multiplied together, and others.
+    let inputs: [[i8; 4]; 7] = std::array::from_fn(|_| std::array::from_fn(|_| (bytes()[0] as i8).max(-127)));
+    let mut rows = [lanes.no_sums(); 7];
+    lanes.dot_rows(&mut rows, low, &inputs);
+    lanes.dot_rows(&mut rows, high, &inputs);
+    for row in rows {
+        put(lanes.float(lanes.ints(row)));
+    }
+    let wide = lanes.wide_codes(&bytes());
+    let [first, second, third, fourth] = inputs[0].map(i16::from);
+    let mut ints = lanes.zeros(i32::from(first + second + third + fourth), L::WIDE_ZERO);
+    if L::WIDE {
+        let [even, odd] = lanes.pairs(wide);
+        ints = lanes.dot_pairs(ints, even, lanes.pair_inputs([first, third]));
+        ints = lanes.dot_pairs(ints, odd, lanes.pair_inputs([second, fourth]));
+    } else {
+        ints = lanes.add(ints, lanes.ints(lanes.dot(lanes.no_sums(), wide, lanes.inputs(&inputs[0]))));
+    }
+    put(lanes.float(ints));
     let halves: [u8; 16] = std::array::from_fn(|index| if index % 2 == 0 { bytes()[0] } else { bytes()[0] & 0xbb });
     let scale = lanes.mul(lanes.halves(&halves), lanes.unsigned(&eight));
     put(lanes.fused(scale, lanes.signed(&eight), lanes.brain_halves(&halves)));

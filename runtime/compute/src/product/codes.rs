@@ -167,19 +167,15 @@ fn group_ints<L: Lanes, F: Layout, const R: usize>(
 ) -> [L::Ints; R] {
     let groups = &rows.block.codes;
     let has_parts = F::SCALES.has_parts();
-    let groups_max = F::WIDTH.groups_max();
+    let groups_max = if L::WIDE { F::WIDTH.groups_max() } else { GROUPS };
     let groups_max = if has_parts { groups_max.min(GROUPS / 2) } else { groups_max };
     let mut ints = [lanes.int(0); R];
     for part in 0..GROUPS / groups_max {
         let mut sums = [lanes.no_sums(); R];
         for pair in part * groups_max / 2..(part + 1) * groups_max / 2 {
             let [even, odd] = weights.pair(lanes, index, pair);
-            for r in 0..R {
-                sums[r] = lanes.dot(sums[r], even, lanes.inputs(&rows.of(&groups[2 * pair])[r]));
-            }
-            for r in 0..R {
-                sums[r] = lanes.dot(sums[r], odd, lanes.inputs(&rows.of(&groups[2 * pair + 1])[r]));
-            }
+            lanes.dot_rows(&mut sums, even, rows.of(&groups[2 * pair]));
+            lanes.dot_rows(&mut sums, odd, rows.of(&groups[2 * pair + 1]));
         }
         let factors = weights.factors(lanes, index)[part * groups_max * 2 / GROUPS];
         for r in 0..R {
@@ -200,7 +196,8 @@ fn take_zeros<L: Lanes, F: Layout, const R: usize>(
     rows: Rows<'_, R>,
     ints: &mut [L::Ints; R],
 ) {
-    if F::ZERO == 0 {
+    let zero = if F::WIDTH == Width::Eight { F::ZERO - L::WIDE_ZERO } else { F::ZERO };
+    if zero == 0 {
         return;
     }
     let block = rows.block;
@@ -210,7 +207,7 @@ fn take_zeros<L: Lanes, F: Layout, const R: usize>(
             let [first, second] = weights.factors(lanes, index);
             lanes.times_32(lanes.paired(first, second, rows.of(&block.halves)[r]))
         } else {
-            lanes.zeros(rows.of(&block.totals)[r], F::ZERO)
+            lanes.zeros(rows.of(&block.totals)[r], zero)
         };
         ints[r] = lanes.sub(ints[r], zeros);
     }

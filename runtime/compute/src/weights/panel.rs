@@ -338,13 +338,13 @@ impl<'a, F: Layout> Panel<'a, F> {
         lanes.will_read(self.scales, block * F::SCALES.block_bytes() + AHEAD);
     }
 
-    /// The codes of groups `2 × index` and `2 × index + 1`.
+    /// The codes of groups `2 × index` and `2 × index + 1`; those of 8 bits are less by [`Lanes::WIDE_ZERO`].
     #[inline(always)]
     pub(crate) fn pair<L: Lanes>(self, lanes: L, block: usize, index: usize) -> [L::Codes; 2] {
         let count = F::WIDTH.vectors();
         let vectors = &self.vectors[count * block..][..count];
         if F::WIDTH == Width::Eight {
-            return [lanes.codes(&vectors[2 * index]), lanes.codes(&vectors[2 * index + 1])];
+            return [lanes.wide_codes(&vectors[2 * index]), lanes.wide_codes(&vectors[2 * index + 1])];
         }
         let codes = lanes.codes(&vectors[index]);
         let [low, high] = [lanes.low(codes), lanes.high(codes)];
