@@ -48,7 +48,7 @@ pub(super) fn score_blocks<L: Lanes, const R: usize, const B: usize>(
         for block in 0..B {
             let key = widen(lanes, &own[block][index]);
             if R < ROWS && index % VECTORS == 0 {
-                lanes.will_read(next[block], index * size_of::<[u16; LANES]>());
+                lanes.will_read(next[block].as_ptr().wrapping_add(index).cast());
             }
             for row in 0..R {
                 let query = lanes.splat(query[row]);
@@ -95,7 +95,7 @@ pub(super) fn mix_columns<L: Lanes, const R: usize, const C: usize>(
             let values = &values[at..][..C];
             for line in (0..C).step_by(VECTORS) {
                 if R < ROWS {
-                    lanes.will_read(next, (at + line) * size_of::<[u16; LANES]>());
+                    lanes.will_read(next.as_ptr().wrapping_add(at + line).cast());
                 }
             }
             for vector in 0..C {

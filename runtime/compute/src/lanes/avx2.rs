@@ -85,9 +85,8 @@ impl Lanes for Avx2 {
     const WIDE: bool = true;
 
     #[inline(always)]
-    fn will_read<T>(self, memory: &[T], at: usize) {
-        // No memory is accessed: it may lie behind the end.
-        avx2!(_mm_prefetch::<_MM_HINT_T0>(memory.as_ptr().cast::<i8>().wrapping_add(at)));
+    fn will_read(self, line: *const u8) {
+        avx2!(_mm_prefetch::<_MM_HINT_T0>(line.cast()));
     }
     #[inline(always)]
     fn codes(self, bytes: &[u8; 32]) -> __m256i {

@@ -47,8 +47,8 @@ impl Lanes for Avx512 {
     const WIDE: bool = false;
 
     #[inline(always)]
-    fn will_read<T>(self, memory: &[T], at: usize) {
-        self.0.will_read(memory, at);
+    fn will_read(self, line: *const u8) {
+        self.0.will_read(line);
     }
     #[inline(always)]
     fn dot(self, sums: __m256i, codes: __m256i, inputs: __m256i) -> __m256i {

@@ -59,8 +59,8 @@ pub(crate) trait Lanes: Copy {
     /// What [`wide_codes`](Self::wide_codes) takes from each code: 128 where instructions have signed bytes only.
     const WIDE_ZERO: i32 = 0;
 
-    /// Says that memory will be read soon: the line `at` so many bytes behind the begin of `memory`.
-    fn will_read<T>(self, memory: &[T], at: usize);
+    /// Says that a line of the cache will be read soon. It is not read here, and need not be there.
+    fn will_read(self, line: *const u8);
     fn codes(self, bytes: &[u8; 32]) -> Self::Codes;
     /// Codes of 8 bits, each less by [`WIDE_ZERO`](Self::WIDE_ZERO).
     #[inline(always)]

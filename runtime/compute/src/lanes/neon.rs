@@ -115,12 +115,11 @@ impl Lanes for Neon {
     const WIDE_ZERO: i32 = 128;
 
     #[inline(always)]
-    fn will_read<T>(self, memory: &[T], at: usize) {
-        let address = memory.as_ptr().addr().wrapping_add(at);
+    fn will_read(self, line: *const u8) {
         #[allow(unsafe_code, reason = "an instruction without a stable intrinsic")]
-        // SAFETY: no memory is accessed, so it may lie behind the end; no register changes.
+        // SAFETY: no memory is accessed; no register changes.
         unsafe {
-            asm!("prfm pldl1keep, [{address}]", address = in(reg) address, options(nomem, nostack, preserves_flags));
+            asm!("prfm pldl1keep, [{line}]", line = in(reg) line, options(nomem, nostack, preserves_flags));
         }
     }
     #[inline(always)]

@@ -26,7 +26,7 @@ impl Lanes for Plain {
     const ROWS: usize = 1;
     const WIDE: bool = false;
 
-    fn will_read<T>(self, _: &[T], _: usize) {}
+    fn will_read(self, _: *const u8) {}
     fn codes(self, bytes: &[u8; 32]) -> [u8; 32] {
         *bytes
     }

@@ -333,9 +333,9 @@ impl<'a, F: Layout> Panel<'a, F> {
         let count = F::WIDTH.vectors();
         let vectors = &self.vectors[count * block..][..count];
         for line in 0..count.div_ceil(2) {
-            lanes.will_read(&vectors[0], AHEAD + 64 * line);
+            lanes.will_read(vectors.as_ptr().cast::<u8>().wrapping_add(AHEAD + 64 * line));
         }
-        lanes.will_read(self.scales, block * F::SCALES.block_bytes() + AHEAD);
+        lanes.will_read(self.scales.as_ptr().wrapping_add(block * F::SCALES.block_bytes() + AHEAD));
     }
 
     /// The codes of groups `2 × index` and `2 × index + 1`; those of 8 bits are less by [`Lanes::WIDE_ZERO`].
