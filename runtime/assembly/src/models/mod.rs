@@ -21,5 +21,7 @@ pub use registry::{
     UnknownModel,
 };
 pub use remit_inference::residency::{Demand, ModelView, Place, ResidencyView};
-pub use remit_inference::{DeviceChoice, DeviceError, DeviceView, ModelFigures};
+pub use remit_inference::{
+    BLOCK_TOKENS, DeviceChoice, DeviceError, DeviceView, Ends, Histogram, Measures, ModelFigures, Totals,
+};
 pub use store::{ModelStore, NewModel, PullProgress, Stored};
