@@ -11,6 +11,7 @@ mod fetch;
 mod fit;
 mod registry;
 mod store;
+mod swapping;
 
 pub use digest::describe;
 pub use error::{ModelError, PullNewError};
@@ -25,3 +26,4 @@ pub use remit_inference::{
     BLOCK_TOKENS, DeviceChoice, DeviceError, DeviceView, Ends, Histogram, Measures, ModelFigures, Totals,
 };
 pub use store::{ModelStore, NewModel, PullProgress, Stored};
+pub use swapping::Swapping;
