@@ -177,9 +177,13 @@ impl Sequence {
         self.is_stalled
     }
 
-    /// What may come next, where it speculates. Each token of it is drawn as any other before it counts.
+    /// What may come next, where it speculates: no more of it than its format allows. Each token is drawn as any other before it
+    /// counts.
     pub(super) fn draft(&mut self) -> Option<Draft<'_>> {
-        self.drafter.as_mut().map(|drafter| drafter.draft(&self.tokens))
+        let draft = self.drafter.as_mut()?.draft(&self.tokens);
+        let written = &self.tokens[self.job.prompt.len()..];
+        let allowed = self.held.as_mut().map(|held| held.cut(written, draft.tokens));
+        Some(draft.first(allowed.unwrap_or(draft.tokens.len())))
     }
 
     /// Whether any of it was computed.
