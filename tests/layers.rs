@@ -69,6 +69,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("axum", &["remit-server"]),
     ("reqwest", &["remit-egress"]),
     ("hyper", &["remit-egress", "remit-server"]),
+    ("prometheus", &["remit-server"]),
 ];
 
 /// The end-to-end tests themselves stand above everything.

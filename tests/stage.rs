@@ -112,6 +112,7 @@ impl Stage {
             guests_max: Some(GUESTS),
             weights_bytes_max: None,
             device: remit_assembly::models::DeviceChoice::Cpu,
+            swapping: remit_assembly::models::Swapping::default(),
             schedule: Schedule::default(),
             prices: PriceList::built_in(),
         };

@@ -4,7 +4,7 @@
 //! models' weights share a limit in bytes; which of them are in memory is the [`Residency`]'s matter, and who generates does
 //! not see it but for the time.
 
-use crate::models::{KnownModel, ModelError, ModelStore, Registry, UnknownModel};
+use crate::models::{KnownModel, ModelError, ModelStore, Registry, Swapping, UnknownModel};
 use parking_lot::{Mutex, RwLock};
 use remit_abi::{OutputFormat, TenantId, Toolset};
 use remit_inference::{
@@ -65,6 +65,7 @@ pub(crate) struct Engines {
     store: ModelStore,
     residency: Arc<Residency>,
     device: DeviceChoice,
+    swapping: Swapping,
     /// An adapter is served by its base's engine.
     opened: RwLock<BTreeMap<String, Opened>>,
     /// Held while a model of that name is opened; names of the registry alone.
@@ -79,8 +80,13 @@ impl Engines {
     }
 
     fn with_rules(registry: Registry, store: ModelStore, rules: Rules, device: DeviceChoice) -> Self {
-        let residency = Residency::new(rules);
-        Self { registry, store, residency, device, opened: RwLock::default(), opening: Mutex::default() }
+        let (residency, swapping) = (Residency::new(rules), Swapping::default());
+        Self { registry, store, residency, device, swapping, opened: RwLock::default(), opening: Mutex::default() }
+    }
+
+    /// What leaves a model's device goes there.
+    pub(crate) fn swapping(self, swapping: Swapping) -> Self {
+        Self { swapping, ..self }
     }
 
     /// Opens a model unless it is, and before an adapter its base; reads its weights where there is room that nobody else
@@ -136,7 +142,7 @@ impl Engines {
         drop(stopped);
         let stored = self.store.find(known)?;
         let file = ModelFile { name: name.into(), path: stored.path, digest: stored.sha256.into() };
-        let limits = Limits { device: self.device, ..Limits::default() };
+        let limits = self.swapping.within(Limits { device: self.device, ..Limits::default() });
         let model = match LocalEmbedder::serves(&file)? {
             true => {
                 let embedder = LocalEmbedder::open(&file, limits.threads, &self.residency)?;

@@ -5,7 +5,8 @@ use crate::{
     engines::{EngineLoadError, Engines},
     home::Home,
     models::{
-        DeviceChoice, DeviceError, ModelFigures, ModelStore, Registry, RegistryError, ResidencyView, weights_bytes_max,
+        DeviceChoice, DeviceError, ModelFigures, ModelStore, Registry, RegistryError, ResidencyView, Swapping,
+        weights_bytes_max,
     },
     packages::InstalledPackages,
     routes::{RouteBook, RouteError},
@@ -52,6 +53,8 @@ pub struct NodeConfig {
     pub weights_bytes_max: Option<u64>,
     /// Where models are computed.
     pub device: DeviceChoice,
+    /// Where keys and values go that have to leave there.
+    pub swapping: Swapping,
     /// Who runs next.
     pub schedule: Schedule,
     /// What turns work into tokens. [`Node::open`] adds what the lists of models say of those that it does not name.
@@ -246,7 +249,8 @@ impl Node {
         let weights_bytes_max = config.weights_bytes_max.unwrap_or_else(|| weights_bytes_max(&device));
         let (registry, store) = (Registry::of(&config.home)?, ModelStore::of(&config.home));
         registry.complete(&mut config.prices);
-        let engines = Arc::new(Engines::new(registry, store, weights_bytes_max, config.device));
+        let engines = Engines::new(registry, store, weights_bytes_max, config.device);
+        let engines = Arc::new(engines.swapping(std::mem::take(&mut config.swapping)));
         Self::start_with(config, engines.clone(), Some(engines))
     }
 

@@ -74,6 +74,8 @@ pub struct Totals {
     pub blocks_held: usize,
     /// Blocks that only the tree holds.
     pub blocks_kept: usize,
+    /// Slots that there are.
+    pub slots: usize,
     /// Slots that are used.
     pub slots_used: usize,
     /// Places for tokens in blocks that sequences hold.

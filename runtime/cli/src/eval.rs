@@ -117,7 +117,8 @@ impl Eval {
 
 impl Computed {
     fn open(&self, home: &Home) -> Result<Answerer, CommandError> {
-        Ok(Answerer::open(home, self.computing.weights_max, self.computing.device)?)
+        let Computing { weights_max, device, .. } = self.computing;
+        Ok(Answerer::open(home, weights_max, device, self.computing.swapping())?)
     }
 }
 

@@ -1,12 +1,19 @@
 //! What every command that opens a node, or asks a host, begins with.
 
-use crate::{exit::CommandError, text::bytes};
-use clap::Args;
+use crate::{
+    exit::CommandError,
+    text::{bytes, folder},
+};
+use clap::{Args, value_parser};
 use remit_assembly::{
-    CompileLimits, CompilerCommand, Home, Node, NodeConfig, PriceList, Schedule, compile_child, models::DeviceChoice,
+    CompileLimits, CompilerCommand, Home, Node, NodeConfig, PriceList, Schedule, compile_child,
+    models::{DeviceChoice, Swapping},
 };
 use remit_server::Client;
-use std::{path::Path, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 use tokio::runtime::{Builder, Runtime};
 
 /// Threads for timers, signals and connections, beside those that run guests.
@@ -14,6 +21,10 @@ pub(crate) fn runtime(threads: usize) -> Result<Runtime, CommandError> {
     let runtime = Builder::new_multi_thread().worker_threads(threads).enable_all().build();
     runtime.map_err(|error| CommandError::Machine(format!("no threads can be started: {error}")))
 }
+
+/// Tokens outside of where a model is computed, at most: 2^28, which are 6 TB of the smallest model's, and for each block of which
+/// something is kept in memory.
+const SWAP_TOKENS_MAX: i64 = 1 << 28;
 
 /// Where models are computed, and in how much memory.
 #[derive(Args)]
@@ -25,6 +36,25 @@ pub(crate) struct Computing {
     /// Where models are computed: cpu, wgpu (a GPU), or auto, which is a GPU where there is one. A running host has its own
     #[arg(long, value_name = "NAME", env = "REMIT_DEVICE", default_value_t)]
     pub(crate) device: DeviceChoice,
+    /// Tokens of each model whose keys and values have room outside of where it is computed: what is worth it goes there rather
+    /// than to be computed again. On a GPU 65536 without this, on the CPU none. A running host has its own
+    #[arg(long, value_name = "COUNT", value_parser = value_parser!(u32).range(..=SWAP_TOKENS_MAX))]
+    pub(crate) swap_tokens: Option<u32>,
+    /// A folder where they are in a file, on a disk that is faster than computing; the host's memory without this
+    #[arg(long, value_name = "FOLDER", value_parser = folder, requires = "swap_tokens")]
+    pub(crate) swap_folder: Option<PathBuf>,
+}
+
+impl Computing {
+    /// Where keys and values go that have to leave where they are computed.
+    pub(crate) fn swapping(&self) -> Swapping {
+        Swapping { tokens_max: self.swap_tokens.map(|tokens| tokens as usize), folder: self.swap_folder.clone() }
+    }
+
+    /// Whether it says anything of memory, of which a running host has its own.
+    pub(crate) const fn asks_for_memory(&self) -> bool {
+        self.weights_max.is_some() || self.swap_tokens.is_some()
+    }
 }
 
 /// A node on the data folder.
@@ -38,6 +68,7 @@ pub(crate) fn open(home: Home, prices: PriceList, computing: &Computing) -> Resu
         guests_max: None,
         weights_bytes_max: computing.weights_max,
         device: computing.device,
+        swapping: computing.swapping(),
         schedule,
         prices,
     })?)
@@ -79,5 +110,35 @@ impl CompileComponent {
         rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
             .map_err(|error| CommandError::Machine(format!("the system does not tell of the host's end: {error}")))?;
         Ok(compile_child(self.arguments))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        computing: Computing,
+    }
+
+    #[test]
+    fn room_for_keys_and_values_is_read_and_handed_on() {
+        let read = |line: &str| Line::try_parse_from(line.split_whitespace()).map(|line| line.computing.swapping());
+        let check = |line: &str, tokens_max, folder: Option<&str>| {
+            let expect = Swapping { tokens_max, folder: folder.map(Into::into) };
+            assert_eq!(read(line).ok(), Some(expect), "{line}");
+        };
+        check("remit", None, None);
+        check("remit --swap-tokens 0", Some(0), None);
+        check("remit --swap-tokens 100000", Some(100_000), None);
+        check("remit --swap-tokens 100000 --swap-folder /", Some(100_000), Some("/"));
+        for wrong in
+            ["--swap-folder /", "--swap-tokens 1GB", "--swap-tokens 268435457", "--swap-tokens 1 --swap-folder /absent"]
+        {
+            assert!(read(&format!("remit {wrong}")).is_err(), "{wrong}");
+        }
     }
 }

@@ -94,7 +94,7 @@ impl Run {
                 let sentence = "a running host has its own prices: give them to `remit up`, or run with --local";
                 return Err(CommandError::Usage(sentence.to_owned()));
             }
-            Some(_) if self.computing.weights_max.is_some() => {
+            Some(_) if self.computing.asks_for_memory() => {
                 let sentence = "a running host has its own memory: give it to `remit up`, or run with --local";
                 return Err(CommandError::Usage(sentence.to_owned()));
             }

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
 use remit_abi::{Integrity, Rate, Tokens};
 use remit_server::protocol::Marking;
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 /// Units of a rate, in milliseconds.
 const UNITS: [(&str, u64); 4] = [("second", 1000), ("minute", 60_000), ("hour", 3_600_000), ("day", 86_400_000)];
@@ -24,6 +24,12 @@ pub(crate) fn bytes(text: &str) -> Result<u64, String> {
     let (number, size) = unit.unwrap_or((text, 1));
     let read = number.trim_end().parse::<u64>().ok().and_then(|number| number.checked_mul(size));
     read.ok_or_else(|| "that is no amount of memory: write it as 8GB, 512MiB or a number of bytes".to_owned())
+}
+
+/// Reads the path of a folder that is there.
+pub(crate) fn folder(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    if path.is_dir() { Ok(path) } else { Err("there is no such folder: make it first".to_owned()) }
 }
 
 /// Reads an RFC 3339 date-time, or a time from now such as `30d` or `12h`; in nanoseconds since 1970-01-01T00:00:00Z.

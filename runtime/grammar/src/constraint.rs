@@ -180,8 +180,7 @@ impl State {
         if self.accept_all(&[token]) == 1 { Ok(()) } else { Err(Rejected(token)) }
     }
 
-    /// Goes on by as many of these tokens as are allowed, and answers how many: so drafts are checked before a model
-    /// computes them.
+    /// Goes on by as many of these tokens as are allowed, and answers how many.
     pub fn accept_all(&mut self, tokens: &[u32]) -> usize {
         if self.ended_by_token {
             return 0;
@@ -210,6 +209,20 @@ impl State {
             accepted += 1;
         }
         accepted
+    }
+
+    /// How many of these tokens are allowed, one behind the other. It stays where it is, and has spent some of what its masks may
+    /// cost. `None` where it can no more, and is exhausted.
+    pub(crate) fn allows(&mut self, tokens: &[u32]) -> Option<usize> {
+        if self.ended_by_token {
+            return Some(0);
+        }
+        if self.is_complete() {
+            let is_end = |token: &&u32| self.vocabulary.ends().contains(token);
+            return Some(tokens.iter().take(1).filter(is_end).count());
+        }
+        let known = tokens.iter().take_while(|token| (**token as usize) < self.vocabulary.size()).count();
+        self.matcher.validate_tokens(&tokens[..known]).ok()
     }
 
     /// Takes the last tokens back, so many of those that were accepted; more than there are take all back.

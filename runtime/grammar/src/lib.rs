@@ -40,9 +40,8 @@
 //!   all that is needed of a step) needs the mask on its side, or falls back to whole rows.
 //! - Log-probabilities are told of the model's own logits, before the mask.
 //! - A step of a prompt has no mask, except the one whose logits the first token is drawn from.
-//! - Speculation: [`State::accept_all`] cuts a draft to what is allowed before the model verifies it, and leaves the state
-//!   behind the last of it; masks of the places between come from a [`clone`](State::clone) or from [`State::rollback`]
-//!   and accepting again. [`State::forced`] is a draft for nothing: the bytes that must come, such as the names of members.
+//! - Speculation: a [`Scout`] cuts a draft to what is allowed before the model verifies it. The masks of its places are taken one by
+//!   one, as its tokens are drawn. [`State::forced`] is a draft for nothing: the bytes that must come, such as the names of members.
 //! - A preempted generation keeps its state, or begins again and accepts its tokens at once.
 //! - The library installs a panic hook when it first compiles, which hands on to the one before. A program that sets its own
 //!   sets it first.
@@ -52,6 +51,7 @@ mod error;
 mod limits;
 mod mask;
 mod schema;
+mod scout;
 mod source;
 mod terminals;
 #[cfg(test)]
@@ -65,5 +65,6 @@ pub use constraint::{COMPILE_STACK_BYTES, Constraint, Ending, Next, Rejected, St
 pub use error::GrammarError;
 pub use limits::Limits;
 pub use mask::Mask;
+pub use scout::Scout;
 pub use source::Format;
 pub use vocabulary::{TOKEN_BYTES_MAX, TOKENS_MAX, Token, Vocabulary, VocabularyError};

@@ -1,5 +1,5 @@
 use crate::{
-    Constraint, Ending, Format, GrammarError, Limits, Next, Token, Vocabulary, VocabularyError,
+    Constraint, Ending, Format, GrammarError, Limits, Next, Scout, State, Token, Vocabulary, VocabularyError,
     testing::{ALL_WORDS, Ended, Random, Words, fits, vocabulary, write},
 };
 use proptest::prelude::*;
@@ -319,7 +319,7 @@ fn threads_share_constraints() {
     fn is_sent<T: Send>() {}
     is_shared::<Constraint>();
     is_shared::<Vocabulary>();
-    is_sent::<crate::State>();
+    is_sent::<State>();
 }
 
 /// Schemas of what agents ask for.
@@ -366,6 +366,41 @@ proptest! {
         if ended == Ended::Complete {
             let value: Value = serde_json::from_str(&text).expect(&text);
             prop_assert_eq!(fits(&value, schema, schema), Ok(()));
+        }
+    }
+
+    /// A scout knows how much of a draft would be taken, wherever the generation is by then, which notices nothing.
+    #[test]
+    fn a_scout_cuts_a_draft_where_it_would_be_refused(
+        seed in any::<u64>(),
+        which in 0..5_usize,
+        steps in prop::collection::vec((0..6_usize, 0..12_usize), 1..6),
+    ) {
+        let vocabulary = vocabulary(Words::Json);
+        let format = Format::JsonSchema(schemas()[which].clone());
+        let constraint = Constraint::compile(&vocabulary, &format, &Limits::default()).expect("a constraint");
+        let (mut state, mut random, mut text) = (constraint.begin(), Random::new(seed), Vec::new());
+        let mut scout = Scout::new(&state, 0);
+        for (written, right) in steps {
+            let go = |state: &mut State, random: &mut Random, count: usize| {
+                let mut taken = Vec::new();
+                while taken.len() < count {
+                    let Next::Among(mask) = state.allowed() else { break };
+                    let allowed: Vec<u32> = mask.tokens().collect();
+                    let token = allowed[random.below(allowed.len())];
+                    state.accept(token).expect("a token of the mask");
+                    taken.push(token);
+                }
+                taken
+            };
+            text.extend(go(&mut state, &mut random, written));
+            let before = mask(&mut state);
+            // Some that are right, and then others.
+            let mut draft = go(&mut state.clone(), &mut random, right);
+            draft.extend((0..6).map(|_| random.below(vocabulary.size() + 3) as u32));
+            prop_assert!(scout.follow(&text));
+            prop_assert_eq!(scout.allowed(&draft), Some(state.clone().accept_all(&draft)));
+            prop_assert_eq!(mask(&mut state), before);
         }
     }
 
@@ -519,7 +554,7 @@ proptest! {
     }
 }
 
-fn mask(state: &mut crate::State) -> Option<Vec<u32>> {
+fn mask(state: &mut State) -> Option<Vec<u32>> {
     match state.allowed() {
         Next::Among(mask) => Some(mask.tokens().collect()),
         Next::End => None,

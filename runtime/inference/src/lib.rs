@@ -38,7 +38,10 @@ pub mod tokenizer;
 pub use adapter_files::AdapterFile;
 pub use device::{DeviceChoice, DeviceError, DeviceView, OpenDevice};
 pub use embedder::LocalEmbedder;
-pub use engine::{GENERATIONS, Limits, LocalEngine, ModelFigures, ModelFile, PolicyChoice, Totals};
+pub use engine::{
+    BLOCK_TOKENS, Ends, GENERATIONS, Histogram, Limits, LocalEngine, Measures, ModelFigures, ModelFile, PolicyChoice,
+    Totals,
+};
 pub use error::LoadError;
 pub use requirements::{Requirements, adapter_bytes, read_bandwidth};
 pub use residency::Residency;

@@ -135,6 +135,12 @@ impl Kernel {
         self.shared.accounts.lock().is_conserved()
     }
 
+    /// What was paid so far by all processes together, less what was refunded.
+    #[must_use]
+    pub fn spent(&self) -> Tokens {
+        self.shared.accounts.lock().spent()
+    }
+
     /// The prices that everything is charged by.
     #[must_use]
     pub fn prices(&self) -> &PriceList {

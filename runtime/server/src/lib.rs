@@ -18,6 +18,7 @@
 //! | `socket` | where it is, and who may open it |
 //! | `connections` | how many, for how long |
 //! | `api` | one file for each family of paths |
+//! | `metrics` | what the node did and does, as OpenMetrics text |
 //! | `view` | what the node shows, as the protocol says it |
 //! | `server` | start, service, orderly end |
 //! | `client` | the other side |
@@ -27,6 +28,7 @@ mod api;
 mod client;
 mod connections;
 mod limits;
+mod metrics;
 pub mod protocol;
 mod server;
 mod socket;

@@ -13,6 +13,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+use tokio::sync::Semaphore;
 
 /// The name by which programs get a model that ask for any.
 pub(crate) const MODEL: &str = "smollm2";
@@ -108,8 +109,8 @@ impl<'a> Driver<'a> {
         self.engine.generate(job).expect("there is room in the queue")
     }
 
-    /// One turn, from the request to the last token; the answer.
-    async fn turn(&self, seat: Seat, conversation: &Conversation) -> String {
+    /// One turn, from the request to the last token; the answer. `begins` is called when its first word is there.
+    async fn turn(&self, seat: Seat, conversation: &Conversation, mut begins: impl FnMut()) -> String {
         let asked = Instant::now();
         self.tally.borrow_mut().open.push(asked);
         let mut stream = self.ask(seat, self.tokens(conversation));
@@ -117,7 +118,12 @@ impl<'a> Driver<'a> {
         let mut answer = String::new();
         while let Some(event) = stream.events.recv().await {
             match event {
-                EngineEvent::Text(text) => answer += &text,
+                EngineEvent::Text(text) => {
+                    if answer.is_empty() {
+                        begins();
+                    }
+                    answer += &text;
+                }
                 EngineEvent::Failed(error) => panic!("{error}"),
                 _ => {}
             }
@@ -135,7 +141,7 @@ impl<'a> Driver<'a> {
         for (think, text) in plan.thinks.iter().zip(&plan.turns) {
             tokio::time::sleep(*think).await;
             conversation.ask(text);
-            let answer = self.turn(seat, &conversation).await;
+            let answer = self.turn(seat, &conversation, || ()).await;
             conversation.answered(&answer);
         }
     }
@@ -146,14 +152,18 @@ impl<'a> Driver<'a> {
         join_all(seats.zip(plans).map(|(seat, plan)| self.agent(seat, plan))).await;
     }
 
-    /// Agents that never stop and never think.
-    pub(crate) async fn flood(&self, tenant: u32, plans: &[Plan]) {
-        let flood = async |(program, plan): (u64, &Plan)| loop {
-            let mut conversation = Conversation::new();
-            for text in &plan.turns {
-                conversation.ask(text);
-                let answer = self.turn(Seat { tenant, program }, &conversation).await;
-                conversation.answered(&answer);
+    /// Agents that never stop and never think. Each adds a permit to `risen` when it is first answered.
+    pub(crate) async fn flood(&self, tenant: u32, plans: &[Plan], risen: &Semaphore) {
+        let flood = async |(program, plan): (u64, &Plan)| {
+            let mut unanswered = Some(risen);
+            loop {
+                let mut conversation = Conversation::new();
+                for text in &plan.turns {
+                    conversation.ask(text);
+                    let begins = || unanswered.take().into_iter().for_each(|risen| risen.add_permits(1));
+                    let answer = self.turn(Seat { tenant, program }, &conversation, begins).await;
+                    conversation.answered(&answer);
+                }
             }
         };
         join_all((1..).zip(plans).map(flood)).await;

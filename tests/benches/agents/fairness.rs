@@ -13,14 +13,13 @@ use std::{
     pin::pin,
     time::{Duration, Instant},
 };
+use tokio::sync::Semaphore;
 
 /// Agents of the tenant that is looked at, and their turns: with 100 turns the p99 is the slowest but one.
 const QUIET_AGENTS: usize = 10;
 const QUIET_TURNS: usize = 10;
 /// Agents that never stop.
 const FLOODING: usize = 64;
-/// Until the flood has all that it can have.
-const RISING: Duration = Duration::from_secs(5);
 /// Longer than ten turns take.
 const WINDOW: Duration = Duration::from_secs(120);
 /// How often the first token is waited for.
@@ -43,12 +42,14 @@ pub(crate) fn flood(model: &Model<'_>) -> Value {
     // What all agents are told is at hand in both runs.
     block_on(driver.agents(QUIET, &fleet(1, 1)));
     let alone = driver.run(WINDOW, driver.agents(QUIET, &plans));
+    let risen = Semaphore::new(0);
     let beside = driver.run(WINDOW, async {
         let quiet = pin!(async {
-            tokio::time::sleep(RISING).await;
+            // The flood has all that it can have when each of it is being answered.
+            risen.acquire_many(FLOODING as u32).await.expect("nobody closes it").forget();
             driver.agents(QUIET, &again).await;
         });
-        select(pin!(noise.flood(LOUD, &loud)), quiet).await;
+        select(pin!(noise.flood(LOUD, &loud, &risen)), quiet).await;
     });
     let [quiet, flooded] = [&alone, &beside].map(|run| run.percentile(0.99));
     println!("{QUIET_AGENTS} agents alone: p50 {:.2} s, p99 {quiet:.2} s", alone.percentile(0.5));

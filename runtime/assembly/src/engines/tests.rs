@@ -248,6 +248,29 @@ fn an_adapter_that_does_not_fit_is_refused_and_its_base_is_not() {
     assert!(sentence.contains("no model tuned is loaded; there is one"), "{sentence}");
 }
 
+/// What an operator says of swapping is what an engine has, and where he says nothing, it is the engine's own choice.
+#[test]
+fn room_for_what_leaves_a_device_is_the_engines() {
+    let swap = std::env::temp_dir();
+    let check = |swapping: Swapping, slots| {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let (registry, store, weights_bytes) = two_models(folder.path());
+        let engines = Engines::new(registry, store, weights_bytes, DeviceChoice::Cpu).swapping(swapping);
+        engines.open("one").expect("it can be served");
+        let totals = || engines.figures().first().map(|figures| figures.totals).unwrap_or_default();
+        // The engine's thread may only have begun.
+        while totals().blocks == 0 {
+            std::thread::yield_now();
+        }
+        assert_eq!(totals().slots, slots);
+    };
+    check(Swapping::default(), 0);
+    check(Swapping { tokens_max: Some(1_000), folder: None }, 63);
+    check(Swapping { tokens_max: Some(4_096), folder: Some(swap.clone()) }, 256);
+    let limits = Swapping { tokens_max: Some(1), folder: Some(swap.clone()) }.within(Limits::default());
+    assert_eq!((limits.swap_tokens_max, limits.swap_folder), (Some(1), Some(swap)));
+}
+
 #[test]
 fn a_model_that_never_fits_is_refused_where_it_is_granted() {
     let folder = tempfile::tempdir().expect("a folder for the test");

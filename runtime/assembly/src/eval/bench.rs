@@ -4,7 +4,7 @@ use super::{Answer, Question};
 use crate::{
     engines::{EngineLoadError, Engines},
     home::Home,
-    models::{DeviceChoice, DeviceError, ModelStore, Registry, RegistryError, weights_bytes_max},
+    models::{DeviceChoice, DeviceError, ModelStore, Registry, RegistryError, Swapping, weights_bytes_max},
 };
 use remit_abi::{FinishReason, Priority, TenantId, Tokens};
 use remit_inference::device::keep_in;
@@ -52,13 +52,18 @@ impl Answerer {
     ///
     /// # Errors
     /// [`AnswererError`].
-    pub fn open(home: &Home, weights_max: Option<u64>, device: DeviceChoice) -> Result<Self, AnswererError> {
+    pub fn open(
+        home: &Home,
+        weights_max: Option<u64>,
+        device: DeviceChoice,
+        swapping: Swapping,
+    ) -> Result<Self, AnswererError> {
         keep_in(&home.cache().join("gpu"));
         let device = device.settle();
         let found = device.look()?;
         let weights_max = weights_max.unwrap_or_else(|| weights_bytes_max(&found));
         let (registry, store) = (Registry::of(home)?, ModelStore::of(home));
-        Ok(Self { engines: Engines::new(registry, store, weights_max, device) })
+        Ok(Self { engines: Engines::new(registry, store, weights_max, device).swapping(swapping) })
     }
 
     /// Opens whatever is asked: a model, or all those of a route. Takes seconds.

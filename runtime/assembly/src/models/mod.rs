@@ -11,6 +11,7 @@ mod fetch;
 mod fit;
 mod registry;
 mod store;
+mod swapping;
 
 pub use digest::describe;
 pub use error::{ModelError, PullNewError};
@@ -21,5 +22,8 @@ pub use registry::{
     UnknownModel,
 };
 pub use remit_inference::residency::{Demand, ModelView, Place, ResidencyView};
-pub use remit_inference::{DeviceChoice, DeviceError, DeviceView, ModelFigures};
+pub use remit_inference::{
+    BLOCK_TOKENS, DeviceChoice, DeviceError, DeviceView, Ends, Histogram, Measures, ModelFigures, Totals,
+};
 pub use store::{ModelStore, NewModel, PullProgress, Stored};
+pub use swapping::Swapping;

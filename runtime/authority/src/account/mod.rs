@@ -11,7 +11,7 @@
 //! - The sum of the three over the whole tree is what was deposited, after any sequence of operations. A root that is
 //!   closed takes what it holds out of the tree.
 //! - An operation is done as a whole or not at all.
-//! - No operation looks at more accounts than one has children or ancestors; only [`Accounts::tree`] and
+//! - No operation looks at more accounts than one has children or ancestors; only [`Accounts::tree`], [`Accounts::spent`] and
 //!   [`Accounts::is_conserved`] look at all.
 
 mod alarm;
@@ -340,12 +340,18 @@ impl Accounts {
         self.tree.iter().map(|(id, account)| self.seen(id, account))
     }
 
+    /// What all accounts paid, those that are closed included, less what was refunded.
+    #[must_use]
+    pub fn spent(&self) -> Tokens {
+        let spent: Tokens = self.tree.iter().map(|(_, account)| account.spent_in_all()).sum();
+        spent.saturating_add(self.spent_before)
+    }
+
     /// Whether every deposited token is in a balance, reserved or spent.
     #[must_use]
     pub fn is_conserved(&self) -> bool {
-        let found: Tokens =
-            self.tree.iter().map(|(_, account)| account.held().saturating_add(account.spent_in_all())).sum();
-        found.saturating_add(self.spent_before) == self.deposited
+        let held: Tokens = self.tree.iter().map(|(_, account)| account.held()).sum();
+        held.saturating_add(self.spent()) == self.deposited
     }
 
     fn seen(&self, id: AccountId, account: &Account) -> AccountNode {

@@ -260,6 +260,7 @@ impl Both {
 
     fn compare(&self) -> Result<(), TestCaseError> {
         let mut sum = self.model.spent_before;
+        let mut spent = sum;
         for (id, plain) in &self.model.open {
             let node = self.accounts.node(*id).expect("it is open in the model");
             let amounts = [node.balance, node.reserved, node.spent, node.spent_below].map(Tokens::micro);
@@ -267,10 +268,12 @@ impl Both {
             prop_assert_eq!((node.parent, node.depth), (plain.parent, self.model.depth(*id)));
             prop_assert_eq!(self.accounts.held(*id), Ok(Tokens::from_micro(plain.balance + plain.reserved)));
             sum += amounts.into_iter().map(u128::from).sum::<u128>();
+            spent += amounts[2..].iter().copied().map(u128::from).sum::<u128>();
         }
         prop_assert_eq!(self.accounts.tree().count(), self.model.open.len());
         prop_assert_eq!(sum, self.model.deposited - self.model.withdrawn, "tokens are neither made nor lost");
         prop_assert!(self.accounts.is_conserved());
+        prop_assert_eq!(u128::from(self.accounts.spent().micro()), spent);
         Ok(())
     }
 }

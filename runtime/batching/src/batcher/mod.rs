@@ -294,6 +294,7 @@ impl Batcher {
             blocks: blocks.size(),
             blocks_held: held,
             blocks_kept: kept,
+            slots: slots.size(),
             slots_used: slots.used(),
             places: held * BLOCK_TOKENS,
             places_empty: running.map(Sequence::places_empty).sum(),

@@ -3,6 +3,7 @@
 //! | when | what | where |
 //! | --- | --- | --- |
 //! | a step that draws begins to be computed | the mask of its place is asked for | [`Masks`], a thread of its own, beside the step |
+//! | a draft is made | it is cut where a token could not come | the engine's thread, on a state beside the generation's |
 //! | its logits are there | a token is drawn among those of the mask | the engine's thread, which computes a mask that is not there yet |
 //! | a token was drawn | the state goes on by it | the engine's thread |
 //!
@@ -12,7 +13,7 @@
 use crate::{sampler::SplitMix64, tokenizer::Utf8Stream};
 use remit_abi::ToolCall;
 use remit_grammar::{
-    Constraint, Ending, Mask, Next, State, Vocabulary,
+    Constraint, Ending, Mask, Next, Scout, State, Vocabulary,
     tools::{CallReader, Piece},
 };
 use remit_kernel::ports::{EngineError, GenerationJob};
@@ -27,11 +28,13 @@ const ID_CHARACTERS: usize = 9;
 /// What a generation is held to.
 pub(super) struct Held {
     state: Place,
+    /// Looks at what may come, where there was a draft.
+    scout: Option<Scout>,
 }
 
 impl Held {
     pub(super) fn new(constraint: &Constraint) -> Self {
-        Self { state: Arc::new(Mutex::new(constraint.begin())) }
+        Self { state: Arc::new(Mutex::new(constraint.begin())), scout: None }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -41,6 +44,18 @@ impl Held {
     /// Whether the text is complete, and nothing could be added.
     pub(super) fn is_at_end(&self) -> bool {
         self.state().is_at_end()
+    }
+
+    /// How many tokens of a draft may come behind what was written so far.
+    pub(super) fn cut(&mut self, written: &[u32], draft: &[u32]) -> usize {
+        if draft.is_empty() {
+            return 0;
+        }
+        let following = self.scout.take().and_then(|mut scout| scout.follow(written).then_some(scout));
+        let mut scout = following.unwrap_or_else(|| Scout::new(&self.state(), written.len()));
+        let allowed = scout.allowed(draft);
+        self.scout = allowed.map(|_| scout);
+        allowed.unwrap_or(draft.len())
     }
 
     /// Draws a token among those that may come next, and goes on by it.

@@ -5,7 +5,7 @@
 //! | this file | loads, tokenises and checks on the caller's thread, hands sequences over | the port |
 //! | `sequence` | one generation: sampling, text, stop strings, its end | no other sequence |
 //! | `slots` | blocks that left the device | bytes |
-//! | `observe` | what an operator sees | counters |
+//! | `observe` | what an operator sees: figures, spans | counters, clocks |
 //! | `outbox` | what a slow reader makes of a generation | the channel |
 //! | [`remit_batching`] | who is computed next and how much of it, where keys and values are, whose beginnings are shared | numbers only: pure functions |
 //! | `build` | from files to what computes: the device, each model's share of its memory, weights, adapters | files, devices |
@@ -57,17 +57,17 @@ use crate::{
     template::{ChatTemplate, TemplateError},
     tokenizer::Tokenizer,
 };
-pub use observe::{GENERATIONS, ModelFigures};
+pub use observe::{Ends, GENERATIONS, Histogram, Measures, ModelFigures};
 pub use policy::PolicyChoice;
-pub use remit_batching::Totals;
+pub use remit_batching::{BLOCK_TOKENS, Totals};
 
 use adapters::{Adapters, ModelId};
 use build::{open, reader};
 use compute::Compute;
 use formats::Formats;
-use observe::Board;
+use observe::{Board, Noted};
 use remit_abi::{OutputFormat, TenantId, Toolset};
-use remit_batching::{BLOCK_TOKENS, Config, Swap};
+use remit_batching::{Config, Swap};
 use remit_kernel::ports::{Engine, EngineError, EngineStream, GenerationJob, Meter, ModelCard, PromptText};
 use sequence::Sequence;
 use std::{
@@ -221,6 +221,8 @@ struct Shared {
     stopped: OnceLock<Box<str>>,
     /// What each base did and does.
     board: Board,
+    /// Generations of each base that were turned away, since too many waited.
+    refused: Vec<AtomicU64>,
     /// How often what computes was built again after a crash.
     rebuilds: AtomicU64,
     /// How long the last one took, in microseconds.
@@ -293,7 +295,8 @@ impl LocalEngine {
         let wake = move || drop(sender.send(Message::Wake));
         let seat = residency.seat(names.as_str().into(), weights_bytes, wake)?;
         adapters.sit(seat.room());
-        let shared = Arc::new(Shared { names, ..Shared::default() });
+        let refused = blocks.iter().map(|_| AtomicU64::default()).collect();
+        let shared = Arc::new(Shared { names, refused, ..Shared::default() });
         let thread = std::thread::Builder::new().name("inference".to_owned()).spawn({
             let shared = shared.clone();
             move || Worker::new(make, seat, &blocks, &limits, (shared, own)).run(&incoming)
@@ -357,10 +360,12 @@ impl LocalEngine {
     pub fn figures(&self) -> Vec<ModelFigures> {
         let rebuilds = self.rebuilds();
         let mut board = self.shared.board.read().into_iter();
+        let mut refused = self.shared.refused.iter().map(|refused| refused.load(Ordering::Relaxed));
         let figures = |served: &Arc<Served>| {
             // Nothing was written down yet where the thread has only begun.
-            let (totals, swapped_bytes) = board.next().unwrap_or_default();
-            ModelFigures { model: served.card.name.clone(), totals, swapped_bytes, rebuilds }
+            let Noted { totals, mut measures, swapped_bytes } = board.next().unwrap_or_default();
+            measures.refused = refused.next().unwrap_or_default();
+            ModelFigures { model: served.card.name.clone(), totals, measures, swapped_bytes, rebuilds }
         };
         self.served.iter().map(figures).collect()
     }
@@ -461,6 +466,7 @@ impl Engine for LocalEngine {
         let (held, calls) = served.formats.hold(&job, served.template.as_deref())?;
         let queue = |queued: usize| (queued < self.queue_max).then_some(queued + 1);
         if self.shared.queued.fetch_update(Ordering::AcqRel, Ordering::Acquire, queue).is_err() {
+            self.shared.refused[model.base].fetch_add(1, Ordering::Relaxed);
             return Err(EngineError::Busy { waiting: self.queue_max });
         }
         let meter = Arc::new(Meter::default());

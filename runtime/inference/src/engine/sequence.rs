@@ -4,6 +4,7 @@ use super::{
     adapters::ModelId,
     faults::Record,
     held::{Calls, Held, Told},
+    observe::{Course, End},
     outbox::Outbox,
 };
 use crate::{
@@ -12,7 +13,7 @@ use crate::{
     tokenizer::{Tokenizer, Utf8Stream},
 };
 use remit_abi::{DrawnToken, Priority, ScoredToken};
-use remit_batching::{Class, Draft, Drafter, Namespace, Request};
+use remit_batching::{Class, Draft, Drafter, Namespace, Report, Request};
 use remit_kernel::ports::{EngineError, EngineEvent, EngineFinish, GenerationJob, Meter};
 use std::{sync::Arc, task::Waker};
 use tokio::sync::mpsc;
@@ -53,6 +54,7 @@ pub(super) struct Sequence {
     is_stalled: bool,
     /// Where it speculates.
     drafter: Option<Drafter>,
+    course: Course,
     /// Whether the last event was sent.
     ended: bool,
 }
@@ -70,6 +72,7 @@ impl Sequence {
         let events_each = 1 + usize::from(job.params.logprobs.is_some()) + 3 * usize::from(job.tools.is_some());
         let (outbox, receiver) = Outbox::new(events_each);
         let sequence = Self {
+            course: Course::new(&job, limit),
             model,
             is_long,
             limit,
@@ -124,9 +127,14 @@ impl Sequence {
         }
     }
 
-    /// What was asked for.
-    pub(super) fn job(&self) -> &GenerationJob {
-        &self.job
+    /// When it came to what.
+    pub(super) fn course(&self) -> &Course {
+        &self.course
+    }
+
+    /// How many tokens it drew.
+    pub(super) fn generated(&self) -> u32 {
+        self.generated
     }
 
     pub(super) fn model(&self) -> ModelId {
@@ -152,8 +160,14 @@ impl Sequence {
         let is_behind = self.outbox.is_behind(waker);
         let was_behind = std::mem::replace(&mut self.is_stalled, is_behind);
         match (was_behind, is_behind) {
-            (false, true) => Some(Reader::FellBehind),
-            (true, false) => Some(Reader::CaughtUp),
+            (false, true) => {
+                self.course.rest();
+                Some(Reader::FellBehind)
+            }
+            (true, false) => {
+                self.course.go_on();
+                Some(Reader::CaughtUp)
+            }
             _ => None,
         }
     }
@@ -163,9 +177,13 @@ impl Sequence {
         self.is_stalled
     }
 
-    /// What may come next, where it speculates. Each token of it is drawn as any other before it counts.
+    /// What may come next, where it speculates: no more of it than its format allows. Each token is drawn as any other before it
+    /// counts.
     pub(super) fn draft(&mut self) -> Option<Draft<'_>> {
-        self.drafter.as_mut().map(|drafter| drafter.draft(&self.tokens))
+        let draft = self.drafter.as_mut()?.draft(&self.tokens);
+        let written = &self.tokens[self.job.prompt.len()..];
+        let allowed = self.held.as_mut().map(|held| held.cut(written, draft.tokens));
+        Some(draft.first(allowed.unwrap_or(draft.tokens.len())))
     }
 
     /// Whether any of it was computed.
@@ -173,20 +191,28 @@ impl Sequence {
         self.is_begun
     }
 
-    /// Its next tokens are computed behind so many: those that were not counted before were found. Answers whether it begins so.
-    pub(super) fn begin(&mut self, known: usize) -> bool {
-        let found = known.min(self.job.prompt.len()).saturating_sub(self.counted);
-        self.meter.add_cached(found as u32);
-        self.counted = self.counted.max(known);
-        !std::mem::replace(&mut self.is_begun, true)
+    /// It is computed for the first time.
+    pub(super) fn begin(&mut self) {
+        self.is_begun = true;
+        self.course.begin();
     }
 
-    /// Counts tokens that were computed for the first time, of which those of the prompt are input.
-    pub(super) fn count_computed(&mut self, begin: usize, tokens: usize) {
+    /// Its next tokens are computed behind so many: those that were not counted before were found. Answers how many of these are of the
+    /// prompt.
+    pub(super) fn count_found(&mut self, known: usize) -> u32 {
+        let found = known.min(self.job.prompt.len()).saturating_sub(self.counted) as u32;
+        self.meter.add_cached(found);
+        self.counted = self.counted.max(known);
+        found
+    }
+
+    /// Counts tokens that were computed for the first time, of which those of the prompt are input. Answers how many that are.
+    pub(super) fn count_computed(&mut self, begin: usize, tokens: usize) -> u32 {
         let end = (begin + tokens).min(self.job.prompt.len());
-        let input = end.saturating_sub(begin.max(self.counted));
-        self.meter.add_input(input as u32);
+        let input = end.saturating_sub(begin.max(self.counted)) as u32;
+        self.meter.add_input(input);
         self.counted = self.counted.max(begin + tokens);
+        input
     }
 
     /// Where the likeliest token is all that it needs of a step: of how many.
@@ -221,6 +247,7 @@ impl Sequence {
 
     /// Sends the text of the next token, which was drawn. Answers as [`advance`](Self::advance).
     pub(super) fn take(&mut self, token: u32) -> Option<EngineFinish> {
+        self.course.draw();
         self.tokens.push(token);
         self.generated += 1;
         self.meter.add_output(1);
@@ -288,8 +315,20 @@ impl Sequence {
         self.outbox.send(event);
     }
 
-    /// Sends what was held back, and the end.
-    pub(super) fn end(&mut self, finish: EngineFinish) {
+    /// Sends what was held back, where it went well, and the end. Answers the end as it was sent.
+    pub(super) fn end(&mut self, report: &Report, end: End) -> End {
+        let end = end.map(|finish| self.flush(finish));
+        self.course.end(self.meter.usage(), report, &end);
+        self.send(match &end {
+            Ok(finish) => EngineEvent::End(*finish),
+            Err(error) => EngineEvent::Failed(error.clone()),
+        });
+        self.ended = true;
+        end
+    }
+
+    /// Sends what was held back. Answers how it ends with that.
+    fn flush(&mut self, finish: EngineFinish) -> EngineFinish {
         let stopped = match &mut self.calls {
             None => {
                 let rest = self.characters.finish();
@@ -303,23 +342,17 @@ impl Sequence {
         let held = self.stop.finish();
         self.send_text(held);
         let has_calls = self.calls.as_ref().is_some_and(Calls::is_some);
-        self.send(EngineEvent::End(match finish {
+        match finish {
             EngineFinish::Stop if has_calls => EngineFinish::ToolCalls,
             _ if stopped => EngineFinish::Stop,
             finish => finish,
-        }));
-        self.ended = true;
+        }
     }
 
     /// Sends that the generation failed, since the engine has stopped.
     pub(super) fn fail(&mut self, why: &str) {
-        self.fail_with(EngineError::Stopped(why.into()));
-    }
-
-    /// Sends that the generation failed.
-    pub(super) fn fail_with(&mut self, error: EngineError) {
-        self.send(EngineEvent::Failed(error));
-        self.ended = true;
+        // It is told already.
+        let _ = self.end(&Report::default(), Err(EngineError::Stopped(why.into())));
     }
 }
 

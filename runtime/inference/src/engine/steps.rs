@@ -41,6 +41,7 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
         self.count(base, &plan);
         let Some(drawn) = self.compute(base, &plan) else { return false };
         let took = self.begin.elapsed() - begin;
+        self.measures[base].stepped(plan.spans.len(), took);
         let (outcomes, ends) = self.draw(base, &plan, &drawn);
         let now = self.begin.elapsed();
         let ended = self.batchers[base].finish(&plan, &outcomes, took, now);
@@ -99,9 +100,12 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
             let key = (base, span.id);
             self.under_way.push((key, span.range().end));
             let Some(sequence) = self.sequences.get_mut(&key) else { continue };
-            if sequence.begin(span.begin) {
+            if !sequence.is_begun() {
+                sequence.begin();
                 self.shared.queued.fetch_sub(1, Ordering::AcqRel);
             }
+            let found = sequence.count_found(span.begin);
+            self.measures[base].found(found);
         }
     }
 
@@ -161,7 +165,8 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
             let first = row;
             row += rows(span);
             let Some(sequence) = self.sequences.get_mut(&key) else { continue };
-            sequence.count_computed(span.begin, span.input.len() - span.proposed);
+            let computed = sequence.count_computed(span.begin, span.input.len() - span.proposed);
+            self.measures[base].computed(computed);
             if !span.draws {
                 continue;
             }

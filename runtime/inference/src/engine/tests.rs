@@ -17,6 +17,7 @@ mod faults;
 mod formats;
 mod leaks;
 mod memory;
+mod observe;
 mod readers;
 mod sampling;
 mod slots;

@@ -9,7 +9,7 @@ use super::{
     compute::Compute,
     faults::{Pauses, panic_text},
     held::Masks,
-    observe::End,
+    observe::{End, Measures},
     sequence::{Reader, Sequence},
     slots::Slots,
 };
@@ -75,6 +75,8 @@ pub(super) struct Worker<C: Compute, M> {
     pub(super) sequences: BTreeMap<Key, Sequence>,
     /// Blocks that left the device, of each base.
     pub(super) slots: Vec<Slots>,
+    /// Of each base.
+    pub(super) measures: Vec<Measures>,
     /// What is being computed, or not known to be, and how many tokens they will have come to.
     pub(super) under_way: Vec<(Key, usize)>,
     pub(super) pauses: Pauses,
@@ -106,6 +108,7 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
             batchers: blocks.iter().map(batcher).collect(),
             sequences: BTreeMap::new(),
             slots: blocks.iter().map(|_| Slots::new(limits.slots(), limits.swap_folder.as_deref())).collect(),
+            measures: vec![Measures::default(); blocks.len()],
             under_way: Vec::new(),
             pauses: Pauses::default(),
             is_drill: false,
@@ -205,7 +208,7 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
     }
 
     /// Hands a sequence to its batcher.
-    fn enter(&mut self, mut sequence: Sequence) {
+    fn enter(&mut self, sequence: Sequence) {
         let (base, now) = (sequence.model().base, self.begin.elapsed());
         match self.batchers[base].add(sequence.request(), now) {
             Ok(id) => {
@@ -217,10 +220,11 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
             }
             Err(refusal) => {
                 self.shared.queued.fetch_sub(1, Ordering::AcqRel);
-                sequence.fail_with(match refusal {
+                let error = match refusal {
                     Refusal::QueueFull { waiting } => EngineError::Busy { waiting },
                     refusal => EngineError::Prompt(refusal.to_string().into()),
-                });
+                };
+                self.close(base, sequence, &Report::default(), Err(error));
             }
         }
     }
@@ -285,15 +289,16 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
 
     /// Tells the reader of a sequence that the batcher has no more that it is at its end.
     pub(super) fn part(&mut self, key: Key, report: &Report, end: End) {
-        let Some(mut sequence) = self.sequences.remove(&key) else { return };
+        let Some(sequence) = self.sequences.remove(&key) else { return };
         if !sequence.is_begun() {
             self.shared.queued.fetch_sub(1, Ordering::AcqRel);
         }
-        sequence.tell_of(report, &end);
-        match end {
-            Ok(finish) => sequence.end(finish),
-            Err(error) => sequence.fail_with(error),
-        }
+        self.close(key.0, sequence, report, end);
+    }
+
+    fn close(&mut self, base: usize, mut sequence: Sequence, report: &Report, end: End) {
+        let end = sequence.end(report, end);
+        self.measures[base].ended(sequence.course(), sequence.generated(), &end);
     }
 
     /// Holds those back that were not begun, or lets them go on.

@@ -3,6 +3,7 @@
 mod extract;
 mod freezes;
 mod grants;
+mod metrics;
 mod models;
 mod processes;
 mod routes;
@@ -86,6 +87,8 @@ pub(crate) fn router(managed: Arc<Managed>) -> Router {
         .route("/thaw", post(freezes::thaw));
     Router::new()
         .nest("/v1", api)
+        // Where scrapers look for it unless they are told otherwise.
+        .route("/metrics", get(metrics::scrape))
         .fallback(async || refused(ErrorCode::NotFound, "there is no such path: see the table of the management API"))
         .method_not_allowed_fallback(async || {
             refused(ErrorCode::WrongMethod, "this path has other methods: see the table of the management API")

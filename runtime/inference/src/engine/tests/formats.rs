@@ -1,6 +1,6 @@
 //! Answers that are held to a format, and calls of tools: over the scripted model, whose tokens are bytes.
 
-use super::{sampling::events, *};
+use super::{readers::until, sampling::events, *};
 use remit_abi::{Tool, ToolCall, ToolChoice};
 use remit_kernel::ports::Chat;
 
@@ -92,6 +92,32 @@ fn what_cannot_be_held_to_is_refused_with_a_sentence() {
     assert_eq!(fixture.engine.shared.queued.load(Ordering::Acquire), 0);
     let (text, finish, _) = read(fixture.engine.generate(job("abc", 9)).unwrap());
     assert_eq!((text, finish), (told(letters, "abc", 9), Ok(EngineFinish::Length)));
+}
+
+/// The prompt says something else than the format, so that what is guessed from it is cut before it is computed; what the answer itself
+/// repeats is guessed, and comes.
+#[test]
+fn guesses_that_a_format_refuses_are_not_computed() {
+    let run = |format: OutputFormat, speculation, seed| {
+        let fixture = fixture(letters, Limits::default());
+        let params = Params { speculation, logprobs: Some(2), ..drawn(format, 120, seed) };
+        let told = events(fixture.engine.generate(asking(params, &"ab2".repeat(30))).unwrap());
+        (told, until(&fixture.engine, |totals| totals.ended == 1))
+    };
+    let check = |format: OutputFormat, seed| {
+        let ((plain, without), (speculative, with)) = (run(format.clone(), false, seed), run(format, true, seed));
+        assert!(plain == speculative);
+        assert_eq!((without.proposed, without.drawn), (0, with.drawn));
+        with
+    };
+    // One token is allowed at each place.
+    let forced = check(regex("(ab1){40}"), 0);
+    assert!(forced.accepted > 0, "{forced:?}");
+    assert_eq!(forced.proposed, forced.accepted, "what cannot come was computed: {forced:?}");
+    for seed in 0..6 {
+        check(regex("([ab]{1,3}[12] ?){9,30}"), seed);
+        check(OutputFormat::JsonSchema(r#"{"type": "array", "items": {"enum": ["ab2", "ab2ab2", 2]}}"#.into()), seed);
+    }
 }
 
 /// As many as are computed at once, of which one in four fails on its way: the others, and whoever comes then, have all the room

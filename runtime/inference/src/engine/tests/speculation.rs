@@ -131,10 +131,19 @@ fn a_crash_in_the_middle_of_a_run_changes_nothing() {
     }
 }
 
-/// What real sequences come to, all at once, each speculating or none, with so much room for keys and values.
+/// What real sequences come to, all at once, each speculating or none, with so much room for keys and values. All have come before
+/// the first step is computed.
 fn together(speculation: bool, kv_tokens_max: usize, active_sequences_max: usize) -> (Vec<Told>, Totals) {
     let limits = Limits { threads: 2, kv_tokens_max, active_sequences_max, ..Limits::default() };
-    let engine = load(&sample::model().finish(), &["a"], limits).unwrap();
+    let gate: Arc<Mutex<()>> = Arc::default();
+    let held = gate.lock().unwrap();
+    let (_folder, engine) = watched(limits, {
+        let gate = gate.clone();
+        move || {
+            let gate = gate.clone();
+            Box::new(move |_, _| drop(gate.lock()))
+        }
+    });
     let jobs = (0..8u32).map(|index| {
         let words: Vec<u32> = (0..20 + index).map(|place| 60 + (place * 7 + index) % 40).collect();
         let sampling = match index % 2 {
@@ -146,6 +155,7 @@ fn together(speculation: bool, kv_tokens_max: usize, active_sequences_max: usize
         GenerationJob { tenant: TenantId(index), model: "a".into(), prompt, params, ..job("", 1) }
     });
     let streams: Vec<_> = jobs.map(|job| engine.generate(job).unwrap()).collect();
+    drop(held);
     let readers = streams.into_iter().map(|stream| {
         let meter = stream.meter.clone();
         (events(stream), meter.usage())
@@ -158,7 +168,7 @@ fn together(speculation: bool, kv_tokens_max: usize, active_sequences_max: usize
 fn real_texts_and_log_probabilities_are_the_same_to_the_bit_alone_beside_others_and_under_pressure() {
     let (plain, _) = together(false, 65_536, 1);
     assert!(plain.iter().all(|(_, usage)| usage.output == 60));
-    for (kv_tokens_max, active) in [(65_536, 1), (65_536, 8), (320, 8)] {
+    for (kv_tokens_max, active) in [(65_536, 1), (65_536, 8), (176, 8)] {
         let (told, totals) = together(true, kv_tokens_max, active);
         for (index, (told, plain)) in told.iter().zip(&plain).enumerate() {
             assert!(told.0 == plain.0, "sequence {index} among {active} in {kv_tokens_max}");
@@ -166,7 +176,8 @@ fn real_texts_and_log_probabilities_are_the_same_to_the_bit_alone_beside_others_
         }
         // Beside others a row may cost more than a guess is worth.
         assert!(active > 1 || totals.accepted > 0, "{totals:?}");
-        // Twenty blocks are less than two of them have: somebody gives way, or what was left behind does.
-        assert_eq!(totals.preemptions + totals.dropped > 0, kv_tokens_max < 1_000, "{totals:?}");
+        // Of eleven blocks the first two have room to begin; at its end the first needs eight, and the second, which has not given way,
+        // holds four.
+        assert_eq!(totals.preemptions > 0, kv_tokens_max < 1_000, "{totals:?}");
     }
 }
