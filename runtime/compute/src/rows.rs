@@ -44,7 +44,7 @@ pub(crate) const TILE: usize = 8;
 /// Groups of 4 inputs of a block.
 pub(crate) const GROUPS: usize = BLOCK / 4;
 /// A block has a second one where the square of its scale is so many times the mean square of the row's scales.
-const FINE: f32 = 6.0;
+const FINE: f32 = 5.0;
 /// The largest code.
 const CODE_MAX: f32 = 127.0;
 /// Magnitudes below it would not have an inverse to multiply with. Nothing that a model computes depends on them.

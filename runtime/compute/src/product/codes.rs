@@ -10,6 +10,9 @@ use crate::{
 };
 use std::marker::PhantomData;
 
+/// Rows that go through all panels of a task before the next ones come: two tiles, which stay in the first cache meanwhile.
+const TOGETHER: usize = 2 * TILE;
+
 /// Some panels of a part, for some rows.
 pub(super) struct Strip<'a, F> {
     share: Share<'a>,
@@ -26,9 +29,12 @@ impl<F: Layout> Work for Strip<'_, F> {
     #[inline(always)]
     fn run<L: Lanes>(self, lanes: L) {
         let share = &self.share;
-        for panel in share.panels.clone() {
-            let weights = share.part.panel::<F>(panel);
-            each_tile(lanes, share.rows.clone(), &OfPanel { share, panel, weights });
+        for first in share.rows.clone().step_by(TOGETHER) {
+            let rows = first..(first + TOGETHER).min(share.rows.end);
+            for panel in share.panels.clone() {
+                let weights = share.part.panel::<F>(panel);
+                each_tile(lanes, rows.clone(), &OfPanel { share, panel, weights });
+            }
         }
     }
 }

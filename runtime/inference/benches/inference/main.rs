@@ -6,17 +6,19 @@
 //! | `REMIT_PEER_PYTHON` | a Python that has `llama-cpp-python`; without it there is no comparison |
 //! | `REMIT_BENCH_OUT` | the JSON file to write, where it is set |
 //!
-//! All figures are of this run: the best of some repetitions on both sides, with as many threads as the machine has, and the peer's
+//! All figures are of this run: the best of some rounds, in each of which both sides have their turn, with as many threads as the machine has, and the peer's
 //! best of three types of file: the model's own, and two that it makes of it, so that it has what its fastest kernels read. The
 //! limit of a decode step is the time in which the same threads only read as many bytes as the step has weights. Speculation is measured
 //! against the same engine without it.
 //!
 //! Arguments choose parts, by [`PARTS`]; numbers of parts that are not run stay in the JSON file as they are.
 
+mod peer;
 mod perplexity;
 mod speculation;
 mod waste;
 
+use peer::Peers;
 use remit_compute::{Isa, Team};
 use remit_inference::{
     gguf::Gguf,
@@ -27,7 +29,6 @@ use remit_inference::{
 use serde_json::{Value, json};
 use std::{
     path::{Path, PathBuf},
-    process::Command,
     time::Instant,
 };
 
@@ -38,12 +39,32 @@ const PREFILL_TOKENS: usize = 512;
 /// A decode measurement: this many tokens behind a short prompt.
 const DECODE_TOKENS: usize = 32;
 const PROMPT_TOKENS: usize = 32;
-const STREAMS: [usize; 3] = [1, 8, 16];
-const REPETITIONS: usize = 4;
+const STREAMS_MAX: usize = 16;
+/// How often each figure is measured, here and by the peer in turn: on a machine that others use too, both have the same chances.
+const ROUNDS: usize = 6;
 const READ_REPETITIONS: usize = 9;
 const GIGABYTE: usize = 1 << 30;
-/// Types that the peer has fast kernels for, and their numbers in its `llama.h`.
-const PEER_TYPES: [(&str, u32); 2] = [("Q4_0", 2), ("Q8_0", 7)];
+/// A measurement of speed.
+#[derive(Clone, Copy)]
+enum Figure {
+    Prefill,
+    Decode1,
+    Decode8,
+    Decode16,
+}
+
+impl Figure {
+    const ALL: [Self; 4] = [Self::Prefill, Self::Decode1, Self::Decode8, Self::Decode16];
+
+    fn name(self) -> &'static str {
+        ["prefill", "decode1", "decode8", "decode16"][self as usize]
+    }
+
+    /// Sequences that are decoded together.
+    fn streams(self) -> Option<usize> {
+        [None, Some(1), Some(8), Some(STREAMS_MAX)][self as usize]
+    }
+}
 
 fn best(repetitions: usize, mut measure: impl FnMut() -> f64) -> f64 {
     (0..repetitions).map(|_| measure()).fold(0.0, f64::max)
@@ -72,7 +93,7 @@ impl Fixture {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let team = Team::new(threads, Isa::best()).unwrap_or_else(|error| panic!("{error}"));
         let decoder = NativeDecoder::load(&file, &team).unwrap_or_else(|error| panic!("{error}"));
-        let tokens = PREFILL_TOKENS.max(STREAMS[2] * (PROMPT_TOKENS + DECODE_TOKENS));
+        let tokens = PREFILL_TOKENS.max(STREAMS_MAX * (PROMPT_TOKENS + DECODE_TOKENS));
         let memory = NativeMemory::new(decoder.architecture(), tokens.div_ceil(BLOCK_TOKENS));
         Self { team, decoder, memory: memory.unwrap_or_else(|error| panic!("{error}")) }
     }
@@ -89,75 +110,22 @@ impl Fixture {
         logits.chunks_exact(logits.len() / tables.len()).map(|logits| vec![argmax(logits)]).collect()
     }
 
-    fn prefill_tps(&mut self) -> f64 {
-        let (tables, tokens) = ([table(0, PREFILL_TOKENS)], [prompt(PREFILL_TOKENS)]);
-        best(REPETITIONS, || {
+    /// Tokens a second of all streams together, once.
+    fn measure(&mut self, figure: Figure) -> f64 {
+        let Some(streams) = figure.streams() else {
+            let (tables, tokens) = ([table(0, PREFILL_TOKENS)], [prompt(PREFILL_TOKENS)]);
             let begin = Instant::now();
             let _ = self.step(&tables, &tokens, 0);
-            PREFILL_TOKENS as f64 / begin.elapsed().as_secs_f64()
-        })
-    }
-
-    /// Tokens a second of all streams together.
-    fn decode_tps(&mut self, streams: usize) -> f64 {
+            return PREFILL_TOKENS as f64 / begin.elapsed().as_secs_f64();
+        };
         let tables: Vec<_> = (0..streams).map(|stream| table(stream, PROMPT_TOKENS + DECODE_TOKENS)).collect();
-        best(REPETITIONS, || {
-            let mut next = self.step(&tables, &vec![prompt(PROMPT_TOKENS); streams], 0);
-            let begin = Instant::now();
-            for step in 0..DECODE_TOKENS {
-                next = self.step(&tables, &next, PROMPT_TOKENS + step);
-            }
-            (DECODE_TOKENS * streams) as f64 / begin.elapsed().as_secs_f64()
-        })
+        let mut next = self.step(&tables, &vec![prompt(PROMPT_TOKENS); streams], 0);
+        let begin = Instant::now();
+        for step in 0..DECODE_TOKENS {
+            next = self.step(&tables, &next, PROMPT_TOKENS + step);
+        }
+        (DECODE_TOKENS * streams) as f64 / begin.elapsed().as_secs_f64()
     }
-}
-
-/// What the peer reaches with a file: prefill, and decode for each number of streams.
-fn measure_peer(python: &Path, file: &Path, threads: usize) -> (Value, [f64; 4]) {
-    let numbers = [threads, PREFILL_TOKENS, DECODE_TOKENS].into_iter().chain(STREAMS);
-    let output = peer(
-        python,
-        &[&[file.as_os_str().to_owned()], &*numbers.map(|number| number.to_string().into()).collect::<Vec<_>>()]
-            .concat(),
-    );
-    let found: Value = serde_json::from_str(output.lines().last().unwrap_or_default())
-        .unwrap_or_else(|error| panic!("the peer says {output:?}: {error}"));
-    let number = |value: &Value| value.as_f64().unwrap_or_else(|| panic!("the peer says {found}"));
-    let decode = STREAMS.map(|streams| number(&found["decode"][streams.to_string()]));
-    let figures = [number(&found["prefill"]), decode[0], decode[1], decode[2]];
-    (found, figures)
-}
-
-fn peer(python: &Path, arguments: &[std::ffi::OsString]) -> String {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers/measure_llama_cpp.py");
-    let output = Command::new(python).arg(script).args(arguments).output();
-    let output = output.unwrap_or_else(|error| panic!("{}: {error}", python.display()));
-    assert!(output.status.success(), "the peer failed: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-const NAMES: [&str; 4] = ["prefill", "decode1", "decode8", "decode16"];
-
-/// The peer's best of each figure, over all types of file.
-#[allow(clippy::print_stdout, reason = "a bench prints its table")]
-fn best_of_peer(python: &Path, model: &Path, threads: usize) -> [f64; 4] {
-    let scratch = std::env::temp_dir().join(format!("remit-peer-{}", std::process::id()));
-    std::fs::create_dir_all(&scratch).unwrap_or_else(|error| panic!("{}: {error}", scratch.display()));
-    let mut files = vec![("the file", model.to_owned())];
-    for (name, ftype) in PEER_TYPES {
-        let target = scratch.join(format!("{name}.gguf"));
-        let arguments = ["requantize".into(), model.into(), target.clone().into(), ftype.to_string().into()];
-        peer(python, &arguments);
-        files.push((name, target));
-    }
-    let mut most = [0.0f64; 4];
-    for (name, file) in &files {
-        let (found, figures) = measure_peer(python, file, threads);
-        println!("llama.cpp {} with {name}: {figures:.0?}", found["version"].as_str().unwrap_or("?"));
-        most.iter_mut().zip(figures).for_each(|(most, figure)| *most = most.max(figure));
-    }
-    let _ = std::fs::remove_dir_all(&scratch);
-    most
 }
 
 #[allow(clippy::print_stdout, reason = "a bench prints its table")]
@@ -165,7 +133,16 @@ fn speed(fixture: &mut Fixture, model: &Path, python: Option<&Path>) -> Value {
     let threads = fixture.team.threads();
     let file_bytes = std::fs::metadata(model).map_or(0, |metadata| metadata.len()) as f64;
     let (step, weights) = (fixture.decoder.step_bytes() as f64, fixture.decoder.weights_bytes() as f64);
-    let figures = [fixture.prefill_tps(), fixture.decode_tps(1), fixture.decode_tps(8), fixture.decode_tps(16)];
+    let mut peers = python.map(|python| Peers::new(python, model, threads));
+    let mut figures = [0.0f64; Figure::ALL.len()];
+    for figure in Figure::ALL {
+        for _ in 0..ROUNDS {
+            figures[figure as usize] = figures[figure as usize].max(fixture.measure(figure));
+            if let Some(peers) = &mut peers {
+                peers.measure(figure);
+            }
+        }
+    }
     let far = best(READ_REPETITIONS, || read_bandwidth(GIGABYTE));
     println!(
         "{threads} threads, {:?}; weights {:.1} MB of a file of {:.1} MB",
@@ -174,18 +151,21 @@ fn speed(fixture: &mut Fixture, model: &Path, python: Option<&Path>) -> Value {
         file_bytes / 1e6
     );
     println!("reading 1 GB: {:.1} GB/s; limit of decode: {:.0} tokens/s", far / 1e9, far / step);
-    let mut json = json!({ "bandwidth_fraction": figures[1] * step / far, "weights_ratio": weights / file_bytes });
-    let peer = python.map(|python| best_of_peer(python, model, threads));
+    if let Some(peers) = &peers {
+        peers.print();
+    }
+    let decoded = figures[Figure::Decode1 as usize];
+    let mut json = json!({ "bandwidth_fraction": decoded * step / far, "weights_ratio": weights / file_bytes });
     println!("{:10} {:>12} {:>12} {:>8}", "tokens/s", "here", "llama.cpp", "ratio");
-    for (index, name) in NAMES.into_iter().enumerate() {
-        json[format!("{name}_tps")] = figures[index].into();
-        match peer {
+    for figure in Figure::ALL {
+        let (name, here) = (figure.name(), figures[figure as usize]);
+        json[format!("{name}_tps")] = here.into();
+        match peers.as_ref().map(|peers| peers.best(figure)) {
             Some(peer) => {
-                let ratio = figures[index] / peer[index];
-                println!("{name:10} {:>12.0} {:>12.0} {ratio:>8.2}", figures[index], peer[index]);
-                json[format!("{name}_ratio")] = ratio.into();
+                println!("{name:10} {here:>12.0} {peer:>12.0} {:>8.2}", here / peer);
+                json[format!("{name}_ratio")] = (here / peer).into();
             }
-            None => println!("{name:10} {:>12.0}", figures[index]),
+            None => println!("{name:10} {here:>12.0}"),
         }
     }
     println!("decode over its limit {:.2}", json["bandwidth_fraction"].as_f64().unwrap_or(0.0));

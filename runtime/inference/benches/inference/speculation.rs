@@ -1,6 +1,6 @@
 //! What speculation gives: the same prompts through an engine with it and without, one stream, greedy.
 
-use super::REPETITIONS;
+use super::ROUNDS;
 use remit_abi::{Params, Priority, Role, TenantId};
 use remit_inference::{Limits, LocalEngine, ModelFile};
 use remit_kernel::ports::{ChatMessage, Engine, EngineEvent, GenerationJob, PromptText};
@@ -59,7 +59,7 @@ pub(crate) fn report(model: &Path) -> Value {
     for (name, prompt) in [("copy", COPY), ("write", WRITE)] {
         let (mut best, mut texts) = ([0.0f64; 2], Vec::new());
         // In turn, so that both meet the same machine.
-        for _ in 0..REPETITIONS {
+        for _ in 0..ROUNDS {
             for (best, speculation) in best.iter_mut().zip([true, false]) {
                 let (tps, text) = measure(&engine, prompt, speculation);
                 *best = best.max(tps);
