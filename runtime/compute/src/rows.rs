@@ -28,6 +28,15 @@
 //! | the quarter with the largest scales | 1.2e-2 | 25 % |
 //! | all | 5e-4 | 100 % |
 //!
+//! and in the engine itself, at 196 places of 50 thousand tokens, with the perplexity over that of rows in f32:
+//!
+//! | second blocks | mean | largest | perplexity |
+//! | --- | --- | --- | --- |
+//! | none | 3.0e-2 | 1.4e-1 | +0.30 % |
+//! | where the square is 6 times the mean | 2.03e-2 | 1.1e-1 | +0.19 % |
+//! | 5 times | 1.9e-2 | 1.5e-1 | +0.12 % |
+//! | 4 times | 1.8e-2 | 7.1e-2 | +0.17 % |
+//!
 //! [`TILE`] rows lie together, as eight outputs of weights do: of each block and each group of 4 inputs the codes of all rows,
 //! side by side. A kernel goes through all of them with one pointer, and its loads do not fall into the same bank of the cache.
 

@@ -168,6 +168,9 @@ fn speed(fixture: &mut Fixture, model: &Path, python: Option<&Path>) -> Value {
             None => println!("{name:10} {here:>12.0}"),
         }
     }
+    if let Some(peers) = &peers {
+        peers.check();
+    }
     println!("decode over its limit {:.2}", json["bandwidth_fraction"].as_f64().unwrap_or(0.0));
     json
 }

@@ -11,6 +11,11 @@ use std::{
 /// Types that the peer has fast kernels for, and their numbers in its `llama.h`.
 const TYPES: [(&str, u32); 2] = [("Q4_0", 2), ("Q8_0", 7)];
 
+/// Tokens a second that it is known to reach with this model on two cores like those of the README, by [`Figure`].
+const KNOWN: [f64; Figure::ALL.len()] = [645.0, 100.0, 231.0, 275.0];
+/// With less than this share of them nothing is to be compared.
+const KNOWN_SHARE: f64 = 0.7;
+
 /// All its processes, and the files that it made of the model's.
 pub(super) struct Peers {
     all: Vec<Peer>,
@@ -53,6 +58,22 @@ impl Peers {
     /// The best of all.
     pub(super) fn best(&self, figure: Figure) -> f64 {
         self.all.iter().map(|peer| peer.best[figure as usize]).fold(0.0, f64::max)
+    }
+
+    /// That no ratio flatters us because the peer was held back.
+    ///
+    /// # Panics
+    /// Where it comes out far below [`KNOWN`].
+    pub(super) fn check(&self) {
+        for figure in Figure::ALL {
+            let (best, known) = (self.best(figure), KNOWN[figure as usize]);
+            assert!(
+                best >= KNOWN_SHARE * known,
+                "llama.cpp reached {best:.0} tokens/s in {}, of {known} that are known: it was held back, or this machine is a slower \
+                 one; run it again with nothing beside it",
+                figure.name()
+            );
+        }
     }
 
     #[allow(clippy::print_stdout, reason = "a bench prints its table")]
