@@ -49,11 +49,9 @@ impl<T: Bytes> Pages<T> {
         let bytes =
             length.checked_mul(size_of::<T>()).and_then(|bytes| bytes.checked_add(LARGE_BYTES)).ok_or_else(none)?;
         let map = MmapMut::map_anon(bytes)?;
+        // A kernel without them refuses: nothing is lost but time.
         #[cfg(target_os = "linux")]
-        if let Err(error) = map.advise(memmap2::Advice::HugePage) {
-            // A kernel without them: nothing is lost but time.
-            let _ = error;
-        }
+        let _ = map.advise(memmap2::Advice::HugePage);
         let skipped = map.as_ptr().align_offset(LARGE_BYTES);
         Ok(Self { map: map.into(), skipped, length, of: PhantomData })
     }
