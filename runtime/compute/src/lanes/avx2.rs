@@ -35,37 +35,35 @@ macro_rules! avx2 {
     }};
 }
 
-/// Products of bytes, in pairs, added to sums of 16 bits. Two instructions in one: the compiler takes sums in an order of its
-/// own, for which the registers of a tile do not suffice.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn add_bytes(mut sums: __m256i, codes: __m256i, inputs: __m256i) -> __m256i {
-    #[allow(unsafe_code, reason = "instructions in this order")]
-    // SAFETY: they change registers only, of AVX2, which callers have.
-    unsafe {
-        asm!(
-            "vpmaddubsw {inputs}, {codes}, {inputs}", "vpaddw {sums}, {sums}, {inputs}",
-            sums = inout(ymm_reg) sums, codes = in(ymm_reg) codes, inputs = inout(ymm_reg) inputs => _,
-            options(pure, nomem, nostack, preserves_flags),
-        );
-    }
-    sums
+/// A function of a product and a sum, two instructions in one: the compiler takes sums in an order of its own, for which the registers of
+/// a tile do not suffice.
+macro_rules! multiply_and_add {
+    ($(#[$doc:meta])* $name:ident: $multiply:literal, $add:literal) => {
+        $(#[$doc])*
+        #[inline]
+        #[target_feature(enable = "avx2")]
+        fn $name(mut sums: __m256i, codes: __m256i, inputs: __m256i) -> __m256i {
+            #[allow(unsafe_code, reason = "instructions in this order")]
+            // SAFETY: they change registers only, of AVX2, which callers have.
+            unsafe {
+                asm!(
+                    concat!($multiply, " {inputs}, {codes}, {inputs}"), concat!($add, " {sums}, {sums}, {inputs}"),
+                    sums = inout(ymm_reg) sums, codes = in(ymm_reg) codes, inputs = inout(ymm_reg) inputs => _,
+                    options(pure, nomem, nostack, preserves_flags),
+                );
+            }
+            sums
+        }
+    };
 }
 
-/// Products of numbers of 16 bits, in pairs, added to sums of 32 bits; in one for the same reason.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn add_pairs(mut sums: __m256i, pairs: __m256i, inputs: __m256i) -> __m256i {
-    #[allow(unsafe_code, reason = "instructions in this order")]
-    // SAFETY: they change registers only, of AVX2, which callers have.
-    unsafe {
-        asm!(
-            "vpmaddwd {inputs}, {pairs}, {inputs}", "vpaddd {sums}, {sums}, {inputs}",
-            sums = inout(ymm_reg) sums, pairs = in(ymm_reg) pairs, inputs = inout(ymm_reg) inputs => _,
-            options(pure, nomem, nostack, preserves_flags),
-        );
-    }
-    sums
+multiply_and_add! {
+    /// Products of bytes, in pairs, added to sums of 16 bits.
+    add_bytes: "vpmaddubsw", "vpaddw"
+}
+multiply_and_add! {
+    /// Products of numbers of 16 bits, in pairs, added to sums of 32 bits.
+    add_pairs: "vpmaddwd", "vpaddd"
 }
 
 /// Each i32 of four bytes with its low half twice.
