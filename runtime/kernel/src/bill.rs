@@ -7,11 +7,11 @@ use crate::treasury::Treasury;
 use parking_lot::Mutex;
 use remit_abi::{AccountId, Fuel, Shortfall, Tokens, Usage};
 use remit_authority::{AccountError, ModelPrices, PriceList};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// What a process did and paid so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
     /// What models did for it.
     pub usage: Usage,

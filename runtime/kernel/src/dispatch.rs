@@ -17,13 +17,13 @@ use crate::{
     control::ControlBlock,
     denials::Denied,
     kernel::{Kernel, Shared},
-    ports::Entry,
+    ports::{Asked, Entry, Record, Told},
     process::Process,
     syscalls::{self, Call, Context, Right},
 };
 use remit_abi::{Class, Denial, Dispatch, Door, Fault, Pid, Reply, Request, Tokens};
 use remit_authority::{Explanation, Use};
-use std::{future::ready, sync::Arc};
+use std::{borrow::Cow, future::ready, sync::Arc};
 
 impl Door for Kernel {
     fn try_dispatch(&self, pid: Pid, request: &Request) -> Option<Reply> {
@@ -166,10 +166,11 @@ impl Shared {
         };
         if request.class() == Class::Effect {
             let journal = &self.ports.journal;
-            let mut durable = journal.append(block.pid, Entry::Intent(request));
-            if durable.is_ok() {
-                durable = journal.flush(block.pid).await;
-            }
+            let entry = Some(Entry::Intended(Asked::of(request)));
+            let durable = match journal.append(Record { pid: Some(block.pid), entry, changes: &[] }) {
+                Ok(position) => journal.durable(position).await,
+                Err(error) => Err(error),
+            };
             if let Err(error) = durable {
                 return Reply::Fault(Fault::Host(error.to_string().into()));
             }
@@ -229,9 +230,11 @@ impl Shared {
     /// Writes down what the process is about to be told. A process whose journal fails stops rather than going on
     /// unrecorded.
     fn journaled(&self, process: &Process, request: &Request, reply: Reply, paid: Tokens) -> Reply {
-        let entry = Entry::Reply { request, reply: &reply, paid, label: process.label };
-        match self.ports.journal.append(process.pid, entry) {
-            Ok(()) => reply,
+        let (asked, notes) = (Asked::of(request), Vec::new());
+        let told = Told { asked, reply: Cow::Borrowed(&reply), notes, paid, label: process.label };
+        let record = Record { pid: Some(process.pid), entry: Some(Entry::Told(told)), changes: &[] };
+        match self.ports.journal.append(record) {
+            Ok(_) => reply,
             Err(error) => Reply::Fault(Fault::Host(error.to_string().into())),
         }
     }

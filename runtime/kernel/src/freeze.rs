@@ -5,10 +5,11 @@ use crate::{
     kernel::Kernel,
 };
 use remit_abi::TenantId;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// Which processes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Selection {
     /// Every one.
     All,

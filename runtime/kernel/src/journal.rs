@@ -2,7 +2,7 @@
 //!
 //! A process that is started again within that time goes on from its last checkpoint, which the kernel itself holds.
 
-use crate::ports::{Entry, Journal, JournalError, PortFuture};
+use crate::ports::{Journal, JournalError, Line, NodeImage, PortFuture, Position, Record, StoredProcess};
 use remit_abi::Pid;
 
 /// Takes everything and remembers nothing.
@@ -10,11 +10,27 @@ use remit_abi::Pid;
 pub struct EphemeralJournal;
 
 impl Journal for EphemeralJournal {
-    fn append(&self, _: Pid, _: Entry<'_>) -> Result<(), JournalError> {
-        Ok(())
+    fn keeps(&self) -> bool {
+        false
     }
 
-    fn flush(&self, _: Pid) -> PortFuture<'_, Result<(), JournalError>> {
+    fn append(&self, _: Record<'_>) -> Result<Position, JournalError> {
+        Ok(Position::default())
+    }
+
+    fn durable(&self, _: Position) -> PortFuture<'_, Result<(), JournalError>> {
         Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn node(&self) -> Result<NodeImage, JournalError> {
+        Ok(NodeImage::default())
+    }
+
+    fn process(&self, _: Pid) -> Result<Option<StoredProcess>, JournalError> {
+        Ok(None)
+    }
+
+    fn history(&self, _: Pid, _: u64, _: usize) -> Result<Vec<Line>, JournalError> {
+        Ok(Vec::new())
     }
 }

@@ -16,17 +16,21 @@ use crate::{
     dispatch::ProcessDoor,
     kernel::Kernel,
     mailbox::Letter,
-    ports::{Entry, Program},
+    ports::{Entry, Program, Record},
     process::{Process, Value, Values},
     supervise::{Supervisor, Verdict},
 };
 use bytes::Bytes;
 use remit_abi::{Exit, Failure, Fault, Fuel, Label, Outcome, Pid, Signal, Status, Tokens};
 use remit_authority::Arena;
-use std::sync::{Arc, atomic::Ordering};
+use serde::{Deserialize, Serialize};
+use std::{
+    borrow::Cow,
+    sync::{Arc, atomic::Ordering},
+};
 
 /// A result that a process returned.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Output {
     /// The content.
     pub bytes: Bytes,
@@ -37,7 +41,7 @@ pub struct Output {
 }
 
 /// How a process ended, for whoever started it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ended {
     /// It did its work, or a usable part of it.
     Done(Status, Option<Output>),
@@ -48,7 +52,7 @@ pub enum Ended {
 }
 
 /// What is left of a process.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finished {
     /// How it ended.
     pub ended: Ended,
@@ -125,7 +129,11 @@ async fn run_once(kernel: &Kernel, block: &Arc<ControlBlock>, program: &Program)
         exit = run => exit,
         () = block.killed() => Exit { end: Err(Fault::Killed), fuel: None },
     };
-    if let Err(error) = kernel.shared.ports.journal.append(block.pid, Entry::Exit(&exit)) {
+    if let Err(error) = kernel.shared.ports.journal.append(Record {
+        pid: Some(block.pid),
+        entry: Some(Entry::Exited(Cow::Borrowed(&exit))),
+        changes: &[],
+    }) {
         tracing::error!(pid = %block.pid, %error, "an exit was not journaled");
     }
     exit

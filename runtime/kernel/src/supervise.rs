@@ -12,10 +12,11 @@
 //! for good.
 
 use remit_abi::{Exit, Fault, Restart, limits};
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
 /// When and how often a process is started again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RestartPolicy {
     /// After which ends.
     pub restart: Restart,

@@ -1,6 +1,10 @@
 //! `checkpoint`: the state to go on from. It is kept when the journal holds it, not before.
 
-use crate::{control::ControlBlock, kernel::Shared, ports::Entry};
+use crate::{
+    control::ControlBlock,
+    kernel::Shared,
+    ports::{JournalError, Position},
+};
 use bytes::Bytes;
 use remit_abi::{CheckpointError, CheckpointRequest, limits};
 
@@ -22,10 +26,8 @@ impl Commit {
     }
 
     pub(super) async fn act(self, shared: &Shared, block: &ControlBlock) -> Result<(), CheckpointError> {
-        let journal = &shared.ports.journal;
-        let appended = journal.append(block.pid, Entry::Checkpoint(&self.state));
-        appended.map_err(|error| CheckpointError::NotKept(error.0))?;
-        journal.flush(block.pid).await.map_err(|error| CheckpointError::NotKept(error.0))?;
+        let not_kept = |error: JournalError| CheckpointError::NotKept(error.to_string().into());
+        shared.ports.journal.durable(Position::default()).await.map_err(not_kept)?;
         block.process.lock().checkpoint = Some(self.state);
         Ok(())
     }

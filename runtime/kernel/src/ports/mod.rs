@@ -3,10 +3,17 @@
 //! The kernel knows no engine, no sandbox, no clock and no disk; `assembly` hands it one of each. Every port has a fake
 //! in the tests that scripts failure.
 
-use bytes::Bytes;
+mod change;
+mod entry;
+mod journal;
+
+pub use change::{AccountImage, CallImage, CallState, Change, GrantImage, LetterImage};
+pub use entry::{Asked, Beginning, Created, Entry, HeldImage, ModelImage, Note, Told, ValueImage};
+pub use journal::{Highest, Journal, JournalError, Line, NodeImage, Position, Record, StoredProcess};
+
 use remit_abi::{
-    Door, DrawnToken, Exit, Fault, GrantKind, Label, OutputFormat, Params, Pid, Priority, Reply, Request, Role, Start,
-    TenantId, Tokens, ToolCall, Toolset, Usage,
+    Door, DrawnToken, Exit, Fault, GrantKind, OutputFormat, Params, Pid, Priority, Role, Start, TenantId, ToolCall,
+    Toolset, Usage,
 };
 use std::{
     future::Future,
@@ -350,45 +357,6 @@ pub trait Engine: Send + Sync + 'static {
     /// [`EngineError::UnknownModel`], [`EngineError::TooLong`], [`EngineError::Prompt`], [`EngineError::Format`],
     /// [`EngineError::Busy`], [`EngineError::Stopped`].
     fn generate(&self, job: GenerationJob) -> Result<EngineStream, EngineError>;
-}
-
-/// One line of a process's journal.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Entry<'a> {
-    /// An effect that is about to be done.
-    Intent(&'a Request),
-    /// What the process is told, and what it paid for it.
-    Reply {
-        /// What was asked.
-        request: &'a Request,
-        /// The answer.
-        reply: &'a Reply,
-        /// The price.
-        paid: Tokens,
-        /// The process's label after it.
-        label: Label,
-    },
-    /// From here on a restart begins with this state; earlier entries of the process are no longer needed.
-    Checkpoint(&'a Bytes),
-    /// A run of the process ended.
-    Exit(&'a Exit),
-}
-
-/// A journal that did not take an entry.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("the journal did not take the entry: {0}")]
-pub struct JournalError(pub Box<str>);
-
-/// What each process was told, in order.
-pub trait Journal: Send + Sync + 'static {
-    /// Adds an entry; it is in the log, in order, when this returns.
-    ///
-    /// # Errors
-    /// Where the log is full or its disk fails; the process then stops rather than going on unrecorded.
-    fn append(&self, pid: Pid, entry: Entry<'_>) -> Result<(), JournalError>;
-
-    /// Waits until everything that was appended for `pid` survives a crash.
-    fn flush(&self, pid: Pid) -> PortFuture<'_, Result<(), JournalError>>;
 }
 
 /// An agent that cannot be started.

@@ -1,0 +1,222 @@
+//! What an entry changes for others than its process: the node's own tables, as they are kept beside the log.
+//!
+//! A change is told in the same record as the entry that caused it, so that both survive a crash or neither does. Amounts are
+//! relative, so that records of different processes may come in any order, and each leaves the sum of all accounts as it was.
+
+use super::{HeldImage, ValueImage};
+use crate::{Finished, Selection};
+use remit_abi::{AccountId, GrantId, GrantSpec, Label, Pid, TenantId, Tokens};
+use serde::{Deserialize, Serialize};
+
+/// A change of the node's tables.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Change {
+    /// A root account was opened.
+    Deposited {
+        /// The new one.
+        account: AccountId,
+        /// What it holds.
+        amount: Tokens,
+    },
+    /// An account was opened with a part of another one.
+    Split {
+        /// Whose part.
+        from: AccountId,
+        /// The new one.
+        account: AccountId,
+        /// How much.
+        amount: Tokens,
+    },
+    /// Tokens went from one account to another.
+    Moved {
+        /// From which.
+        from: AccountId,
+        /// To which.
+        to: AccountId,
+        /// How much.
+        amount: Tokens,
+    },
+    /// An account paid for work.
+    Paid {
+        /// Which.
+        account: AccountId,
+        /// How much.
+        amount: Tokens,
+    },
+    /// An account got back what it had paid.
+    Refunded {
+        /// Which.
+        account: AccountId,
+        /// How much.
+        amount: Tokens,
+    },
+    /// An account was closed: what it holds and paid is its parent's, and so are its children. What a root held is gone.
+    Closed {
+        /// Which.
+        account: AccountId,
+    },
+    /// A grant is new, or became another.
+    Granted(Box<GrantImage>),
+    /// A grant is forgotten.
+    GrantGone {
+        /// Which.
+        grant: GrantId,
+    },
+    /// A grant was used, and with it all that it derives from.
+    GrantUsed {
+        /// Which.
+        grant: GrantId,
+    },
+    /// A message is in a mailbox.
+    Sent {
+        /// The letter's, of all letters and calls of the node.
+        number: u64,
+        /// In whose.
+        to: Pid,
+        /// What it says.
+        letter: Box<LetterImage>,
+    },
+    /// A message left its mailbox: it was received, or its receiver ended.
+    LetterGone {
+        /// Which.
+        number: u64,
+    },
+    /// A call was made; its letter is told besides.
+    Called(CallImage),
+    /// A call was answered.
+    Answered {
+        /// Which.
+        number: u64,
+        /// With what.
+        letter: Box<LetterImage>,
+    },
+    /// Whoever was to answer a call let go of it.
+    Unanswered {
+        /// Which.
+        number: u64,
+    },
+    /// The caller has the answer, or wants it no more.
+    CallGone {
+        /// Which.
+        number: u64,
+    },
+    /// A process ended. What waited in its mailbox is gone; its report is kept for whoever started it.
+    Ended {
+        /// Which.
+        pid: Pid,
+        /// How.
+        finished: Box<Finished>,
+    },
+    /// A report was taken, or nobody wants it.
+    ReportGone {
+        /// Of which process.
+        pid: Pid,
+    },
+    /// A process belongs to nobody any more: its report goes nowhere.
+    Detached {
+        /// Which.
+        pid: Pid,
+    },
+    /// Why a process takes no turns: the bits of its holds; 0 where it takes them.
+    Held {
+        /// Which.
+        pid: Pid,
+        /// All of them.
+        holds: u8,
+    },
+    /// What a process was signalled and has not taken: the bits of its signals.
+    Signalled {
+        /// Which.
+        pid: Pid,
+        /// All of them.
+        signals: u8,
+    },
+    /// A freeze began.
+    Frozen(Selection),
+    /// A freeze ended.
+    Thawed(Selection),
+    /// A confidentiality tag has a name.
+    Tagged {
+        /// Whose.
+        tenant: TenantId,
+        /// Its bit.
+        index: u32,
+        /// Its name.
+        name: Box<str>,
+    },
+}
+
+/// A node of the grant tree.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GrantImage {
+    /// Which.
+    pub grant: GrantId,
+    /// What it derives from.
+    pub parent: Option<GrantId>,
+    /// Label, kind, scope and limits.
+    pub spec: GrantSpec,
+    /// Under which label it was made.
+    pub derived_as: Box<str>,
+    /// Uses so far. Told with a grant that is new; later uses are told one by one.
+    pub uses: u64,
+    /// Whether it was taken back.
+    pub revoked: bool,
+    /// Whether nobody holds it any more.
+    pub released: bool,
+}
+
+/// An account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountImage {
+    /// Which.
+    pub account: AccountId,
+    /// What it is a part of.
+    pub parent: Option<AccountId>,
+    /// What it holds; what is reserved for work under way is in it.
+    pub balance: Tokens,
+    /// What it paid itself.
+    pub spent: Tokens,
+    /// What accounts paid that were parts of it and are closed.
+    pub spent_below: Tokens,
+}
+
+/// A message in a mailbox, or the answer to a call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LetterImage {
+    /// Who sent it.
+    pub sender: Pid,
+    /// What the sender had read.
+    pub sender_label: Label,
+    /// What it is about.
+    pub topic: Box<str>,
+    /// What it says.
+    pub body: ValueImage,
+    /// What goes over with it.
+    pub grants: Vec<HeldImage>,
+    /// Where it is a call: the call's number.
+    pub call: Option<u64>,
+}
+
+/// A call between two processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallImage {
+    /// Of all letters and calls of the node.
+    pub number: u64,
+    /// Who made it.
+    pub caller: Pid,
+    /// Who is to answer.
+    pub receiver: Pid,
+    /// Until when, on the wall clock.
+    pub deadline_ns: u64,
+}
+
+/// What became of a call so far.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum CallState {
+    /// Nothing.
+    Open,
+    /// It was answered.
+    Answered(Box<LetterImage>),
+    /// It never will be.
+    Unanswered,
+}

@@ -1,0 +1,203 @@
+//! A process's own log: what it was told by the kernel, in order. It is enough to run it again without asking anybody.
+//!
+//! | entry | says | a replay |
+//! | --- | --- | --- |
+//! | [`Created`] | what a process is for good | makes it anew |
+//! | [`Beginning`] | what a run finds besides | begins here |
+//! | [`Told`] | the reply to one syscall, and what came with it | tells it again |
+//! | [`Intended`](Entry::Intended) | an effect that is about to be done | asks whether it was done |
+//! | [`Given`](Entry::Given) | a grant that an operator gave | gives it at the same place |
+//! | [`Exited`](Entry::Exited) | how a run ended | ends there |
+//!
+//! Syscalls of class [`Pure`](remit_abi::Class::Pure) have no entry: they follow from the others. Only what was told since the last
+//! [`Beginning`] is needed to rebuild a process; what came before is history.
+
+use crate::{Ledger, RestartPolicy};
+use bytes::Bytes;
+use remit_abi::{
+    AccountId, Exit, GrantId, GrantKind, Label, Pid, Priority, Reply, Request, Role, Tokens, ValueId, limits::Limits,
+};
+use serde::{Deserialize, Serialize};
+use std::{borrow::Cow, sync::Arc};
+
+/// One line of a process's log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Entry<'a> {
+    /// The first of each process.
+    Created(Box<Created>),
+    /// A run begins.
+    Began(Box<Beginning>),
+    /// An effect is about to be done.
+    Intended(Asked),
+    /// A syscall was answered.
+    Told(Told<'a>),
+    /// An operator gave it a grant.
+    Given(HeldImage),
+    /// A run ended.
+    Exited(Cow<'a, Exit>),
+}
+
+/// What a process is from its start to its end.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Created {
+    /// The package's name.
+    pub package: Arc<str>,
+    /// SHA-256 of the component, in hexadecimal: these bytes run, and no others.
+    pub digest: Arc<str>,
+    /// The kinds of grants that the component is linked for, ascending.
+    pub kinds: Vec<GrantKind>,
+    /// What one process of it may use.
+    pub limits: Limits,
+    /// Under which it receives messages, where it has a name.
+    pub name: Option<Arc<str>>,
+    /// Who started it; `None` is an operator.
+    pub parent: Option<Pid>,
+    /// Generations below the process that the operator started.
+    pub depth: u32,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// When it is started again.
+    pub restart: RestartPolicy,
+    /// Its account.
+    pub account: AccountId,
+    /// What that was given.
+    pub funds: Tokens,
+    /// On the wall clock, in nanoseconds since 1970-01-01T00:00:00Z.
+    pub started_ns: u64,
+    /// The conversation that every run begins with.
+    pub input: Vec<(Role, ValueImage)>,
+}
+
+/// What a run of a process finds, besides what the process is for good.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Beginning {
+    /// The state that was committed last.
+    pub checkpoint: Option<Bytes>,
+    /// What the process had read.
+    pub label: Label,
+    /// What it did and paid so far.
+    pub ledger: Ledger,
+    /// The grants that it holds, in its order.
+    pub grants: Vec<HeldImage>,
+    /// Its alarms, in the order of their ids.
+    pub alarms: Vec<(Box<str>, u64)>,
+    /// How often it was started again.
+    pub restarts: u32,
+    /// What its own clock reads, in nanoseconds.
+    pub clock_ns: u64,
+    /// How many events it had shown.
+    pub events: u64,
+}
+
+/// A grant in a process's table, or on its way to one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldImage {
+    /// Under which its holder finds it.
+    pub label: Box<str>,
+    /// Which.
+    pub grant: GrantId,
+    /// Of what kind.
+    pub kind: GrantKind,
+}
+
+/// Data with its label.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ValueImage {
+    /// The content.
+    pub bytes: Bytes,
+    /// RFC 6838.
+    pub media_type: Arc<str>,
+    /// What went into it.
+    pub label: Label,
+}
+
+/// The answer to a syscall, with all that the process got by it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Told<'a> {
+    /// What was asked.
+    pub asked: Asked,
+    /// What was answered.
+    pub reply: Cow<'a, Reply>,
+    /// What the reply only names.
+    pub notes: Vec<Note>,
+    /// What the process paid since the entry before.
+    pub paid: Tokens,
+    /// Its label after it.
+    pub label: Label,
+}
+
+/// What stands behind an id of a reply.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Note {
+    /// The data of a value.
+    Value(ValueId, ValueImage),
+    /// The process that a child is.
+    Child(Pid),
+    /// The number of a call, on either side.
+    Call(u64),
+    /// A model that was opened.
+    Model(ModelImage),
+}
+
+/// A model as it was when a process opened it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelImage {
+    /// The registry's name, or the route's.
+    pub name: Arc<str>,
+    /// For example `llama`.
+    pub family: Arc<str>,
+    /// In tokens.
+    pub context_length: u32,
+    /// In tokens.
+    pub vocabulary: u32,
+    /// SHA-256 of the weights' file, in hexadecimal.
+    pub digest: Arc<str>,
+    /// Of a route: the label of the grant that it was opened under.
+    pub task: Option<Box<str>>,
+}
+
+/// A request as the log keeps it: small ones whole, large ones by their digest, since a replay makes them again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Asked {
+    /// As postcard writes a [`Request`].
+    Whole(Bytes),
+    /// A larger one.
+    Digest {
+        /// Its interface and its place in it: the first bytes.
+        kind: [u8; 2],
+        /// Of the whole, in bytes.
+        size: u64,
+        /// SHA-256.
+        digest: [u8; 32],
+    },
+}
+
+/// Requests of at most so many bytes are kept whole: that is all but those that carry a prompt, a message or a value, and about
+/// four digests long.
+const WHOLE_BYTES_MAX: usize = 128;
+
+impl Asked {
+    /// A request as the log keeps it.
+    #[must_use]
+    pub fn of(request: &Request) -> Self {
+        use sha2::{Digest, Sha256};
+        // Plain data written to memory: it cannot fail, and an empty mark would only ever show as a divergence.
+        let bytes = postcard::to_allocvec(request).unwrap_or_default();
+        match *bytes {
+            [interface, syscall, ..] if bytes.len() > WHOLE_BYTES_MAX => {
+                let digest = Sha256::digest(&bytes).into();
+                Self::Digest { kind: [interface, syscall], size: bytes.len() as u64, digest }
+            }
+            _ => Self::Whole(bytes.into()),
+        }
+    }
+
+    /// The request itself, where it was kept.
+    #[must_use]
+    pub fn request(&self) -> Option<Request> {
+        match self {
+            Self::Whole(bytes) => postcard::from_bytes(bytes).ok(),
+            Self::Digest { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! What survives the node: one ordered log, and what is true after it.
+//!
+//! Principles:
+//!
+//! - A record is kept whole or not at all, and none is kept before those that were appended earlier.
+//! - Appending does not wait for a disk. Whoever lets something out of the node waits until what it may depend on is
+//!   [durable](Journal::durable); since there is one order, that is one number.
+//! - What is true after the log (accounts, grants, mailboxes) is kept beside it, so that a start reads no history.
+
+use super::{
+    AccountImage, Beginning, CallImage, CallState, Change, Created, Entry, GrantImage, LetterImage, PortFuture,
+};
+use crate::{Finished, Selection};
+use remit_abi::{Pid, TenantId};
+use std::fmt;
+use thiserror::Error;
+
+/// A place in the node's log; what was appended later has a larger one. 0 is before all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position(pub u64);
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What is appended at once.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record<'a> {
+    /// Whose it is; `None` where an operator did something to no process of its own.
+    pub pid: Option<Pid>,
+    /// A line of that process's log. None of a process that keeps no journal.
+    pub entry: Option<Entry<'a>>,
+    /// What else is different from here on, in this order.
+    pub changes: &'a [Change],
+}
+
+/// A journal that does not do what it is for.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum JournalError {
+    /// It did not take a record; why, in one sentence.
+    #[error("the journal did not take the entry: {0}")]
+    Refused(Box<str>),
+    /// It cannot be read; why, in one sentence.
+    #[error("the journal cannot be read: {0}")]
+    Unreadable(Box<str>),
+}
+
+/// A line of a process's log, as it is read back.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Line {
+    /// Its place in the log of its process, from 1 on.
+    pub sequence: u64,
+    /// When it was appended, on the wall clock.
+    pub at_ns: u64,
+    /// What it says.
+    pub entry: Entry<'static>,
+}
+
+/// A process that has not ended, as far as the log goes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredProcess {
+    /// Which.
+    pub pid: Pid,
+    /// What it is for good.
+    pub created: Created,
+    /// Where its last run begins.
+    pub began: Beginning,
+    /// What it was told in that run, in order.
+    pub lines: Vec<Line>,
+    /// What waits in its mailbox, oldest first.
+    pub letters: Vec<(u64, LetterImage)>,
+    /// Why it takes no turns: the bits of its holds.
+    pub holds: u8,
+    /// The bits of its signals.
+    pub signals: u8,
+    /// Whether whoever started it let go of it.
+    pub detached: bool,
+}
+
+/// What is true of a node after its log.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct NodeImage {
+    /// Each after the one that it is a part of.
+    pub accounts: Vec<AccountImage>,
+    /// Each after the one that it derives from.
+    pub grants: Vec<GrantImage>,
+    /// In the order of their numbers.
+    pub calls: Vec<(CallImage, CallState)>,
+    /// Processes that have ended and whose report nobody has taken: with who started them.
+    pub reports: Vec<(Pid, Option<Pid>, Finished)>,
+    /// Processes that have not ended.
+    pub living: Vec<Pid>,
+    /// Tenant, bit and name of each confidentiality tag.
+    pub tags: Vec<(TenantId, u32, Box<str>)>,
+    /// What is frozen.
+    pub frozen: Vec<Selection>,
+    /// The highest numbers that were ever given out.
+    pub highest: Highest,
+}
+
+/// The highest numbers that were ever given out: none is given out again, so that a stale one never finds something new.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Highest {
+    /// Of processes: [`Pid::number`].
+    pub process: u64,
+    /// Of accounts.
+    pub account: u64,
+    /// Of grants.
+    pub grant: u64,
+    /// Of letters and calls.
+    pub letter: u64,
+}
+
+/// One ordered log, and what is true after it.
+pub trait Journal: Send + Sync + 'static {
+    /// Whether it keeps anything: where it does not, nothing has to be told.
+    fn keeps(&self) -> bool {
+        true
+    }
+
+    /// Adds a record; it is in the log, in order, when this returns. Does not wait for the disk.
+    ///
+    /// # Errors
+    /// [`JournalError::Refused`] where the log is full or its disk fails; the process then stops rather than going on
+    /// unrecorded.
+    fn append(&self, record: Record<'_>) -> Result<Position, JournalError>;
+
+    /// Waits until everything up to a place survives a crash.
+    fn durable(&self, position: Position) -> PortFuture<'_, Result<(), JournalError>>;
+
+    /// What is true after the log.
+    ///
+    /// # Errors
+    /// [`JournalError::Unreadable`].
+    fn node(&self) -> Result<NodeImage, JournalError>;
+
+    /// A process that has not ended; `None` where there is none.
+    ///
+    /// # Errors
+    /// [`JournalError::Unreadable`], which concerns this process alone.
+    fn process(&self, pid: Pid) -> Result<Option<StoredProcess>, JournalError>;
+
+    /// The whole log of a process, also of one that has ended, as far as it is kept: at most `limit` lines from `from` on.
+    ///
+    /// # Errors
+    /// [`JournalError::Unreadable`], which concerns this process alone.
+    fn history(&self, pid: Pid, from: u64, limit: usize) -> Result<Vec<Line>, JournalError>;
+}
