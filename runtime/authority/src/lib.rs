@@ -12,10 +12,12 @@
 mod account;
 mod arena;
 mod grant;
+mod numbered;
 mod price;
 mod tree;
 
-pub use account::{AccountError, AccountNode, Accounts};
+pub use account::{AccountError, AccountNode, Accounts, AccountImage};
 pub use arena::Arena;
-pub use grant::{Explanation, GrantError, GrantNode, Grants, Limit, Refusal, Use};
+pub use grant::{Explanation, GrantError, GrantNode, Grants, GrantImage, Limit, Refusal, Use};
+pub use numbered::Numbered;
 pub use price::{ModelPrices, Money, PriceError, PriceList, StatedPrices};

@@ -1,9 +1,9 @@
-//! A forest in an arena: what grants and accounts have in common.
+//! A forest of numbered nodes: what grants and accounts have in common.
 //!
 //! Each node knows its parent, its first and last child and its siblings on both sides, so that adding a node and taking a
-//! leaf away cost the same however many siblings it has, and walking allocates nothing. Ids go stale as the arena's do.
+//! leaf away cost the same however many siblings it has, and walking allocates nothing. No id is given out twice.
 
-use crate::Arena;
+use crate::Numbered;
 use std::iter;
 
 /// What the ids of a tree's nodes are.
@@ -22,30 +22,45 @@ struct Node<Id, T> {
     value: T,
 }
 
+impl<Id, T> Node<Id, T> {
+    fn alone(value: T) -> Self {
+        Self { parent: None, first_child: None, last_child: None, previous: None, next: None, children: 0, value }
+    }
+}
+
 /// Trees of values under ids of their own type.
 #[derive(Debug)]
 pub(crate) struct Tree<Id, T> {
-    nodes: Arena<Id, Node<Id, T>>,
+    nodes: Numbered<Id, Node<Id, T>>,
 }
 
 impl<Id, T> Default for Tree<Id, T> {
     fn default() -> Self {
-        Self { nodes: Arena::default() }
+        Self { nodes: Numbered::default() }
     }
 }
 
 impl<Id: NodeId, T> Tree<Id, T> {
     /// Plants a root.
     pub(crate) fn insert_root(&mut self, value: T) -> Id {
-        self.nodes.insert(Node {
-            parent: None,
-            first_child: None,
-            last_child: None,
-            previous: None,
-            next: None,
-            children: 0,
-            value,
-        })
+        self.nodes.insert(Node::alone(value))
+    }
+
+    /// Puts a node back under the id that it had, behind its parent's other children. Its parent has to be there.
+    pub(crate) fn restore(&mut self, id: Id, parent: Option<Id>, value: T) -> bool {
+        let orphan = parent.is_some_and(|parent| self.nodes.get(parent).is_none());
+        if orphan || self.nodes.get(id).is_some() || !self.nodes.restore(id, Node::alone(value)) {
+            return false;
+        }
+        if let Some(parent) = parent {
+            self.link(parent, id);
+        }
+        true
+    }
+
+    /// Gives out no number below this one from here on.
+    pub(crate) fn skip_to(&mut self, number: u64) {
+        self.nodes.skip_to(number);
     }
 
     /// Adds a node behind its parent's other children; `None` where the parent is gone.
@@ -105,10 +120,12 @@ impl<Id: NodeId, T> Tree<Id, T> {
         .map(|(id, node)| (id, &node.value))
     }
 
-    /// All nodes, each before its children.
+    /// All nodes, each before its children; roots in the order of their making.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Id, &T)> {
         let roots = self.nodes.iter().filter(|(_, node)| node.parent.is_none());
-        roots.flat_map(|(root, _)| self.subtree(root))
+        let mut roots: Vec<Id> = roots.map(|(root, _)| root).collect();
+        roots.sort_unstable_by_key(|root| Numbered::<Id, T>::number(*root));
+        roots.into_iter().flat_map(|root| self.subtree(root))
     }
 
     /// Takes a node out; its children become its parent's, or roots. Costs as much as it has children.

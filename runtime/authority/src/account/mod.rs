@@ -26,6 +26,7 @@ use remit_abi::{
     AccountId, Shortfall, Tokens,
     limits::{ACCOUNT_CHILDREN_MAX, ACCOUNT_DEPTH_MAX},
 };
+use serde::{Deserialize, Serialize};
 use std::mem;
 use thiserror::Error;
 
@@ -114,6 +115,21 @@ pub struct AccountNode {
     pub spent_below: Tokens,
 }
 
+/// An account as it is kept, and put back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountImage {
+    /// Its id.
+    pub account: AccountId,
+    /// What it is a part of; `None` for a root.
+    pub parent: Option<AccountId>,
+    /// What it holds; what is reserved for work under way is in it.
+    pub balance: Tokens,
+    /// What it paid itself.
+    pub spent: Tokens,
+    /// What accounts paid that were parts of it, or parts of these, and are closed.
+    pub spent_below: Tokens,
+}
+
 /// All accounts of a node.
 #[derive(Debug, Default)]
 pub struct Accounts {
@@ -149,6 +165,25 @@ impl Accounts {
             account.put(amount);
             Ok(())
         })
+    }
+
+    /// Puts an account back as it was: with nothing reserved, and under the id that it had. Its parent has to be there;
+    /// whether it was put back.
+    pub fn restore(&mut self, image: &AccountImage) -> bool {
+        let AccountImage { account: id, parent, balance, spent, spent_below } = *image;
+        let sum = balance.checked_add(spent).and_then(|sum| sum.checked_add(spent_below));
+        let Some(deposited) = sum.and_then(|sum| self.deposited.checked_add(sum)) else { return false };
+        let account = Account { balance, spent, spent_below, ..Account::default() };
+        let restored = self.tree.restore(id, parent, account);
+        if restored {
+            self.deposited = deposited;
+        }
+        restored
+    }
+
+    /// Gives out no number below this one from here on.
+    pub fn skip_to(&mut self, number: u64) {
+        self.tree.skip_to(number);
     }
 
     /// Opens a child account with a part of its parent's balance.

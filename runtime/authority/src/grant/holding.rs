@@ -14,6 +14,7 @@ impl Grants {
     pub fn relabel(&mut self, id: GrantId, label: &str) {
         if let Some(node) = self.tree.get_mut(id) {
             node.spec.label = label.into();
+            self.note(id);
         }
     }
 }

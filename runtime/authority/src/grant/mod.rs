@@ -20,6 +20,7 @@
 mod check;
 mod explain;
 mod holding;
+mod keeping;
 mod limits;
 #[cfg(test)]
 mod model;
@@ -29,6 +30,7 @@ mod tests;
 use crate::tree::Tree;
 pub use check::{Refusal, Use};
 pub use explain::Explanation;
+pub use keeping::GrantImage;
 use limits::{Pace, narrow_limits, narrow_scope, within};
 use remit_abi::{
     GrantId, GrantInfo, GrantKind, GrantSpec, Narrowing, Rate, ScopeError, is_name, limits::GRANT_DEPTH_MAX,
@@ -150,6 +152,8 @@ pub struct GrantNode<'a> {
 #[derive(Debug, Default)]
 pub struct Grants {
     tree: Tree<GrantId, Grant>,
+    /// Those that changed, besides their uses, or are gone; `None` where nobody asks.
+    changed: Option<Vec<GrantId>>,
 }
 
 impl Grants {
@@ -161,7 +165,11 @@ impl Grants {
         check_label(&spec.label)?;
         check_rate(spec.limits.rate)?;
         match (spec.kind, spec.scope.kind()) {
-            (grant, scope) if grant == scope => Ok(self.tree.insert_root(Grant::new(spec))),
+            (grant, scope) if grant == scope => {
+                let id = self.tree.insert_root(Grant::new(spec));
+                self.note(id);
+                Ok(id)
+            }
             (grant, scope) => Err(GrantError::Kind { grant, scope }),
         }
     }
@@ -191,7 +199,9 @@ impl Grants {
                 .unwrap_or(held.access),
             limits: narrow_limits(&asked.limits, &held.limits)?,
         };
-        self.tree.insert_child(parent, Grant::new(spec)).ok_or(GrantError::Dead)
+        let id = self.tree.insert_child(parent, Grant::new(spec)).ok_or(GrantError::Dead)?;
+        self.note(id);
+        Ok(id)
     }
 
     /// Takes a grant back, and all that derive from it, at once. Returns those that were not revoked before: none where
@@ -206,6 +216,7 @@ impl Grants {
             if let Some(node) = self.tree.get_mut(*id) {
                 node.revoked = true;
             }
+            self.note(*id);
         }
         Ok(live)
     }
@@ -230,10 +241,12 @@ impl Grants {
     pub fn release(&mut self, id: GrantId) {
         let Some(node) = self.tree.get_mut(id) else { return };
         node.released = true;
+        self.note(id);
         let mut next = Some(id);
         while let Some(id) = next.filter(|id| self.is_forgettable(*id)) {
             next = self.tree.parent(id);
             self.tree.remove(id);
+            self.note(id);
         }
     }
 

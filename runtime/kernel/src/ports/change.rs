@@ -5,7 +5,8 @@
 
 use super::{HeldImage, ValueImage};
 use crate::{Finished, Selection};
-use remit_abi::{AccountId, GrantId, GrantSpec, Label, Pid, TenantId, Tokens};
+use remit_abi::{AccountId, GrantId, Label, Pid, TenantId, Tokens};
+use remit_authority::GrantImage;
 use serde::{Deserialize, Serialize};
 
 /// A change of the node's tables.
@@ -144,40 +145,6 @@ pub enum Change {
         /// Its name.
         name: Box<str>,
     },
-}
-
-/// A node of the grant tree.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct GrantImage {
-    /// Which.
-    pub grant: GrantId,
-    /// What it derives from.
-    pub parent: Option<GrantId>,
-    /// Label, kind, scope and limits.
-    pub spec: GrantSpec,
-    /// Under which label it was made.
-    pub derived_as: Box<str>,
-    /// Uses so far. Told with a grant that is new; later uses are told one by one.
-    pub uses: u64,
-    /// Whether it was taken back.
-    pub revoked: bool,
-    /// Whether nobody holds it any more.
-    pub released: bool,
-}
-
-/// An account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AccountImage {
-    /// Which.
-    pub account: AccountId,
-    /// What it is a part of.
-    pub parent: Option<AccountId>,
-    /// What it holds; what is reserved for work under way is in it.
-    pub balance: Tokens,
-    /// What it paid itself.
-    pub spent: Tokens,
-    /// What accounts paid that were parts of it and are closed.
-    pub spent_below: Tokens,
 }
 
 /// A message in a mailbox, or the answer to a call.

@@ -7,6 +7,7 @@
 //! | [`Told`] | the reply to one syscall, and what came with it | tells it again |
 //! | [`Intended`](Entry::Intended) | an effect that is about to be done | asks whether it was done |
 //! | [`Given`](Entry::Given) | a grant that an operator gave | gives it at the same place |
+//! | [`Committed`](Entry::Committed) | a state that the process gave | goes on from here where nothing follows |
 //! | [`Exited`](Entry::Exited) | how a run ended | ends there |
 //!
 //! Syscalls of class [`Pure`](remit_abi::Class::Pure) have no entry: they follow from the others. Only what was told since the last
@@ -33,6 +34,8 @@ pub enum Entry<'a> {
     Told(Told<'a>),
     /// An operator gave it a grant.
     Given(HeldImage),
+    /// It committed a state. Where nothing follows but that it waits, its next run may begin here.
+    Committed(Box<Beginning>),
     /// A run ended.
     Exited(Cow<'a, Exit>),
 }
@@ -133,6 +136,8 @@ pub enum Note {
     Value(ValueId, ValueImage),
     /// The process that a child is.
     Child(Pid),
+    /// A grant that came with it, as its new holder finds it.
+    Grant(HeldImage),
     /// The number of a call, on either side.
     Call(u64),
     /// A model that was opened.

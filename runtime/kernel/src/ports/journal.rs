@@ -96,14 +96,15 @@ pub struct NodeImage {
     pub tags: Vec<(TenantId, u32, Box<str>)>,
     /// What is frozen.
     pub frozen: Vec<Selection>,
-    /// The highest numbers that were ever given out.
-    pub highest: Highest,
+    /// What is given out next.
+    pub next: NextNumbers,
 }
 
-/// The highest numbers that were ever given out: none is given out again, so that a stale one never finds something new.
+/// The next numbers: those before were given out once, and are not again, so that a stale one never finds something new. Those of
+/// ids are as [`Numbered`](remit_authority::Numbered) counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Highest {
-    /// Of processes: [`Pid::number`].
+pub struct NextNumbers {
+    /// Of processes.
     pub process: u64,
     /// Of accounts.
     pub account: u64,
@@ -120,12 +121,13 @@ pub trait Journal: Send + Sync + 'static {
         true
     }
 
-    /// Adds a record; it is in the log, in order, when this returns. Does not wait for the disk.
+    /// Adds records that belong together: all of them are kept, or none. They are in the log, in order, when this returns; it
+    /// does not wait for the disk. The place is that of the last one.
     ///
     /// # Errors
     /// [`JournalError::Refused`] where the log is full or its disk fails; the process then stops rather than going on
     /// unrecorded.
-    fn append(&self, record: Record<'_>) -> Result<Position, JournalError>;
+    fn append(&self, records: &[Record<'_>]) -> Result<Position, JournalError>;
 
     /// Waits until everything up to a place survives a crash.
     fn durable(&self, position: Position) -> PortFuture<'_, Result<(), JournalError>>;

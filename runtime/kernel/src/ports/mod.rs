@@ -7,9 +7,10 @@ mod change;
 mod entry;
 mod journal;
 
-pub use change::{AccountImage, CallImage, CallState, Change, GrantImage, LetterImage};
+pub use change::{CallImage, CallState, Change, LetterImage};
 pub use entry::{Asked, Beginning, Created, Entry, HeldImage, ModelImage, Note, Told, ValueImage};
-pub use journal::{Highest, Journal, JournalError, Line, NodeImage, Position, Record, StoredProcess};
+pub use remit_authority::{AccountImage, GrantImage};
+pub use journal::{Journal, JournalError, Line, NextNumbers, NodeImage, Position, Record, StoredProcess};
 
 use remit_abi::{
     Door, DrawnToken, Exit, Fault, GrantKind, OutputFormat, Params, Pid, Priority, Role, Start, TenantId, ToolCall,
