@@ -241,6 +241,9 @@ pub enum Fault {
     /// The runtime's own mistake, or the machine's.
     #[error("the host failed: {0}")]
     Host(Box<str>),
+    /// Told again what it was told before, it did something else: it cannot go on where it was.
+    #[error("the agent did not do the same again: {0}")]
+    Diverged(Box<str>),
 }
 
 impl Fault {
@@ -250,7 +253,7 @@ impl Fault {
         match self {
             Self::BudgetExhausted(_) | Self::Trap(_) | Self::Protocol(_) | Self::Limit(_) => Party::Guest,
             Self::Killed | Self::Dead => Party::Operator,
-            Self::Host(_) => Party::Host,
+            Self::Host(_) | Self::Diverged(_) => Party::Host,
         }
     }
 }

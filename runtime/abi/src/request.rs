@@ -95,9 +95,9 @@ impl Request {
             | Self::Checkpoint(_)
             | Self::Clock(_)
             | Self::Random(_)
+            | Self::Task(_)
             | Self::Wait(_)
             | Self::Fuel(_) => Class::Observed,
-            Self::Task(_) => Class::Effect,
         }
     }
 

@@ -53,6 +53,16 @@ impl<Id: From<(u32, u32)> + Into<(u32, u32)> + Copy, T> Arena<Id, T> {
         self.len() == 0
     }
 
+    /// The same objects in the same order under the ids that they get in an empty table.
+    #[must_use]
+    pub fn renumbered(self) -> Self {
+        let mut again = Self::default();
+        for (_, object) in self.slots.into_iter().flatten() {
+            again.insert(object);
+        }
+        again
+    }
+
     /// All of them, in no stated order.
     pub fn iter(&self) -> impl Iterator<Item = (Id, &T)> {
         self.slots.iter().flatten().map(|(key, object)| (Self::id(key), object))

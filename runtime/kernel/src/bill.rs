@@ -37,6 +37,15 @@ struct Books {
     ledger: Ledger,
     /// Fuel bought in this run, which its end settles.
     bought: Fuel,
+    /// What was paid, and what came back, since somebody last wrote it down.
+    unwritten: (Tokens, Tokens),
+}
+
+impl Books {
+    fn pay(&mut self, amount: Tokens) {
+        self.ledger.paid = self.ledger.paid.saturating_add(amount);
+        self.unwritten.0 = self.unwritten.0.saturating_add(amount);
+    }
 }
 
 /// What work may cost: at least the one, at most the other.
@@ -58,7 +67,12 @@ impl Quote {
 impl Bill {
     pub(crate) fn new(accounts: Arc<Treasury>, account: AccountId, prices: Arc<PriceList>) -> Self {
         let ledger = Ledger { price_version: prices.version, ..Ledger::default() };
-        Self { accounts, account, prices, books: Mutex::new(Books { ledger, bought: Fuel(0) }) }
+        Self { accounts, account, prices, books: Mutex::new(Books { ledger, ..Books::default() }) }
+    }
+
+    /// A bill of what is not there any more: it can pay nothing.
+    pub(crate) fn of_nobody() -> Self {
+        Self::new(Arc::default(), AccountId { index: 0, generation: 0 }, Arc::new(PriceList::built_in()))
     }
 
     pub(crate) fn account(&self) -> AccountId {
@@ -86,21 +100,55 @@ impl Bill {
     }
 
     /// Pays for fuel before it is used.
-    pub(crate) fn buy_fuel(&self, fuel: Fuel) -> Result<Tokens, Shortfall> {
+    pub(crate) fn buy_fuel(&self, fuel: Fuel) -> Result<(), Shortfall> {
         let price = self.prices.fuel(fuel);
         self.accounts.lock().charge(self.account, price).map_err(|error| shortfall(error, price))?;
-        let Books { ledger, bought } = &mut *self.books.lock();
-        *bought = Fuel(bought.0.saturating_add(fuel.0));
-        ledger.fuel = Fuel(ledger.fuel.0.saturating_add(fuel.0));
-        ledger.paid = ledger.paid.saturating_add(price);
-        Ok(price)
+        let books = &mut *self.books.lock();
+        books.bought = Fuel(books.bought.0.saturating_add(fuel.0));
+        books.ledger.fuel = Fuel(books.ledger.fuel.0.saturating_add(fuel.0));
+        books.pay(price);
+        Ok(())
+    }
+
+    /// What was paid, and what came back, since somebody last wrote it down.
+    pub(crate) fn unwritten(&self) -> (Tokens, Tokens) {
+        self.books.lock().unwritten
+    }
+
+    /// As [`Bill::unwritten`], for whoever writes it down now.
+    pub(crate) fn take_unwritten(&self) -> (Tokens, Tokens) {
+        std::mem::take(&mut self.books.lock().unwritten)
+    }
+
+    /// A bill whose process did and paid that already, before it was put together again.
+    pub(crate) fn with_ledger(self, ledger: Ledger) -> Self {
+        self.books.lock().ledger = ledger;
+        self
+    }
+
+    /// Counts fuel that a run bought before it was put together again: it is paid.
+    pub(crate) fn bought_before(&self, fuel: Fuel) {
+        let books = &mut *self.books.lock();
+        books.bought = Fuel(books.bought.0.saturating_add(fuel.0));
+        books.ledger.fuel = Fuel(books.ledger.fuel.0.saturating_add(fuel.0));
+    }
+
+    /// Counts what a run paid before it was put together again.
+    pub(crate) fn paid_before(&self, paid: Tokens) {
+        let ledger = &mut self.books.lock().ledger;
+        ledger.paid = ledger.paid.saturating_add(paid);
+    }
+
+    /// Counts what a model did for a run before it was put together again.
+    pub(crate) fn did_before(&self, usage: Usage) {
+        let ledger = &mut self.books.lock().ledger;
+        ledger.usage = ledger.usage.plus(usage);
     }
 
     /// Pays for something that is done at once.
     pub(crate) fn charge(&self, price: Tokens) -> Result<(), Shortfall> {
         self.accounts.lock().charge(self.account, price).map_err(|error| shortfall(error, price))?;
-        let ledger = &mut self.books.lock().ledger;
-        ledger.paid = ledger.paid.saturating_add(price);
+        self.books.lock().pay(price);
         Ok(())
     }
 
@@ -116,10 +164,13 @@ impl Bill {
             let mut accounts = self.accounts.lock();
             accounts.refund(self.account, unused).and_then(|()| accounts.charge(self.account, missing))
         };
-        let ledger = &mut self.books.lock().ledger;
-        ledger.fuel = Fuel(ledger.fuel.0.saturating_sub(bought.0).saturating_add(used.0));
+        let books = &mut *self.books.lock();
+        let fuel = books.ledger.fuel.0.saturating_sub(bought.0).saturating_add(used.0);
+        books.ledger.fuel = Fuel(fuel);
         if settled.is_ok() {
-            ledger.paid = ledger.paid.saturating_sub(unused).saturating_add(missing);
+            books.pay(missing);
+            books.ledger.paid = books.ledger.paid.saturating_sub(unused);
+            books.unwritten.1 = books.unwritten.1.saturating_add(unused);
         }
     }
 
@@ -169,9 +220,9 @@ impl Reservation {
     fn settle(mut self, price: Tokens, usage: Usage) -> Tokens {
         let reserved = std::mem::take(&mut self.amount);
         let paid = self.bill.accounts.lock().settle(self.bill.account, reserved, price);
-        let ledger = &mut self.bill.books.lock().ledger;
-        ledger.usage = ledger.usage.plus(usage);
-        ledger.paid = ledger.paid.saturating_add(paid);
+        let books = &mut *self.bill.books.lock();
+        books.ledger.usage = books.ledger.usage.plus(usage);
+        books.pay(paid);
         paid
     }
 }

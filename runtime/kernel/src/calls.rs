@@ -29,6 +29,8 @@ enum State {
 /// One call, shared by both of its ends.
 #[derive(Debug)]
 pub(crate) struct PendingCall {
+    /// Of all letters and calls of the node.
+    pub(crate) number: u64,
     /// Who is to answer.
     pub(crate) receiver: Pid,
     /// On the node's monotonic clock.
@@ -39,9 +41,23 @@ pub(crate) struct PendingCall {
 
 impl PendingCall {
     /// A call, and the right to answer it.
-    pub(crate) fn new(receiver: Pid, deadline_ns: u64) -> (Arc<Self>, Answer) {
-        let call = Arc::new(Self { receiver, deadline_ns, state: Mutex::new(State::Open), changed: Notify::new() });
+    pub(crate) fn new(number: u64, receiver: Pid, deadline_ns: u64) -> (Arc<Self>, Answer) {
+        let call = Arc::new(Self::in_state(State::Open, number, receiver, deadline_ns));
         (call.clone(), Answer(call))
+    }
+
+    /// A call whose answer came before the host started anew.
+    pub(crate) fn answered(number: u64, receiver: Pid, letter: Box<Letter>) -> Arc<Self> {
+        Arc::new(Self::in_state(State::Answered(letter), number, receiver, 0))
+    }
+
+    /// A call that nobody will answer, or whose answer was taken.
+    pub(crate) fn settled_before(number: u64, receiver: Pid, taken: bool) -> Arc<Self> {
+        Arc::new(Self::in_state(if taken { State::Taken } else { State::Unanswered }, number, receiver, 0))
+    }
+
+    fn in_state(state: State, number: u64, receiver: Pid, deadline_ns: u64) -> Self {
+        Self { number, receiver, deadline_ns, state: Mutex::new(state), changed: Notify::new() }
     }
 
     /// Whether nothing has come yet.
@@ -98,6 +114,21 @@ impl PendingCall {
 pub(crate) struct Answer(Arc<PendingCall>);
 
 impl Answer {
+    /// The other end of a call that is settled already.
+    pub(crate) fn to_nobody(settled: Arc<PendingCall>) -> Self {
+        Self(settled)
+    }
+
+    /// Of the call.
+    pub(crate) fn number(&self) -> u64 {
+        self.0.number
+    }
+
+    /// Whether its caller still waits.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.0.is_open()
+    }
+
     /// Answers. A caller that has gone gives the answer back.
     pub(crate) fn give(self, letter: Box<Letter>) -> Result<(), Box<Letter>> {
         let mut state = self.0.state.lock();

@@ -1,10 +1,17 @@
 //! The control block of a process: what others may touch of it while it runs, without its lock.
 
 use crate::{
-    life::Finished, mailbox::Mailbox, outlet::Outlet, process::Process, signals::Signals, supervise::RestartPolicy,
+    bill::Bill,
+    life::Finished,
+    mailbox::Mailbox,
+    outlet::{Audience, Outlet},
+    ports::Position,
+    process::Process,
+    signals::Signals,
+    supervise::RestartPolicy,
 };
 use parking_lot::Mutex;
-use remit_abi::{Pid, Priority, Tokens};
+use remit_abi::{Fault, Label, Pid, Priority, Tokens, limits::Limits};
 use std::{
     fmt,
     sync::{
@@ -13,6 +20,16 @@ use std::{
     },
 };
 use tokio::sync::Notify;
+
+/// Whether a process outlives its host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// What it is told is in the journal, and it goes on where it was.
+    #[default]
+    Durable,
+    /// Nothing of it is kept: it ends with its host.
+    Ephemeral,
+}
 
 /// What is fixed about a process from its start on.
 #[derive(Clone, Debug)]
@@ -32,6 +49,7 @@ pub(crate) struct Facts {
     pub(crate) funds: Tokens,
     /// On the wall clock.
     pub(crate) started_ns: u64,
+    pub(crate) durability: Durability,
 }
 
 /// Why a process takes no turns although it lives. Both can hold at once.
@@ -41,13 +59,16 @@ pub(crate) enum Hold {
     Suspended,
     /// It is among those that an operator froze.
     Frozen,
+    /// It was killed, and may not have ended yet.
+    Killed,
 }
 
 impl Hold {
-    const fn bit(self) -> u8 {
+    pub(crate) const fn bit(self) -> u8 {
         match self {
             Self::Suspended => 1,
             Self::Frozen => 2,
+            Self::Killed => 4,
         }
     }
 }
@@ -72,6 +93,10 @@ pub(crate) struct ControlBlock {
     ended: AtomicBool,
     killed: AtomicBool,
     holds: AtomicU8,
+    /// Why it cannot go on, where it cannot.
+    parked: Mutex<Option<Arc<str>>>,
+    /// Where its end is in the log.
+    ended_at: Mutex<Position>,
     /// Woken at every change of the four above.
     changed: Notify,
 }
@@ -99,8 +124,48 @@ impl ControlBlock {
             ended: AtomicBool::new(false),
             killed: AtomicBool::new(false),
             holds: AtomicU8::new(0),
+            parked: Mutex::new(None),
+            ended_at: Mutex::default(),
             changed: Notify::new(),
         }
+    }
+
+    /// What is left of a process that had ended, with a report that nobody had taken.
+    pub(crate) fn ended_before(pid: Pid, finished: Finished) -> Self {
+        let block = Self::left(pid);
+        block.end(finished, Position::default());
+        block
+    }
+
+    /// What is left of a process whose report was taken, or of one that kept no journal and ended with its host: of that, what
+    /// came back of its funds.
+    pub(crate) fn gone(pid: Pid, refunded: Option<Tokens>) -> Self {
+        let block = Self::left(pid);
+        let why = "its host was started anew, and it kept no journal";
+        block.end(Finished::faulted(Fault::Host(why.into()), refunded.unwrap_or_default()), Position::default());
+        if refunded.is_none() {
+            drop(block.take_finished());
+        }
+        block
+    }
+
+    fn left(pid: Pid) -> Self {
+        let nothing: Arc<str> = "".into();
+        let facts = Facts {
+            package: nothing.clone(),
+            digest: nothing,
+            name: None,
+            parent: None,
+            depth: 0,
+            priority: Priority::default(),
+            restart: RestartPolicy::default(),
+            funds: Tokens::ZERO,
+            started_ns: 0,
+            durability: Durability::Durable,
+        };
+        let bill = Arc::new(Bill::of_nobody());
+        let process = Process::new(pid, Limits::default(), Label::default(), bill, 0);
+        Self::new(pid, facts, process, Outlet::new(Audience::Nobody), Arc::default())
     }
 
     /// Asks for its end. Whoever runs it has to be asked besides.
@@ -140,8 +205,34 @@ impl ControlBlock {
         self.until(|block| !block.is_held() || block.is_killed()).await;
     }
 
-    /// Sets its end, once.
-    pub(crate) fn end(&self, finished: Finished) {
+    /// The bits of its holds.
+    pub(crate) fn holds(&self) -> u8 {
+        self.holds.load(Ordering::Acquire)
+    }
+
+    /// Puts back the holds that it had before the host started anew.
+    pub(crate) fn restore_holds(&self, holds: u8) {
+        self.holds.store(holds, Ordering::Release);
+    }
+
+    /// It cannot go on, for this reason.
+    pub(crate) fn park(&self, why: Arc<str>) {
+        *self.parked.lock() = Some(why);
+    }
+
+    /// Why it cannot go on.
+    pub(crate) fn parked(&self) -> Option<Arc<str>> {
+        self.parked.lock().clone()
+    }
+
+    /// Where its end is in the log.
+    pub(crate) fn ended_at(&self) -> Position {
+        *self.ended_at.lock()
+    }
+
+    /// Sets its end, which is at this place of the log, once.
+    pub(crate) fn end(&self, finished: Finished, at: Position) {
+        *self.ended_at.lock() = at;
         *self.ending.lock() = Ending::Ended(finished);
         self.ended.store(true, Ordering::Release);
         self.changed.notify_waiters();

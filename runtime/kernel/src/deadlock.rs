@@ -91,7 +91,7 @@ mod tests {
     }
 
     fn call(receiver: u32) -> (Awaited, crate::calls::Answer) {
-        let (call, answer) = PendingCall::new(pid(receiver), 0);
+        let (call, answer) = PendingCall::new(0, pid(receiver), 0);
         (Awaited::Answer(call), answer)
     }
 

@@ -17,13 +17,12 @@ use crate::{
     control::ControlBlock,
     denials::Denied,
     kernel::{Kernel, Shared},
-    ports::{Asked, Entry, Record, Told},
-    process::Process,
+    ports::{Asked, Change, Entry},
     syscalls::{self, Call, Context, Right},
 };
-use remit_abi::{Class, Denial, Dispatch, Door, Fault, Pid, Reply, Request, Tokens};
+use remit_abi::{Class, Denial, Dispatch, Door, Fault, Pid, Reply, Request};
 use remit_authority::{Explanation, Use};
-use std::{borrow::Cow, future::ready, sync::Arc};
+use std::{future::ready, sync::Arc};
 
 impl Door for Kernel {
     fn try_dispatch(&self, pid: Pid, request: &Request) -> Option<Reply> {
@@ -86,45 +85,48 @@ impl Shared {
     }
 
     /// The four steps of a syscall that never waits, under one lock of its process.
-    fn dispatch_now(&self, block: &ControlBlock, request: &Request) -> Reply {
+    fn dispatch_now(self: &Arc<Self>, block: &Arc<ControlBlock>, request: &Request) -> Reply {
         let process = &mut *block.process.lock();
-        let mut context = Context { shared: self, block, process, paid: Tokens::ZERO };
+        let mut context = Context { shared: self, block, process };
+        if let Some(reply) = self.replayed(&mut context, request) {
+            return reply;
+        }
         let reply = self.admit(&mut context, request);
         let reply = reply.map_or_else(|reply| reply, |_| syscalls::act(&mut context, request));
-        let (process, paid) = (context.process, context.paid);
         match request.class() {
             Class::Pure => reply,
-            Class::Observed | Class::Effect => self.journaled(process, request, reply, paid),
+            Class::Observed | Class::Effect => self.told(context.process, request, reply),
         }
     }
 
     /// The four steps of one that may, with its process unlocked while it waits.
     async fn dispatch_later(self: &Arc<Self>, block: &Arc<ControlBlock>, request: Request) -> Reply {
         let _waits = Waits::begin(block, &request);
-        let (paid_before, begun) = {
+        let begun = {
             let process = &mut *block.process.lock();
-            let paid_before = process.bill.ledger().paid;
-            let mut context = Context { shared: self, block, process, paid: Tokens::ZERO };
+            let mut context = Context { shared: self, block, process };
+            if let Some(reply) = self.replayed(&mut context, &request) {
+                return reply;
+            }
             let begun = self.admit(&mut context, &request);
-            (paid_before, begun.and_then(|right| Ok((right, Call::prepare(&mut context, &request)?))))
+            begun.and_then(|right| Ok((right, Call::prepare(&mut context, &request)?)))
         };
         let reply = match begun {
             Ok((under, call)) => self.do_under(under, block, &request, call).await,
             Err(reply) => reply,
         };
         let process = &mut *block.process.lock();
-        syscalls::settle(&mut Context { shared: self, block, process, paid: Tokens::ZERO }, &request, &reply);
-        let paid = process.bill.ledger().paid.saturating_sub(paid_before);
-        self.journaled(process, &request, reply, paid)
+        let mut context = Context { shared: self, block, process };
+        syscalls::settle(&mut context, &request, &reply);
+        self.told(context.process, &request, reply)
     }
 
     /// Pays the toll, validates and authorises. The error is the reply.
     fn admit(&self, context: &mut Context<'_>, request: &Request) -> Result<Right, Reply> {
         if !matches!(request, Request::Fuel(_)) {
             let process = &mut *context.process;
-            let price = process.toll.pay(&process.bill);
-            let price = price.map_err(|shortfall| Reply::Fault(Fault::BudgetExhausted(shortfall)))?;
-            context.paid = context.paid.saturating_add(price);
+            let paid = process.toll.pay(&process.bill);
+            paid.map_err(|shortfall| Reply::Fault(Fault::BudgetExhausted(shortfall)))?;
         }
         syscalls::validate(context.process, request)?;
         self.authorise(context, request)
@@ -145,7 +147,7 @@ impl Shared {
             reply = work => reply,
             () = self.revoked(grant) => {
                 let process = &mut *block.process.lock();
-                let mut context = Context { shared: self, block, process, paid: Tokens::ZERO };
+                let mut context = Context { shared: self, block, process };
                 match self.authorise(&mut context, request) {
                     Err(denied) => denied,
                     Ok(_) => syscalls::denied(request, Denial::Revoked("of this call".into())),
@@ -166,9 +168,10 @@ impl Shared {
         };
         if request.class() == Class::Effect {
             let journal = &self.ports.journal;
-            let entry = Some(Entry::Intended(Asked::of(request)));
-            let durable = match journal.append(Record { pid: Some(block.pid), entry, changes: &[] }) {
-                Ok(position) => journal.durable(position).await,
+            let entry = Entry::Intended(Asked::of(request));
+            let written = self.write(&mut block.process.lock(), Some(entry));
+            let durable = match written {
+                Ok(at) => journal.durable(at).await,
                 Err(error) => Err(error),
             };
             if let Err(error) = durable {
@@ -202,7 +205,12 @@ impl Shared {
             false => grants.peek(grant, &wanted, now),
         };
         match checked {
-            Ok(()) => Ok(right),
+            Ok(()) => {
+                if counts {
+                    context.process.due.change(|| Change::GrantUsed { grant });
+                }
+                Ok(right)
+            }
             Err(denial) => {
                 let explanation = grants.explain(grant, &wanted, now);
                 drop(grants);
@@ -225,18 +233,6 @@ impl Shared {
         tracing::warn!(%pid, interface, %denial, "denied");
         let at_ns = self.ports.clock.wall_ns();
         self.denials.keep(Denied { number: 0, pid, package, interface, at_ns, denial, explanation });
-    }
-
-    /// Writes down what the process is about to be told. A process whose journal fails stops rather than going on
-    /// unrecorded.
-    fn journaled(&self, process: &Process, request: &Request, reply: Reply, paid: Tokens) -> Reply {
-        let (asked, notes) = (Asked::of(request), Vec::new());
-        let told = Told { asked, reply: Cow::Borrowed(&reply), notes, paid, label: process.label };
-        let record = Record { pid: Some(process.pid), entry: Some(Entry::Told(told)), changes: &[] };
-        match self.ports.journal.append(record) {
-            Ok(_) => reply,
-            Err(error) => Reply::Fault(Fault::Host(error.to_string().into())),
-        }
     }
 }
 

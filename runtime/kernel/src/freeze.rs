@@ -3,6 +3,7 @@
 use crate::{
     control::{ControlBlock, Hold},
     kernel::Kernel,
+    ports::Change,
 };
 use remit_abi::TenantId;
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,11 @@ impl Frozen {
         self.0.iter().any(|selection| selection.holds(tenant, package))
     }
 
+    /// Puts back what was frozen before the host started anew.
+    pub(crate) fn restore(&mut self, frozen: Vec<Selection>) {
+        self.0 = frozen;
+    }
+
     fn has(&self, block: &ControlBlock) -> bool {
         self.holds(block.pid.tenant, &block.facts.package)
     }
@@ -52,6 +58,7 @@ impl Kernel {
             let frozen = &mut self.shared.frozen.lock().0;
             if !frozen.contains(selection) {
                 frozen.push(selection.clone());
+                self.shared.change(None, [Change::Frozen(selection.clone())]);
             }
         }
         let blocks = self.blocks(|block| selection.holds(block.pid.tenant, &block.facts.package));
@@ -62,7 +69,10 @@ impl Kernel {
     /// Undoes one freeze. A process that another one holds stays frozen. How many go on.
     pub fn thaw(&self, selection: &Selection) -> usize {
         let mut frozen = self.shared.frozen.lock();
-        frozen.0.retain(|one| one != selection);
+        if frozen.0.contains(selection) {
+            frozen.0.retain(|one| one != selection);
+            self.shared.change(None, [Change::Thawed(selection.clone())]);
+        }
         let blocks = self.blocks(|block| block.is_held_by(Hold::Frozen) && !frozen.has(block));
         blocks.iter().for_each(|block| self.shared.hold(block, Hold::Frozen, false));
         blocks.len()

@@ -38,6 +38,59 @@ impl fmt::Debug for Generation {
     }
 }
 
+/// A generation in a process's table.
+#[derive(Clone, Debug)]
+pub(crate) enum Streaming {
+    /// One under way, or at its end.
+    Live(Arc<Generation>),
+    /// One that the host's end cut.
+    Cut(Arc<Cut>),
+}
+
+/// A generation that was begun before the host started anew: what was read of it is the process's, and nothing more will come.
+#[derive(Debug)]
+pub(crate) struct Cut {
+    pub(crate) label: Label,
+    pub(crate) grant: GrantId,
+    /// Where its end was read.
+    pub(crate) ended: Mutex<Option<Summary>>,
+}
+
+impl Streaming {
+    /// What went into its prompt.
+    pub(crate) fn label(&self) -> Label {
+        match self {
+            Self::Live(generation) => generation.label,
+            Self::Cut(cut) => cut.label,
+        }
+    }
+
+    /// Under which it was begun.
+    pub(crate) fn grant(&self) -> GrantId {
+        match self {
+            Self::Live(generation) => generation.grant,
+            Self::Cut(cut) => cut.grant,
+        }
+    }
+
+    /// The next piece. After the end, the end again.
+    pub(crate) async fn next(&self) -> Result<Delta, LlmError> {
+        match self {
+            Self::Live(generation) => generation.next().await,
+            Self::Cut(cut) => cut.ended.lock().clone().map(Delta::End).ok_or_else(|| LlmError::Unavailable(CUT.into())),
+        }
+    }
+
+    /// Ends it before its next token.
+    pub(crate) fn cancel(&self) {
+        if let Self::Live(generation) = self {
+            generation.cancel();
+        }
+    }
+}
+
+const CUT: &str = "the host was started anew in the middle of this generation: ask again";
+
 /// A whole generation.
 #[derive(Debug)]
 pub(crate) struct Collected {

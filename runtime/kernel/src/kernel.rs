@@ -1,21 +1,25 @@
 //! The kernel of a node, and what all of its syscalls work on.
 
 use crate::{
-    control::{ControlBlock, Hold},
+    control::{ControlBlock, Durability, Hold},
     deadlock::WaitGraph,
     denials::Denials,
     freeze::Frozen,
     generation::Streams,
-    ports::{Clock, Engine, Entropy, Journal, Packages, Runner},
+    mailbox::Letter,
+    ports::{Change, Clock, Engine, Entropy, Journal, Packages, Runner},
     routing::Routing,
     table::Table,
     tags::Tags,
     treasury::Treasury,
 };
 use parking_lot::{Mutex, RwLock};
-use remit_abi::{AccountId, GrantId, Pid, TagSet, TenantId, Tokens, limits::TenantLimits};
+use remit_abi::{AccountId, GrantId, Pid, Signal, TagSet, TenantId, Tokens, limits::TenantLimits};
 use remit_authority::{AccountError, GrantError, Grants, PriceList};
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 use tokio::sync::Notify;
 
 /// What the kernel stands on.
@@ -47,6 +51,8 @@ pub(crate) struct Shared {
     pub(crate) routing: Arc<Routing>,
     pub(crate) frozen: Mutex<Frozen>,
     pub(crate) denials: Denials,
+    /// Of the next letter or call.
+    next_letter: AtomicU64,
     /// Woken whenever grants were revoked.
     revoked: Notify,
 }
@@ -58,8 +64,46 @@ impl Shared {
 
     /// Stops a process where it stands.
     pub(crate) fn kill(&self, block: &ControlBlock) {
+        if block.facts.durability == Durability::Durable && !block.is_killed() && !block.has_ended() {
+            self.change(None, [Change::Held { pid: block.pid, holds: block.holds() | Hold::Killed.bit() }]);
+        }
         block.kill();
         self.ports.runner.kill(block.pid);
+    }
+
+    /// The number of a new letter or call.
+    pub(crate) fn next_letter(&self) -> u64 {
+        self.next_letter.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Gives out no number of a letter below this one.
+    pub(crate) fn skip_letters_to(&self, number: u64) {
+        self.next_letter.fetch_max(number, Ordering::Relaxed);
+    }
+
+    /// Raises a signal of a process.
+    pub(crate) fn signal(&self, block: &ControlBlock, signal: Signal) {
+        block.signals.raise(signal);
+        if block.facts.durability == Durability::Durable {
+            self.change(None, [Change::Signalled { pid: block.pid, signals: block.signals.bits() }]);
+        }
+    }
+
+    /// Suspends a process, or lets it go on.
+    pub(crate) fn suspend(&self, block: &ControlBlock, on: bool) {
+        self.hold(block, Hold::Suspended, on);
+        if block.facts.durability == Durability::Durable {
+            self.change(None, [Change::Held { pid: block.pid, holds: block.holds() }]);
+        }
+    }
+
+    /// What nobody will receive any more: its grants are nobody's.
+    pub(crate) fn drop_letters(&self, letters: Vec<Letter>) {
+        let mut grants = self.grants.lock();
+        letters.iter().flat_map(|letter| &letter.grants).for_each(|held| grants.release(held.id));
+        drop(grants);
+        // Dropping the answers in them tells the callers, outside of the lock.
+        drop(letters);
     }
 
     /// Sets or clears a hold of a process.
@@ -98,11 +142,15 @@ impl Kernel {
     /// A kernel without processes, accounts or grants.
     #[must_use]
     pub fn new(ports: Ports, prices: PriceList) -> Self {
+        let mut grants = Grants::default();
+        if ports.journal.keeps() {
+            grants.remember_changes();
+        }
         Self {
             shared: Arc::new(Shared {
                 ports,
                 prices: Arc::new(prices),
-                grants: Mutex::default(),
+                grants: Mutex::new(grants),
                 accounts: Arc::default(),
                 tags: Tags::default(),
                 table: RwLock::default(),
@@ -111,6 +159,7 @@ impl Kernel {
                 routing: Arc::default(),
                 frozen: Mutex::default(),
                 denials: Denials::default(),
+                next_letter: AtomicU64::new(0),
                 revoked: Notify::new(),
             }),
         }
@@ -121,12 +170,18 @@ impl Kernel {
     /// # Errors
     /// [`AccountError::Overflow`].
     pub fn deposit(&self, amount: Tokens) -> Result<AccountId, AccountError> {
-        self.shared.accounts.lock().deposit(amount)
+        let account = self.shared.accounts.lock().deposit(amount)?;
+        self.shared.change(None, [Change::Deposited { account, amount }]);
+        Ok(account)
     }
 
     /// Closes a root account and takes what it holds out of the tree: a deposit, undone. A closed account holds nothing.
     pub fn withdraw(&self, account: AccountId) -> Tokens {
-        self.shared.accounts.lock().close(account).unwrap_or_default()
+        let held = self.shared.accounts.lock().close(account);
+        if held.is_ok() {
+            self.shared.change(None, [Change::Closed { account }]);
+        }
+        held.unwrap_or_default()
     }
 
     /// Whether no token was made or lost so far.
@@ -156,7 +211,12 @@ impl Kernel {
     /// The set of one confidentiality tag; `None` where the tenant has too many others.
     #[must_use]
     pub fn tag(&self, tenant: TenantId, name: &str) -> Option<TagSet> {
-        self.shared.tags.intern(tenant, name)
+        let (tag, is_new) = self.shared.tags.intern(tenant, name)?;
+        if is_new {
+            let index = tag.indices().next().unwrap_or_default();
+            self.shared.change(None, [Change::Tagged { tenant, index, name: name.into() }]);
+        }
+        Some(tag)
     }
 
     /// The names of a label's tags, sorted.
@@ -184,6 +244,7 @@ impl Kernel {
     pub fn revoke(&self, grant: GrantId) -> Result<usize, GrantError> {
         let revoked = self.shared.grants.lock().revoke(grant)?;
         self.shared.feel_revoked(&revoked);
+        self.shared.change(None, []);
         Ok(revoked.len())
     }
 }

@@ -24,7 +24,9 @@
 //! | `outlet` | where a process's events go |
 //! | `schedule` | who runs next |
 //! | `manage`, `freeze`, `denials` | what an operator sees and does |
-//! | `journal` | the journal that keeps nothing |
+//! | `due`, `recording` | what an act did, written down before anybody sees it |
+//! | `recovery`, `replay` | a node put together again from its journal; processes told again what they were told |
+//! | `journal` | journals that survive no crash |
 //! | `ports` | what others provide |
 
 mod bill;
@@ -33,6 +35,7 @@ mod control;
 mod deadlock;
 mod denials;
 mod dispatch;
+mod due;
 mod freeze;
 mod generation;
 mod journal;
@@ -43,6 +46,9 @@ mod manage;
 mod outlet;
 pub mod ports;
 mod process;
+mod recording;
+mod recovery;
+mod replay;
 mod room;
 pub mod routing;
 pub mod schedule;
@@ -56,13 +62,15 @@ mod treasury;
 mod tries;
 
 pub use bill::Ledger;
+pub use control::Durability;
 pub use denials::Denied;
 pub use freeze::Selection;
-pub use journal::EphemeralJournal;
+pub use journal::{EphemeralJournal, KeptRecord, MemoryJournal};
 pub use kernel::{Kernel, Ports};
 pub use life::{Ended, Finished, Output};
 pub use manage::{GiveError, GrantView, ProcessView, State};
 pub use outlet::{KeptEvent, Listener};
+pub use recovery::{Recovery, Resumed};
 pub use spawn::{GivenMessage, Spawn, SpawnError, Spawned};
 pub use supervise::RestartPolicy;
 pub use syscalls::validate_params;

@@ -16,7 +16,7 @@ use crate::{
     dispatch::ProcessDoor,
     kernel::Kernel,
     mailbox::Letter,
-    ports::{Entry, Program, Record},
+    ports::{Change, Entry, PortFuture, Program},
     process::{Process, Value, Values},
     supervise::{Supervisor, Verdict},
 };
@@ -72,6 +72,22 @@ pub struct Finished {
     pub logs_dropped: u64,
 }
 
+impl Finished {
+    /// What is left of one that was ended and did nothing that is known.
+    pub(crate) fn faulted(fault: Fault, refunded: Tokens) -> Self {
+        Self {
+            ended: Ended::Faulted(fault),
+            ledger: Ledger::default(),
+            paid: Tokens::ZERO,
+            refunded,
+            checkpoint: None,
+            label: Label::default(),
+            restarts: 0,
+            logs_dropped: 0,
+        }
+    }
+}
+
 /// A process on its way.
 pub(crate) struct Life {
     program: Program,
@@ -83,15 +99,30 @@ impl Life {
         Self { program, reaper: Reaper { kernel, block, reaped: false } }
     }
 
+    /// The life of a process that cannot go on, for this reason: until it is killed.
+    pub(crate) fn parked(kernel: Kernel, block: Arc<ControlBlock>, why: &str) -> PortFuture<'static, ()> {
+        let why: Box<str> = why.into();
+        Box::pin(async move {
+            let mut reaper = Reaper { kernel, block, reaped: false };
+            park(&reaper.kernel, &reaper.block, &why).await;
+            reaper.reap(Exit { end: Err(Fault::Killed), fuel: None });
+        })
+    }
+
     /// All of it. Dropped on the way, the process is dead.
     pub(crate) async fn live(self) {
         let Self { program, mut reaper } = self;
         let (kernel, block) = (reaper.kernel.clone(), reaper.block.clone());
         let clock = &kernel.shared.ports.clock;
         let mut supervisor = Supervisor::new(block.facts.restart);
+        supervisor.restarts = block.restarts.load(Ordering::Relaxed);
         let exit = loop {
             let began_ns = clock.monotonic_ns();
             let exit = run_once(&kernel, &block, &program).await;
+            if let Err(Fault::Diverged(why)) = &exit.end {
+                park(&kernel, &block, why).await;
+                break Exit { end: Err(Fault::Killed), fuel: None };
+            }
             let now_ns = clock.monotonic_ns();
             let verdict = if block.is_killed() { Verdict::End } else { supervisor.after(&exit, began_ns, now_ns) };
             let Verdict::Again { pause_ns } = verdict else { break exit };
@@ -129,14 +160,22 @@ async fn run_once(kernel: &Kernel, block: &Arc<ControlBlock>, program: &Program)
         exit = run => exit,
         () = block.killed() => Exit { end: Err(Fault::Killed), fuel: None },
     };
-    if let Err(error) = kernel.shared.ports.journal.append(Record {
-        pid: Some(block.pid),
-        entry: Some(Entry::Exited(Cow::Borrowed(&exit))),
-        changes: &[],
-    }) {
+    let process = &mut *block.process.lock();
+    let exit = kernel.shared.ended_in_replay(process, exit);
+    if !matches!(exit.end, Err(Fault::Diverged(_)))
+        && let Err(error) = kernel.shared.write(process, Some(Entry::Exited(Cow::Borrowed(&exit))))
+    {
         tracing::error!(pid = %block.pid, %error, "an exit was not journaled");
     }
     exit
+}
+
+/// Keeps a process that cannot go on, until it is killed: somebody has to look.
+async fn park(kernel: &Kernel, block: &ControlBlock, why: &str) {
+    tracing::error!(pid = %block.pid, why, "is parked");
+    block.park(why.into());
+    kernel.shared.change(None, [Change::Held { pid: block.pid, holds: block.holds() }]);
+    block.killed().await;
 }
 
 /// Takes from a process what does not outlive a run.
@@ -144,13 +183,27 @@ fn reset(kernel: &Kernel, block: &ControlBlock, exit: &Exit) {
     let (letters, children) = {
         let process = &mut *block.process.lock();
         settle_run(kernel, process, exit);
-        let children: Vec<_> = process.children.iter().map(|(_, child)| child.block.clone()).collect();
-        process.children = Arena::default();
+        let children = let_children_go(process);
         children.iter().for_each(|child| process.let_child_go(child.clone()));
-        (let_go(process), children)
+        let letters = let_go(process);
+        process.alarms = std::mem::take(&mut process.alarms).renumbered();
+        let (now_ns, restarts) = (kernel.shared.ports.clock.monotonic_ns(), block.restarts.load(Ordering::Relaxed));
+        let began = process.beginning(now_ns, restarts, block.outlet.count());
+        if let Err(error) = kernel.shared.write(process, Some(Entry::Began(Box::new(began)))) {
+            tracing::error!(pid = %block.pid, %error, "a new run was not journaled");
+        }
+        (letters, children)
     };
     children.iter().for_each(|child| kernel.shared.kill(child));
-    take_apart(kernel, letters);
+    kernel.shared.drop_letters(letters);
+}
+
+/// Takes a process's children out of its table.
+fn let_children_go(process: &mut Process) -> Vec<Arc<ControlBlock>> {
+    let children: Vec<_> = process.children.iter().map(|(_, child)| child.block.clone()).collect();
+    process.children = Arena::default();
+    children.iter().for_each(|child| process.due.change(|| Change::ReportGone { pid: child.pid }));
+    children
 }
 
 /// Gives the parts of its account back, and pays for a run's fuel out of all of it.
@@ -158,6 +211,7 @@ fn settle_run(kernel: &Kernel, process: &mut Process, exit: &Exit) {
     for part in process.parts.drain(..) {
         // A part is open as long as it is held here.
         let _held = kernel.shared.accounts.lock().close(part);
+        process.due.change(|| Change::Closed { account: part });
     }
     let toll = std::mem::take(&mut process.toll);
     process.generations = Arena::default();
@@ -172,20 +226,15 @@ fn let_go(process: &mut Process) -> Vec<Letter> {
     process.values = Values::default();
     process.models = Arena::default();
     process.timers = Arena::default();
-    process.answers = Arena::default();
+    for (_, answer) in std::mem::take(&mut process.answers).iter() {
+        process.due.change(|| Change::Unanswered { number: answer.number() });
+    }
     process.watches = Arena::default();
     process.waits_in = None;
+    process.replay = None;
     let calls = std::mem::take(&mut process.calls);
+    calls.iter().for_each(|(_, call)| process.due.change(|| Change::CallGone { number: call.number }));
     calls.iter().filter_map(|(_, call)| call.forget()).collect()
-}
-
-/// What nobody will receive any more: its grants are nobody's.
-fn take_apart(kernel: &Kernel, letters: Vec<Letter>) {
-    let mut grants = kernel.shared.grants.lock();
-    letters.iter().flat_map(|letter| &letter.grants).for_each(|held| grants.release(held.id));
-    drop(grants);
-    // Dropping the answers in them tells the callers, outside of the lock.
-    drop(letters);
 }
 
 /// Ends the children of a process that ends, so that what they did not spend is back before its own account is closed.
@@ -214,20 +263,23 @@ impl Reaper {
         let shared = &self.kernel.shared;
         shared.table.write().leave(self.block.pid);
         let mut letters = self.block.mailbox.close();
-        let finished = {
+        let (finished, at) = {
             let process = &mut *self.block.process.lock();
             settle_run(&self.kernel, process, &exit);
-            let orphans: Vec<_> = process.children.iter().map(|(_, child)| child.block.clone()).collect();
-            process.children = Arena::default();
-            orphans.iter().for_each(|child| shared.kill(child));
+            let_children_go(process).iter().for_each(|child| shared.kill(child));
             {
                 let mut grants = shared.grants.lock();
                 process.grants.drain().for_each(|id| grants.release(id));
             }
             let (ended, label) = (ended(process, exit.end), process.label);
+            for letter in letters.iter().filter_map(|letter| letter.answer.as_ref()) {
+                process.due.change(|| Change::Unanswered { number: letter.number() });
+            }
             letters.extend(let_go(process));
-            let refunded = process.bill.close();
-            Finished {
+            process.settle_written();
+            let (refunded, account) = (process.bill.close(), process.bill.account());
+            process.due.change(|| Change::Closed { account });
+            let finished = Finished {
                 ended,
                 ledger: process.bill.ledger(),
                 paid: self.block.facts.funds.saturating_sub(refunded),
@@ -236,12 +288,21 @@ impl Reaper {
                 label,
                 restarts: self.block.restarts.load(Ordering::Relaxed),
                 logs_dropped: process.logs_dropped,
+            };
+            if process.due.keeps_notes {
+                let pid = self.block.pid;
+                process.due.change(|| Change::Ended { pid, finished: Box::new(finished.clone()) });
             }
+            let written = shared.write(process, None);
+            let at = written.inspect_err(|error| {
+                tracing::error!(pid = %self.block.pid, %error, "the end of a process was not journaled");
+            });
+            (finished, at.unwrap_or_default())
         };
-        take_apart(&self.kernel, letters);
+        shared.drop_letters(letters);
         self.tell_parent(&finished.ended);
         self.block.outlet.close();
-        self.block.end(finished);
+        self.block.end(finished, at);
     }
 
     fn tell_parent(&self, ended: &Ended) {
@@ -251,7 +312,7 @@ impl Reaper {
         // One that was detached or let go is no child of it any more.
         let is_child = parent.process.lock().children.iter().any(|(_, child)| Arc::ptr_eq(&child.block, &self.block));
         if is_child && matches!(ended, Ended::Failed(_) | Ended::Faulted(_)) {
-            parent.signals.raise(Signal::ChildFailed);
+            self.kernel.shared.signal(&parent, Signal::ChildFailed);
         }
     }
 }

@@ -7,6 +7,7 @@
 
 use crate::{
     calls::Answer,
+    ports::LetterImage,
     process::{Held, Value},
     room::{NoRoom, Room, Rooms, Ticket},
 };
@@ -18,6 +19,8 @@ use tokio::sync::Notify;
 /// What one process tells another.
 #[derive(Debug)]
 pub(crate) struct Letter {
+    /// Of all letters and calls of the node.
+    pub(crate) number: u64,
     pub(crate) sender: Pid,
     /// What the sender had read: it went into the topic.
     pub(crate) sender_label: Label,
@@ -26,6 +29,25 @@ pub(crate) struct Letter {
     pub(crate) grants: Vec<Held>,
     /// Where it is a call: the right to answer it.
     pub(crate) answer: Option<Answer>,
+}
+
+impl Letter {
+    pub(crate) fn image(&self) -> LetterImage {
+        LetterImage {
+            sender: self.sender,
+            sender_label: self.sender_label,
+            topic: self.topic.clone(),
+            body: self.body.image(),
+            grants: self.grants.iter().map(Held::image).collect(),
+            call: self.answer.as_ref().map(Answer::number),
+        }
+    }
+
+    pub(crate) fn of_image(number: u64, image: LetterImage, answer: Option<Answer>) -> Self {
+        let LetterImage { sender, sender_label, topic, body, grants, call: _ } = image;
+        let grants = grants.into_iter().map(Held::from).collect();
+        Self { number, sender, sender_label, topic, body: body.into(), grants, answer }
+    }
 }
 
 #[derive(Debug)]
@@ -73,6 +95,14 @@ impl Mailbox {
         drop(queue);
         self.arrived.notify_waiters();
         Ok(())
+    }
+
+    /// Puts back a message that lay here before the host started anew. It had its room then, so that it has it now.
+    pub(crate) fn restore(&self, letter: Box<Letter>) {
+        match self.try_room(letter.body.bytes.len()) {
+            Ok(room) => drop(self.put(letter, room)),
+            Err(no_room) => tracing::error!(?no_room, "a message of the journal does not fit its mailbox"),
+        }
     }
 
     /// The oldest message that the filter lets through, if `take` can use it: what `take` refuses stays where it is.
@@ -165,6 +195,7 @@ mod tests {
     fn letter(sender: u32, topic: &str) -> Box<Letter> {
         let body = Value { bytes: "body".into(), media_type: TEXT.into(), label: Label::TRUSTED };
         Box::new(Letter {
+            number: 0,
             sender: pid(sender),
             sender_label: Label::TRUSTED,
             topic: topic.into(),

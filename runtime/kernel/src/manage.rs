@@ -2,10 +2,11 @@
 
 use crate::{
     bill::Ledger,
-    control::{ControlBlock, Hold},
+    control::{ControlBlock, Durability, Hold},
     denials::Denied,
     kernel::Kernel,
     outlet::KeptEvent,
+    ports::Entry,
     process::Held,
 };
 use remit_abi::{GrantId, GrantSpec, Label, Pid, Priority, Restart, Signal, Tokens};
@@ -26,6 +27,8 @@ pub enum State {
     Suspended,
     /// It was frozen.
     Frozen,
+    /// It cannot go on as it is; somebody has to look.
+    Parked,
 }
 
 /// One process as an operator sees it.
@@ -49,6 +52,10 @@ pub struct ProcessView {
     pub restarts: u32,
     /// What it is doing.
     pub state: State,
+    /// Where it is parked: why, in one sentence.
+    pub parked: Option<Arc<str>>,
+    /// Whether it goes on where it was when the host starts anew.
+    pub durable: bool,
     /// In nanoseconds since 1970-01-01T00:00:00Z.
     pub started_ns: u64,
     /// What it has read.
@@ -126,6 +133,7 @@ impl Kernel {
     fn view(&self, block: &ControlBlock) -> ProcessView {
         let process = block.process.lock();
         let state = match process.waits_in {
+            _ if block.parked().is_some() => State::Parked,
             _ if block.is_held_by(Hold::Frozen) => State::Frozen,
             _ if block.is_held_by(Hold::Suspended) => State::Suspended,
             Some(interface) => State::Waiting(interface),
@@ -142,6 +150,8 @@ impl Kernel {
             restart: facts.restart.restart,
             restarts: block.restarts.load(Ordering::Relaxed),
             state,
+            parked: block.parked(),
+            durable: facts.durability == Durability::Durable,
             started_ns: facts.started_ns,
             label: process.label,
             tags: self.tag_names(block.pid.tenant, process.label.tags),
@@ -214,30 +224,38 @@ impl Kernel {
             tree.release(revoked.id);
         }
         drop(tree);
-        process.grants.adopt(Held { label, id, kind });
+        let held = Held { label, id, kind };
+        let entry = Entry::Given(held.image());
+        process.grants.adopt(held);
+        if let Err(error) = self.shared.write(process, Some(entry)) {
+            tracing::error!(%pid, %error, "a grant that was given was not journaled");
+        }
         Ok(id)
     }
 
     /// Asks a process to end politely; whether it lives.
     pub fn cancel(&self, pid: Pid) -> bool {
-        self.shared.block(pid).map(|block| block.signals.raise(Signal::Cancel)).is_some()
+        self.shared.block(pid).map(|block| self.shared.signal(&block, Signal::Cancel)).is_some()
     }
 
     /// Lets a process take no more turns; whether it lives.
     pub fn suspend(&self, pid: Pid) -> bool {
-        self.shared.block(pid).map(|block| self.shared.hold(&block, Hold::Suspended, true)).is_some()
+        self.shared.block(pid).map(|block| self.shared.suspend(&block, true)).is_some()
     }
 
     /// Lets it take turns again; whether it lives.
     pub fn resume(&self, pid: Pid) -> bool {
-        self.shared.block(pid).map(|block| self.shared.hold(&block, Hold::Suspended, false)).is_some()
+        self.shared.block(pid).map(|block| self.shared.suspend(&block, false)).is_some()
     }
 
     /// What a process showed after event number `after`, as far as it is kept; waits for something new. Empty when there will
     /// be nothing more; `None` where it has ended before.
     pub async fn events_after(&self, pid: Pid, after: u64) -> Option<Vec<KeptEvent>> {
         let block = self.shared.block(pid)?;
-        Some(block.outlet.after(after).await)
+        let (events, at) = block.outlet.after(after).await;
+        // What cannot be made to survive a crash is seen by nobody.
+        self.shared.ports.journal.durable(at).await.ok()?;
+        Some(events)
     }
 
     /// The latest denials, oldest first; of one process, or of all.

@@ -6,7 +6,10 @@
 //! | due to a listener | it is taken, or the listener goes | `EVENTS_QUEUED_MAX`, `EVENTS_QUEUED_BYTES_MAX` |
 //! | kept | newer ones push it out | `EVENTS_KEPT_MAX`, `EVENTS_KEPT_BYTES_MAX` |
 
-use crate::control::ControlBlock;
+use crate::{
+    control::ControlBlock,
+    ports::{Journal, Position},
+};
 use parking_lot::Mutex;
 use remit_abi::{EmitError, Event, limits};
 use std::{collections::VecDeque, fmt, sync::Arc};
@@ -35,6 +38,8 @@ pub(crate) enum Audience {
 #[derive(Debug)]
 struct Shown {
     event: Event,
+    /// Nobody sees it before this place of the log survives a crash.
+    at: Position,
     /// Whether the listener is still to take it.
     due: bool,
 }
@@ -69,7 +74,7 @@ impl Memory {
         self.due < limits::EVENTS_QUEUED_MAX && (self.due == 0 || self.due_bytes < limits::EVENTS_QUEUED_BYTES_MAX)
     }
 
-    fn keep(&mut self, event: Event, due: bool) {
+    fn keep(&mut self, event: Event, due: bool, at: Position) {
         let bytes = size(&event);
         self.count = self.count.saturating_add(1);
         self.bytes = self.bytes.saturating_add(bytes);
@@ -77,7 +82,7 @@ impl Memory {
             self.due += 1;
             self.due_bytes = self.due_bytes.saturating_add(bytes);
         }
-        self.events.push_back(Shown { event, due });
+        self.events.push_back(Shown { event, at, due });
         self.forget();
     }
 
@@ -94,20 +99,22 @@ impl Memory {
     }
 
     /// The oldest event that is due.
-    fn take(&mut self) -> Option<Event> {
+    fn take(&mut self) -> Option<(Event, Position)> {
         let oldest = self.events.iter_mut().find(|shown| shown.due)?;
         oldest.due = false;
-        let event = oldest.event.clone();
+        let (event, at) = (oldest.event.clone(), oldest.at);
         self.due -= 1;
         self.due_bytes = self.due_bytes.saturating_sub(size(&event));
         self.forget();
-        Some(event)
+        Some((event, at))
     }
 
-    fn after(&self, after: u64) -> Vec<KeptEvent> {
+    /// Those after a number, and the place of the log that they depend on.
+    fn after(&self, after: u64) -> (Vec<KeptEvent>, Position) {
         let first = self.count.saturating_sub(self.events.len() as u64).saturating_add(1);
-        let numbered = (first..).zip(&self.events).filter(|(number, _)| *number > after);
-        numbered.map(|(number, shown)| KeptEvent { number, event: shown.event.clone() }).collect()
+        let numbered = || (first..).zip(&self.events).filter(|(number, _)| *number > after);
+        let events = numbered().map(|(number, shown)| KeptEvent { number, event: shown.event.clone() });
+        (events.collect(), numbered().map(|(_, shown)| shown.at).max().unwrap_or_default())
     }
 }
 
@@ -126,29 +133,45 @@ impl Outlet {
         Self { memory: Mutex::new(memory), changed: Notify::new() }
     }
 
-    /// Shows an event; waits while the listener is behind.
-    pub(crate) async fn show(&self, event: Event) -> Result<(), EmitError> {
-        let shown = self.until(move |memory| {
-            let shown = match memory.audience {
-                Audience::Nobody => Ok(false),
-                Audience::Gone => Err(EmitError::Closed),
-                Audience::Listener if memory.has_room() => Ok(true),
-                Audience::Listener => return None,
-            };
-            Some(shown.map(|due| memory.keep(event.clone(), due)))
+    /// Waits while the listener is behind; whether it takes one more event. It has that room as long as its process shows nothing
+    /// else.
+    pub(crate) async fn room(&self) -> Result<bool, EmitError> {
+        let room = self.until(|memory| match memory.audience {
+            Audience::Nobody => Some(Ok(false)),
+            Audience::Gone => Some(Err(EmitError::Closed)),
+            Audience::Listener if memory.has_room() => Some(Ok(true)),
+            Audience::Listener => None,
         });
-        let shown = shown.await;
+        room.await
+    }
+
+    /// Shows an event, which nobody sees before that place of the log survives a crash.
+    pub(crate) fn keep(&self, event: Event, is_due: bool, at: Position) {
+        {
+            let memory = &mut *self.memory.lock();
+            let is_due = is_due && memory.audience == Audience::Listener;
+            memory.keep(event, is_due, at);
+        }
         self.changed.notify_waiters();
-        shown
+    }
+
+    /// How many events there were in all.
+    pub(crate) fn count(&self) -> u64 {
+        self.memory.lock().count
+    }
+
+    /// Counts events that were shown before the host started anew.
+    pub(crate) fn count_from(&self, count: u64) {
+        self.memory.lock().count = count;
     }
 
     /// Shows an event, to the listener if it can take it now; whether it could.
-    pub(crate) fn try_show(&self, event: Event) -> bool {
+    pub(crate) fn try_show(&self, event: Event, at: Position) -> bool {
         let could = {
             let memory = &mut *self.memory.lock();
             let listens = memory.audience == Audience::Listener;
             let could = !listens || memory.has_room();
-            memory.keep(event, listens && could);
+            memory.keep(event, listens && could, at);
             could
         };
         self.changed.notify_waiters();
@@ -161,11 +184,12 @@ impl Outlet {
         self.changed.notify_waiters();
     }
 
-    /// What is still known of the events after number `after`, oldest first; waits for one. Empty when there will be none.
-    pub(crate) async fn after(&self, after: u64) -> Vec<KeptEvent> {
+    /// What is still known of the events after number `after`, oldest first; waits for one. Empty when there will be none. And
+    /// the place of the log that has to survive a crash before anybody sees them.
+    pub(crate) async fn after(&self, after: u64) -> (Vec<KeptEvent>, Position) {
         let known = self.until(|memory| {
             let events = memory.after(after);
-            (!events.is_empty() || memory.closed).then_some(events)
+            (!events.0.is_empty() || memory.closed).then_some(events)
         });
         known.await
     }
@@ -180,50 +204,42 @@ impl Outlet {
             changed.await;
         }
     }
-
-    fn take(&self) -> Option<Event> {
-        let taken = self.memory.lock().take();
-        if taken.is_some() {
-            self.changed.notify_waiters();
-        }
-        taken
-    }
 }
 
 /// The events of a process, each once, for whoever started it. While too many wait here, the process waits when it shows
 /// more; dropping this tells it that nobody sees them.
-pub struct Listener(pub(crate) Arc<ControlBlock>);
+pub struct Listener {
+    pub(crate) block: Arc<ControlBlock>,
+    pub(crate) journal: Arc<dyn Journal>,
+}
 
 impl fmt::Debug for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Listener").field(&self.0.pid).finish()
+        f.debug_struct("Listener").field("pid", &self.block.pid).finish_non_exhaustive()
     }
 }
 
 impl Listener {
-    /// The next event; `None` when there will be none.
+    /// The next event, once it survives a crash; `None` when there will be none. Where it never will survive one, nobody is to see
+    /// it, and this waits for ever.
     pub async fn recv(&mut self) -> Option<Event> {
-        let outlet = &self.0.outlet;
+        let outlet = &self.block.outlet;
         let next = outlet.until(|memory| match memory.take() {
             Some(event) => Some(Some(event)),
             None => memory.closed.then_some(None),
         });
-        let next = next.await;
-        if next.is_some() {
-            outlet.changed.notify_waiters();
+        let (event, at) = next.await?;
+        outlet.changed.notify_waiters();
+        if self.journal.durable(at).await.is_err() {
+            std::future::pending::<()>().await;
         }
-        next
-    }
-
-    /// The next event, if it is there.
-    pub fn try_recv(&mut self) -> Option<Event> {
-        self.0.outlet.take()
+        Some(event)
     }
 }
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        let outlet = &self.0.outlet;
+        let outlet = &self.block.outlet;
         {
             let memory = &mut *outlet.memory.lock();
             memory.audience = Audience::Gone;
@@ -248,25 +264,25 @@ mod tests {
     async fn the_latest_events_are_kept_and_numbered() {
         let outlet = Outlet::new(Audience::Nobody);
         for number in 1..=limits::EVENTS_KEPT_MAX + 2 {
-            outlet.show(log(&number.to_string())).await.expect("nobody listens, so nobody is gone");
+            assert_eq!(outlet.room().await, Ok(false), "nobody listens, so nobody is gone");
+            outlet.keep(log(&number.to_string()), false, Position(number as u64));
         }
-        let kept = outlet.after(0).await;
+        let (kept, at) = outlet.after(0).await;
+        assert_eq!(at, Position(limits::EVENTS_KEPT_MAX as u64 + 2));
         assert_eq!(kept.len(), limits::EVENTS_KEPT_MAX);
         assert_eq!((kept[0].number, &kept[0].event), (3, &log("3")));
         let last = kept.last().expect("there are some").number;
-        assert_eq!(outlet.after(last - 1).await.len(), 1);
+        assert_eq!(outlet.after(last - 1).await.0.len(), 1);
         outlet.close();
-        assert!(outlet.after(last).await.is_empty());
+        assert!(outlet.after(last).await.0.is_empty());
     }
 
     #[test]
     fn a_large_event_pushes_out_the_others_and_itself_if_it_must() {
         let outlet = Outlet::new(Audience::Nobody);
-        outlet.try_show(log("small"));
-        outlet.try_show(Event::Text {
-            text: vec![b'x'; limits::EVENTS_KEPT_BYTES_MAX].into(),
-            label: Default::default(),
-        });
+        outlet.try_show(log("small"), Position::default());
+        let text = vec![b'x'; limits::EVENTS_KEPT_BYTES_MAX].into();
+        outlet.try_show(Event::Text { text, label: Default::default() }, Position::default());
         assert_eq!(outlet.memory.lock().events.len(), 0);
         assert_eq!(outlet.memory.lock().bytes, 0);
     }
@@ -276,18 +292,21 @@ mod tests {
         for (text, most) in [("", limits::EVENTS_QUEUED_MAX), (&*"x".repeat(limits::EVENTS_QUEUED_BYTES_MAX / 4), 4)] {
             let outlet = Outlet::new(Audience::Listener);
             for _ in 0..most {
-                assert!(outlet.try_show(log(text)));
+                assert!(outlet.try_show(log(text), Position::default()));
             }
-            assert!(!outlet.try_show(log("one too many")));
-            let mut waits = std::pin::pin!(outlet.show(log("last")));
+            assert!(!outlet.try_show(log("one too many"), Position::default()));
+            let mut waits = std::pin::pin!(outlet.room());
             assert!(futures::poll!(waits.as_mut()).is_pending());
             let mut taken = Vec::new();
-            while let Some(event) = outlet.take() {
+            let take = || outlet.memory.lock().take();
+            while let Some((event, _)) = take() {
                 taken.push(event);
             }
+            outlet.changed.notify_waiters();
             assert_eq!(taken, vec![log(text); most]);
-            assert_eq!(futures::poll!(waits), std::task::Poll::Ready(Ok(())));
-            assert_eq!(outlet.take(), Some(log("last")));
+            assert_eq!(futures::poll!(waits), std::task::Poll::Ready(Ok(true)));
+            outlet.keep(log("last"), true, Position(7));
+            assert_eq!(take(), Some((log("last"), Position(7))));
         }
     }
 }

@@ -4,9 +4,11 @@ use crate::{
     bill::Bill,
     calls::{Answer, PendingCall},
     control::ControlBlock,
-    generation::Generation,
+    due::Due,
+    generation::Streaming,
     mailbox::Select,
-    ports::ModelCard,
+    ports::{Beginning, Change, HeldImage, ModelCard, ModelImage, Position, ValueImage},
+    replay::Replay,
 };
 use bytes::Bytes;
 use remit_abi::{
@@ -49,6 +51,24 @@ pub(crate) enum Way {
     },
 }
 
+impl OpenModel {
+    pub(crate) fn image(&self) -> ModelImage {
+        let ModelCard { name, family, context_length, vocabulary, digest } = (*self.card).clone();
+        let task = match &self.way {
+            Way::Direct => None,
+            Way::Routed { task } => Some(task.clone()),
+        };
+        ModelImage { name, family, context_length, vocabulary, digest, task }
+    }
+
+    /// As it was when it was opened, whether or not such a model is there now.
+    pub(crate) fn of_image(grant: GrantId, image: ModelImage) -> Self {
+        let ModelImage { name, family, context_length, vocabulary, digest, task } = image;
+        let card = Arc::new(ModelCard { name, family, context_length, vocabulary, digest });
+        Self { grant, card, way: task.map_or(Way::Direct, |task| Way::Routed { task }) }
+    }
+}
+
 /// A process that this one started.
 #[derive(Debug)]
 pub(crate) struct Child {
@@ -80,7 +100,7 @@ pub(crate) struct Process {
     pub(crate) grants: HeldGrants,
     pub(crate) values: Values,
     pub(crate) models: Arena<ModelId, OpenModel>,
-    pub(crate) generations: Arena<GenerationId, Arc<Generation>>,
+    pub(crate) generations: Arena<GenerationId, Streaming>,
     /// Deadlines, in nanoseconds of the process's own clock.
     pub(crate) timers: Arena<TimerId, u64>,
     pub(crate) alarms: Arena<AlarmId, Alarm>,
@@ -90,15 +110,24 @@ pub(crate) struct Process {
     pub(crate) calls: Arena<CallId, Arc<PendingCall>>,
     pub(crate) answers: Arena<AnswerId, Answer>,
     pub(crate) watches: Arena<WatchId, Arc<Select>>,
-    /// What the node's monotonic clock read when the process began: its own clock starts at zero.
-    pub(crate) zero_ns: u64,
+    /// What the node's monotonic clock would have read when the process began: its own clock starts at zero then, and goes on where
+    /// it was when a host starts anew.
+    pub(crate) zero_ns: i128,
     pub(crate) logs_dropped: u64,
     /// The syscall in which it waits.
     pub(crate) waits_in: Option<&'static str>,
     /// The conversation that every run of it begins with.
     pub(crate) input: Vec<(Role, Value)>,
+    /// The conversation as this run was given it.
+    given: Vec<ValueId>,
     /// The state that was committed last.
     pub(crate) checkpoint: Option<Bytes>,
+    /// What goes out with its next entry.
+    pub(crate) due: Due,
+    /// Where its latest entry is.
+    pub(crate) written_at: Position,
+    /// What it was told before the host started anew, as long as it is not told all of it again.
+    pub(crate) replay: Option<Box<Replay>>,
 }
 
 /// The bytes of a text, and what went into it.
@@ -110,7 +139,7 @@ pub(crate) struct LabelledText {
 
 impl Process {
     /// A process that holds nothing but its account.
-    pub(crate) fn new(pid: Pid, limits: Limits, label: Label, bill: Arc<Bill>, zero_ns: u64) -> Self {
+    pub(crate) fn new(pid: Pid, limits: Limits, label: Label, bill: Arc<Bill>, zero_ns: i128) -> Self {
         Self {
             pid,
             limits,
@@ -133,8 +162,67 @@ impl Process {
             logs_dropped: 0,
             waits_in: None,
             input: Vec::new(),
+            given: Vec::new(),
             checkpoint: None,
+            due: Due::default(),
+            written_at: Position::default(),
+            replay: None,
         }
+    }
+
+    /// What its own clock reads where the node's monotonic one reads this.
+    pub(crate) fn clock_ns(&self, monotonic_ns: u64) -> u64 {
+        u64::try_from((i128::from(monotonic_ns) - self.zero_ns).max(0)).unwrap_or(u64::MAX)
+    }
+
+    /// What the node's monotonic clock reads where its own one reads this.
+    pub(crate) fn monotonic_ns(&self, clock_ns: u64) -> u64 {
+        u64::try_from((i128::from(clock_ns) + self.zero_ns).max(0)).unwrap_or(u64::MAX)
+    }
+
+    /// Sets its own clock forward where it would read less than it once did.
+    pub(crate) fn clock_reads_at_least(&mut self, read_ns: u64, monotonic_ns: u64) {
+        if self.clock_ns(monotonic_ns) < read_ns {
+            self.zero_ns = i128::from(monotonic_ns) - i128::from(read_ns);
+        }
+    }
+
+    /// What was paid since the entry before, as changes of its account.
+    pub(crate) fn settle_written(&mut self) {
+        let ((paid, refunded), account) = (self.bill.take_unwritten(), self.bill.account());
+        if paid > Tokens::ZERO {
+            self.due.change(|| Change::Paid { account, amount: paid });
+        }
+        if refunded > Tokens::ZERO {
+            self.due.change(|| Change::Refunded { account, amount: refunded });
+        }
+    }
+
+    /// What its next run would find.
+    pub(crate) fn beginning(&self, monotonic_ns: u64, restarts: u32, events: u64) -> Beginning {
+        // In the order of their ids, which the next run's table is filled in.
+        let mut alarms: Vec<_> = self.alarms.iter().collect();
+        alarms.sort_unstable_by_key(|(id, _)| (id.index, id.generation));
+        Beginning {
+            checkpoint: self.checkpoint.clone(),
+            label: self.label,
+            ledger: self.bill.ledger(),
+            grants: self.grants.iter().map(Held::image).collect(),
+            alarms: alarms.into_iter().map(|(_, alarm)| (alarm.label.clone(), alarm.at_ns)).collect(),
+            restarts,
+            clock_ns: self.clock_ns(monotonic_ns),
+            events,
+        }
+    }
+
+    /// Whether a new run from its checkpoint would have all that this one has: then nothing but the checkpoint has to be kept.
+    pub(crate) fn holds_nothing_of_its_run(&self) -> bool {
+        self.values.ids().all(|id| self.given.contains(&id))
+            && self.generations.is_empty()
+            && self.children.is_empty()
+            && self.calls.is_empty()
+            && self.answers.is_empty()
+            && self.parts.is_empty()
     }
 
     /// The arguments of its next run, with the conversation as fresh values.
@@ -144,6 +232,7 @@ impl Process {
             let content = self.values.insert(value.clone(), &self.limits)?;
             conversation.push(Input { role: *role, content });
         }
+        self.given = conversation.iter().map(|input| input.content).collect();
         Ok(Start { conversation, resumed: self.checkpoint.clone() })
     }
 
@@ -204,15 +293,26 @@ pub(crate) struct Toll {
 }
 
 impl Toll {
-    /// Counts one syscall, and buys a slice where one is due; the price paid now.
-    pub(crate) fn pay(&mut self, bill: &Bill) -> Result<Tokens, Shortfall> {
-        self.due = self.due.saturating_add(limits::SYSCALL_FUEL);
-        if self.due.saturating_sub(self.bought) < limits::FUEL_SLICE.0 {
-            return Ok(Tokens::ZERO);
+    /// Counts one syscall, and buys a slice where one is due.
+    pub(crate) fn pay(&mut self, bill: &Bill) -> Result<(), Shortfall> {
+        if self.owes_a_slice() {
+            bill.buy_fuel(limits::FUEL_SLICE)?;
+            self.bought = self.bought.saturating_add(limits::FUEL_SLICE.0);
         }
-        let price = bill.buy_fuel(limits::FUEL_SLICE)?;
-        self.bought = self.bought.saturating_add(limits::FUEL_SLICE.0);
-        Ok(price)
+        Ok(())
+    }
+
+    /// Counts one syscall that was paid before the host started anew.
+    pub(crate) fn count_paid(&mut self, bill: &Bill) {
+        if self.owes_a_slice() {
+            bill.bought_before(limits::FUEL_SLICE);
+            self.bought = self.bought.saturating_add(limits::FUEL_SLICE.0);
+        }
+    }
+
+    fn owes_a_slice(&mut self) -> bool {
+        self.due = self.due.saturating_add(limits::SYSCALL_FUEL);
+        self.due.saturating_sub(self.bought) >= limits::FUEL_SLICE.0
     }
 
     /// All of it so far.
@@ -233,6 +333,30 @@ pub(crate) struct Held {
     pub(crate) label: Box<str>,
     pub(crate) id: GrantId,
     pub(crate) kind: GrantKind,
+}
+
+impl Held {
+    pub(crate) fn image(&self) -> HeldImage {
+        HeldImage { label: self.label.clone(), grant: self.id, kind: self.kind }
+    }
+}
+
+impl From<HeldImage> for Held {
+    fn from(HeldImage { label, grant, kind }: HeldImage) -> Self {
+        Self { label, id: grant, kind }
+    }
+}
+
+impl Value {
+    pub(crate) fn image(&self) -> ValueImage {
+        ValueImage { bytes: self.bytes.clone(), media_type: self.media_type.clone(), label: self.label }
+    }
+}
+
+impl From<ValueImage> for Value {
+    fn from(ValueImage { bytes, media_type, label }: ValueImage) -> Self {
+        Self { bytes, media_type, label }
+    }
 }
 
 /// The grants of one process, in the order in which it got them. No two have the same label.
@@ -275,6 +399,14 @@ impl HeldGrants {
         Some(self.0.remove(index))
     }
 
+    /// The kinds of all of them, ascending.
+    pub(crate) fn kinds(&self) -> Vec<GrantKind> {
+        let mut kinds: Vec<_> = self.0.iter().map(|held| held.kind).collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        kinds
+    }
+
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = GrantId> {
         self.0.drain(..).map(|held| held.id)
     }
@@ -309,6 +441,10 @@ impl Values {
         let value = self.table.remove(id)?;
         self.bytes = self.bytes.saturating_sub(value.bytes.len() as u64);
         Some(value)
+    }
+
+    pub(crate) fn ids(&self) -> impl Iterator<Item = ValueId> {
+        self.table.iter().map(|(id, _)| id)
     }
 
     /// All of them together.

@@ -28,6 +28,16 @@ impl Signals {
         self.raised.notify_waiters();
     }
 
+    /// All that are pending.
+    pub(crate) fn bits(&self) -> u8 {
+        self.pending.load(Ordering::Acquire)
+    }
+
+    /// Puts back what was pending before the host started anew.
+    pub(crate) fn restore(&self, bits: u8) {
+        self.pending.fetch_or(bits, Ordering::AcqRel);
+    }
+
     /// The most urgent one, taken.
     pub(crate) fn take(&self) -> Option<Signal> {
         let taken = |signal: &Signal| self.pending.fetch_and(!bit(*signal), Ordering::AcqRel) & bit(*signal) != 0;

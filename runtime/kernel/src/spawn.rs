@@ -2,11 +2,12 @@
 
 use crate::{
     bill::Bill,
-    control::{ControlBlock, Facts, Hold},
+    control::{ControlBlock, Durability, Facts, Hold},
+    due::Due,
     kernel::{Kernel, Shared},
     life::{Finished, Life},
     outlet::{Audience, Listener, Outlet},
-    ports::Program,
+    ports::{Change, Created, Entry, JournalError, Program, Record},
     process::{Held, Process, TEXT, Value},
     signals::Signals,
     supervise::RestartPolicy,
@@ -53,6 +54,8 @@ pub struct Spawn {
     pub restart: RestartPolicy,
     /// How urgent it is.
     pub priority: Priority,
+    /// Whether it outlives the host.
+    pub durability: Durability,
 }
 
 /// A process that could not be started.
@@ -79,6 +82,9 @@ pub enum SpawnError {
     /// An operator froze its tenant or its package.
     #[error("starts of this agent are frozen: thaw them first")]
     Frozen,
+    /// It could not be written down.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
 }
 
 impl From<Refused> for SpawnError {
@@ -117,6 +123,7 @@ pub(crate) struct Entrant<'a> {
     pub(crate) restart: RestartPolicy,
     pub(crate) priority: Priority,
     pub(crate) audience: Audience,
+    pub(crate) durability: Durability,
 }
 
 impl Shared {
@@ -135,12 +142,15 @@ impl Shared {
             restart: entrant.restart,
             funds,
             started_ns: self.ports.clock.wall_ns(),
+            durability: entrant.durability,
         };
-        let zero_ns = self.ports.clock.monotonic_ns();
+        let zero_ns = i128::from(self.ports.clock.monotonic_ns());
+        let due = self.due(entrant.durability);
         let mut table = self.table.write();
         let limits = program.limits.lowered_to(table.limits(tenant).process);
         table.enter(tenant, name, |pid| {
             let mut process = Process::new(pid, limits, label, bill, zero_ns);
+            process.due = due;
             process.checkpoint = entrant.resumed;
             for held in grants.drain(..) {
                 process.grants.adopt(held);
@@ -148,6 +158,49 @@ impl Shared {
             process.input = conversation.into_iter().map(given).collect();
             ControlBlock::new(pid, facts, process, Outlet::new(entrant.audience), signals)
         })
+    }
+
+    /// The place for what a process has to write down.
+    pub(crate) fn due(&self, durability: Durability) -> Due {
+        let keeps_changes = self.ports.journal.keeps();
+        let keeps_notes = keeps_changes && durability == Durability::Durable;
+        Due { keeps_notes, keeps_changes, ..Due::default() }
+    }
+
+    /// The first two lines of a process's log; none where it keeps none.
+    pub(crate) fn first_lines(&self, block: &ControlBlock, program: &Program) -> Option<[Entry<'static>; 2]> {
+        let process = block.process.lock();
+        if !process.due.keeps_notes {
+            return None;
+        }
+        let facts = &block.facts;
+        let created = Created {
+            package: facts.package.clone(),
+            digest: facts.digest.clone(),
+            kinds: process.grants.kinds(),
+            limits: program.limits,
+            name: facts.name.clone(),
+            parent: facts.parent,
+            depth: facts.depth,
+            priority: facts.priority,
+            restart: facts.restart,
+            account: process.bill.account(),
+            funds: facts.funds,
+            started_ns: facts.started_ns,
+            input: process.input.iter().map(|(role, value)| (*role, value.image())).collect(),
+        };
+        let began = process.beginning(self.ports.clock.monotonic_ns(), 0, 0);
+        Some([Entry::Created(Box::new(created)), Entry::Began(Box::new(began))])
+    }
+
+    /// Takes a process away that was entered and never ran.
+    pub(crate) fn drop_child(&self, block: &ControlBlock) {
+        self.table.write().leave(block.pid);
+        let process = &mut *block.process.lock();
+        let mut grants = self.grants.lock();
+        process.grants.drain().for_each(|id| grants.release(id));
+        drop(grants);
+        process.bill.close();
     }
 
     /// Puts a process that was entered on the run queue.
@@ -215,14 +268,41 @@ impl Kernel {
             restart: spawn.restart,
             priority: spawn.priority,
             audience: Audience::Listener,
+            durability: spawn.durability,
         })?;
+        if let Err(error) = self.write_spawned(&block, &program, spawn.payer, spawn.budget) {
+            shared.drop_child(&block);
+            return Err(error.into());
+        }
         given.are_taken();
         // The account was split off just now, so that it is open.
         let _open = shared.accounts.set_soft_limit(account, spawn.soft_limit, &block.signals);
         shared.set_going(&block, program);
-        let (pid, events) = (block.pid, Listener(block.clone()));
+        let (pid, journal) = (block.pid, shared.ports.journal.clone());
+        let events = Listener { block: block.clone(), journal };
         let guard = Unfinished { kernel: self.clone(), block };
         Ok(Spawned { pid, events, finished: guard.finished() })
+    }
+
+    /// Writes down that an operator started a process.
+    fn write_spawned(
+        &self,
+        block: &ControlBlock,
+        program: &Program,
+        payer: AccountId,
+        budget: Tokens,
+    ) -> Result<(), JournalError> {
+        let shared = &self.shared;
+        if !shared.ports.journal.keeps() {
+            return Ok(());
+        }
+        let account = block.process.lock().bill.account();
+        let mut changes = vec![Change::Split { from: payer, account, amount: budget }];
+        shared.add_changed_grants(&mut changes);
+        let record = |entry, changes| Record { pid: Some(block.pid), entry, changes };
+        let lines = shared.first_lines(block, program);
+        let [created, began] = lines.map_or([None, None], |lines| lines.map(Some));
+        shared.ports.journal.append(&[record(created, &changes), record(began, &[])]).map(drop)
     }
 }
 
@@ -253,14 +333,18 @@ impl Drop for Given<'_> {
 }
 
 /// A process whose end somebody waits for. Who stops waiting stops it.
-struct Unfinished {
-    kernel: Kernel,
-    block: Arc<ControlBlock>,
+pub(crate) struct Unfinished {
+    pub(crate) kernel: Kernel,
+    pub(crate) block: Arc<ControlBlock>,
 }
 
 impl Unfinished {
-    async fn finished(self) -> Finished {
+    pub(crate) async fn finished(self) -> Finished {
         self.block.ended().await;
+        let durable = self.kernel.shared.ports.journal.durable(self.block.ended_at()).await;
+        if let Err(error) = durable {
+            tracing::error!(pid = %self.block.pid, %error, "the end of a process may not survive a crash");
+        }
         match self.block.take_finished() {
             Some(finished) => finished,
             None => unreachable!("only this one takes the end of a process that an operator started"),

@@ -105,7 +105,7 @@ impl Supervisor {
             (_, Ok(Err(failure))) => failure.retryable,
             (_, Err(fault)) => match fault {
                 Fault::Trap(_) | Fault::Protocol(_) | Fault::Limit(_) | Fault::Host(_) => true,
-                Fault::BudgetExhausted(_) | Fault::Killed | Fault::Dead => false,
+                Fault::BudgetExhausted(_) | Fault::Killed | Fault::Dead | Fault::Diverged(_) => false,
             },
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::control::ControlBlock;
 use remit_abi::{Pid, TenantId, limits::TenantLimits};
-use remit_authority::Arena;
+use remit_authority::Numbered;
 use rustc_hash::FxHashMap;
 use std::{collections::HashMap, sync::Arc};
 
@@ -42,7 +42,7 @@ pub(crate) enum Refused {
 /// All processes of a node.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
-    blocks: Arena<Slot, Arc<ControlBlock>>,
+    blocks: Numbered<Slot, Arc<ControlBlock>>,
     tenants: FxHashMap<TenantId, Tenant>,
 }
 
@@ -90,6 +90,24 @@ impl Table {
         }
         let Some(block) = self.blocks.get(slot) else { unreachable!("it was entered just now") };
         Ok(block.clone())
+    }
+
+    /// Puts a process back that was there before the host started anew.
+    pub(crate) fn restore(&mut self, block: Arc<ControlBlock>) {
+        let (pid, name) = (block.pid, block.facts.name.clone());
+        if !self.blocks.restore(Slot(pid.index, pid.generation), block) {
+            return;
+        }
+        let tenant = self.tenants.entry(pid.tenant).or_default();
+        tenant.living += 1;
+        if let Some(name) = name {
+            tenant.names.insert(name, pid);
+        }
+    }
+
+    /// Gives out no pid of a number below this one.
+    pub(crate) fn skip_to(&mut self, number: u64) {
+        self.blocks.skip_to(number);
     }
 
     /// Takes a process out: its pid and its name are stale from here on.

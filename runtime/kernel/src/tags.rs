@@ -11,16 +11,26 @@ pub(crate) struct Tags {
 }
 
 impl Tags {
-    /// The set of one tag; `None` where the tenant has [`TagSet::CAPACITY`] others already.
-    pub(crate) fn intern(&self, tenant: TenantId, name: &str) -> Option<TagSet> {
+    /// The set of one tag, and whether it is new; `None` where the tenant has [`TagSet::CAPACITY`] others already.
+    pub(crate) fn intern(&self, tenant: TenantId, name: &str) -> Option<(TagSet, bool)> {
         let mut names = self.names.lock();
         let names = names.entry(tenant).or_default();
         let index = names.iter().position(|known| &**known == name).unwrap_or(names.len());
         let set = TagSet::single(u32::try_from(index).ok()?)?;
-        if index == names.len() {
+        let is_new = index == names.len();
+        if is_new {
             names.push(name.into());
         }
-        Some(set)
+        Some((set, is_new))
+    }
+
+    /// Puts back a name that was interned before the host started anew.
+    pub(crate) fn restore(&self, tenant: TenantId, index: u32, name: &str) {
+        let mut names = self.names.lock();
+        let names = names.entry(tenant).or_default();
+        if names.len() == index as usize {
+            names.push(name.into());
+        }
     }
 
     /// The set of those of these names that are tags of the tenant. Nothing carries the others.
@@ -54,14 +64,15 @@ mod tests {
     fn tags_are_per_tenant_and_bounded() {
         let tags = Tags::default();
         let (one, two) = (TenantId(1), TenantId(2));
-        let secret = tags.intern(one, "secret").expect("the first of 64");
-        assert_eq!(tags.intern(one, "secret"), Some(secret));
+        let (secret, is_new) = tags.intern(one, "secret").expect("the first of 64");
+        assert!(is_new);
+        assert_eq!(tags.intern(one, "secret"), Some((secret, false)));
         assert_eq!(tags.names(one, secret), ["secret".into()]);
         assert!(tags.names(two, secret).is_empty());
         for index in 1..TagSet::CAPACITY {
             assert!(tags.intern(one, &format!("tag {index}")).is_some());
         }
         assert_eq!(tags.intern(one, "one more"), None);
-        assert_eq!(tags.intern(one, "secret"), Some(secret));
+        assert_eq!(tags.intern(one, "secret"), Some((secret, false)));
     }
 }

@@ -40,6 +40,24 @@ pub enum Entry<'a> {
     Exited(Cow<'a, Exit>),
 }
 
+impl Entry<'_> {
+    /// The same, of nobody else's data.
+    #[must_use]
+    pub fn into_owned(self) -> Entry<'static> {
+        match self {
+            Self::Created(created) => Entry::Created(created),
+            Self::Began(began) => Entry::Began(began),
+            Self::Intended(asked) => Entry::Intended(asked),
+            Self::Told(Told { asked, reply, notes, paid, label }) => {
+                Entry::Told(Told { asked, reply: Cow::Owned(reply.into_owned()), notes, paid, label })
+            }
+            Self::Given(held) => Entry::Given(held),
+            Self::Committed(began) => Entry::Committed(began),
+            Self::Exited(exit) => Entry::Exited(Cow::Owned(exit.into_owned())),
+        }
+    }
+}
+
 /// What a process is from its start to its end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Created {

@@ -17,6 +17,7 @@ use remit_abi::{
     Toolset, Usage,
 };
 use std::{
+    fmt,
     future::Future,
     pin::Pin,
     sync::{
@@ -61,6 +62,12 @@ pub struct Program {
     pub image: Arc<dyn std::any::Any + Send + Sync>,
     /// What one process of it may use.
     pub limits: remit_abi::limits::Limits,
+}
+
+impl fmt::Debug for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Program").field("name", &self.name).field("digest", &self.digest).finish_non_exhaustive()
+    }
 }
 
 /// A prompt with its values read: what a model is given.
@@ -375,6 +382,18 @@ pub trait Packages: Send + Sync + 'static {
         &self,
         tenant: TenantId,
         agent: &str,
+        granted: &[GrantKind],
+    ) -> PortFuture<'static, Result<Program, PackageError>>;
+
+    /// Loads the component of this digest again, which ran before the host started anew, linked for grants of these kinds.
+    ///
+    /// # Errors
+    /// Where these bytes are not at hand any more.
+    fn reopen(
+        &self,
+        tenant: TenantId,
+        agent: &str,
+        digest: &str,
         granted: &[GrantKind],
     ) -> PortFuture<'static, Result<Program, PackageError>>;
 }

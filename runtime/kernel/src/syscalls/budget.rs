@@ -1,6 +1,7 @@
 //! `budget`: what the process can spend, and how it divides it.
 
 use super::Context;
+use crate::ports::Change;
 use remit_abi::{AccountId, BudgetError, BudgetReply, BudgetRequest, limits};
 use remit_authority::AccountError;
 
@@ -14,19 +15,23 @@ pub(super) fn act(context: &mut Context<'_>, request: &BudgetRequest) -> Result<
             remaining.map(BudgetReply::Remaining).map_err(refused)
         }
         BudgetRequest::Split { account, amount } => {
-            let part = context.shared.accounts.lock().split(held(*account)?, *amount).map_err(refused)?;
+            let from = held(*account)?;
+            let part = context.shared.accounts.lock().split(from, *amount).map_err(refused)?;
+            process.due.change(|| Change::Split { from, account: part, amount: *amount });
             process.parts.push(part);
             Ok(BudgetReply::Split(part))
         }
         BudgetRequest::Merge { account } if *account == process.bill.account() => Err(BudgetError::Own),
         BudgetRequest::Merge { account } => {
             let merged = context.shared.accounts.lock().merge(held(*account)?).map_err(refused)?;
+            process.due.change(|| Change::Closed { account: *account });
             process.parts.retain(|part| part != account);
             Ok(BudgetReply::Merged(merged))
         }
         BudgetRequest::Transfer { from, to, amount } => {
             let (from, to) = (held(*from)?, held(*to)?);
             context.shared.accounts.lock().transfer(from, to, *amount).map_err(refused)?;
+            process.due.change(|| Change::Moved { from, to, amount: *amount });
             Ok(BudgetReply::Done)
         }
         BudgetRequest::SetSoftLimit { account, threshold } => {
@@ -43,6 +48,7 @@ pub(super) fn give_back(context: &mut Context<'_>, account: AccountId) {
         process.parts.swap_remove(index);
         // A part is open as long as it is held.
         let _held = context.shared.accounts.lock().close(account);
+        process.due.change(|| Change::Closed { account });
     }
 }
 

@@ -1,7 +1,7 @@
 //! `capability`: a label looks up a grant that the process was given; what is derived from one only shrinks.
 
 use super::{Context, Right};
-use crate::process::Held;
+use crate::{ports::Note, process::Held};
 use remit_abi::{
     Attenuate, CapabilityError, CapabilityReply, CapabilityRequest, Denial, GrantId, GrantKind, GrantLimits, HeldGrant,
     Label, Narrowing, TagSet, limits,
@@ -89,7 +89,9 @@ fn attenuate(context: &mut Context<'_>, asked: &Attenuate) -> Result<GrantId, Ca
         .lock()
         .attenuate(asked.grant, &asked.label, &narrowing)
         .map_err(|error| refused(&error))?;
-    process.grants.adopt(Held { label: asked.label.clone(), id, kind });
+    let held = Held { label: asked.label.clone(), id, kind };
+    process.due.note(|| Note::Grant(held.image()));
+    process.grants.adopt(held);
     Ok(id)
 }
 

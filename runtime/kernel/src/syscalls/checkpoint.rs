@@ -3,10 +3,11 @@
 use crate::{
     control::ControlBlock,
     kernel::Shared,
-    ports::{JournalError, Position},
+    ports::{Entry, JournalError},
 };
 use bytes::Bytes;
 use remit_abi::{CheckpointError, CheckpointRequest, limits};
+use std::sync::{Arc, atomic::Ordering};
 
 pub(super) fn validate(CheckpointRequest::Commit { state }: &CheckpointRequest) -> Result<(), CheckpointError> {
     match state.len() as u64 {
@@ -25,10 +26,20 @@ impl Commit {
         Self { state: state.clone() }
     }
 
-    pub(super) async fn act(self, shared: &Shared, block: &ControlBlock) -> Result<(), CheckpointError> {
+    /// Waits until it survives a crash.
+    pub(super) async fn act(self, shared: &Arc<Shared>, block: &ControlBlock) -> Result<(), CheckpointError> {
+        let written = {
+            let process = &mut *block.process.lock();
+            let before = process.checkpoint.replace(self.state);
+            // A run that has more than this begins where it began.
+            let beginning = process.holds_nothing_of_its_run().then(|| {
+                let (now_ns, restarts) = (shared.ports.clock.monotonic_ns(), block.restarts.load(Ordering::Relaxed));
+                process.beginning(now_ns, restarts, block.outlet.count())
+            });
+            let entry = beginning.map(|beginning| Entry::Committed(Box::new(beginning)));
+            shared.write(process, entry).inspect_err(|_| process.checkpoint = before)
+        };
         let not_kept = |error: JournalError| CheckpointError::NotKept(error.to_string().into());
-        shared.ports.journal.durable(Position::default()).await.map_err(not_kept)?;
-        block.process.lock().checkpoint = Some(self.state);
-        Ok(())
+        shared.ports.journal.durable(written.map_err(not_kept)?).await.map_err(not_kept)
     }
 }

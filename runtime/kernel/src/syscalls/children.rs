@@ -2,12 +2,13 @@
 
 use super::{Context, Right, passing, process::address};
 use crate::{
-    control::{ControlBlock, Hold},
+    control::ControlBlock,
     deadlock::Awaited,
+    due::Publish,
     kernel::Shared,
     life::{Ended, Finished},
     outlet::Audience,
-    ports::{PackageError, Program},
+    ports::{Change, Note, PackageError, Program},
     process::{Child, Process, TEXT, Value},
     spawn::{Entrant, GivenMessage, check_input},
     supervise::RestartPolicy,
@@ -15,7 +16,7 @@ use crate::{
 };
 use remit_abi::{
     Access, CapabilityError, ChildEnded, ChildId, ChildReport, ChildrenError, ChildrenReply, ChildrenRequest,
-    GrantKind, Label, Order, Plan, Signal, Tokens, ValueId, limits,
+    GrantKind, Label, Plan, Tokens, ValueId, limits,
 };
 use std::sync::Arc;
 
@@ -64,25 +65,26 @@ pub(super) fn act(context: &mut Context<'_>, request: &ChildrenRequest) -> Resul
         }
         ChildrenRequest::Order { child, order } => {
             let block = find(context.process, *child)?;
-            match order {
-                Order::Cancel => block.signals.raise(Signal::Cancel),
-                Order::Suspend => context.shared.hold(&block, Hold::Suspended, true),
-                Order::Resume => context.shared.hold(&block, Hold::Suspended, false),
-            }
+            context.process.due.publish(Publish::Order { block, order: *order });
             Ok(ChildrenReply::Done)
         }
         ChildrenRequest::Kill { child } => {
-            context.shared.kill(&*find(context.process, *child)?);
+            let block = find(context.process, *child)?;
+            context.process.due.publish(Publish::Kill { block });
             Ok(ChildrenReply::Done)
         }
         ChildrenRequest::Detach { child } => {
-            context.process.children.remove(*child).map(|_| ChildrenReply::Done).ok_or(ChildrenError::Dead)
+            let pid = context.process.children.remove(*child).ok_or(ChildrenError::Dead)?.block.pid;
+            context.process.due.change(|| Change::Detached { pid });
+            Ok(ChildrenReply::Done)
         }
         ChildrenRequest::Drop { child } => {
             let child = context.process.children.remove(*child).ok_or(ChildrenError::Dead)?;
-            if !child.block.has_ended() {
-                context.process.let_child_go(child.block.clone());
-                context.shared.kill(&child.block);
+            let (process, block) = (&mut *context.process, child.block);
+            process.due.change(|| Change::ReportGone { pid: block.pid });
+            if !block.has_ended() {
+                process.let_child_go(block.clone());
+                process.due.publish(Publish::Kill { block });
             }
             Ok(ChildrenReply::Done)
         }
@@ -130,18 +132,16 @@ impl Spawn {
     ) -> Result<ChildrenReply, ChildrenError> {
         let opened = shared.ports.packages.open(block.pid.tenant, &self.plan.agent, &self.kinds).await;
         let program = opened.map_err(|PackageError(why)| ChildrenError::Unavailable(why))?;
-        let (child, entered) = self.commit(shared, block, program.clone())?;
-        shared.set_going(&entered, program);
-        Ok(ChildrenReply::Spawned(child))
+        self.commit(shared, block, program).map(ChildrenReply::Spawned)
     }
 
-    /// In one step, under the parent's lock: the child is there, and has what was the parent's.
+    /// In one step, under the parent's lock: the child is there, and has what was the parent's. It goes when that is written down.
     fn commit(
         self,
         shared: &Arc<Shared>,
         block: &ControlBlock,
         program: Program,
-    ) -> Result<(ChildId, Arc<ControlBlock>), ChildrenError> {
+    ) -> Result<ChildId, ChildrenError> {
         let process = &mut *block.process.lock();
         if shared.frozen.lock().holds(block.pid.tenant, &program.name) {
             return Err(ChildrenError::Unavailable("starts of this agent are frozen".into()));
@@ -149,11 +149,11 @@ impl Spawn {
         let limits = program.limits.lowered_to(process.limits);
         check_input(&self.conversation, &limits).map_err(|error| ChildrenError::Invalid(error.to_string().into()))?;
         let mut grants = passing::give(process, &self.plan.grants);
-        let account = self.plan.funds;
+        let (account, image) = (self.plan.funds, Program { limits, ..program });
         let funds = shared.accounts.lock().remaining(account).map_err(|_| ChildrenError::Dead)?;
         let entered = shared.enter(Entrant {
             tenant: block.pid.tenant,
-            program: Program { limits, ..program },
+            program: image.clone(),
             name: None,
             parent: Some((block.pid, block.facts.depth)),
             label: self.label,
@@ -165,6 +165,7 @@ impl Spawn {
             restart: RestartPolicy::of(self.plan.restart),
             priority: self.plan.priority,
             audience: Audience::Nobody,
+            durability: block.facts.durability,
         });
         match entered {
             Ok(entered) => {
@@ -174,8 +175,10 @@ impl Spawn {
                 let mut tree = shared.grants.lock();
                 // It runs nothing yet, so that nobody else holds it.
                 entered.process.lock().grants.iter().for_each(|held| tree.relabel(held.id, &held.label));
-                let child = Child { block: entered.clone(), grant: self.plan.grant };
-                Ok((process.children.insert(child), entered))
+                drop(tree);
+                process.due.note(|| Note::Child(entered.pid));
+                process.due.publish(Publish::Start { block: entered.clone(), program: image });
+                Ok(process.children.insert(Child { block: entered, grant: self.plan.grant }))
             }
             Err(refused) => {
                 passing::take_back(shared, process, grants);
@@ -208,7 +211,10 @@ impl WaitForChild {
         let finished = child.take_finished().ok_or(ChildrenError::Taken)?;
         let process = &mut *block.process.lock();
         match report(process, &finished) {
-            Ok(report) => Ok(ChildrenReply::Ended(Box::new(report))),
+            Ok(report) => {
+                process.due.change(|| Change::ReportGone { pid: child.pid });
+                Ok(ChildrenReply::Ended(Box::new(report)))
+            }
             Err(error) => {
                 child.put_back(finished);
                 Err(error)
@@ -220,7 +226,11 @@ impl WaitForChild {
 /// What a parent is told, with what the child chose as values that it has not read.
 fn report(process: &mut Process, finished: &Finished) -> Result<ChildReport, ChildrenError> {
     let mut keep = |bytes, media_type, label| -> Result<ValueId, ChildrenError> {
-        process.values.insert(Value { bytes, media_type, label }, &process.limits).map_err(|_| ChildrenError::NoRoom)
+        let value = Value { bytes, media_type, label };
+        let image = value.image();
+        let id = process.values.insert(value, &process.limits).map_err(|_| ChildrenError::NoRoom)?;
+        process.due.note(|| Note::Value(id, image));
+        Ok(id)
     };
     let ended = match &finished.ended {
         Ended::Done(status, None) => ChildEnded::Done(*status, None),

@@ -19,7 +19,7 @@ pub(super) fn act(context: &mut Context<'_>, request: &ClockRequest) -> Reply {
     let (clock, process) = (&context.shared.ports.clock, &mut *context.process);
     Reply::Clock(match request {
         ClockRequest::Wall => ClockReply::Wall(clock.wall_ns()),
-        ClockRequest::Monotonic => ClockReply::Monotonic(clock.monotonic_ns().saturating_sub(process.zero_ns)),
+        ClockRequest::Monotonic => ClockReply::Monotonic(process.clock_ns(clock.monotonic_ns())),
         ClockRequest::Resolution => ClockReply::Resolution(RESOLUTION_NS),
         ClockRequest::StartTimer { deadline_ns } => ClockReply::Timer(process.timers.insert(*deadline_ns)),
         ClockRequest::DropTimer { timer } => {

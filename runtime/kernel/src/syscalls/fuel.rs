@@ -5,10 +5,7 @@ use remit_abi::{FuelReply, FuelRequest, limits};
 
 pub(super) fn act(context: &mut Context<'_>, FuelRequest::BuySlice: FuelRequest) -> FuelReply {
     match context.process.bill.buy_fuel(limits::FUEL_SLICE) {
-        Ok(price) => {
-            context.paid = context.paid.saturating_add(price);
-            FuelReply::Granted
-        }
+        Ok(()) => FuelReply::Granted,
         Err(shortfall) => FuelReply::Refused(shortfall),
     }
 }

@@ -11,9 +11,9 @@ use super::{Context, prompt::Resolved, route};
 use crate::{
     bill::{Quote, Reservation},
     control::ControlBlock,
-    generation::{Collected, Generation, unavailable},
+    generation::{Collected, Generation, Streaming, unavailable},
     kernel::Shared,
-    ports::ModelCard,
+    ports::{ModelCard, Note},
     process::{OpenModel, Process, TEXT, Value, Way},
     routing::turns::{RetryRules, Turns},
     tries::{Candidate, Common, Tries, Trip},
@@ -123,7 +123,7 @@ impl Generate {
             Delivery::Stream => {
                 let generation = Arc::new(generation);
                 shared.streams.enter(&generation);
-                Ok(LlmReply::Started(block.process.lock().generations.insert(generation)))
+                Ok(LlmReply::Started(block.process.lock().generations.insert(Streaming::Live(generation))))
             }
             Delivery::Whole => {
                 let collected = generation.collect().await?;
@@ -159,8 +159,9 @@ fn keep(process: &mut Process, collected: Collected, label: remit_abi::Label) ->
     let mut kept = Vec::new();
     let mut insert = |bytes: Bytes, media_type: &str| {
         let value = Value { bytes, media_type: media_type.into(), label };
+        let image = value.image();
         let inserted = process.values.insert(value, &process.limits);
-        inserted.inspect(|value| kept.push(*value)).map_err(|error| match error {
+        inserted.inspect(|value| kept.push((*value, image))).map_err(|error| match error {
             ValueError::TooMany { limit } => LlmError::TooMany { limit },
             error => LlmError::Invalid(error.to_string().into()),
         })
@@ -176,8 +177,11 @@ fn keep(process: &mut Process, collected: Collected, label: remit_abi::Label) ->
         Ok(Completion { content, calls, logprobs, summary })
     };
     let completion = insert_all();
-    if completion.is_err() {
-        kept.into_iter().for_each(|value| drop(process.values.remove(value)));
+    for (value, image) in kept {
+        match completion {
+            Ok(_) => process.due.note(|| Note::Value(value, image)),
+            Err(_) => drop(process.values.remove(value)),
+        }
     }
     completion
 }

@@ -9,8 +9,9 @@ use super::{
 use crate::{
     bill::{Quote, Reservation},
     control::ControlBlock,
-    generation::{Generation, unavailable},
+    generation::{Streaming, unavailable},
     kernel::Shared,
+    ports::Note,
     process::{OpenModel, Process, Way},
 };
 use remit_abi::{
@@ -73,7 +74,7 @@ pub(super) fn right(process: &Process, request: &LlmRequest) -> Right {
             None => Right::None,
         },
         LlmRequest::Next { generation } => match process.generations.get(*generation) {
-            Some(generation) => Right::Look { grant: generation.grant, kind },
+            Some(generation) => Right::Look { grant: generation.grant(), kind },
             None => Right::None,
         },
         _ => Right::None,
@@ -89,6 +90,7 @@ fn open(context: &mut Context<'_>, grant: GrantId) -> Result<LlmReply, LlmError>
             OpenModel { grant, card: Arc::new(card), way: Way::Direct }
         }
     };
+    context.process.due.note(|| Note::Model(open.image()));
     Ok(LlmReply::Opened(context.process.models.insert(open)))
 }
 
@@ -162,7 +164,7 @@ impl Count {
 
 /// Reading the next piece of a stream, which raises the process's label.
 pub(crate) struct Next {
-    generation: Arc<Generation>,
+    generation: Streaming,
 }
 
 impl Next {
@@ -173,7 +175,7 @@ impl Next {
     pub(super) async fn act(self, block: &ControlBlock) -> Result<LlmReply, LlmError> {
         let delta = self.generation.next().await?;
         let mut process = block.process.lock();
-        process.label = process.label.join(self.generation.label);
+        process.label = process.label.join(self.generation.label());
         Ok(LlmReply::Next(delta))
     }
 }

@@ -4,10 +4,12 @@ use super::{Context, Right, passing};
 use crate::{
     bill::{Quote, Reservation},
     calls::{Answer, PendingCall},
-    control::ControlBlock,
+    control::{ControlBlock, Durability},
     deadlock::Awaited,
+    due::Publish,
     kernel::Shared,
     mailbox::{Letter, Select},
+    ports::{CallImage, Change, Note},
     process::{Process, Value},
     room::{NoRoom, Room},
 };
@@ -95,13 +97,14 @@ pub(super) fn act(context: &mut Context<'_>, request: &MailboxRequest) -> Result
             reply(context.shared, process, answer, message)
         }
         MailboxRequest::DropAnswer { answer } => {
-            process.answers.remove(*answer).map(|_| MailboxReply::Done).ok_or(MailboxError::Dead)
+            let answer = process.answers.remove(*answer).ok_or(MailboxError::Dead)?;
+            process.due.change(|| Change::Unanswered { number: answer.number() });
+            Ok(MailboxReply::Done)
         }
         MailboxRequest::DropCall { call } => {
             let call = process.calls.remove(*call).ok_or(MailboxError::Dead)?;
-            let grants = call.forget().map(|letter| letter.grants).unwrap_or_default();
-            let mut tree = context.shared.grants.lock();
-            grants.iter().for_each(|held| tree.release(held.id));
+            process.due.change(|| Change::CallGone { number: call.number });
+            context.shared.drop_letters(call.forget().into_iter().collect());
             Ok(MailboxReply::Done)
         }
         MailboxRequest::Send { .. }
@@ -117,10 +120,8 @@ fn try_send(context: &mut Context<'_>, to: GrantId, message: &Outgoing) -> Resul
         NoRoom::Full => MailboxError::Full,
         NoRoom::Closed => MailboxError::Gone,
     })?;
-    let price = context.shared.prices.message();
-    let paid = context.process.bill.charge(price);
+    let paid = context.process.bill.charge(context.shared.prices.message());
     paid.map_err(|shortfall| MailboxError::Invalid(shortfall.to_string().into()))?;
-    context.paid = context.paid.saturating_add(price);
     send.commit(context.shared, context.process, room)
 }
 
@@ -130,20 +131,26 @@ fn reply(
     answer: Answer,
     message: &Outgoing,
 ) -> Result<MailboxReply, MailboxError> {
-    let letter = letter(process, message, None)?;
-    match answer.give(letter) {
-        Ok(()) => Ok(MailboxReply::Done),
-        Err(letter) => {
-            passing::take_back(shared, process, letter.grants);
-            Err(MailboxError::Gone)
-        }
+    if !answer.is_wanted() {
+        return Err(MailboxError::Gone);
     }
+    let letter = letter(shared, process, message, None)?;
+    let number = answer.number();
+    process.due.change(|| Change::Answered { number, letter: Box::new(letter.image()) });
+    process.due.publish(Publish::Answer { answer, letter });
+    Ok(MailboxReply::Done)
 }
 
 /// A message of this process, with what it passes on taken out of it.
-fn letter(process: &mut Process, message: &Outgoing, answer: Option<Answer>) -> Result<Box<Letter>, MailboxError> {
+fn letter(
+    shared: &Shared,
+    process: &mut Process,
+    message: &Outgoing,
+    answer: Option<Answer>,
+) -> Result<Box<Letter>, MailboxError> {
     let text = process.resolve(&message.body).ok_or(MailboxError::Dead)?;
     Ok(Box::new(Letter {
+        number: shared.next_letter(),
         sender: process.pid,
         sender_label: process.label,
         topic: message.topic.clone(),
@@ -197,17 +204,31 @@ impl Send {
         self.commit(shared, &mut block.process.lock(), room)
     }
 
-    /// In one step, under the sender's lock: the message is the receiver's, and the grants in it with it.
+    /// In one step, under the sender's lock: the message is the receiver's, and the grants in it with it. It lies in the mailbox
+    /// when it is written down.
     fn commit(self, shared: &Shared, process: &mut Process, room: Room) -> Result<MailboxReply, MailboxError> {
         let Self { target, message, timeout_ns, .. } = self;
-        let deadline = timeout_ns.map(|timeout| shared.ports.clock.monotonic_ns().saturating_add(timeout));
-        let call = deadline.map(|deadline_ns| PendingCall::new(target.pid, deadline_ns));
-        let (pending, answer) = call.map_or((None, None), |(pending, answer)| (Some(pending), Some(answer)));
-        let letter = letter(process, &message, answer)?;
-        if let Err(letter) = target.mailbox.put(letter, room) {
-            passing::take_back(shared, process, letter.grants);
+        if target.has_ended() {
             return Err(MailboxError::Gone);
         }
+        let clock = &shared.ports.clock;
+        let call = timeout_ns.map(|timeout_ns| {
+            let (number, deadline_ns) = (shared.next_letter(), clock.monotonic_ns().saturating_add(timeout_ns));
+            let (caller, receiver) = (process.pid, target.pid);
+            process.due.change(|| {
+                let deadline_ns = clock.wall_ns().saturating_add(timeout_ns);
+                Change::Called(CallImage { number, caller, receiver, deadline_ns })
+            });
+            process.due.note(|| Note::Call(number));
+            PendingCall::new(number, receiver, deadline_ns)
+        });
+        let (pending, answer) = call.map_or((None, None), |(pending, answer)| (Some(pending), Some(answer)));
+        let letter = letter(shared, process, &message, answer)?;
+        if target.facts.durability == Durability::Durable {
+            let (number, to) = (letter.number, target.pid);
+            process.due.change(|| Change::Sent { number, to, letter: Box::new(letter.image()) });
+        }
+        process.due.publish(Publish::Letter { to: target, letter, room });
         Ok(match pending {
             Some(pending) => MailboxReply::Called(process.calls.insert(pending)),
             None => MailboxReply::Done,
@@ -264,8 +285,13 @@ fn take_in(
     if tells_the_topic {
         process.label = process.label.join(letter.sender_label);
     }
-    let Letter { sender, topic, grants, answer, .. } = *letter;
+    let Letter { number, sender, topic, body: said, grants, answer, .. } = *letter;
+    process.due.note(|| Note::Value(body, said.image()));
+    process.due.change(|| Change::LetterGone { number });
     let grants = passing::adopt(shared, process, grants);
+    if let Some(answer) = &answer {
+        process.due.note(|| Note::Call(answer.number()));
+    }
     let answer = answer.map(|answer| process.answers.insert(answer));
     Ok(Incoming { sender, topic, body, grants, answer })
 }
@@ -314,6 +340,9 @@ impl Collect {
         }
         let process = &mut *block.process.lock();
         let answered = call.take(|letter| take_in(shared, process, letter, true));
+        if answered.is_ok() {
+            process.due.change(|| Change::CallGone { number: call.number });
+        }
         answered.map(|incoming| MailboxReply::Received(Box::new(incoming)))
     }
 }

@@ -3,6 +3,7 @@
 //! A syscall that never waits is one function over the process's tables. One that may wait is a [`Call`]: its request with
 //! everything looked up, so that nothing of the process stays locked while it waits.
 
+mod again;
 mod alarm;
 mod budget;
 mod capability;
@@ -26,6 +27,7 @@ mod trace;
 mod value;
 mod wait;
 
+pub(crate) use again::again;
 pub use params::validate_params;
 
 use crate::{
@@ -63,11 +65,9 @@ impl Right {
 
 /// What an act may touch.
 pub(crate) struct Context<'a> {
-    pub(crate) shared: &'a Shared,
-    pub(crate) block: &'a ControlBlock,
+    pub(crate) shared: &'a Arc<Shared>,
+    pub(crate) block: &'a Arc<ControlBlock>,
     pub(crate) process: &'a mut Process,
-    /// What the process paid in this act.
-    pub(crate) paid: Tokens,
 }
 
 /// Step 1: whether what the guest says is possible at all. The error is the reply.

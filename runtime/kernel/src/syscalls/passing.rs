@@ -5,6 +5,7 @@
 
 use crate::{
     kernel::Shared,
+    ports::{HeldImage, Note},
     process::{Held, Process},
 };
 use remit_abi::{NamedGrant, is_name, limits};
@@ -54,8 +55,10 @@ pub(super) fn adopt(shared: &Shared, process: &mut Process, grants: Vec<Held>) -
     let mut tree = shared.grants.lock();
     let adopted = grants.into_iter().map(|held| {
         let grant = held.id;
+        let kind = held.kind;
         let label = process.grants.adopt(held);
         tree.relabel(grant, &label);
+        process.due.note(|| Note::Grant(HeldImage { label: label.clone(), grant, kind }));
         NamedGrant { label, grant }
     });
     adopted.collect()

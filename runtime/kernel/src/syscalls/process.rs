@@ -1,7 +1,10 @@
 //! `process`: the process itself.
 
 use super::Context;
-use crate::process::Held;
+use crate::{
+    ports::{Change, HeldImage, Note},
+    process::Held,
+};
 use remit_abi::{
     Access, CapabilityError, GrantId, GrantKind, GrantLimits, GrantSpec, Pid, ProcessReply, ProcessRequest, Scope,
 };
@@ -10,7 +13,14 @@ pub(super) fn act(context: &mut Context<'_>, request: ProcessRequest) -> Result<
     match request {
         ProcessRequest::OwnId => Ok(ProcessReply::Id(context.block.pid)),
         ProcessRequest::OwnMailbox => address(context, context.block.pid, "mailbox").map(ProcessReply::Mailbox),
-        ProcessRequest::NextSignal => Ok(ProcessReply::Signal(context.block.signals.take())),
+        ProcessRequest::NextSignal => {
+            let (taken, pid) = (context.block.signals.take(), context.block.pid);
+            if taken.is_some() {
+                let signals = context.block.signals.bits();
+                context.process.due.change(|| Change::Signalled { pid, signals });
+            }
+            Ok(ProcessReply::Signal(taken))
+        }
     }
 }
 
@@ -29,5 +39,6 @@ pub(super) fn address(context: &mut Context<'_>, to: Pid, label: &str) -> Result
     let id = tree.issue(spec).map_err(|error| invalid(&error))?;
     let label = process.grants.adopt(Held { label: label.into(), id, kind });
     tree.relabel(id, &label);
+    process.due.note(|| Note::Grant(HeldImage { label, grant: id, kind }));
     Ok(id)
 }

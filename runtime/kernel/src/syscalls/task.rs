@@ -1,7 +1,8 @@
-//! `task`: what is shown to whoever started the process. It leaves the node, so it is an effect.
+//! `task`: what is shown to whoever started the process. It leaves the node, so nobody sees it before it survives a crash.
 
-use crate::{control::ControlBlock, process::Process};
+use crate::{control::ControlBlock, due::Publish, process::Process};
 use remit_abi::{Content, EmitError, Event, GuestEvent, TaskRequest, limits};
+use std::sync::Arc;
 
 pub(super) fn validate(process: &Process, TaskRequest::Emit(event): &TaskRequest) -> Result<(), EmitError> {
     let (name, content): (&str, Option<&Content>) = match &**event {
@@ -42,8 +43,16 @@ impl Emit {
         Ok(Self { event })
     }
 
-    /// Waits while the listener is behind.
-    pub(super) async fn act(self, block: &ControlBlock) -> Result<(), EmitError> {
-        block.outlet.show(self.event).await
+    /// What is shown.
+    pub(super) fn into_event(self) -> Event {
+        self.event
+    }
+
+    /// Waits while the listener is behind. It is shown when it is written down.
+    pub(super) async fn act(self, block: &Arc<ControlBlock>) -> Result<(), EmitError> {
+        let is_due = block.outlet.room().await?;
+        let publish = Publish::Event { block: block.clone(), event: self.event, is_due };
+        block.process.lock().due.publish(publish);
+        Ok(())
     }
 }

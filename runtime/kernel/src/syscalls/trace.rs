@@ -7,7 +7,7 @@ pub(super) fn act(context: &mut Context<'_>, TraceRequest::Log { level, message 
     let process = &mut *context.process;
     let line = &message[..message.floor_char_boundary(limits::LOG_LINE_BYTES_MAX)];
     let event = Event::Log { level: *level, message: line.into() };
-    if !context.block.outlet.try_show(event) {
+    if !context.block.outlet.try_show(event, process.written_at) {
         process.logs_dropped = process.logs_dropped.saturating_add(1);
     }
     Reply::Trace

@@ -5,7 +5,7 @@ use crate::{
     calls::PendingCall,
     control::ControlBlock,
     deadlock::{Awaited, Circle},
-    generation::Generation,
+    generation::{Generation, Streaming},
     kernel::Shared,
     mailbox::Select,
     process::Process,
@@ -62,9 +62,12 @@ enum Source {
 
 fn source(process: &Process, id: WaitId) -> Option<Source> {
     Some(match id {
-        WaitId::Timer(timer) => Source::Deadline(process.zero_ns.saturating_add(*process.timers.get(timer)?)),
+        WaitId::Timer(timer) => Source::Deadline(process.monotonic_ns(*process.timers.get(timer)?)),
         WaitId::Alarm(alarm) => Source::Alarm(process.alarms.get(alarm)?.at_ns),
-        WaitId::Generation(generation) => Source::Generation(process.generations.get(generation)?.clone()),
+        WaitId::Generation(generation) => match process.generations.get(generation)? {
+            Streaming::Live(generation) => Source::Generation(generation.clone()),
+            Streaming::Cut(_) => Source::Deadline(0),
+        },
         WaitId::Child(child) => Source::Child(process.children.get(child)?.block.clone()),
         WaitId::Call(call) => Source::Call(process.calls.get(call)?.clone()),
         WaitId::Watch(watch) => Source::Message(process.watches.get(watch)?.clone()),

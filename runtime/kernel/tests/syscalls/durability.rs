@@ -12,7 +12,7 @@ fn emit(text: &str) -> Request {
 }
 
 #[tokio::test]
-async fn observations_are_recorded_effects_twice_and_pure_calls_never() {
+async fn observations_are_recorded_and_pure_calls_never() {
     let node = TestNode::new();
     let (finished, _) = node
         .run(Given::default(), |guest| async move {
@@ -28,16 +28,17 @@ async fn observations_are_recorded_effects_twice_and_pure_calls_never() {
     let kinds: Vec<_> = entries
         .iter()
         .map(|(_, entry)| match entry {
-            Written::Reply { request: Request::Clock(_), .. } => "clock",
-            Written::Intent(Request::Task(_)) => "intent",
-            Written::Reply { request: Request::Task(_), reply: Reply::Task(Ok(())) } => "emitted",
-            Written::Checkpoint(state) if state == b"s" => "checkpoint",
-            Written::Reply { request: Request::Checkpoint(_), .. } => "committed",
-            Written::Exit(Exit { end: Ok(_), .. }) => "exit",
+            Written::Created => "created",
+            Written::Began => "began",
+            Written::Told { request: Some(Request::Clock(_)), .. } => "clock",
+            Written::Told { request: Some(Request::Task(_)), reply: Reply::Task(Ok(())) } => "emitted",
+            Written::Committed(Some(state)) if state == b"s" => "checkpoint",
+            Written::Told { request: Some(Request::Checkpoint(_)), .. } => "committed",
+            Written::Exited(Exit { end: Ok(_), .. }) => "exit",
             other => panic!("nothing else was told: {other:?}"),
         })
         .collect();
-    assert_eq!(kinds, ["clock", "intent", "emitted", "checkpoint", "committed", "exit"]);
+    assert_eq!(kinds, ["created", "began", "clock", "emitted", "checkpoint", "committed", "exit"]);
 }
 
 #[tokio::test]

@@ -1,7 +1,9 @@
 //! A node of fakes, and guests that are closures.
 
 mod engine;
+mod journal;
 
+pub(crate) use journal::{RecordingJournal, Written};
 pub(crate) use engine::{EMBEDDING_WIDTH, Other, Play, ScriptedEngine, call, drawn};
 
 use futures::{FutureExt, task::AtomicWaker};
@@ -13,8 +15,8 @@ use remit_abi::{
 };
 use remit_authority::PriceList;
 use remit_kernel::{
-    Finished, GivenMessage, Kernel, Ports, RestartPolicy, Spawn, SpawnError, Spawned,
-    ports::{Clock, Entropy, Entry, Journal, JournalError, PackageError, Packages, PortFuture, Program, Runner},
+    Durability, Finished, GivenMessage, Kernel, Ports, RestartPolicy, Spawn, SpawnError, Spawned,
+    ports::{Clock, Entropy, PackageError, Packages, PortFuture, Program, Runner},
 };
 use std::{
     collections::HashMap,
@@ -101,6 +103,16 @@ impl Runner for ClosureRunner {
 pub(crate) struct Shelf(Mutex<HashMap<String, Program>>);
 
 impl Packages for Shelf {
+    fn reopen(
+        &self,
+        tenant: TenantId,
+        agent: &str,
+        _: &str,
+        granted: &[GrantKind],
+    ) -> PortFuture<'static, Result<Program, PackageError>> {
+        self.open(tenant, agent, granted)
+    }
+
     fn open(&self, _: TenantId, agent: &str, _: &[GrantKind]) -> PortFuture<'static, Result<Program, PackageError>> {
         let found = self.0.lock().get(agent).cloned();
         Box::pin(ready(found.ok_or_else(|| PackageError("no agent of that name is installed".into()))))
@@ -171,47 +183,6 @@ impl Entropy for Counting {
     }
 }
 
-/// An entry that was kept.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Written {
-    Intent(Request),
-    Reply { request: Request, reply: Reply },
-    Checkpoint(Vec<u8>),
-    Exit(Exit),
-}
-
-/// A journal that keeps everything, or fails.
-#[derive(Default)]
-pub(crate) struct RecordingJournal {
-    pub(crate) entries: Mutex<Vec<(Pid, Written)>>,
-    pub(crate) fails: AtomicBool,
-    /// Takes everything and keeps nothing.
-    pub(crate) forgets: AtomicBool,
-}
-
-impl Journal for RecordingJournal {
-    fn append(&self, pid: Pid, entry: Entry<'_>) -> Result<(), JournalError> {
-        if self.fails.load(Ordering::SeqCst) {
-            return Err(JournalError("the disk is full".into()));
-        }
-        if self.forgets.load(Ordering::SeqCst) {
-            return Ok(());
-        }
-        let written = match entry {
-            Entry::Intent(request) => Written::Intent(request.clone()),
-            Entry::Reply { request, reply, .. } => Written::Reply { request: request.clone(), reply: reply.clone() },
-            Entry::Checkpoint(state) => Written::Checkpoint(state.to_vec()),
-            Entry::Exit(exit) => Written::Exit(exit.clone()),
-        };
-        self.entries.lock().push((pid, written));
-        Ok(())
-    }
-
-    fn flush(&self, _: Pid) -> PortFuture<'_, Result<(), JournalError>> {
-        Box::pin(ready(Ok(())))
-    }
-}
-
 /// A node of fakes.
 pub(crate) struct TestNode {
     pub(crate) kernel: Kernel,
@@ -242,6 +213,7 @@ pub(crate) struct Given {
     pub(crate) package: &'static str,
     pub(crate) limits: Limits,
     pub(crate) input: Vec<(&'static str, Label)>,
+    pub(crate) durability: Durability,
 }
 
 impl Default for Given {
@@ -256,6 +228,7 @@ impl Default for Given {
             package: "script",
             limits: Limits::default(),
             input: Vec::new(),
+            durability: Durability::Durable,
         }
     }
 }
@@ -361,6 +334,7 @@ impl TestNode {
             soft_limit: given.soft_limit,
             restart: given.restart,
             priority: Priority::Normal,
+            durability: given.durability,
         };
         self.kernel.spawn(spawn)
     }

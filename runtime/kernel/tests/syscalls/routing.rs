@@ -143,7 +143,7 @@ async fn the_record_is_in_the_journal() {
     .await;
     let journal = node.journal.entries.lock();
     let recorded = journal.iter().find_map(|(_, written)| match written {
-        Written::Reply { reply: Reply::Llm(Ok(LlmReply::Completed(completion))), .. } => {
+        Written::Told { reply: Reply::Llm(Ok(LlmReply::Completed(completion))), .. } => {
             completion.summary.routed.as_deref()
         }
         _ => None,

@@ -1,0 +1,293 @@
+//! A journal in memory: a list of records, and what is true after them, told anew whenever somebody asks.
+//!
+//! It survives no crash of its host. It is what a durable journal is compared with, and what tests of the kernel start anew from: at
+//! any place, as if the host had ended there.
+
+use crate::ports::{
+    AccountImage, CallState, Change, Entry, GrantImage, Journal, JournalError, Line, NextNumbers, NodeImage, PortFuture,
+    Position, Record, StoredProcess,
+};
+use parking_lot::Mutex;
+use remit_abi::{AccountId, GrantId, Pid, Tokens};
+use remit_authority::Numbered;
+use std::collections::BTreeMap;
+
+/// A record that was kept.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KeptRecord {
+    /// Whose it is.
+    pub pid: Option<Pid>,
+    /// A line of that process's log.
+    pub entry: Option<Entry<'static>>,
+    /// What else is different from here on.
+    pub changes: Vec<Change>,
+}
+
+/// All records, in order.
+#[derive(Debug, Default)]
+pub struct MemoryJournal {
+    /// Each with the place of the last one that it is kept together with.
+    records: Mutex<Vec<(Position, KeptRecord)>>,
+}
+
+impl MemoryJournal {
+    /// What a host would find that ended when nothing after this place was kept.
+    #[must_use]
+    pub fn up_to(&self, at: Position) -> Self {
+        let kept = self.records.lock().iter().filter(|(together, _)| *together <= at).cloned().collect();
+        Self { records: Mutex::new(kept) }
+    }
+
+    /// The place of the last record.
+    #[must_use]
+    pub fn end(&self) -> Position {
+        self.records.lock().last().map(|(at, _)| *at).unwrap_or_default()
+    }
+
+    /// All records.
+    #[must_use]
+    pub fn records(&self) -> Vec<KeptRecord> {
+        self.records.lock().iter().map(|(_, record)| record.clone()).collect()
+    }
+
+    fn lines(&self, pid: Pid) -> Vec<Line> {
+        let records = self.records.lock();
+        let entries = records.iter().filter(|(_, record)| record.pid == Some(pid)).filter_map(|(_, r)| r.entry.clone());
+        (1..).zip(entries).map(|(sequence, entry)| Line { sequence, at_ns: 0, entry }).collect()
+    }
+
+    fn state(&self) -> State {
+        let mut state = State::default();
+        for (_, record) in self.records.lock().iter() {
+            if let (Some(pid), Some(Entry::Created(created))) = (record.pid, &record.entry) {
+                state.living.insert(pid, Living { parent: created.parent, ..Living::default() });
+                state.next.process = state.next.process.max(next(pid.index, pid.generation));
+            }
+            record.changes.iter().for_each(|change| state.apply(change));
+        }
+        state
+    }
+}
+
+impl Journal for MemoryJournal {
+    fn append(&self, records: &[Record<'_>]) -> Result<Position, JournalError> {
+        let mut kept = self.records.lock();
+        let at = Position((kept.len() + records.len()) as u64);
+        for Record { pid, entry, changes } in records {
+            let entry = entry.clone().map(Entry::into_owned);
+            kept.push((at, KeptRecord { pid: *pid, entry, changes: changes.to_vec() }));
+        }
+        Ok(at)
+    }
+
+    fn durable(&self, _: Position) -> PortFuture<'_, Result<(), JournalError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn node(&self) -> Result<NodeImage, JournalError> {
+        Ok(self.state().into_image())
+    }
+
+    fn process(&self, pid: Pid) -> Result<Option<StoredProcess>, JournalError> {
+        let Some(living) = self.state().living.remove(&pid) else { return Ok(None) };
+        let lines = self.lines(pid);
+        let began = lines.iter().rposition(|line| matches!(line.entry, Entry::Began(_)));
+        let (Some(Line { entry: Entry::Created(created), .. }), Some(began)) = (lines.first(), began) else {
+            return Err(JournalError::Unreadable(format!("the log of process {pid} has no beginning").into()));
+        };
+        let Entry::Began(beginning) = &lines[began].entry else { unreachable!("it was looked for") };
+        Ok(Some(StoredProcess {
+            pid,
+            created: (**created).clone(),
+            began: (**beginning).clone(),
+            lines: lines[began + 1..].to_vec(),
+            letters: living.letters.into_iter().collect(),
+            holds: living.holds,
+            signals: living.signals,
+            detached: living.detached,
+        }))
+    }
+
+    fn history(&self, pid: Pid, from: u64, limit: usize) -> Result<Vec<Line>, JournalError> {
+        Ok(self.lines(pid).into_iter().filter(|line| line.sequence >= from).take(limit).collect())
+    }
+}
+
+#[derive(Debug, Default)]
+struct Living {
+    parent: Option<Pid>,
+    letters: BTreeMap<u64, crate::ports::LetterImage>,
+    holds: u8,
+    signals: u8,
+    detached: bool,
+}
+
+/// What is true after some records.
+#[derive(Debug, Default)]
+struct State {
+    accounts: BTreeMap<AccountId, AccountImage>,
+    grants: BTreeMap<GrantId, GrantImage>,
+    calls: BTreeMap<u64, (crate::ports::CallImage, CallState)>,
+    reports: BTreeMap<Pid, (Option<Pid>, crate::Finished)>,
+    living: BTreeMap<Pid, Living>,
+    tags: Vec<(remit_abi::TenantId, u32, Box<str>)>,
+    frozen: Vec<crate::Selection>,
+    next: NextNumbers,
+}
+
+/// The number after an id's.
+fn next(index: u32, generation: u32) -> u64 {
+    let id = AccountId { index, generation };
+    Numbered::<AccountId, ()>::number(id).map_or(0, |number| number.saturating_add(1))
+}
+
+impl State {
+    fn open(&mut self, account: AccountId, parent: Option<AccountId>, balance: Tokens) {
+        let (spent, spent_below) = (Tokens::ZERO, Tokens::ZERO);
+        self.accounts.insert(account, AccountImage { account, parent, balance, spent, spent_below });
+        self.next.account = self.next.account.max(next(account.index, account.generation));
+    }
+
+    fn with_account(&mut self, account: AccountId, change: impl FnOnce(&mut AccountImage)) {
+        if let Some(account) = self.accounts.get_mut(&account) {
+            change(account);
+        }
+    }
+
+    fn put(&mut self, account: AccountId, amount: Tokens) {
+        self.with_account(account, |account| account.balance = account.balance.saturating_add(amount));
+    }
+
+    fn take(&mut self, account: AccountId, amount: Tokens) {
+        self.with_account(account, |account| account.balance = account.balance.saturating_sub(amount));
+    }
+
+    fn close(&mut self, account: AccountId) {
+        let Some(closed) = self.accounts.remove(&account) else { return };
+        for child in self.accounts.values_mut().filter(|child| child.parent == Some(account)) {
+            child.parent = closed.parent;
+        }
+        if let Some(parent) = closed.parent {
+            self.put(parent, closed.balance);
+            let spent = closed.spent.saturating_add(closed.spent_below);
+            self.with_account(parent, |parent| parent.spent_below = parent.spent_below.saturating_add(spent));
+        }
+    }
+
+    fn seen_letter(&mut self, number: u64) {
+        self.next.letter = self.next.letter.max(number.saturating_add(1));
+    }
+
+    fn apply(&mut self, change: &Change) {
+        match change.clone() {
+            Change::Deposited { account, amount } => self.open(account, None, amount),
+            Change::Split { from, account, amount } => {
+                self.take(from, amount);
+                self.open(account, Some(from), amount);
+            }
+            Change::Moved { from, to, amount } => {
+                self.take(from, amount);
+                self.put(to, amount);
+            }
+            Change::Paid { account, amount } => {
+                self.take(account, amount);
+                self.with_account(account, |account| account.spent = account.spent.saturating_add(amount));
+            }
+            Change::Refunded { account, amount } => {
+                self.put(account, amount);
+                self.with_account(account, |account| account.spent = account.spent.saturating_sub(amount));
+            }
+            Change::Closed { account } => self.close(account),
+            Change::Granted(grant) => {
+                self.next.grant = self.next.grant.max(next(grant.grant.index, grant.grant.generation));
+                let uses = self.grants.get(&grant.grant).map_or(grant.uses, |known| known.uses);
+                self.grants.insert(grant.grant, GrantImage { uses, ..*grant });
+            }
+            Change::GrantGone { grant } => drop(self.grants.remove(&grant)),
+            Change::GrantUsed { grant } => {
+                let mut next = Some(grant);
+                while let Some(used) = next.and_then(|grant| self.grants.get_mut(&grant)) {
+                    used.uses = used.uses.saturating_add(1);
+                    next = used.parent;
+                }
+            }
+            change => self.apply_to_processes(change),
+        }
+    }
+
+    fn apply_to_processes(&mut self, change: Change) {
+        match change {
+            Change::Sent { number, to, letter } => {
+                self.seen_letter(number);
+                if let Some(living) = self.living.get_mut(&to) {
+                    living.letters.insert(number, *letter);
+                }
+            }
+            Change::LetterGone { number } => {
+                self.living.values_mut().for_each(|living| drop(living.letters.remove(&number)));
+            }
+            Change::Called(call) => {
+                self.seen_letter(call.number);
+                self.calls.insert(call.number, (call, CallState::Open));
+            }
+            Change::Answered { number, letter } => self.settle_call(number, CallState::Answered(letter)),
+            Change::Unanswered { number } => self.settle_call(number, CallState::Unanswered),
+            Change::CallGone { number } => drop(self.calls.remove(&number)),
+            Change::Ended { pid, finished } => {
+                if let Some(living) = self.living.remove(&pid) {
+                    let parent = living.parent.filter(|_| !living.detached);
+                    self.reports.insert(pid, (parent, *finished));
+                }
+            }
+            Change::ReportGone { pid } => drop(self.reports.remove(&pid)),
+            Change::Detached { pid } => self.with_living(pid, |living| living.detached = true),
+            Change::Held { pid, holds } => self.with_living(pid, |living| living.holds = holds),
+            Change::Signalled { pid, signals } => self.with_living(pid, |living| living.signals = signals),
+            Change::Frozen(selection) => self.frozen.push(selection),
+            Change::Thawed(selection) => self.frozen.retain(|frozen| *frozen != selection),
+            Change::Tagged { tenant, index, name } => self.tags.push((tenant, index, name)),
+            _ => unreachable!("accounts and grants were looked at before"),
+        }
+    }
+
+    fn settle_call(&mut self, number: u64, settled: CallState) {
+        if let Some((_, state @ CallState::Open)) = self.calls.get_mut(&number) {
+            *state = settled;
+        }
+    }
+
+    fn with_living(&mut self, pid: Pid, change: impl FnOnce(&mut Living)) {
+        if let Some(living) = self.living.get_mut(&pid) {
+            change(living);
+        }
+    }
+
+    fn into_image(self) -> NodeImage {
+        NodeImage {
+            accounts: parents_first(self.accounts.into_values().collect(), |a| (a.account, a.parent)),
+            grants: parents_first(self.grants.into_values().collect(), |grant| (grant.grant, grant.parent)),
+            calls: self.calls.into_values().collect(),
+            reports: self.reports.into_iter().map(|(pid, (parent, finished))| (pid, parent, finished)).collect(),
+            living: self.living.into_keys().collect(),
+            tags: self.tags,
+            frozen: self.frozen,
+            next: self.next,
+        }
+    }
+}
+
+/// Each after its parent; those that have none there are left at the end.
+fn parents_first<T, Id: Copy + Ord>(mut nodes: Vec<T>, of: impl Fn(&T) -> (Id, Option<Id>)) -> Vec<T> {
+    let (mut placed, mut ordered) = (std::collections::BTreeSet::new(), Vec::with_capacity(nodes.len()));
+    loop {
+        let fits = |node: &T| of(node).1.is_none_or(|parent| placed.contains(&parent));
+        let (now, later): (Vec<T>, Vec<T>) = nodes.into_iter().partition(fits);
+        if now.is_empty() {
+            ordered.extend(later);
+            return ordered;
+        }
+        placed.extend(now.iter().map(|node| of(node).0));
+        ordered.extend(now);
+        nodes = later;
+    }
+}

@@ -1,0 +1,212 @@
+//! Putting a node together again from its journal.
+//!
+//! What is true of the node (accounts, grants, calls, reports) is read as it is; each process that had not ended is made anew as its
+//! last run began, and runs from there on what the log says. One that cannot is parked or named, and the others go on.
+
+use crate::{
+    bill::Bill,
+    control::{ControlBlock, Durability, Facts, Hold},
+    kernel::{Kernel, Shared},
+    life::{Finished, Life},
+    mailbox::Letter,
+    outlet::{Audience, Outlet},
+    ports::{Entry, JournalError, Line, NodeImage, PackageError, Record, StoredProcess},
+    process::{Alarm, Held, Process, Value},
+    replay::{Links, Replay},
+    signals::Signals,
+    spawn::Unfinished,
+};
+use futures::future::BoxFuture;
+use remit_abi::{AccountId, CheckpointRequest, Pid, Reply, Request};
+use std::{
+    collections::HashSet,
+    sync::{Arc, atomic::Ordering},
+};
+
+/// What became of a node's processes.
+pub struct Recovery {
+    /// Those that an operator had started, and that go on.
+    pub resumed: Vec<Resumed>,
+    /// Those whose log cannot be read, and why: nothing of them was changed.
+    pub unreadable: Vec<(Pid, JournalError)>,
+}
+
+/// A process that an operator had started before the host started anew. It stops when `finished` is dropped before its end.
+pub struct Resumed {
+    /// Its name.
+    pub pid: Pid,
+    /// Whose account pays.
+    pub payer: Option<AccountId>,
+    /// Its end.
+    pub finished: BoxFuture<'static, Finished>,
+}
+
+impl Kernel {
+    /// Puts together again what the journal knows. To be called once, before anything else.
+    ///
+    /// # Errors
+    /// [`JournalError::Unreadable`] where the node's own tables cannot be read.
+    pub async fn recover(&self) -> Result<Recovery, JournalError> {
+        let shared = &self.shared;
+        let node = shared.ports.journal.node()?;
+        let (mut stored, mut unreadable) = (Vec::new(), Vec::new());
+        for pid in &node.living {
+            match shared.ports.journal.process(*pid) {
+                Ok(process) => stored.extend(process),
+                Err(error) => {
+                    tracing::error!(%pid, %error, "a process cannot be resumed");
+                    unreadable.push((*pid, error));
+                }
+            }
+        }
+        let links = Arc::new(Links::default());
+        let kept: HashSet<Pid> = node.living.iter().copied().collect();
+        shared.restore(node, &links, unreadable.is_empty());
+        let mut blocks = Vec::with_capacity(stored.len());
+        for process in stored {
+            blocks.push((shared.rebuild(&process, &links), process));
+        }
+        let mut resumed = Vec::new();
+        for (block, process) in blocks {
+            let is_an_operators = process.created.parent.is_none_or(|parent| process.detached || !kept.contains(&parent));
+            self.go_on(&block, process).await;
+            if is_an_operators {
+                let account = block.process.lock().bill.account();
+                let payer = shared.accounts.lock().node(account).and_then(|node| node.parent);
+                let guard = Unfinished { kernel: self.clone(), block: block.clone() };
+                resumed.push(Resumed { pid: block.pid, payer, finished: Box::pin(guard.finished()) });
+            }
+        }
+        Ok(Recovery { resumed, unreadable })
+    }
+
+    /// Sets a process going again.
+    async fn go_on(&self, block: &Arc<ControlBlock>, stored: StoredProcess) {
+        let StoredProcess { pid, created, .. } = stored;
+        let packages = &self.shared.ports.packages;
+        let opened = packages.reopen(pid.tenant, &created.package, &created.digest, &created.kinds).await;
+        match opened {
+            Ok(program) => {
+                let program = crate::ports::Program { limits: created.limits, ..program };
+                self.shared.set_going(block, program);
+            }
+            Err(PackageError(why)) => {
+                let why = format!("its package cannot be loaded again: {why}");
+                let parked = Life::parked(self.clone(), block.clone(), &why);
+                self.shared.ports.runner.start(pid, created.priority, parked);
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// The node's own tables.
+    fn restore(&self, node: NodeImage, links: &Links, all_are_readable: bool) {
+        let clock = &self.ports.clock;
+        let (now_ns, wall_ns) = (clock.monotonic_ns(), clock.wall_ns());
+        node.tags.iter().for_each(|(tenant, index, name)| self.tags.restore(*tenant, *index, name));
+        self.frozen.lock().restore(node.frozen);
+        {
+            let mut grants = self.grants.lock();
+            let lost = node.grants.into_iter().filter(|grant| !grants.restore(grant.clone())).count();
+            grants.skip_to(node.next.grant);
+            if lost > 0 {
+                tracing::error!(lost, "grants of the journal have no place in the tree");
+            }
+        }
+        {
+            let mut accounts = self.accounts.lock();
+            let lost = node.accounts.iter().filter(|account| !accounts.restore(account)).count();
+            accounts.skip_to(node.next.account);
+            if lost > 0 {
+                tracing::error!(lost, "accounts of the journal have no place in the tree");
+            }
+        }
+        self.table.write().skip_to(node.next.process);
+        self.skip_letters_to(node.next.letter);
+        for (call, state) in node.calls {
+            let left_ns = call.deadline_ns.saturating_sub(wall_ns);
+            links.restore_call(call, state, now_ns.saturating_add(left_ns));
+        }
+        let mut ended = links.ended.lock();
+        for (pid, _, finished) in node.reports {
+            ended.insert(pid, Arc::new(ControlBlock::ended_before(pid, finished)));
+        }
+        let _ = all_are_readable;
+    }
+
+    /// A process as its last run began, with what it is to be told again. It runs nothing yet.
+    fn rebuild(self: &Arc<Self>, stored: &StoredProcess, links: &Arc<Links>) -> Arc<ControlBlock> {
+        let StoredProcess { pid, created, letters, holds, signals: raised, .. } = stored.clone();
+        let (began, lines, anew) = last_run(stored);
+        let signals = Arc::new(Signals::default());
+        signals.restore(raised);
+        let bill = Bill::new(self.accounts.clone(), created.account, self.prices.clone()).with_ledger(began.ledger);
+        let facts = Facts {
+            package: created.package,
+            digest: created.digest,
+            name: created.name.clone(),
+            parent: created.parent,
+            depth: created.depth,
+            priority: created.priority,
+            restart: created.restart,
+            funds: created.funds,
+            started_ns: created.started_ns,
+            durability: Durability::Durable,
+        };
+        let now_ns = self.ports.clock.monotonic_ns();
+        let zero_ns = i128::from(now_ns) - i128::from(began.clock_ns);
+        let mut process = Process::new(pid, created.limits, began.label, Arc::new(bill), zero_ns);
+        process.due = self.due(Durability::Durable);
+        process.checkpoint = began.checkpoint.clone();
+        process.input = created.input.into_iter().map(|(role, value)| (role, Value::from(value))).collect();
+        began.grants.iter().for_each(|held| drop(process.grants.adopt(Held::from(held.clone()))));
+        for (label, at_ns) in began.alarms.clone() {
+            process.alarms.insert(Alarm { label, at_ns });
+        }
+        process.replay = Replay::of(lines, links.clone());
+        let outlet = Outlet::new(Audience::Nobody);
+        outlet.count_from(began.events);
+        let block = Arc::new(ControlBlock::new(pid, facts, process, outlet, signals));
+        block.restarts.store(began.restarts, Ordering::Relaxed);
+        block.restore_holds(holds);
+        for (number, letter) in letters {
+            let answer = letter.call.map(|call| links.answer(call));
+            block.mailbox.restore(Box::new(Letter::of_image(number, letter, answer)));
+        }
+        self.table.write().restore(block.clone());
+        if anew {
+            let record = Record { pid: Some(pid), entry: Some(Entry::Began(Box::new(began))), changes: &[] };
+            if let Err(error) = self.ports.journal.append(&[record]) {
+                tracing::error!(%pid, %error, "a new run was not journaled");
+            }
+        }
+        if block.is_held_by(Hold::Killed) {
+            self.kill(&block);
+        }
+        block
+    }
+}
+
+/// Where a process goes on, and whether that is a new run: one that had committed a state and was told nothing since begins anew,
+/// every other runs its last run again. How a run ended is found out again.
+fn last_run(stored: &StoredProcess) -> (crate::ports::Beginning, Vec<Line>, bool) {
+    let mut lines = stored.lines.clone();
+    while let Some(Line { entry: Entry::Exited(_), .. }) = lines.last() {
+        lines.pop();
+    }
+    let told = match lines.as_slice() {
+        [.., committed, Line { entry: Entry::Told(told), .. }] if is_commit(told) => Some(committed),
+        [.., committed] => Some(committed),
+        [] => None,
+    };
+    match told {
+        Some(Line { entry: Entry::Committed(beginning), .. }) => ((**beginning).clone(), Vec::new(), true),
+        _ => (stored.began.clone(), lines, false),
+    }
+}
+
+fn is_commit(told: &crate::ports::Told<'_>) -> bool {
+    let asked = |request: &Request| matches!(request, Request::Checkpoint(CheckpointRequest::Commit { .. }));
+    matches!(*told.reply, Reply::Checkpoint(Ok(()))) && told.asked.request().is_none_or(|request| asked(&request))
+}

@@ -1,0 +1,287 @@
+//! What a reply did to its process, done again from the log: the process's tables become what they were, and nobody is asked
+//! anything.
+//!
+//! A reply that was an error did nothing, but for the few that say so here. Objects are put into tables in the order in which they
+//! were, so that they get the ids that they had; where they do not, the process is not what it was.
+
+use super::{Context, alarm, budget, passing, prompt, task};
+use crate::{
+    generation::{Cut, Streaming},
+    mailbox::Select,
+    ports::{ModelImage, Note, Position, Told, ValueImage},
+    process::{Child, Held, OpenModel, Process, Value},
+    replay::Links,
+};
+use parking_lot::Mutex;
+use remit_abi::{
+    BudgetReply, BudgetRequest, CapabilityReply, CapabilityRequest, CheckpointRequest, ChildEnded, ChildrenReply,
+    ChildrenRequest, ClockReply, ClockRequest, Completion, Delta, FuelReply, Incoming, LlmReply, LlmRequest,
+    MailboxError, MailboxReply, MailboxRequest, Reply, Request, TaskRequest, ValueId, limits,
+};
+use std::sync::Arc;
+
+/// What stands behind the ids of one reply, in its order.
+struct Notes<'a>(std::slice::Iter<'a, Note>);
+
+/// What is missing in the log, or not as it was.
+type Again = Result<(), &'static str>;
+
+const MISSING: &str = "the log does not say what came with the reply";
+const OTHER_ID: &str = "what came with the reply has another id now";
+
+impl Notes<'_> {
+    fn value(&mut self) -> Result<(ValueId, ValueImage), &'static str> {
+        match self.0.next() {
+            Some(Note::Value(id, image)) => Ok((*id, image.clone())),
+            _ => Err(MISSING),
+        }
+    }
+
+    fn model(&mut self) -> Result<ModelImage, &'static str> {
+        match self.0.next() {
+            Some(Note::Model(image)) => Ok(image.clone()),
+            _ => Err(MISSING),
+        }
+    }
+
+    fn call(&mut self) -> Result<u64, &'static str> {
+        match self.0.next() {
+            Some(Note::Call(number)) => Ok(*number),
+            _ => Err(MISSING),
+        }
+    }
+
+    fn child(&mut self) -> Result<remit_abi::Pid, &'static str> {
+        match self.0.next() {
+            Some(Note::Child(pid)) => Ok(*pid),
+            _ => Err(MISSING),
+        }
+    }
+
+    /// Takes in all grants that come next.
+    fn adopt_grants(&mut self, process: &mut Process) {
+        while let Some(Note::Grant(held)) = self.0.as_slice().first() {
+            self.0.next();
+            process.grants.adopt(Held::from(held.clone()));
+        }
+    }
+
+    /// Takes in the value that comes next, where the reply names one.
+    fn insert_value(&mut self, process: &mut Process, named: Option<ValueId>) -> Again {
+        let Some(named) = named else { return Ok(()) };
+        let (id, image) = self.value()?;
+        let inserted = process.values.insert(Value::from(image), &process.limits);
+        same(Ok(inserted.map_err(|_| OTHER_ID)?), id).and_then(|()| same(Ok(id), named))
+    }
+}
+
+fn same<T: PartialEq>(now: Result<T, &'static str>, then: T) -> Again {
+    if now? == then { Ok(()) } else { Err(OTHER_ID) }
+}
+
+/// Does again what the reply did to its process.
+pub(crate) fn again(context: &mut Context<'_>, links: &Links, request: &Request, told: &Told<'_>) -> Again {
+    let mut notes = Notes(told.notes.iter());
+    match (request, &*told.reply) {
+        (Request::Llm(request), Reply::Llm(Ok(reply))) => llm(context, request, reply, &mut notes),
+        (Request::Mailbox(request), Reply::Mailbox(reply)) => {
+            mailbox(context, links, request, reply.as_ref(), &mut notes)
+        }
+        (Request::Children(request), Reply::Children(reply)) => {
+            children(context, links, request, reply.as_ref().ok(), &mut notes)
+        }
+        (Request::Budget(request), Reply::Budget(Ok(reply))) => {
+            budgets(context, request, reply);
+            Ok(())
+        }
+        (Request::Capability(request), Reply::Capability(Ok(reply))) => {
+            match (request, reply) {
+                (CapabilityRequest::Discard { grant }, CapabilityReply::Discarded) => {
+                    context.process.grants.remove(*grant);
+                }
+                _ => notes.adopt_grants(context.process),
+            }
+            Ok(())
+        }
+        (Request::Process(_), Reply::Process(Ok(_))) => {
+            notes.adopt_grants(context.process);
+            Ok(())
+        }
+        (Request::Alarm(request), reply @ Reply::Alarm(Ok(_))) => {
+            same(Ok(&Reply::Alarm(alarm::act(context, request))), reply)
+        }
+        (Request::Task(request), Reply::Task(Ok(()))) => shown(context, request),
+        (Request::Checkpoint(CheckpointRequest::Commit { state }), Reply::Checkpoint(Ok(()))) => {
+            context.process.checkpoint = Some(state.clone());
+            Ok(())
+        }
+        (Request::Clock(request), Reply::Clock(reply)) => clock(context, request, *reply),
+        (Request::Fuel(_), Reply::Fuel(FuelReply::Granted)) => {
+            context.process.bill.bought_before(limits::FUEL_SLICE);
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn llm(context: &mut Context<'_>, request: &LlmRequest, reply: &LlmReply, notes: &mut Notes<'_>) -> Again {
+    let process = &mut *context.process;
+    match (request, reply) {
+        (LlmRequest::Open { grant }, LlmReply::Opened(model)) => {
+            let open = OpenModel::of_image(*grant, notes.model()?);
+            same(Ok(process.models.insert(open)), *model)
+        }
+        (LlmRequest::Chat(_), LlmReply::Completed(Completion { content, calls, logprobs, summary })) => {
+            process.bill.did_before(summary.usage);
+            [Some(*content), *calls, *logprobs].into_iter().try_for_each(|named| notes.insert_value(process, named))
+        }
+        (LlmRequest::Start(generate), LlmReply::Started(generation)) => {
+            let label = prompt::label(process, &generate.prompt);
+            let grant = process.models.get(generate.model).ok_or(OTHER_ID)?.grant;
+            let cut = Streaming::Cut(Arc::new(Cut { label, grant, ended: Mutex::default() }));
+            same(Ok(process.generations.insert(cut)), *generation)
+        }
+        (LlmRequest::Next { generation }, LlmReply::Next(Delta::End(summary))) => {
+            process.bill.did_before(summary.usage);
+            match process.generations.get(*generation) {
+                Some(Streaming::Cut(cut)) => {
+                    *cut.ended.lock() = Some(summary.clone());
+                    Ok(())
+                }
+                _ => Err(OTHER_ID),
+            }
+        }
+        _ => Ok(()),
+    }
+}
+
+fn mailbox(
+    context: &mut Context<'_>,
+    links: &Links,
+    request: &MailboxRequest,
+    reply: Result<&MailboxReply, &MailboxError>,
+    notes: &mut Notes<'_>,
+) -> Again {
+    let process = &mut *context.process;
+    match (request, reply) {
+        (
+            MailboxRequest::Send { message, .. } | MailboxRequest::TrySend { message, .. },
+            Ok(MailboxReply::Done),
+        ) => {
+            passing::give(process, &message.grants);
+            Ok(())
+        }
+        (MailboxRequest::Call { message, .. }, Ok(MailboxReply::Called(call))) => {
+            passing::give(process, &message.grants);
+            let pending = links.call(notes.call()?);
+            same(Ok(process.calls.insert(pending)), *call)
+        }
+        (_, Ok(MailboxReply::Received(incoming))) => {
+            let Incoming { body, answer, .. } = &**incoming;
+            notes.insert_value(process, Some(*body))?;
+            notes.adopt_grants(process);
+            match answer {
+                Some(answer) => {
+                    let waiting = links.answer(notes.call()?);
+                    same(Ok(process.answers.insert(waiting)), *answer)
+                }
+                None => Ok(()),
+            }
+        }
+        (MailboxRequest::Watch { filter }, Ok(MailboxReply::Watching(watch))) => {
+            same(Ok(process.watches.insert(Arc::new(Select::of(filter)))), *watch)
+        }
+        (MailboxRequest::DropWatch { watch }, Ok(_)) => {
+            process.watches.remove(*watch);
+            Ok(())
+        }
+        (MailboxRequest::DropAnswer { answer }, Ok(_)) | (MailboxRequest::Reply { answer, .. }, Err(MailboxError::Gone)) => {
+            process.answers.remove(*answer);
+            Ok(())
+        }
+        (MailboxRequest::Reply { answer, message }, Ok(_)) => {
+            process.answers.remove(*answer);
+            passing::give(process, &message.grants);
+            Ok(())
+        }
+        (MailboxRequest::DropCall { call }, Ok(_)) => {
+            process.calls.remove(*call);
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn children(
+    context: &mut Context<'_>,
+    links: &Links,
+    request: &ChildrenRequest,
+    reply: Option<&ChildrenReply>,
+    notes: &mut Notes<'_>,
+) -> Again {
+    match (request, reply) {
+        (ChildrenRequest::Spawn(plan), Some(ChildrenReply::Spawned(child))) => {
+            let block = links.child(context.shared, notes.child()?, plan.funds);
+            let process = &mut *context.process;
+            passing::give(process, &plan.grants);
+            process.parts.retain(|part| *part != plan.funds);
+            same(Ok(process.children.insert(Child { block, grant: plan.grant })), *child)
+        }
+        // The funds were given back.
+        (ChildrenRequest::Spawn(plan), None) => {
+            context.process.parts.retain(|part| *part != plan.funds);
+            Ok(())
+        }
+        (ChildrenRequest::Wait { child }, Some(ChildrenReply::Ended(report))) => {
+            let process = &mut *context.process;
+            let taken = process.children.get(*child).and_then(|child| child.block.take_finished());
+            drop(taken);
+            match &report.ended {
+                ChildEnded::Done(_, output) => notes.insert_value(process, *output),
+                ChildEnded::Failed { message, .. } => notes.insert_value(process, Some(*message)),
+                ChildEnded::Faulted(_) => Ok(()),
+            }
+        }
+        (ChildrenRequest::Detach { child } | ChildrenRequest::Drop { child }, Some(_)) => {
+            context.process.children.remove(*child);
+            Ok(())
+        }
+        (_, Some(_)) => {
+            notes.adopt_grants(context.process);
+            Ok(())
+        }
+        (_, None) => Ok(()),
+    }
+}
+
+fn budgets(context: &mut Context<'_>, request: &BudgetRequest, reply: &BudgetReply) {
+    let process = &mut *context.process;
+    match (request, reply) {
+        (_, BudgetReply::Split(part)) => process.parts.push(*part),
+        (BudgetRequest::Merge { account }, _) => process.parts.retain(|part| part != account),
+        // Where it is in what is told again does not matter: it is the last one that holds.
+        (BudgetRequest::SetSoftLimit { .. }, _) => drop(budget::act(context, request)),
+        _ => {}
+    }
+}
+
+/// It was shown, and is kept for whoever asks later.
+fn shown(context: &mut Context<'_>, request: &TaskRequest) -> Again {
+    let emit = task::Emit::prepare(context.process, request).map_err(|_| OTHER_ID)?;
+    context.block.outlet.keep(emit.into_event(), false, Position::default());
+    Ok(())
+}
+
+fn clock(context: &mut Context<'_>, request: &ClockRequest, reply: ClockReply) -> Again {
+    let process = &mut *context.process;
+    match (request, reply) {
+        (ClockRequest::StartTimer { deadline_ns }, ClockReply::Timer(timer)) => {
+            same(Ok(process.timers.insert(*deadline_ns)), timer)
+        }
+        (_, ClockReply::Monotonic(read_ns)) => {
+            process.clock_reads_at_least(read_ns, context.shared.ports.clock.monotonic_ns());
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}

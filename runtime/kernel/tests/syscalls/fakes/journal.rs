@@ -1,0 +1,85 @@
+//! A journal that keeps everything, or fails, and that a node can be started anew from.
+
+use parking_lot::Mutex;
+use remit_abi::{Exit, Pid, Reply, Request};
+use remit_kernel::{
+    MemoryJournal,
+    ports::{Entry, Journal, JournalError, Line, NodeImage, PortFuture, Position, Record, StoredProcess},
+};
+use std::{
+    future::ready,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+/// An entry that was kept.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Written {
+    Created,
+    Began,
+    Given,
+    Intended,
+    /// Large requests are kept by their digest alone.
+    Told {
+        request: Option<Request>,
+        reply: Reply,
+    },
+    Committed(Option<Vec<u8>>),
+    Exited(Exit),
+}
+
+#[derive(Default)]
+pub(crate) struct RecordingJournal {
+    pub(crate) memory: MemoryJournal,
+    pub(crate) entries: Mutex<Vec<(Pid, Written)>>,
+    pub(crate) fails: AtomicBool,
+    /// Takes everything and keeps nothing.
+    pub(crate) forgets: AtomicBool,
+}
+
+impl RecordingJournal {
+    pub(crate) fn of(memory: MemoryJournal) -> Self {
+        Self { memory, ..Self::default() }
+    }
+}
+
+fn written(entry: &Entry<'_>) -> Written {
+    match entry {
+        Entry::Created(_) => Written::Created,
+        Entry::Began(_) => Written::Began,
+        Entry::Given(_) => Written::Given,
+        Entry::Intended(_) => Written::Intended,
+        Entry::Told(told) => Written::Told { request: told.asked.request(), reply: told.reply.clone().into_owned() },
+        Entry::Committed(began) => Written::Committed(began.checkpoint.as_ref().map(|state| state.to_vec())),
+        Entry::Exited(exit) => Written::Exited(exit.clone().into_owned()),
+    }
+}
+
+impl Journal for RecordingJournal {
+    fn append(&self, records: &[Record<'_>]) -> Result<Position, JournalError> {
+        if self.fails.load(Ordering::SeqCst) {
+            return Err(JournalError::Refused("the disk is full".into()));
+        }
+        if self.forgets.load(Ordering::SeqCst) {
+            return Ok(Position::default());
+        }
+        let entries = records.iter().filter_map(|record| Some((record.pid?, written(record.entry.as_ref()?))));
+        self.entries.lock().extend(entries);
+        self.memory.append(records)
+    }
+
+    fn durable(&self, _: Position) -> PortFuture<'_, Result<(), JournalError>> {
+        Box::pin(ready(Ok(())))
+    }
+
+    fn node(&self) -> Result<NodeImage, JournalError> {
+        self.memory.node()
+    }
+
+    fn process(&self, pid: Pid) -> Result<Option<StoredProcess>, JournalError> {
+        self.memory.process(pid)
+    }
+
+    fn history(&self, pid: Pid, from: u64, limit: usize) -> Result<Vec<Line>, JournalError> {
+        self.memory.history(pid, from, limit)
+    }
+}
