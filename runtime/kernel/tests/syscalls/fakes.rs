@@ -15,7 +15,7 @@ use remit_abi::{
 };
 use remit_authority::PriceList;
 use remit_kernel::{
-    Durability, Finished, GivenMessage, Kernel, Ports, RestartPolicy, Spawn, SpawnError, Spawned,
+    Durability, Finished, GivenMessage, Kernel, MemoryJournal, Ports, RestartPolicy, Spawn, SpawnError, Spawned,
     ports::{Clock, Entropy, PackageError, Packages, PortFuture, Program, Runner},
 };
 use std::{
@@ -258,7 +258,16 @@ impl TestNode {
     }
 
     pub(crate) fn with_prices(prices: PriceList) -> Self {
-        let (engine, clock, journal) = (Arc::<ScriptedEngine>::default(), Arc::default(), Arc::default());
+        Self::of(prices, RecordingJournal::default())
+    }
+
+    /// A node on the journal of one that ended, before anything of it is put together again.
+    pub(crate) fn after(memory: MemoryJournal) -> Self {
+        Self::of(PriceList::built_in(), RecordingJournal::of(memory))
+    }
+
+    fn of(prices: PriceList, journal: RecordingJournal) -> Self {
+        let (engine, clock, journal) = (Arc::<ScriptedEngine>::default(), Arc::default(), Arc::new(journal));
         let (shelf, runner) = (Arc::<Shelf>::default(), Arc::<ClosureRunner>::default());
         let ports = Ports {
             runner: Arc::<ClosureRunner>::clone(&runner),

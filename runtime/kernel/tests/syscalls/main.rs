@@ -19,6 +19,7 @@ mod media;
 mod messages;
 mod model;
 mod properties;
+mod recovery;
 mod revocation;
 mod routing;
 mod signals_and_alarms;
