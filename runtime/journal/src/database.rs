@@ -1,0 +1,93 @@
+//! The database: its version, its tables, and how its connections are set.
+
+use crate::{
+    error::OpenError,
+};
+use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
+use std::{path::Path, time::Duration};
+
+/// "REMJ".
+const APPLICATION: i64 = 0x5245_4d4a;
+/// The newest version that is known, which is the one that is written.
+pub(crate) const VERSION: i64 = 1;
+/// Statements that stay compiled: a commit runs some 25.
+const STATEMENTS: usize = 64;
+/// How long a checkpoint that empties the WAL waits for readers. They read for milliseconds.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// The connection that writes. Makes the tables where there are none.
+pub(crate) fn open_writer(path: &Path, vfs: Option<&str>) -> Result<Connection, OpenError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = connect(path, flags, vfs)?;
+    let found = version(&db).map_err(|error| match error {
+        rusqlite::Error::SqliteFailure(failure, _) if failure.code == ErrorCode::NotADatabase => None,
+        error => Some(error),
+    });
+    let found = match found {
+        Ok(found) => found,
+        Err(None) => return Err(OpenError::Foreign(path.to_owned())),
+        Err(Some(error)) => return Err(error.into()),
+    };
+    match found {
+        Found::Foreign => return Err(OpenError::Foreign(path.to_owned())),
+        Found::Version(found) if found > VERSION => return Err(OpenError::Newer { found, known: VERSION }),
+        Found::Version(_) | Found::Nothing => {}
+    }
+    db.pragma_update(None, "journal_mode", "WAL")?;
+    db.pragma_update(None, "synchronous", "FULL")?;
+    db.pragma_update(None, "wal_autocheckpoint", 0)?;
+    db.pragma_update(None, "secure_delete", "ON")?;
+    db.pragma_update(None, "cache_size", -16_384)?;
+    if found == Found::Nothing {
+        make(&db)?;
+    }
+    Ok(db)
+}
+
+/// A connection that only reads.
+pub(crate) fn open_reader(path: &Path, vfs: Option<&str>) -> Result<Connection, rusqlite::Error> {
+    connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX, vfs)
+}
+
+fn connect(path: &Path, flags: OpenFlags, vfs: Option<&str>) -> Result<Connection, rusqlite::Error> {
+    let db = match vfs {
+        None => Connection::open_with_flags(path, flags)?,
+        Some(vfs) => Connection::open_with_flags_and_vfs(path, flags, vfs)?,
+    };
+    db.busy_timeout(BUSY)?;
+    db.set_prepared_statement_cache_capacity(STATEMENTS);
+    // What a damaged page says is checked before it is followed, and no schema of somebody else's runs functions.
+    db.pragma_update(None, "cell_size_check", true)?;
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    Ok(db)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Found {
+    Nothing,
+    Version(i64),
+    Foreign,
+}
+
+fn version(db: &Connection) -> Result<Found, rusqlite::Error> {
+    let number = |pragma| db.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
+    let tables: i64 = db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    Ok(match (number("application_id")?, number("user_version")?) {
+        (APPLICATION, version) => Found::Version(version),
+        (0, 0) if tables == 0 => Found::Nothing,
+        _ => Found::Foreign,
+    })
+}
+
+fn make(db: &Connection) -> Result<(), rusqlite::Error> {
+    let tables = include_str!("schema.sql");
+    db.execute_batch(&format!(
+        "BEGIN IMMEDIATE; {tables} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION}; COMMIT"
+    ))
+}
+
+/// The last record that is in.
+pub(crate) fn position(db: &Connection) -> Result<u64, rusqlite::Error> {
+    db.query_row("SELECT position FROM node", [], |row| row.get::<_, i64>(0)).map(i64::cast_unsigned)
+}

@@ -1,0 +1,222 @@
+//! What records do to the tables: each commit's are folded in memory, and each row that changed is written once.
+//!
+//! | part | tables |
+//! | --- | --- |
+//! | `processes` | `processes`, `chunks` |
+//! | `accounts` | `accounts` |
+//! | `grants` | `grants` |
+//! | `mail` | `letters`, `calls`, `reports` |
+//! | `names` | `tags`, `frozen` |
+//!
+//! A fold that fails is thrown away as a whole, and done again from the records: what is in memory is what is in the tables, or what the
+//! commit under way will put there.
+
+pub(crate) mod accounts;
+mod grants;
+pub(crate) mod mail;
+mod names;
+pub(crate) mod processes;
+mod rows;
+
+use crate::{
+    error::Damage,
+    folder::Folder,
+    number::{self, stored},
+    queue::{Group, Kind, Taken},
+    seal::{Key, Place, Sealer},
+};
+use accounts::Accounts;
+use grants::Grants;
+use mail::Mail;
+use names::Names;
+use processes::{PLAIN_VERSION, Processes};
+use remit_abi::{Pid, TenantId};
+use remit_kernel::ports::{Change, Highest};
+use rusqlite::{Connection, params};
+use serde::Serialize;
+
+/// What a fold needs besides its state.
+pub(crate) struct Tools<'a> {
+    pub(crate) db: &'a Connection,
+    pub(crate) folder: &'a Folder,
+    pub(crate) sealer: &'a mut Sealer,
+}
+
+impl Tools<'_> {
+    fn seal(&mut self, key: &Key, place: Place, plain: &[u8]) -> Result<Vec<u8>, Damage> {
+        Ok(self.sealer.seal(key, place, plain)?)
+    }
+}
+
+/// A value as it is sealed: by which version, then postcard.
+fn plaintext(value: &impl Serialize) -> Result<Vec<u8>, Damage> {
+    Ok(postcard::to_extend(value, vec![PLAIN_VERSION])?)
+}
+
+/// The tables, as far as they are in memory.
+pub(crate) struct Fold {
+    processes: Processes,
+    accounts: Accounts,
+    grants: Grants,
+    mail: Mail,
+    names: Names,
+    highest: Highest,
+}
+
+impl Fold {
+    /// Nothing but the highest numbers is read.
+    pub(crate) fn new(db: &Connection) -> Result<Self, Damage> {
+        Ok(Self {
+            processes: Processes::new(db)?,
+            accounts: Accounts::default(),
+            grants: Grants::default(),
+            mail: Mail::default(),
+            names: Names::default(),
+            highest: highest(db)?,
+        })
+    }
+
+    /// Puts all records of a group into the tables.
+    pub(crate) fn write(&mut self, tools: &mut Tools<'_>, group: &Group) -> Result<(), Damage> {
+        for (position, record) in (group.first..).zip(&group.records) {
+            self.record(tools, position, record)?;
+        }
+        self.processes.flush(tools)?;
+        self.accounts.flush(tools.db)?;
+        self.grants.flush(tools)?;
+        self.mail.flush(tools, &self.processes)?;
+        self.names.flush(tools)?;
+        let Highest { process, account, grant, letter } = self.highest;
+        let [position, process, account, grant, letter] =
+            [group.last(), process, account, grant, letter].map(stored);
+        tools
+            .db
+            .prepare_cached(
+                "UPDATE node SET position = ?1, process = ?2, account = ?3, grant_ = ?4, letter = ?5 WHERE id = 1",
+            )?
+            .execute([position, process, account, grant, letter])?;
+        Ok(())
+    }
+
+    /// The commit is on the disk.
+    pub(crate) fn settle(&mut self) {
+        self.processes.settle();
+        self.accounts.settle();
+        self.grants.settle();
+        self.mail.settle();
+        self.names.settle();
+    }
+
+    fn record(&mut self, tools: &mut Tools<'_>, position: u64, record: &Taken) -> Result<(), Damage> {
+        if let Some(pid) = record.pid {
+            self.saw_process(pid);
+            if let Some(line) = &record.line {
+                self.processes.line(tools, pid, position, record.at_ns, line)?;
+                if let (Kind::Created { account, .. }, _) = line {
+                    self.saw_account(number::account(*account));
+                }
+            }
+        }
+        let tenant = record.pid.map(|pid| pid.tenant);
+        record.changes.iter().try_for_each(|change| self.change(tools, tenant, change))
+    }
+
+    fn change(&mut self, tools: &mut Tools<'_>, tenant: Option<TenantId>, change: &Change) -> Result<(), Damage> {
+        use Change::{
+            Answered, CallGone, Called, Closed, Deposited, Detached, Ended, Frozen, GrantGone, GrantUsed, Granted,
+            Held, LetterGone, Moved, Paid, Refunded, ReportGone, Sent, Signalled, Split, Tagged, Thawed, Unanswered,
+        };
+        match change {
+            Deposited { .. } | Split { .. } | Moved { .. } | Paid { .. } | Refunded { .. } | Closed { .. } => {
+                self.amounts(tools.db, change)
+            }
+            Granted(image) => {
+                self.highest.grant = self.highest.grant.max(number::grant(image.grant));
+                self.grants.put(tools.db, image, tenant)
+            }
+            GrantGone { grant } => self.grants.remove(tools.db, number::grant(*grant)),
+            GrantUsed { grant } => self.grants.count_use(tools.db, number::grant(*grant)),
+            Sent { .. } | LetterGone { .. } | Called(_) | Answered { .. } | Unanswered { .. } | CallGone { .. } => {
+                self.message(tools, change)
+            }
+            Ended { pid, finished } => self.mail.end(tools, &mut self.processes, *pid, finished),
+            ReportGone { pid } => self.mail.remove_report(tools, &mut self.processes, *pid),
+            Detached { pid } => {
+                self.mail.remove_report(tools, &mut self.processes, *pid)?;
+                self.processes.change(tools, *pid, |process| process.detached = true)
+            }
+            Held { pid, holds } => self.processes.change(tools, *pid, |process| process.holds = *holds),
+            Signalled { pid, signals } => self.processes.change(tools, *pid, |process| process.signals = *signals),
+            Frozen(selection) => self.names.freeze(selection, true),
+            Thawed(selection) => self.names.freeze(selection, false),
+            Tagged { tenant, index, name } => {
+                self.names.tag(*tenant, *index, name);
+                Ok(())
+            }
+        }
+    }
+
+    fn amounts(&mut self, db: &Connection, change: &Change) -> Result<(), Damage> {
+        let accounts = &mut self.accounts;
+        let id = number::account;
+        match *change {
+            Change::Deposited { account, amount } => {
+                self.highest.account = self.highest.account.max(id(account));
+                accounts.deposit(db, id(account), amount)
+            }
+            Change::Split { from, account, amount } => {
+                self.highest.account = self.highest.account.max(id(account));
+                accounts.split(db, id(from), id(account), amount)
+            }
+            Change::Moved { from, to, amount } => accounts.transfer(db, id(from), id(to), amount),
+            Change::Paid { account, amount } => accounts.pay(db, id(account), amount),
+            Change::Refunded { account, amount } => accounts.refund(db, id(account), amount),
+            Change::Closed { account } => accounts.close(db, id(account)),
+            _ => Ok(()),
+        }
+    }
+
+    fn message(&mut self, tools: &mut Tools<'_>, change: &Change) -> Result<(), Damage> {
+        match change {
+            Change::Sent { number, to, letter } => {
+                self.highest.letter = self.highest.letter.max(*number);
+                self.saw_process(*to);
+                self.mail.send(tools, &mut self.processes, *number, *to, letter)
+            }
+            Change::LetterGone { number } => {
+                self.mail.take(*number);
+                Ok(())
+            }
+            Change::Called(image) => {
+                self.highest.letter = self.highest.letter.max(image.number);
+                self.mail.call(tools.db, *image)
+            }
+            Change::Answered { number, letter } => {
+                if let Some(caller) = self.mail.caller(tools.db, *number)? {
+                    self.processes.find_or_new(tools, caller)?;
+                }
+                self.mail.end_call(tools.db, *number, Some(letter))
+            }
+            Change::Unanswered { number } => self.mail.end_call(tools.db, *number, None),
+            Change::CallGone { number } => self.mail.remove_call(tools.db, *number),
+            _ => Ok(()),
+        }
+    }
+
+    fn saw_process(&mut self, pid: Pid) {
+        self.highest.process = self.highest.process.max(pid.number());
+    }
+
+    fn saw_account(&mut self, account: u64) {
+        self.highest.account = self.highest.account.max(account);
+    }
+}
+
+/// The highest numbers that were ever given out.
+pub(crate) fn highest(db: &Connection) -> Result<Highest, Damage> {
+    let highest = db.query_row("SELECT process, account, grant_, letter FROM node", params![], |row| {
+        let number = |column| Ok::<_, rusqlite::Error>(row.get::<_, i64>(column)?.cast_unsigned());
+        Ok(Highest { process: number(0)?, account: number(1)?, grant: number(2)?, letter: number(3)? })
+    });
+    Ok(highest?)
+}

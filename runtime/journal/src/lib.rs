@@ -1,0 +1,203 @@
+//! The kernel's journal on SQLite: one ordered log per node, and what is true after it.
+//!
+//! | part | does |
+//! | --- | --- |
+//! | this file | opens; the port |
+//! | `queue` | records that wait for the disk, and who waits for them |
+//! | `writer` | the thread that commits groups of records; what becomes of a commit that fails |
+//! | `fold` | what records do to the tables |
+//! | `read` | nodes, processes and histories, by a second connection |
+//! | `retain` | forgets what is too old, and tenants |
+//! | `seal`, `folder` | keys, and what is sealed under them; the folder's files |
+//! | `database` | the database's version and settings; `schema.sql` has its tables |
+//!
+//! Principles:
+//!
+//! - The files are laid out in `FORMAT.md`, and old ones stay readable.
+//! - Appending encodes on the caller's thread and pushes under one short lock. It never waits for the disk.
+//! - While a commit is under way the next group collects: one `fsync` for all that came meanwhile, and no delay where nothing came.
+//! - A commit writes each row that changed once, and each process's lines as one chunk.
+//! - What says something of a tenant's content is sealed under a key of its process, that under its tenant's, that under the node's.
+//! - A failed `fsync` is never believed.
+//!
+//! Limits: [`WAITING_BYTES_MAX`].
+
+mod database;
+mod error;
+mod fold;
+mod folder;
+mod number;
+mod queue;
+mod read;
+mod retain;
+mod seal;
+mod writer;
+
+pub use error::{ForgetError, OpenError};
+pub use queue::WAITING_BYTES_MAX;
+pub use writer::Retry;
+
+use error::Damage;
+use folder::Folder;
+use parking_lot::Mutex;
+use queue::{Queue, Taken};
+use read::Reader;
+use remit_abi::{Pid, TenantId};
+use remit_kernel::ports::{Journal, JournalError, Line, NodeImage, PortFuture, Position, Record, StoredProcess};
+use retain::Job;
+use rusqlite::Connection;
+use std::{
+    fmt,
+    path::Path,
+    sync::{
+        Arc,
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
+    thread::JoinHandle,
+    time::{SystemTime, UNIX_EPOCH},
+};
+use writer::Writer;
+
+/// How a journal is opened. The default is what a node uses.
+#[derive(Clone, Copy, Debug)]
+pub struct Options<'a> {
+    /// The name of the SQLite VFS; `None` is the system's files.
+    #[doc(hidden)]
+    pub vfs: Option<&'a str>,
+    /// What the wall clock reads, in nanoseconds since 1970-01-01T00:00:00Z.
+    pub clock: fn() -> u64,
+    /// How a write that failed is tried again.
+    pub retry: Retry,
+}
+
+impl Default for Options<'_> {
+    fn default() -> Self {
+        Self { vfs: None, clock: wall_ns, retry: Retry::default() }
+    }
+}
+
+fn wall_ns() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// The durable journal of a node. Dropping it writes what waits.
+pub struct SqliteJournal {
+    queue: Arc<Queue>,
+    folder: Arc<Folder>,
+    /// `None` once it is being dropped.
+    reader: Mutex<Option<Connection>>,
+    clock: fn() -> u64,
+    writer: Option<JoinHandle<()>>,
+}
+
+impl fmt::Debug for SqliteJournal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteJournal").field("folder", &self.folder).finish_non_exhaustive()
+    }
+}
+
+impl SqliteJournal {
+    /// Opens the journal in a folder; makes both where there is none. Reads no history: it takes as long for a million processes as for one.
+    ///
+    /// # Errors
+    /// [`OpenError`]; nothing was changed then that was there before.
+    pub fn open(folder: &Path) -> Result<Self, OpenError> {
+        Self::open_with(folder, Options::default())
+    }
+
+    /// The same, not with the defaults.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open_with(folder: &Path, options: Options<'_>) -> Result<Self, OpenError> {
+        let folder = Arc::new(Folder::open(folder)?);
+        let path = folder.database();
+        let db = database::open_writer(&path, options.vfs)?;
+        let synced = folder.sync();
+        synced.map_err(|source| OpenError::Folder { path: path.clone(), source })?;
+        let reader = Mutex::new(Some(database::open_reader(&path, options.vfs)?));
+        let queue = Arc::new(Queue::new(database::position(&db)?));
+        let writer = Writer::new(db, Arc::clone(&folder), Arc::clone(&queue), options.retry);
+        let writer = writer::start(writer).map_err(|error| OpenError::System(error.to_string().into()))?;
+        Ok(Self { queue, folder, reader, clock: options.clock, writer: Some(writer) })
+    }
+
+    /// Forgets history that is older than a time on the wall clock: chunks of ended processes, and of runs before a living
+    /// process's last. What is true after the log stays as it is. Blocks until it is done, which may be minutes; records are appended and
+    /// committed meanwhile. How many chunks.
+    ///
+    /// # Errors
+    /// [`ForgetError`].
+    pub fn forget_before(&self, wall_ns: u64) -> Result<u64, ForgetError> {
+        self.ask(|done| Job::Before { wall_ns, from: 0, deleted: 0, done })
+    }
+
+    /// Erases a tenant: all that its processes were told, what waits for them, its grants and its tags, and the key that each copy of
+    /// these would need. Amounts of accounts stay. Blocks until it is done.
+    ///
+    /// # Errors
+    /// [`ForgetError::Living`] where a process of the tenant has not ended; others.
+    pub fn forget_tenant(&self, tenant: TenantId) -> Result<(), ForgetError> {
+        self.ask(|done| Job::Tenant { tenant, done })
+    }
+
+    fn ask<T>(&self, job: impl FnOnce(SyncSender<Result<T, ForgetError>>) -> Job) -> Result<T, ForgetError> {
+        self.queue.settle()?;
+        let (done, answer): (_, Receiver<_>) = sync_channel(1);
+        self.queue.ask(job(done));
+        answer.recv().unwrap_or_else(|_| Err(JournalError::Refused("its thread has ended".into()).into()))
+    }
+
+    /// Reads one state, in which all is that was appended before.
+    fn read<T>(
+        &self,
+        what: impl fmt::Display,
+        read: impl FnOnce(&Reader<'_>) -> Result<T, Damage>,
+    ) -> Result<T, JournalError> {
+        self.queue.settle()?;
+        let reader = self.reader.lock();
+        let outcome = reader.as_ref().ok_or(Damage::Missing).and_then(|db| {
+            let state = db.unchecked_transaction()?;
+            let value = read(&Reader { db, folder: &self.folder })?;
+            state.commit()?;
+            Ok(value)
+        });
+        outcome.map_err(|damage| damage.of(what))
+    }
+}
+
+/// Reading blocks until what was appended before is on the disk, and then for as long as SQLite reads: not for an executor's
+/// threads.
+impl Journal for SqliteJournal {
+    fn append(&self, record: Record<'_>) -> Result<Position, JournalError> {
+        self.queue.push(Taken::new(&record, (self.clock)())?)
+    }
+
+    fn durable(&self, position: Position) -> PortFuture<'_, Result<(), JournalError>> {
+        Box::pin(self.queue.durable(position))
+    }
+
+    fn node(&self) -> Result<NodeImage, JournalError> {
+        self.read("the node's tables", |reader| reader.node())
+    }
+
+    fn process(&self, pid: Pid) -> Result<Option<StoredProcess>, JournalError> {
+        self.read(format_args!("process {pid}"), |reader| reader.process(pid))
+    }
+
+    fn history(&self, pid: Pid, from: u64, limit: usize) -> Result<Vec<Line>, JournalError> {
+        self.read(format_args!("process {pid}"), |reader| reader.history(pid, from, limit))
+    }
+}
+
+impl Drop for SqliteJournal {
+    fn drop(&mut self) {
+        // The connection that is closed last removes the WAL, and one that only reads cannot.
+        self.reader.lock().take();
+        self.queue.close();
+        if let Some(Err(_)) = self.writer.take().map(JoinHandle::join) {
+            tracing::error!("the journal's thread panicked: what it had not confirmed is lost");
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Forgetting: history that is too old, and all of a tenant.
+//!
+//! Both are done by the thread that writes, in slices, with commits of records in between.
+
+use crate::{error::ForgetError, number::stored, writer::Writer};
+use remit_abi::TenantId;
+use rusqlite::{OptionalExtension, params};
+use std::sync::mpsc::SyncSender;
+
+/// Positions that one slice looks at, and chunks that it deletes at most: some ten milliseconds.
+const SLICE: u64 = 10_000;
+
+/// What the writer is asked to do between two groups.
+pub(crate) enum Job {
+    Before { wall_ns: u64, from: u64, deleted: u64, done: SyncSender<Result<u64, ForgetError>> },
+    Tenant { tenant: TenantId, done: SyncSender<Result<(), ForgetError>> },
+}
+
+/// Whether there is more to be done.
+#[derive(PartialEq, Eq)]
+enum Slice {
+    More,
+    Last,
+}
+
+impl Writer {
+    pub(crate) fn forget(&mut self, job: Job) {
+        // Rows that are in memory may go.
+        self.fold = None;
+        match job {
+            Job::Before { wall_ns, from, deleted, done } => match self.forget_slice(wall_ns, from) {
+                Ok((more, Slice::More)) => {
+                    self.ask_again(Job::Before { wall_ns, from: from + SLICE, deleted: deleted + more, done });
+                }
+                // Whoever asked may have gone meanwhile.
+                Ok((more, Slice::Last)) => drop(done.send(Ok(deleted + more))),
+                Err(error) => {
+                    self.roll_back();
+                    drop(done.send(Err(error.into())));
+                }
+            },
+            Job::Tenant { tenant, done } => match self.forget_tenant_slice(tenant) {
+                Ok(Slice::More) => self.ask_again(Job::Tenant { tenant, done }),
+                Ok(Slice::Last) => drop(done.send(self.destroy(tenant))),
+                Err(error) => {
+                    self.roll_back();
+                    drop(done.send(Err(error)));
+                }
+            },
+        }
+    }
+
+    /// Chunks of ended processes, and of runs that are over, which are older than a time.
+    fn forget_slice(&mut self, wall_ns: u64, from: u64) -> Result<(u64, Slice), rusqlite::Error> {
+        self.db.execute_batch("BEGIN IMMEDIATE")?;
+        let deleted = self.db.prepare_cached(
+            "DELETE FROM chunks WHERE position > ?1 AND position <= ?2 AND at_ns < ?3 AND NOT EXISTS (
+                 SELECT 1 FROM processes
+                 WHERE processes.process = chunks.process AND ended = 0
+                   AND (began IS NULL OR chunks.position >= began OR chunks.position = created))",
+        )?;
+        let deleted = { deleted }.execute([from, from + SLICE, wall_ns].map(stored))?;
+        let slice = match crate::database::position(&self.db)? > from + SLICE {
+            true => Slice::More,
+            false => {
+                self.forget_processes()?;
+                Slice::Last
+            }
+        };
+        self.db.execute_batch("COMMIT")?;
+        Ok((deleted as u64, slice))
+    }
+
+    /// Rows of ended processes of which nothing is left.
+    fn forget_processes(&self) -> Result<(), rusqlite::Error> {
+        self.db.execute_batch(
+            "DELETE FROM processes WHERE ended = 1
+               AND NOT EXISTS (SELECT 1 FROM chunks WHERE chunks.position = processes.last)
+               AND NOT EXISTS (SELECT 1 FROM reports WHERE reports.process = processes.process)
+               AND (tenant, number) NOT IN (SELECT caller_tenant, caller FROM calls)",
+        )
+    }
+
+    /// Chunks of some of a tenant's processes, from the newest to the oldest; then the rest of the tenant.
+    fn forget_tenant_slice(&mut self, tenant: TenantId) -> Result<Slice, ForgetError> {
+        let living: i64 = self.db.query_row(
+            "SELECT count(*) FROM processes WHERE tenant = ?1 AND ended = 0 AND created IS NOT NULL",
+            [tenant.0],
+            |row| row.get(0),
+        )?;
+        if living > 0 {
+            return Err(ForgetError::Living { tenant, living: living.unsigned_abs() });
+        }
+        self.db.execute_batch("BEGIN IMMEDIATE")?;
+        let mut left = SLICE;
+        while left > 0 {
+            let next = "SELECT process, last, ifnull(created, 0) FROM processes WHERE tenant = ?1 LIMIT 1";
+            let next = self.db.prepare_cached(next)?.query_row([tenant.0], |row| {
+                Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
+            });
+            let Some((process, last, created)) = next.optional()? else { break };
+            let end = self.forget_chain(last, &mut left)?;
+            if end != 0 {
+                self.db.execute("UPDATE processes SET last = ?2 WHERE process = ?1", [process, end])?;
+                break;
+            }
+            self.db.execute("DELETE FROM chunks WHERE position = ?1", [created])?;
+            for table in ["letters", "reports", "processes"] {
+                self.db.execute(&format!("DELETE FROM {table} WHERE process = ?1"), [process])?;
+            }
+            left = left.saturating_sub(1);
+        }
+        if left > 0 {
+            self.db.execute("DELETE FROM calls WHERE caller_tenant = ?1 OR receiver_tenant = ?1", [tenant.0])?;
+            self.db.execute("DELETE FROM grants WHERE tenant = ?1", [tenant.0])?;
+            self.db.execute("DELETE FROM tags WHERE tenant = ?1", [tenant.0])?;
+        }
+        self.db.execute_batch("COMMIT")?;
+        Ok(if left > 0 { Slice::Last } else { Slice::More })
+    }
+
+    /// Deletes a chain from its newest chunk on. Where it goes on; 0 at its end.
+    fn forget_chain(&self, last: i64, left: &mut u64) -> Result<i64, rusqlite::Error> {
+        let mut delete = self.db.prepare_cached("DELETE FROM chunks WHERE position = ?1 RETURNING previous")?;
+        let mut next = last;
+        while next != 0 && *left > 0 {
+            let previous = delete.query_row(params![next], |row| row.get(0)).optional()?;
+            next = previous.unwrap_or(0);
+            *left -= 1;
+        }
+        Ok(next)
+    }
+
+    /// Nothing of a tenant's is in a table any more: neither shall it be in the WAL, nor be opened wherever it was copied to.
+    fn destroy(&mut self, tenant: TenantId) -> Result<(), ForgetError> {
+        self.folder.destroy(tenant)?;
+        Ok(self.empty_wal()?)
+    }
+}

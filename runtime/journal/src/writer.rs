@@ -1,0 +1,203 @@
+//! The thread that writes: whatever was appended while a commit was under way is the next one.
+//!
+//! | a commit that fails with | is |
+//! | --- | --- |
+//! | a full disk, no memory, a lock | tried again until it goes well |
+//! | a fault of the disk | tried again, so often as [`Retry`] says |
+//! | anything else | the end: nothing is appended any more, and whoever waits is told |
+//!
+//! A commit is always tried again as a whole, by the same connection: see `FORMAT.md` for why a failed `fsync` is not believed then.
+
+use crate::{
+    error::{Damage, Outlook},
+    fold::{Fold, Tools},
+    folder::Folder,
+    queue::{Group, Queue, Work},
+    seal::Sealer,
+};
+use rusqlite::Connection;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+/// Frames in the WAL after which it is put into the database. 4,096: 16 MiB, so that a checkpoint is rare and takes some
+/// milliseconds.
+const CHECKPOINT_FRAMES: u32 = 4_096;
+/// The longest pause between two tries.
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// How a write that failed is tried again.
+#[derive(Clone, Copy, Debug)]
+pub struct Retry {
+    /// How often, where the disk is at fault. Eight: about 2.5 s with the pauses between them, in which a path to a disk may come back.
+    pub tries: u32,
+    /// Before the second try; each later pause is twice as long, up to a second.
+    pub pause: Duration,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self { tries: 8, pause: Duration::from_millis(10) }
+    }
+}
+
+pub(crate) struct Writer {
+    pub(crate) db: Connection,
+    pub(crate) folder: Arc<Folder>,
+    queue: Arc<Queue>,
+    /// `None` where it has to be read anew.
+    pub(crate) fold: Option<Fold>,
+    sealer: Box<Sealer>,
+    retry: Retry,
+    /// Frames in the WAL after the last commit.
+    frames: Arc<AtomicU32>,
+    /// At so many frames the next checkpoint is tried.
+    checkpoint_at: u32,
+}
+
+impl Writer {
+    pub(crate) fn new(db: Connection, folder: Arc<Folder>, queue: Arc<Queue>, retry: Retry) -> Self {
+        let sealer = Box::new(Sealer::new());
+        Self { db, folder, queue, fold: None, sealer, retry, frames: Arc::default(), checkpoint_at: CHECKPOINT_FRAMES }
+    }
+
+    /// Until the queue is closed and empty, or nothing can be written any more.
+    pub(crate) fn run(mut self) {
+        let queue = Arc::clone(&self.queue);
+        let _told = Told(&queue);
+        let frames = Arc::clone(&self.frames);
+        let counted = self.db.wal_hook(Some(move |_: &mut _, count: i32| {
+            frames.store(count.unsigned_abs(), Ordering::Relaxed);
+            Ok(())
+        }));
+        if let Err(error) = counted {
+            return queue.fail(failure(&error.into()));
+        }
+        let mut spare = Vec::new();
+        loop {
+            match queue.work(spare) {
+                Work::Write(group) => {
+                    if let Err(damage) = self.write(&group) {
+                        return queue.fail(failure(&damage));
+                    }
+                    queue.committed(group.last());
+                    spare = group.records;
+                    if self.frames.load(Ordering::Relaxed) >= self.checkpoint_at {
+                        self.checkpoint();
+                    }
+                }
+                Work::Do(job) => {
+                    spare = Vec::new();
+                    self.forget(job);
+                }
+                Work::End => {
+                    if let Err(error) = self.empty_wal() {
+                        tracing::warn!(%error, "the journal's WAL stays, and is read on the next start");
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Writes a group, however often that takes.
+    fn write(&mut self, group: &Group) -> Result<(), Damage> {
+        let mut pause = self.retry.pause;
+        let (mut faults, mut last) = (0, false);
+        loop {
+            let Err(damage) = self.attempt(group) else { return Ok(()) };
+            let outlook = damage.outlook();
+            faults += u32::from(outlook == Outlook::MayPass);
+            if outlook == Outlook::Stays || faults >= self.retry.tries || last {
+                return Err(damage);
+            }
+            tracing::warn!(%damage, records = group.records.len(), "a commit of the journal failed and is tried again");
+            last = self.queue.pause(pause);
+            pause = (pause * 2).min(PAUSE_MAX);
+            // Of a full disk: what the WAL takes can be used again.
+            self.checkpoint();
+        }
+    }
+
+    fn attempt(&mut self, group: &Group) -> Result<(), Damage> {
+        let outcome = self.commit(group);
+        if outcome.is_err() {
+            self.fold = None;
+            self.roll_back();
+        }
+        outcome
+    }
+
+    fn commit(&mut self, group: &Group) -> Result<(), Damage> {
+        self.db.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        let fold = match &mut self.fold {
+            Some(fold) => fold,
+            None => self.fold.insert(Fold::new(&self.db)?),
+        };
+        let mut tools = Tools { db: &self.db, folder: &self.folder, sealer: &mut self.sealer };
+        fold.write(&mut tools, group)?;
+        self.db.prepare_cached("COMMIT")?.execute([])?;
+        fold.settle();
+        Ok(())
+    }
+
+    pub(crate) fn roll_back(&self) {
+        if !self.db.is_autocommit()
+            && let Err(error) = self.db.execute_batch("ROLLBACK")
+        {
+            tracing::warn!(%error, "a commit of the journal could not be rolled back");
+        }
+    }
+
+    /// Puts what the WAL holds into the database, as far as no reader needs it.
+    fn checkpoint(&mut self) {
+        let outcome = self.db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
+            Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
+        });
+        match outcome {
+            Ok((frames, done)) if frames == done => self.checkpoint_at = CHECKPOINT_FRAMES,
+            Ok(_) => self.checkpoint_at = self.frames.load(Ordering::Relaxed) + CHECKPOINT_FRAMES,
+            Err(error) => tracing::warn!(%error, "a checkpoint of the journal failed and is tried again"),
+        }
+    }
+
+    /// Puts all of the WAL into the database and makes its file empty.
+    pub(crate) fn empty_wal(&mut self) -> Result<(), rusqlite::Error> {
+        let busy: bool = self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+        self.checkpoint_at = CHECKPOINT_FRAMES;
+        self.frames.store(0, Ordering::Relaxed);
+        match busy {
+            false => Ok(()),
+            true => Err(rusqlite::Error::SqliteFailure(
+                rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY),
+                Some("a reader has the log open".to_owned()),
+            )),
+        }
+    }
+
+    pub(crate) fn ask_again(&self, job: crate::retain::Job) {
+        self.queue.ask(job);
+    }
+}
+
+fn failure(damage: &Damage) -> Box<str> {
+    format!("writing it failed for good: {damage}; look after the disk and start the node again").into()
+}
+
+/// Whoever waits is told, also where the thread panics.
+struct Told<'a>(&'a Queue);
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        self.0.fail("its thread has ended".into());
+    }
+}
+
+/// Starts the thread.
+pub(crate) fn start(writer: Writer) -> std::io::Result<std::thread::JoinHandle<()>> {
+    std::thread::Builder::new().name("journal".to_owned()).spawn(move || writer.run())
+}
