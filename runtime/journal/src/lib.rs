@@ -170,8 +170,10 @@ impl SqliteJournal {
 /// Reading blocks until what was appended before is on the disk, and then for as long as SQLite reads: not for an executor's
 /// threads.
 impl Journal for SqliteJournal {
-    fn append(&self, record: Record<'_>) -> Result<Position, JournalError> {
-        self.queue.push(Taken::new(&record, (self.clock)())?)
+    fn append(&self, records: &[Record<'_>]) -> Result<Position, JournalError> {
+        let at_ns = (self.clock)();
+        let taken = records.iter().map(|record| Taken::new(record, at_ns));
+        self.queue.push(taken.collect::<Result<_, _>>()?)
     }
 
     fn durable(&self, position: Position) -> PortFuture<'_, Result<(), JournalError>> {

@@ -12,24 +12,40 @@ pub(crate) const fn read(number: i64) -> u64 {
     number.cast_unsigned()
 }
 
+/// The number of an id: it counts how many were made before. No id has the generation 0.
+const fn counted(index: u32, generation: u32) -> u64 {
+    (generation.wrapping_sub(1) as u64) << 32 | index as u64
+}
+
+/// Index and generation of a number.
+const fn parts(number: u64) -> (u32, u32) {
+    (number as u32, ((number >> 32) as u32).wrapping_add(1))
+}
+
 pub(crate) const fn account(id: AccountId) -> u64 {
-    (id.index as u64) << 32 | id.generation as u64
+    counted(id.index, id.generation)
 }
 
 pub(crate) const fn account_id(number: u64) -> AccountId {
-    AccountId { index: (number >> 32) as u32, generation: number as u32 }
+    let (index, generation) = parts(number);
+    AccountId { index, generation }
 }
 
 pub(crate) const fn grant(id: GrantId) -> u64 {
-    (id.index as u64) << 32 | id.generation as u64
+    counted(id.index, id.generation)
 }
 
 pub(crate) const fn grant_id(number: u64) -> GrantId {
-    GrantId { index: (number >> 32) as u32, generation: number as u32 }
+    let (index, generation) = parts(number);
+    GrantId { index, generation }
+}
+
+pub(crate) const fn process(pid: Pid) -> u64 {
+    counted(pid.index, pid.generation)
 }
 
 /// Of a tenant's column and a number's.
 pub(crate) const fn pid(tenant: u32, number: i64) -> Pid {
-    let number = read(number);
-    Pid { tenant: TenantId(tenant), index: (number >> 32) as u32, generation: number as u32 }
+    let (index, generation) = parts(read(number));
+    Pid { tenant: TenantId(tenant), index, generation }
 }

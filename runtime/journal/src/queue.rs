@@ -150,12 +150,12 @@ impl Queue {
         }
     }
 
-    /// Adds a record to the group that is collected.
-    pub(crate) fn push(&self, record: Taken) -> Result<Position, JournalError> {
+    /// Adds records to the group that is collected: all of them to the same one.
+    pub(crate) fn push(&self, records: Vec<Taken>) -> Result<Position, JournalError> {
         if let Some(why) = self.failed.get() {
             return Err(JournalError::Refused(why.clone()));
         }
-        let bytes = record.bytes();
+        let bytes: usize = records.iter().map(Taken::bytes).sum();
         let mut pending = self.pending.lock();
         if pending.bytes + bytes > WAITING_BYTES_MAX {
             return Err(JournalError::Refused(
@@ -163,9 +163,9 @@ impl Queue {
             ));
         }
         pending.bytes += bytes;
-        pending.records.push(record);
-        let position = pending.next;
-        pending.next += 1;
+        pending.next += records.len() as u64;
+        pending.records.extend(records);
+        let position = pending.next - 1;
         let wake = mem::take(&mut pending.idle);
         drop(pending);
         if wake {

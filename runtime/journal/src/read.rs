@@ -4,7 +4,7 @@ use crate::{
     error::Damage,
     fold::{
         accounts::Account,
-        highest,
+        next,
         mail::{ANSWERED, UNANSWERED},
         processes::{PLAIN_VERSION, Stored},
     },
@@ -56,7 +56,7 @@ impl Reader<'_> {
             living: self.living()?,
             tags: self.tags()?,
             frozen: self.frozen()?,
-            highest: highest(self.db)?,
+            next: next(self.db)?,
         })
     }
 

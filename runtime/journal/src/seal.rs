@@ -47,23 +47,23 @@ impl Place {
     }
 
     pub(crate) fn process_key(pid: Pid) -> Self {
-        Self::new(b'P', [pid.tenant.0.into(), pid.number()])
+        Self::new(b'P', [pid.tenant.0.into(), crate::number::process(pid)])
     }
 
     pub(crate) fn chunk(pid: Pid, position: u64, previous: u64, first_sequence: u64, at_ns: u64) -> Self {
-        Self::new(b'C', [pid.tenant.0.into(), pid.number(), position, previous, first_sequence, at_ns])
+        Self::new(b'C', [pid.tenant.0.into(), crate::number::process(pid), position, previous, first_sequence, at_ns])
     }
 
     pub(crate) fn letter(receiver: Pid, number: u64) -> Self {
-        Self::new(b'L', [receiver.tenant.0.into(), receiver.number(), number])
+        Self::new(b'L', [receiver.tenant.0.into(), crate::number::process(receiver), number])
     }
 
     pub(crate) fn answer(caller: Pid, number: u64) -> Self {
-        Self::new(b'A', [caller.tenant.0.into(), caller.number(), number])
+        Self::new(b'A', [caller.tenant.0.into(), crate::number::process(caller), number])
     }
 
     pub(crate) fn report(pid: Pid) -> Self {
-        Self::new(b'R', [pid.tenant.0.into(), pid.number()])
+        Self::new(b'R', [pid.tenant.0.into(), crate::number::process(pid)])
     }
 
     pub(crate) fn grant(grant: u64) -> Self {

@@ -192,9 +192,9 @@ impl Mail {
             put.execute(params![
                 stored(number),
                 caller.tenant.0,
-                stored(caller.number()),
+                stored(crate::number::process(caller)),
                 receiver.tenant.0,
-                stored(receiver.number()),
+                stored(crate::number::process(receiver)),
                 stored(deadline_ns),
                 call.state,
                 payload

@@ -31,7 +31,7 @@ use mail::Mail;
 use names::Names;
 use processes::{PLAIN_VERSION, Processes};
 use remit_abi::{Pid, TenantId};
-use remit_kernel::ports::{Change, Highest};
+use remit_kernel::ports::{Change, NextNumbers};
 use rusqlite::{Connection, params};
 use serde::Serialize;
 
@@ -60,11 +60,11 @@ pub(crate) struct Fold {
     grants: Grants,
     mail: Mail,
     names: Names,
-    highest: Highest,
+    next: NextNumbers,
 }
 
 impl Fold {
-    /// Nothing but the highest numbers is read.
+    /// Nothing but the next numbers is read.
     pub(crate) fn new(db: &Connection) -> Result<Self, Damage> {
         Ok(Self {
             processes: Processes::new(db)?,
@@ -72,7 +72,7 @@ impl Fold {
             grants: Grants::default(),
             mail: Mail::default(),
             names: Names::default(),
-            highest: highest(db)?,
+            next: next(db)?,
         })
     }
 
@@ -86,7 +86,7 @@ impl Fold {
         self.grants.flush(tools)?;
         self.mail.flush(tools, &self.processes)?;
         self.names.flush(tools)?;
-        let Highest { process, account, grant, letter } = self.highest;
+        let NextNumbers { process, account, grant, letter } = self.next;
         let [position, process, account, grant, letter] =
             [group.last(), process, account, grant, letter].map(stored);
         tools
@@ -131,7 +131,7 @@ impl Fold {
                 self.amounts(tools.db, change)
             }
             Granted(image) => {
-                self.highest.grant = self.highest.grant.max(number::grant(image.grant));
+                self.next.grant = self.next.grant.max(number::grant(image.grant) + 1);
                 self.grants.put(tools.db, image, tenant)
             }
             GrantGone { grant } => self.grants.remove(tools.db, number::grant(*grant)),
@@ -161,11 +161,11 @@ impl Fold {
         let id = number::account;
         match *change {
             Change::Deposited { account, amount } => {
-                self.highest.account = self.highest.account.max(id(account));
+                self.next.account = self.next.account.max(id(account) + 1);
                 accounts.deposit(db, id(account), amount)
             }
             Change::Split { from, account, amount } => {
-                self.highest.account = self.highest.account.max(id(account));
+                self.next.account = self.next.account.max(id(account) + 1);
                 accounts.split(db, id(from), id(account), amount)
             }
             Change::Moved { from, to, amount } => accounts.transfer(db, id(from), id(to), amount),
@@ -179,7 +179,7 @@ impl Fold {
     fn message(&mut self, tools: &mut Tools<'_>, change: &Change) -> Result<(), Damage> {
         match change {
             Change::Sent { number, to, letter } => {
-                self.highest.letter = self.highest.letter.max(*number);
+                self.next.letter = self.next.letter.max(*number + 1);
                 self.saw_process(*to);
                 self.mail.send(tools, &mut self.processes, *number, *to, letter)
             }
@@ -188,7 +188,7 @@ impl Fold {
                 Ok(())
             }
             Change::Called(image) => {
-                self.highest.letter = self.highest.letter.max(image.number);
+                self.next.letter = self.next.letter.max(image.number + 1);
                 self.mail.call(tools.db, *image)
             }
             Change::Answered { number, letter } => {
@@ -204,19 +204,19 @@ impl Fold {
     }
 
     fn saw_process(&mut self, pid: Pid) {
-        self.highest.process = self.highest.process.max(pid.number());
+        self.next.process = self.next.process.max(number::process(pid) + 1);
     }
 
     fn saw_account(&mut self, account: u64) {
-        self.highest.account = self.highest.account.max(account);
+        self.next.account = self.next.account.max(account + 1);
     }
 }
 
-/// The highest numbers that were ever given out.
-pub(crate) fn highest(db: &Connection) -> Result<Highest, Damage> {
-    let highest = db.query_row("SELECT process, account, grant_, letter FROM node", params![], |row| {
+/// What is given out next.
+pub(crate) fn next(db: &Connection) -> Result<NextNumbers, Damage> {
+    let next = db.query_row("SELECT process, account, grant_, letter FROM node", params![], |row| {
         let number = |column| Ok::<_, rusqlite::Error>(row.get::<_, i64>(column)?.cast_unsigned());
-        Ok(Highest { process: number(0)?, account: number(1)?, grant: number(2)?, letter: number(3)? })
+        Ok(NextNumbers { process: number(0)?, account: number(1)?, grant: number(2)?, letter: number(3)? })
     });
-    Ok(highest?)
+    Ok(next?)
 }

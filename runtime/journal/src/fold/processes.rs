@@ -63,7 +63,7 @@ impl Stored {
     pub(crate) fn find(db: &Connection, pid: Pid) -> Result<Option<Self>, Damage> {
         let mut select =
             db.prepare_cached(&format!("SELECT {COLUMNS} FROM processes WHERE tenant = ?1 AND number = ?2"))?;
-        Ok(select.query_row(params![pid.tenant.0, stored(pid.number())], |row| Self::read(row, 0)).optional()?)
+        Ok(select.query_row(params![pid.tenant.0, stored(crate::number::process(pid))], |row| Self::read(row, 0)).optional()?)
     }
 }
 
@@ -93,7 +93,7 @@ struct Chunk {
 pub(crate) struct Processes {
     rows: Rows<Pid, Process>,
     chunks: Vec<Chunk>,
-    /// The highest row that was ever given out.
+    /// The next row that was ever given out.
     last_row: i64,
 }
 
@@ -229,7 +229,7 @@ impl Processes {
                 Write::Delete => return Ok(()),
             };
             let row = &process.stored;
-            let parent = row.parent.map(|parent| (parent.tenant.0, stored(parent.number())));
+            let parent = row.parent.map(|parent| (parent.tenant.0, stored(crate::number::process(parent))));
             let (parent_tenant, parent_number) = (parent.map(|parent| parent.0), parent.map(|parent| parent.1));
             let began = row.began.map(|(chunk, sequence)| (stored(chunk), stored(sequence)));
             let (began, began_sequence) = (began.map(|began| began.0), began.map(|began| began.1));
@@ -237,7 +237,7 @@ impl Processes {
             if new {
                 insert.execute(params![
                     row.row, row.key, parent_tenant, parent_number, created, began, began_sequence, stored(row.last),
-                    stored(row.lines), row.holds, row.signals, row.detached, row.ended, pid.tenant.0, stored(pid.number())
+                    stored(row.lines), row.holds, row.signals, row.detached, row.ended, pid.tenant.0, stored(crate::number::process(pid))
                 ])?;
                 return Ok(());
             }

@@ -24,7 +24,7 @@ fn check(records: &[Owned], cuts: &[usize]) {
     let cuts = cuts.iter().map(|cut| *cut.min(&records.len())).chain([records.len()]);
     for (number, to) in cuts.enumerate() {
         for record in &records[from..to] {
-            stage.journal().append(record.record()).expect("there is room");
+            stage.journal().append(&[record.record()]).expect("there is room");
             model.apply(record);
         }
         if number % 2 == 1 {
@@ -66,7 +66,7 @@ fn amounts_may_come_before_the_account_that_they_are_of() {
         let stage = Stage::new();
         for at in order {
             let changes = std::slice::from_ref(&told[*at]);
-            stage.journal().append(Record { pid: None, entry: None, changes }).expect("there is room");
+            stage.journal().append(&[Record { pid: None, entry: None, changes }]).expect("there is room");
         }
         let mut accounts = stage.journal().node().expect("it can be read").accounts;
         accounts.sort_by_key(|row| row.account);

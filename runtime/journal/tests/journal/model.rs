@@ -4,7 +4,7 @@ use remit_abi::{AccountId, GrantId, Label, Pid, TenantId, Tokens};
 use remit_kernel::{
     Finished, Ledger, Selection,
     ports::{
-        AccountImage, Beginning, CallImage, CallState, Change, Entry, GrantImage, Highest, LetterImage, NodeImage,
+        AccountImage, Beginning, CallImage, CallState, Change, Entry, GrantImage, NextNumbers, LetterImage, NodeImage,
         Record, StoredProcess,
     },
 };
@@ -44,13 +44,13 @@ pub(crate) struct Model {
     pub(crate) letters: BTreeMap<u64, (Pid, LetterImage)>,
     pub(crate) tags: BTreeMap<(TenantId, u32), Box<str>>,
     pub(crate) frozen: Vec<Selection>,
-    pub(crate) highest: Highest,
+    pub(crate) next: NextNumbers,
     /// What came into the tree, less what closed roots held and had paid.
     pub(crate) tokens: u64,
 }
 
 fn number(id: (u32, u32)) -> u64 {
-    u64::from(id.0) << 32 | u64::from(id.1)
+    u64::from(id.1.wrapping_sub(1)) << 32 | u64::from(id.0)
 }
 
 impl Model {
@@ -64,11 +64,11 @@ impl Model {
         if let (Some(pid), Some(entry)) = (record.pid, &record.entry) {
             self.processes.entry(pid).or_default().entries.push(entry.clone());
             if let Entry::Created(created) = entry {
-                self.highest.account = self.highest.account.max(number(created.account.into()));
+                self.next.account = self.next.account.max(number(created.account.into()) + 1);
             }
         }
         if let Some(pid) = record.pid {
-            self.highest.process = self.highest.process.max(pid.number());
+            self.next.process = self.next.process.max(number((pid.index, pid.generation)) + 1);
         }
         record.changes.iter().for_each(|change| self.change(change));
     }
@@ -76,7 +76,7 @@ impl Model {
     fn change(&mut self, change: &Change) {
         match change.clone() {
             Change::Granted(image) => {
-                self.highest.grant = self.highest.grant.max(number(image.grant.into()));
+                self.next.grant = self.next.grant.max(number(image.grant.into()) + 1);
                 let uses = self.grants.get(&image.grant).map_or(image.uses, |before| before.uses);
                 self.grants.insert(image.grant, GrantImage { uses, ..*image });
             }
@@ -89,13 +89,13 @@ impl Model {
                 }
             }
             Change::Sent { number, to, letter } => {
-                self.highest.letter = self.highest.letter.max(number);
-                self.highest.process = self.highest.process.max(to.number());
+                self.next.letter = self.next.letter.max(number + 1);
+                self.next.process = self.next.process.max(self::number((to.index, to.generation)) + 1);
                 self.letters.insert(number, (to, *letter));
             }
             Change::LetterGone { number } => drop(self.letters.remove(&number)),
             Change::Called(image) => {
-                self.highest.letter = self.highest.letter.max(image.number);
+                self.next.letter = self.next.letter.max(image.number + 1);
                 self.calls.insert(image.number, (image, CallState::Open));
             }
             Change::Answered { number, letter } => self.end_call(number, CallState::Answered(letter)),
@@ -143,7 +143,7 @@ impl Model {
     }
 
     fn open(&mut self, account: AccountId, parent: Option<AccountId>, balance: Tokens) {
-        self.highest.account = self.highest.account.max(number(account.into()));
+        self.next.account = self.next.account.max(number(account.into()) + 1);
         let image =
             AccountImage { account, parent, balance, spent: Tokens::ZERO, spent_below: Tokens::ZERO };
         self.accounts.insert(account, image);
@@ -213,7 +213,7 @@ impl Model {
             living: self.processes.iter().filter(|(_, process)| has_log(process)).map(|(pid, _)| *pid).collect(),
             tags: self.tags.iter().map(|((tenant, bit), name)| (*tenant, *bit, name.clone())).collect(),
             frozen: self.frozen.clone(),
-            highest: self.highest,
+            next: self.next,
         }
     }
 

@@ -56,7 +56,7 @@ impl Stage {
     }
 
     pub(crate) fn append(&self, records: &[Owned]) -> Position {
-        let append = |record: &Owned| self.journal().append(record.record()).expect("there is room");
+        let append = |record: &Owned| self.journal().append(&[record.record()]).expect("there is room");
         records.iter().map(append).last().unwrap_or_default()
     }
 
