@@ -113,6 +113,7 @@ impl Stage {
             weights_bytes_max: None,
             device: remit_assembly::models::DeviceChoice::Cpu,
             swapping: remit_assembly::models::Swapping::default(),
+            durable: false,
             schedule: Schedule::default(),
             prices: PriceList::built_in(),
         };
@@ -123,7 +124,7 @@ impl Stage {
     pub(crate) fn start(&self, job: Job) -> Result<Running, StartError> {
         let Job { package, grants, budget, messages, tags, resumed, name } = job;
         let agent = self.node.load(&package, &grants)?;
-        self.node.start(&agent, Task { budget, messages, tags, resumed, name })
+        self.node.start(&agent, Task { budget, messages, tags, resumed, name, durable: false })
     }
 
     /// Everything that lives.

@@ -1,6 +1,7 @@
 //! `remit up` and the commands that ask it, as an operator meets them.
 
 mod caps;
+mod durable;
 mod metrics;
 mod processes;
 mod routes;

@@ -29,7 +29,7 @@ fn a_detached_task_is_listed_inspected_read_and_killed() {
     let [heading, line] = ps.lines().collect::<Vec<_>>()[..] else { panic!("{ps}") };
     assert_eq!(
         heading.split_whitespace().collect::<Vec<_>>(),
-        ["PID", "PACKAGE", "STATE", "PARENT", "LABEL", "MESSAGES", "SPENT", "LEFT", "AGE"]
+        ["PID", "PACKAGE", "STATE", "KEPT", "PARENT", "LABEL", "MESSAGES", "SPENT", "LEFT", "AGE"]
     );
     assert!(line.starts_with(&pid) && line.contains("chatter") && line.contains(" trusted "), "{line}");
     let listed = &host.json(&["ps"])["processes"][0];

@@ -7,6 +7,8 @@
 //! | `routes.state.toml` | which version of each route is in effect |
 //! | `models/NAME/` | model files, verified when they were pulled |
 //! | `agents/NAME/` | installed packages |
+//! | `components/DIGEST.wasm` | the components of processes that outlive the host |
+//! | `journal/` | what those processes were told, and what is true after it |
 //! | `cache/` | compiled components, by digest |
 //! | `run/` | the lock and the control socket of the host that runs on this folder |
 
@@ -115,6 +117,18 @@ impl Home {
     #[must_use]
     pub fn agent(&self, name: &str) -> PathBuf {
         self.0.join("agents").join(name)
+    }
+
+    /// Where components of processes that outlive the host are kept, by their digests.
+    #[must_use]
+    pub fn components(&self) -> PathBuf {
+        self.0.join("components")
+    }
+
+    /// Where the journal is.
+    #[must_use]
+    pub fn journal(&self) -> PathBuf {
+        self.0.join("journal")
     }
 
     /// Where compiled components are.

@@ -5,6 +5,7 @@
 
 mod adapters;
 mod check;
+mod components;
 mod engines;
 pub mod eval;
 mod home;
@@ -18,8 +19,8 @@ mod wants;
 pub use check::{Import, Report, check};
 pub use home::{HOME_VARIABLE, Home, HomeLock, LockError, NoHome};
 pub use node::{
-    Agent, GrantChoice, GrantingError, Node, NodeConfig, NodeError, Running, StartError, Task, TaskMessage,
-    open_package,
+    Agent, GrantChoice, GrantingError, Node, NodeConfig, NodeError, ResumedTask, Running, StartError, Task,
+    TaskMessage, open_package,
 };
 pub use remit_authority::{Explanation, GrantError, ModelPrices, PriceError, PriceList, Refusal};
 pub use remit_host::{CompileLimits, CompilerCommand, compile::child_main as compile_child};

@@ -2,6 +2,7 @@
 
 use crate::{
     adapters::{FairRunQueue, HostRunner, SystemClock, SystemEntropy},
+    components,
     engines::{EngineLoadError, Engines},
     home::Home,
     models::{
@@ -22,13 +23,14 @@ use remit_abi::{
 use remit_authority::PriceList;
 use remit_host::{CompileLimits, CompilerCommand, Host, HostConfig, HostError, LoadError};
 use remit_inference::device::keep_in;
+use remit_journal::{OpenError, SqliteJournal};
 use remit_kernel::{
-    EphemeralJournal, Finished, GiveError, GivenMessage, Kernel, Listener, Ports, RestartPolicy, Spawn, SpawnError,
-    Spawned,
-    ports::{Engine, PortFuture, Program},
+    Durability, EphemeralJournal, Finished, GiveError, GivenMessage, Kernel, Listener, Ports, RestartPolicy, Resumed,
+    Spawn, SpawnError, Spawned,
+    ports::{Engine, Journal, JournalError, PortFuture, Program},
 };
 use remit_package::{ManifestError, Package, PackageError};
-use std::{collections::BTreeSet, path::Path, sync::Arc};
+use std::{collections::BTreeSet, io, path::Path, sync::Arc};
 use thiserror::Error;
 use tokio::runtime::Handle;
 
@@ -55,6 +57,8 @@ pub struct NodeConfig {
     pub device: DeviceChoice,
     /// Where keys and values go that have to leave there.
     pub swapping: Swapping,
+    /// Whether processes can outlive the host: what they are told is kept in the data folder then.
+    pub durable: bool,
     /// Who runs next.
     pub schedule: Schedule,
     /// What turns work into tokens. [`Node::open`] adds what the lists of models say of those that it does not name.
@@ -76,6 +80,12 @@ pub enum NodeError {
     /// Where models are to be computed.
     #[error(transparent)]
     Device(#[from] DeviceError),
+    /// The journal cannot be opened.
+    #[error(transparent)]
+    Journal(#[from] OpenError),
+    /// The journal cannot be read.
+    #[error(transparent)]
+    Unreadable(#[from] JournalError),
     /// Not called from a tokio runtime.
     #[error("the node needs a tokio runtime with time enabled; please report this")]
     NoRuntime,
@@ -123,6 +133,8 @@ pub struct Task {
     pub resumed: Option<Bytes>,
     /// Under which name other processes find its mailbox.
     pub name: Option<String>,
+    /// Whether it goes on where it was when the host starts anew.
+    pub durable: bool,
 }
 
 /// A task that cannot be started.
@@ -148,6 +160,9 @@ pub enum StartError {
     /// The default model's name.
     #[error("the default model cannot be granted: {0}")]
     Scope(ScopeError),
+    /// Its component could not be kept.
+    #[error("the component cannot be kept for the process to outlive the host: {0}")]
+    Keep(io::Error),
     /// More tags than a tenant has.
     #[error("there are more than {} different tags: use fewer", TagSet::CAPACITY)]
     Tags,
@@ -184,6 +199,14 @@ impl StartError {
     pub const fn is_usage(&self) -> bool {
         matches!(self, Self::NoSuchWant { .. } | Self::Tags | Self::Spawn(_))
     }
+}
+
+/// A task that went on when the host started anew. It runs while `finished` is polled, and stops when that is dropped.
+pub struct ResumedTask {
+    /// The process that does it.
+    pub pid: Pid,
+    /// Its end.
+    pub finished: PortFuture<'static, Finished>,
 }
 
 /// The deposit for one task: what comes back of it is withdrawn, however the task ends.
@@ -234,6 +257,8 @@ pub struct Node {
     home: Home,
     /// Routes that somebody was granted, whose models are open.
     served: Mutex<BTreeSet<Box<str>>>,
+    /// Whether processes can outlive the host.
+    durable: bool,
 }
 
 impl Node {
@@ -279,18 +304,55 @@ impl Node {
         }
         host.run_queue = Box::new(FairRunQueue(config.schedule.queue()));
         let host = Arc::new(Host::new(host)?);
+        let journal: Arc<dyn Journal> = match config.durable {
+            true => Arc::new(SqliteJournal::open(&home.journal())?),
+            false => Arc::new(EphemeralJournal),
+        };
         let ports = Ports {
             runner: Arc::new(HostRunner { host: host.clone() }),
             engine,
-            packages: Arc::new(InstalledPackages::new(config.home, host.clone(), runtime.clone())),
-            journal: Arc::new(EphemeralJournal),
+            packages: Arc::new(InstalledPackages::new(config.home, host.clone(), runtime.clone(), config.durable)),
+            journal,
             clock: Arc::new(SystemClock::of_runtime(runtime)),
             entropy: Arc::new(SystemEntropy),
         };
         let default_model = Registry::built_in().default_model().name.clone();
         let kernel = Kernel::new(ports, config.prices);
         kernel.set_routes(routes);
-        Ok(Self { kernel, host, engines, default_model, home, served: Mutex::default() })
+        Ok(Self { kernel, host, engines, default_model, home, served: Mutex::default(), durable: config.durable })
+    }
+
+    /// Lets the processes go on that a host on this data folder left behind, with their models served as far as they can be. To be
+    /// called once, before anything is started.
+    ///
+    /// # Errors
+    /// [`NodeError::Unreadable`].
+    pub async fn recover(&self) -> Result<Vec<ResumedTask>, NodeError> {
+        if !self.durable {
+            return Ok(Vec::new());
+        }
+        let recovery = self.kernel.recover()?;
+        let held = self.kernel.grant_tree(None).into_iter().filter(|grant| grant.holder.is_some() && !grant.revoked);
+        for grant in held {
+            if let Err(error) = self.serve_models(std::slice::from_ref(&grant.spec)) {
+                tracing::error!(%error, "a model of a process that goes on cannot be served");
+            }
+        }
+        let task = |Resumed { pid, payer, finished }| {
+            let payment = payer.map(|payer| Payment { kernel: self.kernel.clone(), payer });
+            let finished: PortFuture<'static, Finished> = Box::pin(async move {
+                let finished = finished.await;
+                drop(payment);
+                finished
+            });
+            ResumedTask { pid, finished }
+        };
+        Ok(recovery.go_on().await.into_iter().map(task).collect())
+    }
+
+    /// Ends the node and not its processes: those that outlive it go on where they stand when it starts anew.
+    pub fn stop(&self) {
+        self.kernel.stop();
     }
 
     /// Loads an agent with the chosen ones of the grants that it asks for, and the models that these open. Blocks.
@@ -303,6 +365,9 @@ impl Node {
         let kinds: Vec<&str> = grants.iter().map(|grant| grant.kind.name()).collect();
         let image = self.host.load_file(&package.component, &kinds)?;
         self.serve_models(&grants)?;
+        if self.durable {
+            components::keep(&self.home, image.digest(), &package.component).map_err(StartError::Keep)?;
+        }
         let digest = image.digest().into();
         Ok(Agent {
             program: Program { name: manifest.name.as_str().into(), digest, image, limits: wants::limits(manifest) },
@@ -334,6 +399,7 @@ impl Node {
             soft_limit: agent.soft_limit,
             restart: agent.restart,
             priority: agent.priority,
+            durability: if task.durable { Durability::Durable } else { Durability::Ephemeral },
         };
         let payment = Payment { kernel: self.kernel.clone(), payer };
         let Spawned { pid, events, finished } = self.kernel.spawn(spawn)?;
@@ -463,9 +529,9 @@ fn serve_one_of(engines: &Engines, models: &[Box<str>]) -> Result<(), EngineLoad
 }
 
 impl Drop for Node {
-    /// Ends every process: none of them outlives its node.
+    /// Stops every process: none of them runs on without its node.
     fn drop(&mut self) {
-        self.kernel.processes().iter().for_each(|process| self.kernel.kill(process.pid));
+        self.kernel.stop();
     }
 }
 

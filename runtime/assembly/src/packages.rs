@@ -1,8 +1,8 @@
 //! Installed agents as the kernel's packages: those that a process can start by name.
 
-use crate::{home::Home, wants};
+use crate::{components, home::Home, wants};
 use parking_lot::Mutex;
-use remit_abi::{GrantKind, TenantId};
+use remit_abi::{GrantKind, TenantId, limits::Limits};
 use remit_host::Host;
 use remit_kernel::ports::{PackageError, Packages, PortFuture, Program};
 use remit_package::Package;
@@ -24,11 +24,13 @@ pub(crate) struct InstalledPackages {
     host: Arc<Host>,
     runtime: Handle,
     loaded: Arc<Mutex<HashMap<Key, (Stamp, Program)>>>,
+    /// Whether processes outlive the host, so that the bytes that they run are kept.
+    keeps: bool,
 }
 
 impl InstalledPackages {
-    pub(crate) fn new(home: Home, host: Arc<Host>, runtime: Handle) -> Self {
-        Self { home, host, runtime, loaded: Arc::default() }
+    pub(crate) fn new(home: Home, host: Arc<Host>, runtime: Handle, keeps: bool) -> Self {
+        Self { home, host, runtime, loaded: Arc::default(), keeps }
     }
 }
 
@@ -51,14 +53,47 @@ impl Packages for InstalledPackages {
         if let Some(program) = fresh {
             return Box::pin(std::future::ready(Ok(program)));
         }
-        let loading = self.runtime.spawn_blocking(move || load(&host, &loaded, key, &path));
+        let keeps = self.keeps.then(|| self.home.clone());
+        let loading = self.runtime.spawn_blocking(move || load(keeps.as_ref(), &host, &loaded, key, &path));
+        Box::pin(async move {
+            loading.await.unwrap_or_else(|error| Err(PackageError(format!("it was not loaded: {error}").into())))
+        })
+    }
+
+    fn reopen(
+        &self,
+        _: TenantId,
+        agent: &str,
+        digest: &str,
+        granted: &[GrantKind],
+    ) -> PortFuture<'static, Result<Program, PackageError>> {
+        let (host, path) = (self.host.clone(), components::path(&self.home, digest));
+        let (agent, digest, granted) = (Arc::from(agent), Arc::from(digest), granted.to_vec());
+        let loading = self.runtime.spawn_blocking(move || reload(&host, &path, agent, digest, &granted));
         Box::pin(async move {
             loading.await.unwrap_or_else(|error| Err(PackageError(format!("it was not loaded: {error}").into())))
         })
     }
 }
 
+/// Loads a component that was kept under its digest. Its limits are those that its process had.
+fn reload(
+    host: &Host,
+    path: &Path,
+    name: Arc<str>,
+    digest: Arc<str>,
+    granted: &[GrantKind],
+) -> Result<Program, PackageError> {
+    let kinds: Vec<&str> = granted.iter().map(|kind| kind.name()).collect();
+    let image = host.load_file(path, &kinds).map_err(|error| PackageError(error.to_string().into()))?;
+    match *image.digest() == *digest {
+        true => Ok(Program { name, digest, image, limits: Limits::default() }),
+        false => Err(PackageError(format!("{} has other bytes than its name says", path.display()).into())),
+    }
+}
+
 fn load(
+    keeps: Option<&Home>,
     host: &Host,
     loaded: &Mutex<HashMap<Key, (Stamp, Program)>>,
     key: Key,
@@ -72,6 +107,9 @@ fn load(
     let stamp = stamp(path);
     let kinds: Vec<&str> = key.1.iter().map(|kind| kind.name()).collect();
     let image = host.load_file(&package.component, &kinds).map_err(|error| refused(&error))?;
+    if let Some(home) = keeps {
+        components::keep(home, image.digest(), &package.component).map_err(|error| refused(&error))?;
+    }
     let program = Program {
         name: package.manifest.name.as_str().into(),
         digest: image.digest().into(),

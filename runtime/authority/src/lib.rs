@@ -16,8 +16,8 @@ mod numbered;
 mod price;
 mod tree;
 
-pub use account::{AccountError, AccountNode, Accounts, AccountImage};
+pub use account::{AccountError, AccountImage, AccountNode, Accounts};
 pub use arena::Arena;
-pub use grant::{Explanation, GrantError, GrantNode, Grants, GrantImage, Limit, Refusal, Use};
+pub use grant::{Explanation, GrantError, GrantImage, GrantNode, Grants, Limit, Refusal, Use};
 pub use numbered::Numbered;
 pub use price::{ModelPrices, Money, PriceError, PriceList, StatedPrices};

@@ -57,8 +57,8 @@ impl Computing {
     }
 }
 
-/// A node on the data folder.
-pub(crate) fn open(home: Home, prices: PriceList, computing: &Computing) -> Result<Node, CommandError> {
+/// A node on the data folder; a durable one keeps what processes are told there.
+pub(crate) fn open(home: Home, prices: PriceList, computing: &Computing, durable: bool) -> Result<Node, CommandError> {
     let (compiler, schedule) = (compiler()?, Schedule::default());
     Ok(Node::open(NodeConfig {
         home,
@@ -69,6 +69,7 @@ pub(crate) fn open(home: Home, prices: PriceList, computing: &Computing) -> Resu
         weights_bytes_max: computing.weights_max,
         device: computing.device,
         swapping: computing.swapping(),
+        durable,
         schedule,
         prices,
     })?)

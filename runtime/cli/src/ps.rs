@@ -34,11 +34,12 @@ impl Ps {
     }
 }
 
-fn table(processes: &[Process]) -> Table<9> {
+fn table(processes: &[Process]) -> Table<10> {
     let mut table = Table::new([
         Column::Words("PID"),
         Column::Words("PACKAGE"),
         Column::Words("STATE"),
+        Column::Words("KEPT"),
         Column::Words("PARENT"),
         Column::Words("LABEL"),
         Column::Numbers("MESSAGES"),
@@ -51,6 +52,7 @@ fn table(processes: &[Process]) -> Table<9> {
             format!("{:indent$}{}", "", process.pid, indent = 2 * depth),
             process.package.clone(),
             state(&process.state),
+            kept(process).to_owned(),
             process.parent.map_or_else(|| "-".to_owned(), |parent| parent.to_string()),
             label(&process.label),
             process.messages.to_string(),
@@ -84,6 +86,23 @@ pub(crate) fn state(state: &ProcessState) -> String {
         ProcessState::Waiting { waits_in } => format!("waiting ({waits_in})"),
         ProcessState::Suspended => "suspended".to_owned(),
         ProcessState::Frozen => "frozen".to_owned(),
+        ProcessState::Parked { .. } => "parked".to_owned(),
+    }
+}
+
+/// What becomes of it when the host ends.
+const fn kept(process: &Process) -> &'static str {
+    match process.durable {
+        true => "durable",
+        false => "ephemeral",
+    }
+}
+
+/// Why a process is parked, where it is.
+fn parked(process: &Process) -> &str {
+    match &process.state {
+        ProcessState::Parked { why } => why,
+        _ => "no",
     }
 }
 
@@ -131,6 +150,8 @@ fn facts(process: &Process) -> String {
         ("name", process.name.clone().unwrap_or_else(|| "none".to_owned())),
         ("parent", process.parent.map_or_else(|| "the operator".to_owned(), |parent| parent.to_string())),
         ("state", state(&process.state)),
+        ("parked", parked(process).to_owned()),
+        ("kept", kept(process).to_owned()),
         ("priority", format!("{:?}", process.priority).to_lowercase()),
         ("restarts", process.restarts.to_string()),
         ("started", format!("{} ({} ago)", moment_in_words(process.started_ns), age(process.age_ms))),

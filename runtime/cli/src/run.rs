@@ -72,6 +72,9 @@ pub(crate) struct Run {
     /// Start it on the running host, print its pid, and leave it alone
     #[arg(long, conflicts_with_all = ["local", "ledger", "artifacts"])]
     detach: bool,
+    /// Of a detached one, keep nothing: it ends with the host, instead of going on when the host starts anew
+    #[arg(long, requires = "detach")]
+    ephemeral: bool,
 }
 
 impl Run {
@@ -112,11 +115,11 @@ impl Run {
     async fn run_here(&self, home: Home, sink: &mut Sink) -> Result<(Finished, bool), CommandError> {
         let package = open_package(&home, &self.agent)?;
         let RunRequest { grants, messages, tags, name, .. } = self.request()?;
-        let node = node::open(home, node::prices(self.prices.as_deref())?, &self.computing)?;
+        let node = node::open(home, node::prices(self.prices.as_deref())?, &self.computing, false)?;
         sink.note("loading");
         let agent = node.load(&package, &grants.map_or(GrantChoice::All, GrantChoice::Only))?;
         let messages = messages.into_iter().map(|Message { text, trusted }| TaskMessage { text, trusted }).collect();
-        let task = Task { budget: self.budget()?, messages, tags, resumed: None, name };
+        let task = Task { budget: self.budget()?, messages, tags, resumed: None, name, durable: false };
         follow(&node, node.start(&agent, task)?, sink).await
     }
 
@@ -154,7 +157,7 @@ impl Run {
 
     /// Starts it on the host, and says which process it is.
     async fn leave(&self, host: &Client) -> Result<ExitCode, CommandError> {
-        let mut lines = host.run(&RunRequest { detach: true, ..self.request()? }).await?;
+        let mut lines = host.run(&RunRequest { detach: true, ephemeral: self.ephemeral, ..self.request()? }).await?;
         match lines.next().await? {
             Some(RunLine::Started { pid }) => {
                 println!("{pid}");
@@ -286,7 +289,7 @@ async fn follow(node: &Node, running: Running, sink: &mut Sink) -> Result<(Finis
             }
         }
     };
-    while let Some(event) = events.try_recv() {
+    while let Some(event) = events.recv().await {
         sink.event(&remit_server::shown(node, event))?;
     }
     Ok((remit_server::finished(node, end, false), interrupted))

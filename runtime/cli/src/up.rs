@@ -48,7 +48,7 @@ impl Up {
         // From here on a signal is an orderly end.
         let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-        let server = Server::bind(node::open(home.clone(), prices, &self.computing)?, home, lock)?;
+        let server = Server::bind(node::open(home.clone(), prices, &self.computing, true)?, home, lock)?;
         let ready = format!("listening on {}\n", server.path().display());
         io::stdout()
             .write_all(ready.as_bytes())

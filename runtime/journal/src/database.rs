@@ -1,8 +1,6 @@
 //! The database: its version, its tables, and how its connections are set.
 
-use crate::{
-    error::OpenError,
-};
+use crate::error::OpenError;
 use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
 use std::{path::Path, time::Duration};
 

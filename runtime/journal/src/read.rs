@@ -4,8 +4,8 @@ use crate::{
     error::Damage,
     fold::{
         accounts::Account,
-        next,
         mail::{ANSWERED, UNANSWERED},
+        next,
         processes::{PLAIN_VERSION, Stored},
     },
     folder::Folder,

@@ -95,9 +95,10 @@ impl Writer {
         let mut left = SLICE;
         while left > 0 {
             let next = "SELECT process, last, ifnull(created, 0) FROM processes WHERE tenant = ?1 LIMIT 1";
-            let next = self.db.prepare_cached(next)?.query_row([tenant.0], |row| {
-                Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
-            });
+            let next = self
+                .db
+                .prepare_cached(next)?
+                .query_row([tenant.0], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)));
             let Some((process, last, created)) = next.optional()? else { break };
             let end = self.forget_chain(last, &mut left)?;
             if end != 0 {

@@ -155,9 +155,9 @@ impl Writer {
 
     /// Puts what the WAL holds into the database, as far as no reader needs it.
     fn checkpoint(&mut self) {
-        let outcome = self.db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
-            Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
-        });
+        let outcome = self
+            .db
+            .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)));
         match outcome {
             Ok((frames, done)) if frames == done => self.checkpoint_at = CHECKPOINT_FRAMES,
             Ok(_) => self.checkpoint_at = self.frames.load(Ordering::Relaxed) + CHECKPOINT_FRAMES,

@@ -18,7 +18,7 @@ use remit_abi::{AccountId, GrantId, Pid, Signal, TagSet, TenantId, Tokens, limit
 use remit_authority::{AccountError, GrantError, Grants, PriceList};
 use std::sync::{
     Arc,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 use tokio::sync::Notify;
 
@@ -53,6 +53,8 @@ pub(crate) struct Shared {
     pub(crate) denials: Denials,
     /// Of the next letter or call.
     next_letter: AtomicU64,
+    /// Whether nothing is written down any more.
+    stopped: AtomicBool,
     /// Woken whenever grants were revoked.
     revoked: Notify,
 }
@@ -69,6 +71,11 @@ impl Shared {
         }
         block.kill();
         self.ports.runner.kill(block.pid);
+    }
+
+    /// Whether nothing is written down any more.
+    pub(crate) fn has_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
     }
 
     /// The number of a new letter or call.
@@ -160,6 +167,7 @@ impl Kernel {
                 frozen: Mutex::default(),
                 denials: Denials::default(),
                 next_letter: AtomicU64::new(0),
+                stopped: AtomicBool::new(false),
                 revoked: Notify::new(),
             }),
         }
@@ -235,6 +243,14 @@ impl Kernel {
         if let Some(block) = self.shared.block(pid) {
             self.shared.kill(&block);
         }
+    }
+
+    /// Ends the node and not its processes: from here on nothing is written down, each of them stops where it stands, and those that
+    /// outlive the host go on there when it starts anew.
+    pub fn stop(&self) {
+        self.shared.stopped.store(true, Ordering::Release);
+        let blocks: Vec<_> = self.shared.table.read().iter().cloned().collect();
+        blocks.iter().for_each(|block| self.shared.kill(block));
     }
 
     /// Takes a grant back, and all that derive from it, calls under way included; how many.

@@ -164,6 +164,7 @@ async fn run_once(kernel: &Kernel, block: &Arc<ControlBlock>, program: &Program)
     let exit = kernel.shared.ended_in_replay(process, exit);
     if !matches!(exit.end, Err(Fault::Diverged(_)))
         && let Err(error) = kernel.shared.write(process, Some(Entry::Exited(Cow::Borrowed(&exit))))
+        && !kernel.shared.has_stopped()
     {
         tracing::error!(pid = %block.pid, %error, "an exit was not journaled");
     }
@@ -295,7 +296,9 @@ impl Reaper {
             }
             let written = shared.write(process, None);
             let at = written.inspect_err(|error| {
-                tracing::error!(pid = %self.block.pid, %error, "the end of a process was not journaled");
+                if !shared.has_stopped() {
+                    tracing::error!(pid = %self.block.pid, %error, "the end of a process was not journaled");
+                }
             });
             (finished, at.unwrap_or_default())
         };

@@ -211,6 +211,8 @@ impl Outlet {
 pub struct Listener {
     pub(crate) block: Arc<ControlBlock>,
     pub(crate) journal: Arc<dyn Journal>,
+    /// Taken, and not handed out before it survives a crash.
+    pub(crate) ahead: Option<(Event, Position)>,
 }
 
 impl fmt::Debug for Listener {
@@ -222,18 +224,23 @@ impl fmt::Debug for Listener {
 impl Listener {
     /// The next event, once it survives a crash; `None` when there will be none. Where it never will survive one, nobody is to see
     /// it, and this waits for ever.
+    ///
+    /// Cancel-safe: an event is handed out or stays.
     pub async fn recv(&mut self) -> Option<Event> {
-        let outlet = &self.block.outlet;
-        let next = outlet.until(|memory| match memory.take() {
-            Some(event) => Some(Some(event)),
-            None => memory.closed.then_some(None),
-        });
-        let (event, at) = next.await?;
-        outlet.changed.notify_waiters();
-        if self.journal.durable(at).await.is_err() {
+        if self.ahead.is_none() {
+            let outlet = &self.block.outlet;
+            let next = outlet.until(|memory| match memory.take() {
+                Some(event) => Some(Some(event)),
+                None => memory.closed.then_some(None),
+            });
+            self.ahead = next.await;
+            outlet.changed.notify_waiters();
+        }
+        let (_, at) = self.ahead.as_ref()?;
+        if self.journal.durable(*at).await.is_err() {
             std::future::pending::<()>().await;
         }
-        Some(event)
+        self.ahead.take().map(|(event, _)| event)
     }
 }
 

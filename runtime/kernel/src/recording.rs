@@ -57,7 +57,9 @@ impl Shared {
         }
         let mut due = Due { keeps_changes: true, ..Due::default() };
         due.changes.extend(changes);
-        if let Err(error) = self.append(pid, None, &mut due) {
+        if let Err(error) = self.append(pid, None, &mut due)
+            && !self.has_stopped()
+        {
             tracing::error!(%error, "a change of the node was not journaled");
         }
     }
@@ -66,6 +68,9 @@ impl Shared {
     fn append(&self, pid: Option<Pid>, entry: Option<Entry<'_>>, due: &mut Due) -> Result<Position, JournalError> {
         if !due.keeps_changes {
             return Ok(Position::default());
+        }
+        if self.has_stopped() {
+            return Err(JournalError::Refused("the host is stopping".into()));
         }
         let mut changes = mem::take(&mut due.changes);
         self.add_changed_grants(&mut changes);
@@ -78,8 +83,7 @@ impl Shared {
             _ => None,
         });
         let lines = started.flat_map(|(pid, lines)| lines.map(|line| (Some(pid), line)));
-        let mut records: Vec<_> =
-            lines.map(|(pid, line)| Record { pid, entry: Some(line), changes: &[] }).collect();
+        let mut records: Vec<_> = lines.map(|(pid, line)| Record { pid, entry: Some(line), changes: &[] }).collect();
         records.push(Record { pid, entry, changes: &changes });
         self.ports.journal.append(&records)
     }

@@ -10,7 +10,9 @@ use crate::{
     life::{Finished, Life},
     mailbox::Letter,
     outlet::{Audience, Outlet},
-    ports::{Entry, JournalError, Line, NodeImage, PackageError, Record, StoredProcess},
+    ports::{
+        Beginning, Created, Entry, JournalError, Line, NodeImage, PackageError, Program, Record, StoredProcess, Told,
+    },
     process::{Alarm, Held, Process, Value},
     replay::{Links, Replay},
     signals::Signals,
@@ -23,12 +25,19 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-/// What became of a node's processes.
+/// A node that was put together again, and whose processes run nothing yet.
 pub struct Recovery {
-    /// Those that an operator had started, and that go on.
-    pub resumed: Vec<Resumed>,
+    kernel: Kernel,
+    processes: Vec<Rebuilt>,
     /// Those whose log cannot be read, and why: nothing of them was changed.
     pub unreadable: Vec<(Pid, JournalError)>,
+}
+
+struct Rebuilt {
+    block: Arc<ControlBlock>,
+    created: Created,
+    /// Whether nobody but an operator waits for its end.
+    is_an_operators: bool,
 }
 
 /// A process that an operator had started before the host started anew. It stops when `finished` is dropped before its end.
@@ -42,11 +51,11 @@ pub struct Resumed {
 }
 
 impl Kernel {
-    /// Puts together again what the journal knows. To be called once, before anything else.
+    /// Puts together again what the journal knows. To be called once, before anything else; blocks while it reads.
     ///
     /// # Errors
     /// [`JournalError::Unreadable`] where the node's own tables cannot be read.
-    pub async fn recover(&self) -> Result<Recovery, JournalError> {
+    pub fn recover(&self) -> Result<Recovery, JournalError> {
         let shared = &self.shared;
         let node = shared.ports.journal.node()?;
         let (mut stored, mut unreadable) = (Vec::new(), Vec::new());
@@ -61,35 +70,41 @@ impl Kernel {
         }
         let links = Arc::new(Links::default());
         let kept: HashSet<Pid> = node.living.iter().copied().collect();
-        shared.restore(node, &links, unreadable.is_empty());
-        let mut blocks = Vec::with_capacity(stored.len());
-        for process in stored {
-            blocks.push((shared.rebuild(&process, &links), process));
-        }
+        shared.restore(node, &links);
+        let rebuilt = |process: StoredProcess| Rebuilt {
+            block: shared.rebuild(&process, &links),
+            is_an_operators: process.detached || process.created.parent.is_none_or(|parent| !kept.contains(&parent)),
+            created: process.created,
+        };
+        let processes = stored.into_iter().map(rebuilt).collect();
+        Ok(Recovery { kernel: self.clone(), processes, unreadable })
+    }
+}
+
+impl Recovery {
+    /// Sets every process going again.
+    pub async fn go_on(self) -> Vec<Resumed> {
+        let Self { kernel, processes, .. } = self;
         let mut resumed = Vec::new();
-        for (block, process) in blocks {
-            let is_an_operators = process.created.parent.is_none_or(|parent| process.detached || !kept.contains(&parent));
-            self.go_on(&block, process).await;
+        for Rebuilt { block, created, is_an_operators } in processes {
+            kernel.go_on(&block, created).await;
             if is_an_operators {
                 let account = block.process.lock().bill.account();
-                let payer = shared.accounts.lock().node(account).and_then(|node| node.parent);
-                let guard = Unfinished { kernel: self.clone(), block: block.clone() };
+                let payer = kernel.shared.accounts.lock().node(account).and_then(|node| node.parent);
+                let guard = Unfinished { kernel: kernel.clone(), block: block.clone() };
                 resumed.push(Resumed { pid: block.pid, payer, finished: Box::pin(guard.finished()) });
             }
         }
-        Ok(Recovery { resumed, unreadable })
+        resumed
     }
+}
 
-    /// Sets a process going again.
-    async fn go_on(&self, block: &Arc<ControlBlock>, stored: StoredProcess) {
-        let StoredProcess { pid, created, .. } = stored;
-        let packages = &self.shared.ports.packages;
+impl Kernel {
+    async fn go_on(&self, block: &Arc<ControlBlock>, created: Created) {
+        let (pid, packages) = (block.pid, &self.shared.ports.packages);
         let opened = packages.reopen(pid.tenant, &created.package, &created.digest, &created.kinds).await;
         match opened {
-            Ok(program) => {
-                let program = crate::ports::Program { limits: created.limits, ..program };
-                self.shared.set_going(block, program);
-            }
+            Ok(program) => self.shared.set_going(block, Program { limits: created.limits, ..program }),
             Err(PackageError(why)) => {
                 let why = format!("its package cannot be loaded again: {why}");
                 let parked = Life::parked(self.clone(), block.clone(), &why);
@@ -101,7 +116,7 @@ impl Kernel {
 
 impl Shared {
     /// The node's own tables.
-    fn restore(&self, node: NodeImage, links: &Links, all_are_readable: bool) {
+    fn restore(&self, node: NodeImage, links: &Links) {
         let clock = &self.ports.clock;
         let (now_ns, wall_ns) = (clock.monotonic_ns(), clock.wall_ns());
         node.tags.iter().for_each(|(tenant, index, name)| self.tags.restore(*tenant, *index, name));
@@ -132,7 +147,6 @@ impl Shared {
         for (pid, _, finished) in node.reports {
             ended.insert(pid, Arc::new(ControlBlock::ended_before(pid, finished)));
         }
-        let _ = all_are_readable;
     }
 
     /// A process as its last run began, with what it is to be told again. It runs nothing yet.
@@ -190,7 +204,7 @@ impl Shared {
 
 /// Where a process goes on, and whether that is a new run: one that had committed a state and was told nothing since begins anew,
 /// every other runs its last run again. How a run ended is found out again.
-fn last_run(stored: &StoredProcess) -> (crate::ports::Beginning, Vec<Line>, bool) {
+fn last_run(stored: &StoredProcess) -> (Beginning, Vec<Line>, bool) {
     let mut lines = stored.lines.clone();
     while let Some(Line { entry: Entry::Exited(_), .. }) = lines.last() {
         lines.pop();
@@ -206,7 +220,7 @@ fn last_run(stored: &StoredProcess) -> (crate::ports::Beginning, Vec<Line>, bool
     }
 }
 
-fn is_commit(told: &crate::ports::Told<'_>) -> bool {
+fn is_commit(told: &Told<'_>) -> bool {
     let asked = |request: &Request| matches!(request, Request::Checkpoint(CheckpointRequest::Commit { .. }));
     matches!(*told.reply, Reply::Checkpoint(Ok(()))) && told.asked.request().is_none_or(|request| asked(&request))
 }

@@ -30,10 +30,13 @@ pub(crate) struct Replay {
 /// What processes share that are put together again: found by its number, from whichever side comes first.
 #[derive(Debug, Default)]
 pub(crate) struct Links {
-    calls: Mutex<FxHashMap<u64, (Arc<PendingCall>, Option<Answer>)>>,
+    calls: Mutex<FxHashMap<u64, Ends>>,
     /// Children that had ended, with a report that nobody had taken.
     pub(crate) ended: Mutex<FxHashMap<Pid, Arc<ControlBlock>>>,
 }
+
+/// Both ends of a call; that of whoever is to answer until a process has it.
+type Ends = (Arc<PendingCall>, Option<Answer>);
 
 /// Nobody's.
 const NOBODY: Pid = Pid { tenant: remit_abi::TenantId(0), index: 0, generation: 0 };

@@ -279,7 +279,7 @@ impl Kernel {
         let _open = shared.accounts.set_soft_limit(account, spawn.soft_limit, &block.signals);
         shared.set_going(&block, program);
         let (pid, journal) = (block.pid, shared.ports.journal.clone());
-        let events = Listener { block: block.clone(), journal };
+        let events = Listener { block: block.clone(), journal, ahead: None };
         let guard = Unfinished { kernel: self.clone(), block };
         Ok(Spawned { pid, events, finished: guard.finished() })
     }

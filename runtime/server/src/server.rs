@@ -37,10 +37,11 @@ impl Server {
         self.bound.path()
     }
 
-    /// Serves until it is asked to stop, by `asked` becoming ready. Then it takes no new work, asks every process to end,
-    /// gives them `grace`, or until it is asked again, and kills those that are left. Who is told of an end is told before
-    /// the socket goes.
+    /// Lets processes go on that the host before left behind, and serves until it is asked to stop, by `asked` becoming ready. Then
+    /// it takes no new work, asks every process to end that does not outlive the host, gives them `grace`, or until it is asked
+    /// again, and kills those that are left. Who is told of an end is told before the socket goes.
     pub async fn serve(self, grace: Duration, mut asked: impl AsyncFnMut()) {
+        self.see_resumed().await;
         let stop = CancellationToken::new();
         let router = router(self.managed.clone());
         let serving = connections::serve(&self.bound.listener, &router, self.limits, &stop);
@@ -60,11 +61,11 @@ impl Server {
     async fn end_processes(&self, grace: Duration, mut asked: impl AsyncFnMut()) {
         let (managed, kernel) = (&self.managed, self.managed.node.kernel());
         managed.close();
-        for process in kernel.processes() {
+        for process in kernel.processes().iter().filter(|process| !process.durable) {
             kernel.cancel(process.pid);
         }
         tokio::select! {
-            () = managed.all_ended(|_| {}) => return,
+            () = managed.all_ended(|_| {}) => {}
             () = time::sleep(grace) => {}
             () = asked() => {}
         }
@@ -72,15 +73,26 @@ impl Server {
         if time::timeout(LAST_WAIT_MAX, killed).await.is_err() {
             tracing::warn!("some processes, or those who read of their ends, are left behind");
         }
+        // Those that outlive the host stop where they stand.
+        managed.node.stop();
+    }
+
+    /// Lets the processes go on that the host before left behind.
+    async fn see_resumed(&self) {
+        match self.managed.node.recover().await {
+            Ok(resumed) => resumed.into_iter().for_each(|task| drop(self.managed.resumed.spawn(task.finished))),
+            Err(error) => tracing::error!(%error, "no process of the host before goes on"),
+        }
     }
 }
 
 impl Managed {
-    /// Waits until no process lives, and everybody who reads of an end has been told. Each process that is waited for is
-    /// treated before.
+    /// Waits until no process lives that ends with the host, and everybody who reads of an end has been told. Each process that is
+    /// waited for is treated before.
     async fn all_ended(&self, treat: impl Fn(remit_abi::Pid)) {
         loop {
-            let living = self.node.kernel().processes();
+            let mut living = self.node.kernel().processes();
+            living.retain(|process| !process.durable);
             living.iter().for_each(|process| treat(process.pid));
             let Some(first) = living.first() else { break };
             self.ended(first.pid).await;

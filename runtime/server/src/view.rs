@@ -56,7 +56,7 @@ const fn fault_kind(fault: &Fault) -> FaultKind {
         Fault::Protocol(_) => FaultKind::Protocol,
         Fault::Limit(_) => FaultKind::Limit,
         Fault::Killed | Fault::Dead => FaultKind::Killed,
-        Fault::Host(_) => FaultKind::Host,
+        Fault::Host(_) | Fault::Diverged(_) => FaultKind::Host,
     }
 }
 
@@ -139,7 +139,9 @@ pub(crate) fn process(kernel: &Kernel, view: ProcessView, now_ns: u64) -> Proces
             State::Waiting(interface) => ProcessState::Waiting { waits_in: interface.to_owned() },
             State::Suspended => ProcessState::Suspended,
             State::Frozen => ProcessState::Frozen,
+            State::Parked => ProcessState::Parked { why: view.parked.as_deref().unwrap_or_default().to_owned() },
         },
+        durable: view.durable,
         started_ns: view.started_ns,
         age_ms: now_ns.saturating_sub(view.started_ns) / 1_000_000,
         label: Marking { integrity: view.label.integrity, tags: view.tags },

@@ -131,6 +131,7 @@ impl Stage {
             weights_bytes_max: None,
             device: remit_assembly::models::DeviceChoice::Cpu,
             swapping: remit_assembly::models::Swapping::default(),
+            durable: false,
             schedule: Schedule::default(),
             prices: PriceList::built_in(),
         };

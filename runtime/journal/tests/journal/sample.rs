@@ -36,7 +36,11 @@ pub(crate) fn pid(tenant: u32, index: u32) -> Pid {
 }
 
 pub(crate) fn value(text: &str) -> ValueImage {
-    ValueImage { bytes: Bytes::copy_from_slice(text.as_bytes()), media_type: "text/plain".into(), label: Label::UNTRUSTED }
+    ValueImage {
+        bytes: Bytes::copy_from_slice(text.as_bytes()),
+        media_type: "text/plain".into(),
+        label: Label::UNTRUSTED,
+    }
 }
 
 pub(crate) fn letter(sender: Pid, text: &str, call: Option<u64>) -> LetterImage {
@@ -106,7 +110,8 @@ pub(crate) fn told_text(text: &str) -> Entry<'static> {
 }
 
 pub(crate) fn finished() -> Box<Finished> {
-    let output = Output { bytes: Bytes::from_static(SECRET.as_bytes()), media_type: "text/plain".into(), label: Label::TRUSTED };
+    let output =
+        Output { bytes: Bytes::from_static(SECRET.as_bytes()), media_type: "text/plain".into(), label: Label::TRUSTED };
     Box::new(Finished {
         ended: Ended::Done(Status::Complete, Some(output)),
         ledger: Ledger::default(),

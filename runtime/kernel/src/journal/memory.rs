@@ -4,8 +4,8 @@
 //! any place, as if the host had ended there.
 
 use crate::ports::{
-    AccountImage, CallState, Change, Entry, GrantImage, Journal, JournalError, Line, NextNumbers, NodeImage, PortFuture,
-    Position, Record, StoredProcess,
+    AccountImage, CallState, Change, Entry, GrantImage, Journal, JournalError, Line, NextNumbers, NodeImage,
+    PortFuture, Position, Record, StoredProcess,
 };
 use parking_lot::Mutex;
 use remit_abi::{AccountId, GrantId, Pid, Tokens};

@@ -9,8 +9,8 @@ mod journal;
 
 pub use change::{CallImage, CallState, Change, LetterImage};
 pub use entry::{Asked, Beginning, Created, Entry, HeldImage, ModelImage, Note, Told, ValueImage};
-pub use remit_authority::{AccountImage, GrantImage};
 pub use journal::{Journal, JournalError, Line, NextNumbers, NodeImage, Position, Record, StoredProcess};
+pub use remit_authority::{AccountImage, GrantImage};
 
 use remit_abi::{
     Door, DrawnToken, Exit, Fault, GrantKind, OutputFormat, Params, Pid, Priority, Role, Start, TenantId, ToolCall,

@@ -71,12 +71,13 @@ impl Notes<'_> {
         let Some(named) = named else { return Ok(()) };
         let (id, image) = self.value()?;
         let inserted = process.values.insert(Value::from(image), &process.limits);
-        same(Ok(inserted.map_err(|_| OTHER_ID)?), id).and_then(|()| same(Ok(id), named))
+        same(&inserted.map_err(|_| OTHER_ID)?, &id)?;
+        same(&id, &named)
     }
 }
 
-fn same<T: PartialEq>(now: Result<T, &'static str>, then: T) -> Again {
-    if now? == then { Ok(()) } else { Err(OTHER_ID) }
+fn same<T: PartialEq>(now: &T, then: &T) -> Again {
+    if now == then { Ok(()) } else { Err(OTHER_ID) }
 }
 
 /// Does again what the reply did to its process.
@@ -108,7 +109,7 @@ pub(crate) fn again(context: &mut Context<'_>, links: &Links, request: &Request,
             Ok(())
         }
         (Request::Alarm(request), reply @ Reply::Alarm(Ok(_))) => {
-            same(Ok(&Reply::Alarm(alarm::act(context, request))), reply)
+            same(&Reply::Alarm(alarm::act(context, request)), reply)
         }
         (Request::Task(request), Reply::Task(Ok(()))) => shown(context, request),
         (Request::Checkpoint(CheckpointRequest::Commit { state }), Reply::Checkpoint(Ok(()))) => {
@@ -129,7 +130,7 @@ fn llm(context: &mut Context<'_>, request: &LlmRequest, reply: &LlmReply, notes:
     match (request, reply) {
         (LlmRequest::Open { grant }, LlmReply::Opened(model)) => {
             let open = OpenModel::of_image(*grant, notes.model()?);
-            same(Ok(process.models.insert(open)), *model)
+            same(&process.models.insert(open), model)
         }
         (LlmRequest::Chat(_), LlmReply::Completed(Completion { content, calls, logprobs, summary })) => {
             process.bill.did_before(summary.usage);
@@ -139,7 +140,7 @@ fn llm(context: &mut Context<'_>, request: &LlmRequest, reply: &LlmReply, notes:
             let label = prompt::label(process, &generate.prompt);
             let grant = process.models.get(generate.model).ok_or(OTHER_ID)?.grant;
             let cut = Streaming::Cut(Arc::new(Cut { label, grant, ended: Mutex::default() }));
-            same(Ok(process.generations.insert(cut)), *generation)
+            same(&process.generations.insert(cut), generation)
         }
         (LlmRequest::Next { generation }, LlmReply::Next(Delta::End(summary))) => {
             process.bill.did_before(summary.usage);
@@ -164,17 +165,14 @@ fn mailbox(
 ) -> Again {
     let process = &mut *context.process;
     match (request, reply) {
-        (
-            MailboxRequest::Send { message, .. } | MailboxRequest::TrySend { message, .. },
-            Ok(MailboxReply::Done),
-        ) => {
+        (MailboxRequest::Send { message, .. } | MailboxRequest::TrySend { message, .. }, Ok(MailboxReply::Done)) => {
             passing::give(process, &message.grants);
             Ok(())
         }
         (MailboxRequest::Call { message, .. }, Ok(MailboxReply::Called(call))) => {
             passing::give(process, &message.grants);
             let pending = links.call(notes.call()?);
-            same(Ok(process.calls.insert(pending)), *call)
+            same(&process.calls.insert(pending), call)
         }
         (_, Ok(MailboxReply::Received(incoming))) => {
             let Incoming { body, answer, .. } = &**incoming;
@@ -183,19 +181,20 @@ fn mailbox(
             match answer {
                 Some(answer) => {
                     let waiting = links.answer(notes.call()?);
-                    same(Ok(process.answers.insert(waiting)), *answer)
+                    same(&process.answers.insert(waiting), answer)
                 }
                 None => Ok(()),
             }
         }
         (MailboxRequest::Watch { filter }, Ok(MailboxReply::Watching(watch))) => {
-            same(Ok(process.watches.insert(Arc::new(Select::of(filter)))), *watch)
+            same(&process.watches.insert(Arc::new(Select::of(filter))), watch)
         }
         (MailboxRequest::DropWatch { watch }, Ok(_)) => {
             process.watches.remove(*watch);
             Ok(())
         }
-        (MailboxRequest::DropAnswer { answer }, Ok(_)) | (MailboxRequest::Reply { answer, .. }, Err(MailboxError::Gone)) => {
+        (MailboxRequest::DropAnswer { answer }, Ok(_))
+        | (MailboxRequest::Reply { answer, .. }, Err(MailboxError::Gone)) => {
             process.answers.remove(*answer);
             Ok(())
         }
@@ -225,7 +224,7 @@ fn children(
             let process = &mut *context.process;
             passing::give(process, &plan.grants);
             process.parts.retain(|part| *part != plan.funds);
-            same(Ok(process.children.insert(Child { block, grant: plan.grant })), *child)
+            same(&process.children.insert(Child { block, grant: plan.grant }), child)
         }
         // The funds were given back.
         (ChildrenRequest::Spawn(plan), None) => {
@@ -276,7 +275,7 @@ fn clock(context: &mut Context<'_>, request: &ClockRequest, reply: ClockReply) -
     let process = &mut *context.process;
     match (request, reply) {
         (ClockRequest::StartTimer { deadline_ns }, ClockReply::Timer(timer)) => {
-            same(Ok(process.timers.insert(*deadline_ns)), timer)
+            same(&process.timers.insert(*deadline_ns), &timer)
         }
         (_, ClockReply::Monotonic(read_ns)) => {
             process.clock_reads_at_least(read_ns, context.shared.ports.clock.monotonic_ns());

@@ -3,15 +3,15 @@
 mod engine;
 mod journal;
 
-pub(crate) use journal::{RecordingJournal, Written};
 pub(crate) use engine::{EMBEDDING_WIDTH, Other, Play, ScriptedEngine, call, drawn};
+pub(crate) use journal::{RecordingJournal, Written};
 
 use futures::{FutureExt, task::AtomicWaker};
 use parking_lot::Mutex;
 use remit_abi::{
     Access, AccountId, Content, Door, Event, Exit, Fault, Fuel, Generate, GrantKind, GrantLimits, GrantSpec, Label,
-    Message, ModelId, Outcome, Params, Pid, Priority, Prompt, Reply, Request, Role, Scope, Start, Status, TenantId,
-    Tokens, limits::Limits,
+    Message, ModelId, Outcome, Params, Pid, Priority, Prompt, Role, Scope, Start, Status, TenantId, Tokens,
+    limits::Limits,
 };
 use remit_authority::PriceList;
 use remit_kernel::{

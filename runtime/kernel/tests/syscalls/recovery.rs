@@ -9,7 +9,10 @@ use remit_abi::{
     Fuel, GrantKind, GrantLimits, GuestEvent, LlmError, LlmReply, LlmRequest, Message, Outcome, Params, Plan, Prompt,
     RandomRequest, Reply, Request, Role, Status, TaskRequest, Tokens, ValueId, WaitId,
 };
-use remit_kernel::{Ended, Finished, MemoryJournal, State, ports::{Entry, Journal, Position}};
+use remit_kernel::{
+    Ended, Finished, MemoryJournal, State,
+    ports::{Entry, Journal, Position},
+};
 use std::future::Future;
 
 async fn emit(guest: &Guest, text: &str) {
@@ -109,9 +112,9 @@ async fn undisturbed() -> (Result, MemoryJournal) {
 async fn goes_on(memory: MemoryJournal) -> Option<(Result, TestNode)> {
     let node = TestNode::after(memory);
     install(&node);
-    let recovery = node.kernel.recover().await.expect("it can be read");
+    let recovery = node.kernel.recover().expect("it can be read");
     assert!(recovery.unreadable.is_empty());
-    let resumed = recovery.resumed.into_iter().next()?;
+    let resumed = recovery.go_on().await.into_iter().next()?;
     let (finished, shown) = tokio::join!(resumed.finished, async {
         let (mut shown, mut after) = (Vec::new(), 0);
         while let Some(events) = node.kernel.events_after(resumed.pid, after).await.filter(|some| !some.is_empty()) {
@@ -218,7 +221,7 @@ async fn a_stream_that_the_host_cut_says_so_and_what_was_read_of_it_stays_read()
     }
     let mut ends = std::collections::BTreeSet::new();
     everywhere(Given::default(), reads, async |node, at| {
-        let resumed = node.kernel.recover().await.expect("it can be read").resumed.pop().expect("it lives");
+        let resumed = node.kernel.recover().expect("it can be read").go_on().await.pop().expect("it lives");
         let (finished, events) = tokio::join!(resumed.finished, node.kernel.events_after(resumed.pid, 0));
         assert!(matches!(finished.ended, Ended::Done(..)), "at {at}: {finished:?}");
         for kept in events.into_iter().flatten() {
@@ -249,7 +252,7 @@ async fn a_committed_state_is_where_it_goes_on_where_nothing_followed() {
     }
     let mut runs = Vec::new();
     everywhere(Given::default(), counts, async |node, at| {
-        let resumed = node.kernel.recover().await.expect("it can be read").resumed.pop().expect("it lives");
+        let resumed = node.kernel.recover().expect("it can be read").go_on().await.pop().expect("it lives");
         let (finished, events) = tokio::join!(resumed.finished, node.kernel.events_after(resumed.pid, 0));
         let shown: Vec<_> = events.into_iter().flatten().map(|kept| (kept.number, kept.event)).collect();
         runs.push((at, shown.len(), finished.checkpoint.expect("it commits").len()));
@@ -281,7 +284,7 @@ async fn one_that_does_something_else_is_parked_and_says_what() {
     node.settle().await;
     let again = TestNode::after(node.journal.memory.up_to(node.journal.memory.end()));
     again.install("looks", looks_elsewhere);
-    let resumed = again.kernel.recover().await.expect("it can be read").resumed.pop().expect("it lives");
+    let resumed = again.kernel.recover().expect("it can be read").go_on().await.pop().expect("it lives");
     let resumed = tokio::spawn(resumed.finished);
     again.settle().await;
     let view = again.kernel.process(pid).expect("it lives");
@@ -303,7 +306,7 @@ async fn one_whose_package_is_gone_is_parked_and_the_others_go_on() {
     node.settle().await;
     let again = TestNode::after(node.journal.memory.up_to(node.journal.memory.end()));
     again.install("there", |_| std::future::ready(crate::fakes::done()));
-    let resumed = again.kernel.recover().await.expect("it can be read").resumed;
+    let resumed = again.kernel.recover().expect("it can be read").go_on().await;
     assert_eq!(resumed.len(), 2);
     again.settle().await;
     let left = again.kernel.processes();
@@ -333,7 +336,7 @@ async fn its_own_clock_goes_on_and_never_back() {
         // The new host's clock begins at zero.
         let again = TestNode::after(node.journal.memory.up_to(Position(at)));
         again.install("alone", reads);
-        let resumed = again.kernel.recover().await.expect("it can be read").resumed.pop().expect("it lives");
+        let resumed = again.kernel.recover().expect("it can be read").go_on().await.pop().expect("it lives");
         assert!(matches!(resumed.finished.await.ended, Ended::Done(..)));
     }
 }

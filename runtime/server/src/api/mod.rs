@@ -36,6 +36,8 @@ pub(crate) struct Managed {
     closed: RwLock<bool>,
     /// Tasks that somebody sees to their end.
     pub(crate) tasks: TaskTracker,
+    /// Tasks that outlive the host, and that nobody waits for when it stops.
+    pub(crate) resumed: TaskTracker,
     /// Streams that may still be opened.
     streams: Arc<Semaphore>,
     body_time_max: Duration,
@@ -48,6 +50,7 @@ impl Managed {
             home,
             closed: RwLock::new(false),
             tasks: TaskTracker::new(),
+            resumed: TaskTracker::new(),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
             body_time_max,
         }

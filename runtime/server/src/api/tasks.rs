@@ -62,10 +62,12 @@ pub(super) async fn run(State(host): Host, Body(request): Body<RunRequest>) -> R
             return Err(Refusal::new(ErrorCode::MachineFailed, format_args!("the agent was not loaded: {error}")));
         }
     };
+    let outlives = task.durable;
     let running = host.start(&agent, task)?;
     let (sender, mut receiver) = mpsc::channel(LINES_QUEUED_MAX);
     let follower = Follower { host: host.clone(), pid: running.pid, lines: sender, detach, gone: false };
-    host.tasks.spawn(follower.follow(running, keep_state));
+    let tasks = if outlives { &host.resumed } else { &host.tasks };
+    tasks.spawn(follower.follow(running, keep_state));
     Ok(json_lines(stream::poll_fn(move |context| {
         let _held = &place;
         receiver.poll_recv(context).map(|line| line.map(Ok))
@@ -87,6 +89,8 @@ fn task_of(request: &RunRequest) -> Result<Task, Refusal> {
         tags: request.tags.clone(),
         resumed: request.state.clone().map(Bytes::from),
         name: request.name.clone(),
+        // Whoever waits for a task is gone when the host starts anew.
+        durable: request.detach && !request.ephemeral,
     })
 }
 
@@ -146,7 +150,8 @@ impl Follower {
                 end = &mut finished => break end,
             }
         };
-        while let Some(event) = events.try_recv() {
+        // A process that has ended shows nothing more: what is left is there, and then the end of it.
+        while let Some(event) = events.recv().await {
             self.show(event).await;
         }
         let end = view::finished(&self.host.node, end, keep_state);

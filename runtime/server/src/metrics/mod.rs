@@ -53,6 +53,7 @@ struct Processes {
     waiting: u64,
     suspended: u64,
     frozen: u64,
+    parked: u64,
 }
 
 impl Snapshot {
@@ -65,6 +66,7 @@ impl Snapshot {
                 State::Waiting(_) => &mut processes.waiting,
                 State::Suspended => &mut processes.suspended,
                 State::Frozen => &mut processes.frozen,
+                State::Parked => &mut processes.parked,
             } += 1;
         }
         let (models, residency) = (node.figures(), node.residency());
@@ -98,10 +100,16 @@ impl Collector for Snapshot {
 
 impl Snapshot {
     fn encode_kernel(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let Processes { running, waiting, suspended, frozen } = self.processes;
+        let Processes { running, waiting, suspended, frozen, parked } = self.processes;
         let mut processes = encoder.encode_descriptor("processes", "Live processes.", None, MetricType::Gauge)?;
-        for (state, count) in [("running", running), ("waiting", waiting), ("suspended", suspended), ("frozen", frozen)]
-        {
+        let states = [
+            ("running", running),
+            ("waiting", waiting),
+            ("suspended", suspended),
+            ("frozen", frozen),
+            ("parked", parked),
+        ];
+        for (state, count) in states {
             gauge(&mut processes, &[("state", state)], count)?;
         }
         // A gauge: what was refunded is taken off.

@@ -182,7 +182,7 @@ fn snapshot() -> Snapshot {
     Snapshot {
         models: vec![three_generations("m"), three_generations(ODD)],
         residency: Some(residency),
-        processes: Processes { running: 3, waiting: 2, suspended: 0, frozen: 1 },
+        processes: Processes { running: 3, waiting: 2, suspended: 0, frozen: 1, parked: 0 },
         charged: Tokens::from_micro(1_500_000),
     }
 }

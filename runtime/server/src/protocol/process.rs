@@ -34,6 +34,11 @@ pub enum ProcessState {
     Suspended,
     /// It was frozen.
     Frozen,
+    /// It cannot go on as it is; somebody has to look.
+    Parked {
+        /// Why, in one sentence.
+        why: String,
+    },
 }
 
 /// One process.
@@ -60,6 +65,8 @@ pub struct Process {
     /// What it is doing.
     #[serde(flatten)]
     pub state: ProcessState,
+    /// Whether it goes on where it was when the host starts anew.
+    pub durable: bool,
     /// Its start.
     pub started_ns: u64,
     /// Since then, in milliseconds.

@@ -37,6 +37,9 @@ pub struct RunRequest {
     /// Whether the task goes on where its client goes away; otherwise it is killed then.
     #[serde(default)]
     pub detach: bool,
+    /// Of a task that is detached: whether nothing of it is kept, so that it ends with the host.
+    #[serde(default)]
+    pub ephemeral: bool,
 }
 
 /// A message of a task.
