@@ -34,7 +34,8 @@ use serde::{Serialize, de::DeserializeOwned};
 /// The first byte of a state: postcard's wire format 1 follows.
 pub const ENCODING: u8 = 1;
 
-/// From here on, a restart calls `run` with this state, and replays only what follows.
+/// From here on, a restart after a failure calls `run` with this state. So does a host that starts anew, where the process was told
+/// nothing since and holds nothing but its task, grants, models and alarms; everybody else goes on exactly where they were.
 ///
 /// # Errors
 /// [`CheckpointError`] where the state is larger than 16 MiB, or the journal did not take it.

@@ -197,7 +197,10 @@ impl StartError {
     /// Whether the command line is the reason.
     #[must_use]
     pub const fn is_usage(&self) -> bool {
-        matches!(self, Self::NoSuchWant { .. } | Self::Tags | Self::Spawn(_))
+        match self {
+            Self::Spawn(error) => !matches!(error, SpawnError::Journal(_)),
+            _ => matches!(self, Self::NoSuchWant { .. } | Self::Tags),
+        }
     }
 }
 

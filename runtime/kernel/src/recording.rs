@@ -34,6 +34,9 @@ impl Shared {
         process: &mut Process,
         entry: Option<Entry<'_>>,
     ) -> Result<Position, JournalError> {
+        if !process.due.keeps_changes && process.due.publish.is_empty() {
+            return Ok(Position::default());
+        }
         let entry = entry.filter(|_| process.due.keeps_notes);
         process.settle_written();
         let pid = process.pid;

@@ -183,7 +183,8 @@ impl Shared {
         outlet.count_from(began.events);
         let block = Arc::new(ControlBlock::new(pid, facts, process, outlet, signals));
         block.restarts.store(began.restarts, Ordering::Relaxed);
-        block.restore_holds(holds);
+        // What is frozen is told by the freezes.
+        block.restore_holds(holds & !Hold::Frozen.bit());
         for (number, letter) in letters {
             let answer = letter.call.map(|call| links.answer(call));
             block.mailbox.restore(Box::new(Letter::of_image(number, letter, answer)));

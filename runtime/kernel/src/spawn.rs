@@ -346,7 +346,12 @@ impl Unfinished {
             tracing::error!(pid = %self.block.pid, %error, "the end of a process may not survive a crash");
         }
         match self.block.take_finished() {
-            Some(finished) => finished,
+            Some(finished) => {
+                if self.block.facts.durability == Durability::Durable {
+                    self.kernel.shared.change(None, [Change::ReportGone { pid: self.block.pid }]);
+                }
+                finished
+            }
             None => unreachable!("only this one takes the end of a process that an operator started"),
         }
     }
