@@ -56,7 +56,7 @@ use std::{
     thread::JoinHandle,
     time::{SystemTime, UNIX_EPOCH},
 };
-use writer::Writer;
+use writer::{CHECKPOINT_FRAMES, Writer};
 
 /// How a journal is opened. The default is what a node uses.
 #[derive(Clone, Copy, Debug)]
@@ -68,11 +68,13 @@ pub struct Options<'a> {
     pub clock: fn() -> u64,
     /// How a write that failed is tried again.
     pub retry: Retry,
+    /// Frames of 4 KiB in the WAL after which it is put into the database.
+    pub checkpoint_frames: u32,
 }
 
 impl Default for Options<'_> {
     fn default() -> Self {
-        Self { vfs: None, clock: wall_ns, retry: Retry::default() }
+        Self { vfs: None, clock: wall_ns, retry: Retry::default(), checkpoint_frames: CHECKPOINT_FRAMES }
     }
 }
 
@@ -118,7 +120,7 @@ impl SqliteJournal {
         synced.map_err(|source| OpenError::Folder { path: path.clone(), source })?;
         let reader = Mutex::new(Some(database::open_reader(&path, options.vfs)?));
         let queue = Arc::new(Queue::new(database::position(&db)?));
-        let writer = Writer::new(db, Arc::clone(&folder), Arc::clone(&queue), options.retry);
+        let writer = Writer::new(db, Arc::clone(&folder), Arc::clone(&queue), &options);
         let writer = writer::start(writer).map_err(|error| OpenError::System(error.to_string().into()))?;
         Ok(Self { queue, folder, reader, clock: options.clock, writer: Some(writer) })
     }
