@@ -125,6 +125,12 @@ impl SqliteJournal {
         Ok(Self { queue, folder, reader, clock: options.clock, writer: Some(writer) })
     }
 
+    /// Commits so far, which is also how often the disk was waited for by `fsync`, checkpoints apart.
+    #[must_use]
+    pub fn commits(&self) -> u64 {
+        self.queue.commits()
+    }
+
     /// Forgets history that is older than a time on the wall clock: chunks of ended processes, and of runs before a living
     /// process's last. What is true after the log stays as it is. Blocks until it is done, which may be minutes; records are appended and
     /// committed meanwhile. How many chunks.

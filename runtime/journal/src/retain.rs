@@ -59,7 +59,7 @@ impl Writer {
                  WHERE processes.process = chunks.process AND ended = 0
                    AND (began IS NULL OR chunks.position >= began OR chunks.position = created))",
         )?;
-        let deleted = { deleted }.execute([from, from + SLICE, wall_ns].map(stored))?;
+        let deleted = { deleted }.execute([from, from + SLICE, wall_ns.min(i64::MAX as u64)].map(stored))?;
         let slice = match crate::database::position(&self.db)? > from + SLICE {
             true => Slice::More,
             false => {

@@ -21,7 +21,7 @@ const CHANGES_MAX: usize = 2_000;
 const LEFT: [Kept; 4] = [Kept::Nothing, Kept::Everything, Kept::Some(1), Kept::Some(2)];
 
 /// Records that touch each table, in commits, with checkpoints in between.
-fn story() -> Story {
+pub(crate) fn story() -> Story {
     let mut story = Story::default();
     let account = AccountId { index: 90, generation: 1 };
     story.add(None, None, vec![Change::Deposited { account, amount: Tokens::from_micro(50) }]);
