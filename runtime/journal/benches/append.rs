@@ -90,7 +90,7 @@ fn entry(number: u64) -> Entry<'static> {
         let bytes = vec![number as u8; MESSAGE_BYTES].into();
         Note::Value(ValueId { index: 7, generation: 1 }, ValueImage { bytes, media_type: "text/plain".into(), label })
     };
-    let notes = if number % 2 == 0 { Vec::new() } else { vec![message(number)] };
+    let notes = if number.is_multiple_of(2) { Vec::new() } else { vec![message(number)] };
     Entry::Told(Told { asked, reply, notes, paid: Tokens::from_micro(12), label })
 }
 
@@ -123,11 +123,11 @@ fn run(log: &impl Log, thread: usize, every: u64, stop: &AtomicBool, bytes: &Ato
     while !stop.load(Ordering::Relaxed) {
         number += 1;
         let entry = entry(number);
-        bytes.fetch_add(if number % 2 == 0 { 0 } else { MESSAGE_BYTES as u64 } + 32, Ordering::Relaxed);
+        bytes.fetch_add(if number.is_multiple_of(2) { 0 } else { MESSAGE_BYTES as u64 } + 32, Ordering::Relaxed);
         let start = Instant::now();
         let position = log.append(thread, entry);
         times.push(start.elapsed().as_nanos() as u64);
-        if number % every == 0 {
+        if number.is_multiple_of(every) {
             log.wait(position);
         }
     }

@@ -116,10 +116,9 @@ impl Damage {
     pub(crate) fn outlook(&self) -> Outlook {
         match self {
             Self::Database(rusqlite::Error::SqliteFailure(failure, _)) => match failure.code {
-                ErrorCode::DiskFull
-                | ErrorCode::DatabaseBusy
-                | ErrorCode::DatabaseLocked
-                | ErrorCode::OutOfMemory => Outlook::Passes,
+                ErrorCode::DiskFull | ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::OutOfMemory => {
+                    Outlook::Passes
+                }
                 ErrorCode::SystemIoFailure | ErrorCode::CannotOpen | ErrorCode::FileLockingProtocolFailed => {
                     Outlook::MayPass
                 }

@@ -45,7 +45,6 @@ use read::Reader;
 use remit_abi::{Pid, TenantId};
 use remit_kernel::ports::{Journal, JournalError, Line, NodeImage, PortFuture, Position, Record, StoredProcess};
 use retain::Job;
-use rusqlite::Connection;
 use std::{
     fmt,
     path::Path,
@@ -88,7 +87,7 @@ pub struct SqliteJournal {
     queue: Arc<Queue>,
     folder: Arc<Folder>,
     /// `None` once it is being dropped.
-    reader: Mutex<Option<Connection>>,
+    reader: Mutex<Option<Reader>>,
     clock: fn() -> u64,
     writer: Option<JoinHandle<()>>,
 }
@@ -118,11 +117,11 @@ impl SqliteJournal {
         let db = database::open_writer(&path, options.vfs)?;
         let synced = folder.sync();
         synced.map_err(|source| OpenError::Folder { path: path.clone(), source })?;
-        let reader = Mutex::new(Some(database::open_reader(&path, options.vfs)?));
+        let reader = Reader { db: database::open_reader(&path, options.vfs)?, folder: Arc::clone(&folder) };
         let queue = Arc::new(Queue::new(database::position(&db)?));
         let writer = Writer::new(db, Arc::clone(&folder), Arc::clone(&queue), &options);
         let writer = writer::start(writer).map_err(|error| OpenError::System(error.to_string().into()))?;
-        Ok(Self { queue, folder, reader, clock: options.clock, writer: Some(writer) })
+        Ok(Self { queue, folder, reader: Mutex::new(Some(reader)), clock: options.clock, writer: Some(writer) })
     }
 
     /// Commits so far, which is also how often the disk was waited for by `fsync`, checkpoints apart.
@@ -161,13 +160,13 @@ impl SqliteJournal {
     fn read<T>(
         &self,
         what: impl fmt::Display,
-        read: impl FnOnce(&Reader<'_>) -> Result<T, Damage>,
+        read: impl FnOnce(&Reader) -> Result<T, Damage>,
     ) -> Result<T, JournalError> {
         self.queue.settle()?;
         let reader = self.reader.lock();
-        let outcome = reader.as_ref().ok_or(Damage::Missing).and_then(|db| {
-            let state = db.unchecked_transaction()?;
-            let value = read(&Reader { db, folder: &self.folder })?;
+        let outcome = reader.as_ref().ok_or(Damage::Missing).and_then(|reader| {
+            let state = reader.db.unchecked_transaction()?;
+            let value = read(reader)?;
             state.commit()?;
             Ok(value)
         });
@@ -187,7 +186,7 @@ impl Journal for SqliteJournal {
     }
 
     fn node(&self) -> Result<NodeImage, JournalError> {
-        self.read("the node's tables", |reader| reader.node())
+        self.read("the node's tables", Reader::node)
     }
 
     fn process(&self, pid: Pid) -> Result<Option<StoredProcess>, JournalError> {

@@ -58,7 +58,8 @@ impl Taken {
                 Entry::Began(_) => Kind::Began,
                 _ => Kind::Other,
             };
-            let bytes = postcard::to_allocvec(entry).map_err(|error| JournalError::Refused(error.to_string().into()))?;
+            let bytes =
+                postcard::to_allocvec(entry).map_err(|error| JournalError::Refused(error.to_string().into()))?;
             Ok((kind, bytes.into_boxed_slice()))
         });
         Ok(Self { pid: record.pid, at_ns, line: line.transpose()?, changes: record.changes.into() })

@@ -9,7 +9,7 @@
 //! A commit is always tried again as a whole, by the same connection: see `FORMAT.md` for why a failed `fsync` is not believed then.
 
 use crate::{
-    Options,
+    Options, database,
     error::{Damage, Outlook},
     fold::{Fold, Tools},
     folder::Folder,
@@ -66,7 +66,17 @@ impl Writer {
         let sealer = Box::new(Sealer::new());
         let (retry, checkpoint_frames) = (options.retry, options.checkpoint_frames);
         let frames = Arc::default();
-        Self { db, folder, queue, fold: None, sealer, retry, frames, checkpoint_frames, checkpoint_at: checkpoint_frames }
+        Self {
+            db,
+            folder,
+            queue,
+            fold: None,
+            sealer,
+            retry,
+            frames,
+            checkpoint_frames,
+            checkpoint_at: checkpoint_frames,
+        }
     }
 
     /// Until the queue is closed and empty, or nothing can be written any more.
@@ -159,9 +169,9 @@ impl Writer {
 
     /// Puts what the WAL holds into the database, as far as no reader needs it.
     fn checkpoint(&mut self) {
-        let outcome = self.db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
-            Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
-        });
+        let outcome = self
+            .db
+            .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)));
         match outcome {
             Ok((frames, done)) if frames == done => self.checkpoint_at = self.checkpoint_frames,
             Ok(_) => self.checkpoint_at = self.frames.load(Ordering::Relaxed) + self.checkpoint_frames,
@@ -171,16 +181,10 @@ impl Writer {
 
     /// Puts all of the WAL into the database and makes its file empty.
     pub(crate) fn empty_wal(&mut self) -> Result<(), rusqlite::Error> {
-        let busy: bool = self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+        database::empty_wal(&self.db)?;
         self.checkpoint_at = self.checkpoint_frames;
         self.frames.store(0, Ordering::Relaxed);
-        match busy {
-            false => Ok(()),
-            true => Err(rusqlite::Error::SqliteFailure(
-                rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY),
-                Some("a reader has the log open".to_owned()),
-            )),
-        }
+        Ok(())
     }
 
     pub(crate) fn ask_again(&self, job: crate::retain::Job) {

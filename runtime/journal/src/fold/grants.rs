@@ -33,12 +33,7 @@ pub(crate) struct Grants {
 
 impl Grants {
     /// A grant is new, or became another: its uses are as they were counted then.
-    pub(crate) fn put(
-        &mut self,
-        db: &Connection,
-        image: &GrantImage,
-        tenant: Option<TenantId>,
-    ) -> Result<(), Damage> {
+    pub(crate) fn put(&mut self, db: &Connection, image: &GrantImage, tenant: Option<TenantId>) -> Result<(), Damage> {
         let grant = number::grant(image.grant);
         let parent = image.parent.map(number::grant);
         let inherited = match (tenant, parent) {

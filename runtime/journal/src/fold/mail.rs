@@ -160,9 +160,8 @@ impl Mail {
         for row in &self.emptied {
             empty.execute([row])?;
         }
-        let mut put = tools
-            .db
-            .prepare_cached("INSERT OR REPLACE INTO letters(number, process, payload) VALUES (?1, ?2, ?3)")?;
+        let mut put =
+            tools.db.prepare_cached("INSERT OR REPLACE INTO letters(number, process, payload) VALUES (?1, ?2, ?3)")?;
         for (number, letter) in &self.letters {
             let key = processes.key(letter.receiver).ok_or(Damage::Missing)?;
             let payload = tools.seal(key, Place::letter(letter.receiver, *number), &letter.plain)?;

@@ -87,8 +87,7 @@ impl Fold {
         self.mail.flush(tools, &self.processes)?;
         self.names.flush(tools)?;
         let Highest { process, account, grant, letter } = self.highest;
-        let [position, process, account, grant, letter] =
-            [group.last(), process, account, grant, letter].map(stored);
+        let [position, process, account, grant, letter] = [group.last(), process, account, grant, letter].map(stored);
         tools
             .db
             .prepare_cached(

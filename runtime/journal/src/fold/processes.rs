@@ -16,8 +16,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 /// The first byte of a sealed plaintext: by which version it was written.
 pub(crate) const PLAIN_VERSION: u8 = 1;
 /// The columns that [`Stored::read`] reads, in its order.
-pub(crate) const COLUMNS: &str =
-    "process, key, parent_tenant, parent_number, created, began, began_sequence, last, lines, holds, signals, detached, ended";
+pub(crate) const COLUMNS: &str = "process, key, parent_tenant, parent_number, created, began, began_sequence, last, lines, holds, signals, detached, ended";
 
 /// A row of `processes`, without its pid.
 #[derive(Clone)]
@@ -42,7 +41,8 @@ pub(crate) struct Stored {
 impl Stored {
     /// From [`COLUMNS`], which begin at `first`.
     pub(crate) fn read(row: &Row<'_>, first: usize) -> rusqlite::Result<Self> {
-        let number = |column: usize| row.get::<_, Option<i64>>(first + column).map(|number| number.map(i64::cast_unsigned));
+        let number =
+            |column: usize| row.get::<_, Option<i64>>(first + column).map(|number| number.map(i64::cast_unsigned));
         let parent = row.get::<_, Option<u32>>(first + 2)?.zip(row.get::<_, Option<i64>>(first + 3)?);
         Ok(Self {
             row: row.get(first)?,
@@ -236,16 +236,37 @@ impl Processes {
             let created = row.created.map(stored);
             if new {
                 insert.execute(params![
-                    row.row, row.key, parent_tenant, parent_number, created, began, began_sequence, stored(row.last),
-                    stored(row.lines), row.holds, row.signals, row.detached, row.ended, pid.tenant.0, stored(pid.number())
+                    row.row,
+                    row.key,
+                    parent_tenant,
+                    parent_number,
+                    created,
+                    began,
+                    began_sequence,
+                    stored(row.last),
+                    stored(row.lines),
+                    row.holds,
+                    row.signals,
+                    row.detached,
+                    row.ended,
+                    pid.tenant.0,
+                    stored(pid.number())
                 ])?;
                 return Ok(());
             }
             log.execute([row.row, stored(row.last), stored(row.lines)])?;
             if process.facts {
                 facts.execute(params![
-                    row.row, parent_tenant, parent_number, created, began, began_sequence, row.holds, row.signals,
-                    row.detached, row.ended
+                    row.row,
+                    parent_tenant,
+                    parent_number,
+                    created,
+                    began,
+                    began_sequence,
+                    row.holds,
+                    row.signals,
+                    row.detached,
+                    row.ended
                 ])?;
             }
             Ok(())

@@ -35,20 +35,12 @@ impl<K, V> Default for Rows<K, V> {
 
 impl<K: Copy + Eq + Hash, V> Rows<K, V> {
     /// A row as it is after all changes so far.
-    pub(crate) fn look<E>(
-        &mut self,
-        key: K,
-        load: impl FnOnce() -> Result<Option<V>, E>,
-    ) -> Result<Option<&mut V>, E> {
+    pub(crate) fn look<E>(&mut self, key: K, load: impl FnOnce() -> Result<Option<V>, E>) -> Result<Option<&mut V>, E> {
         Ok(self.row(key, load)?.now.as_mut())
     }
 
     /// The same, to be changed, made or removed.
-    pub(crate) fn edit<E>(
-        &mut self,
-        key: K,
-        load: impl FnOnce() -> Result<Option<V>, E>,
-    ) -> Result<&mut Option<V>, E> {
+    pub(crate) fn edit<E>(&mut self, key: K, load: impl FnOnce() -> Result<Option<V>, E>) -> Result<&mut Option<V>, E> {
         if !self.row(key, load)?.changed {
             self.changed.push(key);
         }

@@ -32,10 +32,11 @@ pub(crate) fn story() -> Story {
     let news = Box::new(letter(one, SECRET, None));
     story.add(Some(one), Some(told(2)), vec![Change::Sent { number: 1, to: two, letter: news }]);
     story.add(Some(one), Some(told_text(&SECRET.repeat(400))), vec![Change::GrantUsed { grant: parent }]);
-    story.add(Some(two), Some(told(3)), vec![
-        Change::LetterGone { number: 1 },
-        Change::Paid { account, amount: Tokens::from_micro(7) },
-    ]);
+    story.add(
+        Some(two),
+        Some(told(3)),
+        vec![Change::LetterGone { number: 1 }, Change::Paid { account, amount: Tokens::from_micro(7) }],
+    );
     story.add(None, None, vec![Change::Ended { pid: two, finished: finished() }]);
     story.add(Some(one), Some(told(4)), vec![Change::ReportGone { pid: two }]);
     story
@@ -68,7 +69,8 @@ fn says(journal: &SqliteJournal, model: &Model) -> bool {
         && model.processes.iter().all(|(pid, process)| {
             let history = journal.history(*pid, 1, usize::MAX).expect("it can be read");
             let stored = journal.process(*pid).expect("it can be read").map(Plain::from);
-            history.into_iter().map(|line| line.entry).eq(process.entries.iter().cloned()) && stored == model.process(*pid)
+            history.into_iter().map(|line| line.entry).eq(process.entries.iter().cloned())
+                && stored == model.process(*pid)
         })
 }
 
@@ -77,7 +79,8 @@ fn recover(folder: &TempDir, disk: &'static Disk, story: &Story, confirmed: usiz
     let journal = open(folder.path(), disk).unwrap_or_else(|error| panic!("{what}: {error}"));
     let prefixes = (confirmed..=story.records.len()).rev();
     let found = prefixes.map(|count| &story.records[..count]).find(|records| says(&journal, &Model::of(records)));
-    let mut so_far = found.unwrap_or_else(|| panic!("{what}: {confirmed} were confirmed, and no prefix is there")).to_vec();
+    let mut so_far =
+        found.unwrap_or_else(|| panic!("{what}: {confirmed} were confirmed, and no prefix is there")).to_vec();
     let rest = &story.records[so_far.len()..];
     let last = rest.iter().map(|record| journal.append(record.record()).expect("there is room")).last();
     durable(&journal, last.unwrap_or_default());
@@ -122,65 +125,75 @@ fn a_loss_of_power_at_any_change_leaves_what_was_confirmed() {
 #[test]
 fn a_fault_that_passes_is_not_noticed_and_a_failed_fsync_is_not_believed() {
     for refusal in [Refusal::Broken, Refusal::Full] {
-        at_each(|number| Fault::Once(refusal, number), |folder, disk, story, journal, what| {
-            // A journal that could not be made is made again.
-            let journal = journal.or_else(|_| open(folder.path(), disk)).unwrap_or_else(|error| panic!("{what}: {error}"));
-            let confirmed = tell(&journal, &story.records);
-            assert_eq!(confirmed, Ok(story.records.len()), "{what}");
-            disk.cut_power();
-            drop(journal);
-            disk.lose_power(Kept::Nothing);
-            recover(folder, disk, story, story.records.len(), &what);
-        });
+        at_each(
+            |number| Fault::Once(refusal, number),
+            |folder, disk, story, journal, what| {
+                // A journal that could not be made is made again.
+                let journal =
+                    journal.or_else(|_| open(folder.path(), disk)).unwrap_or_else(|error| panic!("{what}: {error}"));
+                let confirmed = tell(&journal, &story.records);
+                assert_eq!(confirmed, Ok(story.records.len()), "{what}");
+                disk.cut_power();
+                drop(journal);
+                disk.lose_power(Kept::Nothing);
+                recover(folder, disk, story, story.records.len(), &what);
+            },
+        );
     }
 }
 
 #[test]
 fn a_disk_that_stays_broken_is_told_to_all_and_keeps_what_was_confirmed() {
-    at_each(|number| Fault::Always(Refusal::Broken, number), |folder, disk, story, journal, what| {
-        let confirmed = match journal {
-            Err(_) => 0,
-            Ok(journal) => match tell(&journal, &story.records) {
-                Ok(confirmed) => confirmed,
-                Err((confirmed, error)) => {
-                    assert!(matches!(error, JournalError::Refused(_)), "{what}: {error}");
-                    let refused = journal.append(story.records[0].record());
-                    assert!(matches!(refused, Err(JournalError::Refused(_))), "{what}");
-                    assert!(matches!(journal.node(), Err(JournalError::Unreadable(_))), "{what}");
-                    confirmed
-                }
-            },
-        };
-        disk.cut_power();
-        disk.lose_power(Kept::Nothing);
-        recover(folder, disk, story, confirmed, &what);
-    });
+    at_each(
+        |number| Fault::Always(Refusal::Broken, number),
+        |folder, disk, story, journal, what| {
+            let confirmed = match journal {
+                Err(_) => 0,
+                Ok(journal) => match tell(&journal, &story.records) {
+                    Ok(confirmed) => confirmed,
+                    Err((confirmed, error)) => {
+                        assert!(matches!(error, JournalError::Refused(_)), "{what}: {error}");
+                        let refused = journal.append(story.records[0].record());
+                        assert!(matches!(refused, Err(JournalError::Refused(_))), "{what}");
+                        assert!(matches!(journal.node(), Err(JournalError::Unreadable(_))), "{what}");
+                        confirmed
+                    }
+                },
+            };
+            disk.cut_power();
+            disk.lose_power(Kept::Nothing);
+            recover(folder, disk, story, confirmed, &what);
+        },
+    );
 }
 
 #[test]
 fn a_full_disk_is_waited_for() {
-    at_each(|number| Fault::Always(Refusal::Full, number), |folder, disk, story, journal, what| {
-        let Ok(journal) = journal else {
-            disk.heal();
-            return recover(folder, disk, story, 0, &what);
-        };
-        let all: Vec<_> =
-            story.records.iter().map(|record| journal.append(record.record()).expect("there is room")).collect();
-        let last = *all.last().expect("there are some");
-        std::thread::scope(|scope| {
-            let waits = scope.spawn(|| block_on(journal.durable(last)));
-            // Where the fault lies behind the story's last commit nothing is refused, and nothing has to be waited for.
-            while !waits.is_finished() && !disk.refused_at_least(5) {
-                std::thread::yield_now();
-            }
-            disk.heal();
-            assert_eq!(waits.join().expect("it does not panic"), Ok(()), "{what}");
-        });
-        disk.cut_power();
-        drop(journal);
-        disk.lose_power(Kept::Nothing);
-        recover(folder, disk, story, story.records.len(), &what);
-    });
+    at_each(
+        |number| Fault::Always(Refusal::Full, number),
+        |folder, disk, story, journal, what| {
+            let Ok(journal) = journal else {
+                disk.heal();
+                return recover(folder, disk, story, 0, &what);
+            };
+            let all: Vec<_> =
+                story.records.iter().map(|record| journal.append(record.record()).expect("there is room")).collect();
+            let last = *all.last().expect("there are some");
+            std::thread::scope(|scope| {
+                let waits = scope.spawn(|| block_on(journal.durable(last)));
+                // Where the fault lies behind the story's last commit nothing is refused, and nothing has to be waited for.
+                while !waits.is_finished() && !disk.refused_at_least(5) {
+                    std::thread::yield_now();
+                }
+                disk.heal();
+                assert_eq!(waits.join().expect("it does not panic"), Ok(()), "{what}");
+            });
+            disk.cut_power();
+            drop(journal);
+            disk.lose_power(Kept::Nothing);
+            recover(folder, disk, story, story.records.len(), &what);
+        },
+    );
 }
 
 #[test]

@@ -134,7 +134,8 @@ impl Disk {
         // SAFETY: asks for the default VFS, which SQLite registers itself.
         let system = unsafe { ffi::sqlite3_vfs_find(ptr::null()) };
         assert!(!system.is_null(), "SQLite has a VFS");
-        let state = State { fault: Fault::Never, count: 0, refused: 0, dead: false, met: false, files: BTreeMap::new() };
+        let state =
+            State { fault: Fault::Never, count: 0, refused: 0, dead: false, met: false, files: BTreeMap::new() };
         let disk = Box::leak(Box::new(Self {
             name: CString::new(name).expect("there is no zero in it"),
             system,
@@ -348,7 +349,10 @@ unsafe extern "C" fn open(
             disk.opened(path);
         }
         let path = path.map_or(ptr::null_mut(), |path| Box::into_raw(Box::new(path)));
-        ptr::write(file.cast::<Handle>(), Handle { base: ffi::sqlite3_file { pMethods: &raw const METHODS }, disk, path, system });
+        ptr::write(
+            file.cast::<Handle>(),
+            Handle { base: ffi::sqlite3_file { pMethods: &raw const METHODS }, disk, path, system },
+        );
         outcome
     }
 }

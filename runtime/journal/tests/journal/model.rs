@@ -144,8 +144,7 @@ impl Model {
 
     fn open(&mut self, account: AccountId, parent: Option<AccountId>, balance: Tokens) {
         self.highest.account = self.highest.account.max(number(account.into()));
-        let image =
-            AccountImage { account, parent, balance, spent: Tokens::ZERO, spent_below: Tokens::ZERO };
+        let image = AccountImage { account, parent, balance, spent: Tokens::ZERO, spent_below: Tokens::ZERO };
         self.accounts.insert(account, image);
     }
 
@@ -186,7 +185,9 @@ impl Model {
                 let below = [closed.spent, closed.spent_below, parent.spent_below];
                 parent.spent_below = below.into_iter().sum();
             }
-            None => self.tokens -= [closed.balance, closed.spent, closed.spent_below].into_iter().sum::<Tokens>().micro(),
+            None => {
+                self.tokens -= [closed.balance, closed.spent, closed.spent_below].into_iter().sum::<Tokens>().micro();
+            }
         }
         for child in self.accounts.values_mut().filter(|child| child.parent == Some(account)) {
             child.parent = closed.parent;

@@ -36,7 +36,11 @@ pub(crate) fn pid(tenant: u32, index: u32) -> Pid {
 }
 
 pub(crate) fn value(text: &str) -> ValueImage {
-    ValueImage { bytes: Bytes::copy_from_slice(text.as_bytes()), media_type: "text/plain".into(), label: Label::UNTRUSTED }
+    ValueImage {
+        bytes: Bytes::copy_from_slice(text.as_bytes()),
+        media_type: "text/plain".into(),
+        label: Label::UNTRUSTED,
+    }
 }
 
 pub(crate) fn letter(sender: Pid, text: &str, call: Option<u64>) -> LetterImage {
@@ -106,7 +110,8 @@ pub(crate) fn told_text(text: &str) -> Entry<'static> {
 }
 
 pub(crate) fn finished() -> Box<Finished> {
-    let output = Output { bytes: Bytes::from_static(SECRET.as_bytes()), media_type: "text/plain".into(), label: Label::TRUSTED };
+    let output =
+        Output { bytes: Bytes::from_static(SECRET.as_bytes()), media_type: "text/plain".into(), label: Label::TRUSTED };
     Box::new(Finished {
         ended: Ended::Done(Status::Complete, Some(output)),
         ledger: Ledger::default(),
@@ -238,7 +243,7 @@ impl Story {
         let known = pick(self.model.grants.values().cloned(), a);
         match (step, known) {
             (12, known) => {
-                let parent = known.filter(|_| b % 4 > 0).map(|known| known.grant);
+                let parent = known.filter(|_| !b.is_multiple_of(4)).map(|known| known.grant);
                 let (index, entry) = (self.id(), pid.map(|_| Entry::Given(held(1))));
                 self.add(pid, entry, vec![grant(index, parent, false)]);
             }
@@ -313,7 +318,7 @@ impl Story {
                 self.add(Some(pid), None, vec![change]);
             }
             (25, _) => {
-                let change = if a % 2 == 0 { Change::Frozen(selection) } else { Change::Thawed(selection) };
+                let change = if a.is_multiple_of(2) { Change::Frozen(selection) } else { Change::Thawed(selection) };
                 self.add(None, None, vec![change]);
             }
             _ => {

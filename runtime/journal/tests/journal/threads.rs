@@ -62,7 +62,8 @@ fn each_process_has_its_order_and_positions_are_those_that_were_given() {
 fn many_who_wait_are_all_told_and_one_who_stops_waiting_is_forgotten() {
     let stage = Stage::new();
     let journal = stage.journal();
-    let positions: Vec<_> = (0..2_000).map(|number| journal.append(line(1, told(number))).expect("there is room")).collect();
+    let positions: Vec<_> =
+        (0..2_000).map(|number| journal.append(line(1, told(number))).expect("there is room")).collect();
     drop(journal.durable(positions[1_999]));
     let outcomes = block_on(join_all(positions.iter().rev().map(|position| journal.durable(*position))));
     assert!(outcomes.iter().all(Result::is_ok));
