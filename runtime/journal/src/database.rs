@@ -1,7 +1,7 @@
 //! The database: its version, its tables, and how its connections are set.
 
 use crate::error::OpenError;
-use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
+use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig, ffi};
 use std::{path::Path, time::Duration};
 
 /// "REMJ".
@@ -39,7 +39,25 @@ pub(crate) fn open_writer(path: &Path, vfs: Option<&str>) -> Result<Connection, 
     if found == Found::Nothing {
         make(&db)?;
     }
+    match empty_wal(&db) {
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::DiskFull) => {
+            tracing::warn!(%error, "the journal's WAL stays until there is space");
+        }
+        outcome => outcome?,
+    }
     Ok(db)
+}
+
+/// Puts all of the WAL into the database, whatever of it is only in the system's memory, and makes its file empty.
+pub(crate) fn empty_wal(db: &Connection) -> Result<(), rusqlite::Error> {
+    let busy: bool = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+    match busy {
+        false => Ok(()),
+        true => Err(rusqlite::Error::SqliteFailure(
+            ffi::Error::new(ffi::SQLITE_BUSY),
+            Some("a reader has the log open".to_owned()),
+        )),
+    }
 }
 
 /// A connection that only reads.

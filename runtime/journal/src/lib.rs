@@ -45,7 +45,6 @@ use read::Reader;
 use remit_abi::{Pid, TenantId};
 use remit_kernel::ports::{Journal, JournalError, Line, NodeImage, PortFuture, Position, Record, StoredProcess};
 use retain::Job;
-use rusqlite::Connection;
 use std::{
     fmt,
     path::Path,
@@ -56,7 +55,7 @@ use std::{
     thread::JoinHandle,
     time::{SystemTime, UNIX_EPOCH},
 };
-use writer::Writer;
+use writer::{CHECKPOINT_FRAMES, Writer};
 
 /// How a journal is opened. The default is what a node uses.
 #[derive(Clone, Copy, Debug)]
@@ -68,11 +67,13 @@ pub struct Options<'a> {
     pub clock: fn() -> u64,
     /// How a write that failed is tried again.
     pub retry: Retry,
+    /// Frames of 4 KiB in the WAL after which it is put into the database.
+    pub checkpoint_frames: u32,
 }
 
 impl Default for Options<'_> {
     fn default() -> Self {
-        Self { vfs: None, clock: wall_ns, retry: Retry::default() }
+        Self { vfs: None, clock: wall_ns, retry: Retry::default(), checkpoint_frames: CHECKPOINT_FRAMES }
     }
 }
 
@@ -86,7 +87,7 @@ pub struct SqliteJournal {
     queue: Arc<Queue>,
     folder: Arc<Folder>,
     /// `None` once it is being dropped.
-    reader: Mutex<Option<Connection>>,
+    reader: Mutex<Option<Reader>>,
     clock: fn() -> u64,
     writer: Option<JoinHandle<()>>,
 }
@@ -116,11 +117,17 @@ impl SqliteJournal {
         let db = database::open_writer(&path, options.vfs)?;
         let synced = folder.sync();
         synced.map_err(|source| OpenError::Folder { path: path.clone(), source })?;
-        let reader = Mutex::new(Some(database::open_reader(&path, options.vfs)?));
+        let reader = Reader { db: database::open_reader(&path, options.vfs)?, folder: Arc::clone(&folder) };
         let queue = Arc::new(Queue::new(database::position(&db)?));
-        let writer = Writer::new(db, Arc::clone(&folder), Arc::clone(&queue), options.retry);
+        let writer = Writer::new(db, Arc::clone(&folder), Arc::clone(&queue), &options);
         let writer = writer::start(writer).map_err(|error| OpenError::System(error.to_string().into()))?;
-        Ok(Self { queue, folder, reader, clock: options.clock, writer: Some(writer) })
+        Ok(Self { queue, folder, reader: Mutex::new(Some(reader)), clock: options.clock, writer: Some(writer) })
+    }
+
+    /// Commits so far, which is also how often the disk was waited for by `fsync`, checkpoints apart.
+    #[must_use]
+    pub fn commits(&self) -> u64 {
+        self.queue.commits()
     }
 
     /// Forgets history that is older than a time on the wall clock: chunks of ended processes, and of runs before a living
@@ -153,13 +160,13 @@ impl SqliteJournal {
     fn read<T>(
         &self,
         what: impl fmt::Display,
-        read: impl FnOnce(&Reader<'_>) -> Result<T, Damage>,
+        read: impl FnOnce(&Reader) -> Result<T, Damage>,
     ) -> Result<T, JournalError> {
         self.queue.settle()?;
         let reader = self.reader.lock();
-        let outcome = reader.as_ref().ok_or(Damage::Missing).and_then(|db| {
-            let state = db.unchecked_transaction()?;
-            let value = read(&Reader { db, folder: &self.folder })?;
+        let outcome = reader.as_ref().ok_or(Damage::Missing).and_then(|reader| {
+            let state = reader.db.unchecked_transaction()?;
+            let value = read(reader)?;
             state.commit()?;
             Ok(value)
         });
@@ -181,7 +188,7 @@ impl Journal for SqliteJournal {
     }
 
     fn node(&self) -> Result<NodeImage, JournalError> {
-        self.read("the node's tables", |reader| reader.node())
+        self.read("the node's tables", Reader::node)
     }
 
     fn process(&self, pid: Pid) -> Result<Option<StoredProcess>, JournalError> {

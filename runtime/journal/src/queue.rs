@@ -132,6 +132,7 @@ pub(crate) struct Queue {
     arrived: Condvar,
     /// Everything up to here survives a crash.
     durable: AtomicU64,
+    commits: AtomicU64,
     waiters: Mutex<Waiters>,
     settled: Condvar,
     /// Why nothing is written any more.
@@ -145,6 +146,7 @@ impl Queue {
             pending: Mutex::new(Pending { next: position + 1, ..Pending::default() }),
             arrived: Condvar::new(),
             durable: AtomicU64::new(position),
+            commits: AtomicU64::new(0),
             waiters: Mutex::default(),
             settled: Condvar::new(),
             failed: OnceLock::new(),
@@ -213,8 +215,14 @@ impl Queue {
         }
     }
 
+    /// Groups that were written.
+    pub(crate) fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Relaxed)
+    }
+
     /// Everything up to `position` survives a crash.
     pub(crate) fn committed(&self, position: u64) {
+        self.commits.fetch_add(1, Ordering::Relaxed);
         {
             let mut pending = self.pending.lock();
             pending.bytes -= mem::take(&mut pending.writing);

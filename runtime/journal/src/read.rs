@@ -21,12 +21,12 @@ use remit_kernel::{
 };
 use rusqlite::{Connection, OptionalExtension};
 use serde::de::DeserializeOwned;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
-/// One state of the journal.
-pub(crate) struct Reader<'a> {
-    pub(crate) db: &'a Connection,
-    pub(crate) folder: &'a Folder,
+/// Reads; what one call reads is one state of the journal where a transaction is begun before.
+pub(crate) struct Reader {
+    pub(crate) db: Connection,
+    pub(crate) folder: Arc<Folder>,
 }
 
 /// A chunk without its payload.
@@ -45,7 +45,7 @@ fn body(plain: &[u8]) -> Result<&[u8], Damage> {
     plain.strip_prefix(&[PLAIN_VERSION]).ok_or(Damage::Form(postcard::Error::DeserializeBadEncoding))
 }
 
-impl Reader<'_> {
+impl Reader {
     /// What is true after the log.
     pub(crate) fn node(&self) -> Result<NodeImage, Damage> {
         Ok(NodeImage {
@@ -56,7 +56,7 @@ impl Reader<'_> {
             living: self.living()?,
             tags: self.tags()?,
             frozen: self.frozen()?,
-            next: next(self.db)?,
+            next: next(&self.db)?,
         })
     }
 
@@ -125,7 +125,7 @@ impl Reader<'_> {
             let (image, state, payload) = row?;
             let state = match (state, payload) {
                 (ANSWERED, Some(sealed)) => {
-                    let row = Stored::find(self.db, image.caller)?.ok_or(Damage::Missing)?;
+                    let row = Stored::find(&self.db, image.caller)?.ok_or(Damage::Missing)?;
                     let key = self.key(image.caller, &row)?;
                     CallState::Answered(decode(&key.open(Place::answer(image.caller, image.number), &sealed)?)?)
                 }
@@ -184,7 +184,7 @@ impl Reader<'_> {
 
     /// A process that has not ended and has a log.
     pub(crate) fn process(&self, pid: Pid) -> Result<Option<StoredProcess>, Damage> {
-        let Some(row) = Stored::find(self.db, pid)?.filter(|row| !row.ended) else { return Ok(None) };
+        let Some(row) = Stored::find(&self.db, pid)?.filter(|row| !row.ended) else { return Ok(None) };
         let Some(first) = row.created else { return Ok(None) };
         let key = self.key(pid, &row)?;
         let mut created = None;
@@ -231,7 +231,7 @@ impl Reader<'_> {
 
     /// Lines of a process, as far as they are kept.
     pub(crate) fn history(&self, pid: Pid, from: u64, limit: usize) -> Result<Vec<Line>, Damage> {
-        let Some(row) = Stored::find(self.db, pid)? else { return Ok(Vec::new()) };
+        let Some(row) = Stored::find(&self.db, pid)? else { return Ok(Vec::new()) };
         let key = self.key(pid, &row)?;
         let mut chain = self.chain_from_line(row.last, from)?;
         // Of a process that lives its first chunk is kept, whatever was forgotten behind it.

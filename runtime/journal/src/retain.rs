@@ -2,7 +2,7 @@
 //!
 //! Both are done by the thread that writes, in slices, with commits of records in between.
 
-use crate::{error::ForgetError, number::stored, writer::Writer};
+use crate::{database, error::ForgetError, number::stored, writer::Writer};
 use remit_abi::TenantId;
 use rusqlite::{OptionalExtension, params};
 use std::sync::mpsc::SyncSender;
@@ -53,14 +53,14 @@ impl Writer {
     /// Chunks of ended processes, and of runs that are over, which are older than a time.
     fn forget_slice(&mut self, wall_ns: u64, from: u64) -> Result<(u64, Slice), rusqlite::Error> {
         self.db.execute_batch("BEGIN IMMEDIATE")?;
-        let deleted = self.db.prepare_cached(
+        let mut delete = self.db.prepare_cached(
             "DELETE FROM chunks WHERE position > ?1 AND position <= ?2 AND at_ns < ?3 AND NOT EXISTS (
                  SELECT 1 FROM processes
                  WHERE processes.process = chunks.process AND ended = 0
                    AND (began IS NULL OR chunks.position >= began OR chunks.position = created))",
         )?;
-        let deleted = { deleted }.execute([from, from + SLICE, wall_ns].map(stored))?;
-        let slice = match crate::database::position(&self.db)? > from + SLICE {
+        let deleted = delete.execute([from, from + SLICE, wall_ns.min(i64::MAX as u64)].map(stored))?;
+        let slice = match database::position(&self.db)? > from + SLICE {
             true => Slice::More,
             false => {
                 self.forget_processes()?;

@@ -9,6 +9,7 @@
 //! A commit is always tried again as a whole, by the same connection: see `FORMAT.md` for why a failed `fsync` is not believed then.
 
 use crate::{
+    Options, database,
     error::{Damage, Outlook},
     fold::{Fold, Tools},
     folder::Folder,
@@ -26,7 +27,7 @@ use std::{
 
 /// Frames in the WAL after which it is put into the database. 4,096: 16 MiB, so that a checkpoint is rare and takes some
 /// milliseconds.
-const CHECKPOINT_FRAMES: u32 = 4_096;
+pub(crate) const CHECKPOINT_FRAMES: u32 = 4_096;
 /// The longest pause between two tries.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
@@ -53,6 +54,7 @@ pub(crate) struct Writer {
     pub(crate) fold: Option<Fold>,
     sealer: Box<Sealer>,
     retry: Retry,
+    checkpoint_frames: u32,
     /// Frames in the WAL after the last commit.
     frames: Arc<AtomicU32>,
     /// At so many frames the next checkpoint is tried.
@@ -60,9 +62,21 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub(crate) fn new(db: Connection, folder: Arc<Folder>, queue: Arc<Queue>, retry: Retry) -> Self {
+    pub(crate) fn new(db: Connection, folder: Arc<Folder>, queue: Arc<Queue>, options: &Options<'_>) -> Self {
         let sealer = Box::new(Sealer::new());
-        Self { db, folder, queue, fold: None, sealer, retry, frames: Arc::default(), checkpoint_at: CHECKPOINT_FRAMES }
+        let (retry, checkpoint_frames) = (options.retry, options.checkpoint_frames);
+        let frames = Arc::default();
+        Self {
+            db,
+            folder,
+            queue,
+            fold: None,
+            sealer,
+            retry,
+            frames,
+            checkpoint_frames,
+            checkpoint_at: checkpoint_frames,
+        }
     }
 
     /// Until the queue is closed and empty, or nothing can be written any more.
@@ -159,24 +173,18 @@ impl Writer {
             .db
             .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)));
         match outcome {
-            Ok((frames, done)) if frames == done => self.checkpoint_at = CHECKPOINT_FRAMES,
-            Ok(_) => self.checkpoint_at = self.frames.load(Ordering::Relaxed) + CHECKPOINT_FRAMES,
+            Ok((frames, done)) if frames == done => self.checkpoint_at = self.checkpoint_frames,
+            Ok(_) => self.checkpoint_at = self.frames.load(Ordering::Relaxed) + self.checkpoint_frames,
             Err(error) => tracing::warn!(%error, "a checkpoint of the journal failed and is tried again"),
         }
     }
 
     /// Puts all of the WAL into the database and makes its file empty.
     pub(crate) fn empty_wal(&mut self) -> Result<(), rusqlite::Error> {
-        let busy: bool = self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
-        self.checkpoint_at = CHECKPOINT_FRAMES;
+        database::empty_wal(&self.db)?;
+        self.checkpoint_at = self.checkpoint_frames;
         self.frames.store(0, Ordering::Relaxed);
-        match busy {
-            false => Ok(()),
-            true => Err(rusqlite::Error::SqliteFailure(
-                rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY),
-                Some("a reader has the log open".to_owned()),
-            )),
-        }
+        Ok(())
     }
 
     pub(crate) fn ask_again(&self, job: crate::retain::Job) {

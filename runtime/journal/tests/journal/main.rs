@@ -1,6 +1,13 @@
 //! The journal on files: what it keeps, what it keeps through crashes and faults, and what it forgets.
 
+mod crash;
+mod damage;
+mod disk;
 mod fold;
+mod forget;
 mod model;
+mod opening;
 mod sample;
 mod stage;
+mod threads;
+mod versions;

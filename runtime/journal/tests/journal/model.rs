@@ -186,7 +186,7 @@ impl Model {
                 parent.spent_below = below.into_iter().sum();
             }
             None => {
-                self.tokens -= [closed.balance, closed.spent, closed.spent_below].into_iter().sum::<Tokens>().micro()
+                self.tokens -= [closed.balance, closed.spent, closed.spent_below].into_iter().sum::<Tokens>().micro();
             }
         }
         for child in self.accounts.values_mut().filter(|child| child.parent == Some(account)) {

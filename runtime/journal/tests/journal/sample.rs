@@ -243,7 +243,7 @@ impl Story {
         let known = pick(self.model.grants.values().cloned(), a);
         match (step, known) {
             (12, known) => {
-                let parent = known.filter(|_| b % 4 > 0).map(|known| known.grant);
+                let parent = known.filter(|_| !b.is_multiple_of(4)).map(|known| known.grant);
                 let (index, entry) = (self.id(), pid.map(|_| Entry::Given(held(1))));
                 self.add(pid, entry, vec![grant(index, parent, false)]);
             }
@@ -318,7 +318,7 @@ impl Story {
                 self.add(Some(pid), None, vec![change]);
             }
             (25, _) => {
-                let change = if a % 2 == 0 { Change::Frozen(selection) } else { Change::Thawed(selection) };
+                let change = if a.is_multiple_of(2) { Change::Frozen(selection) } else { Change::Thawed(selection) };
                 self.add(None, None, vec![change]);
             }
             _ => {

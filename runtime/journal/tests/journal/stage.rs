@@ -19,7 +19,8 @@ pub(crate) fn clock() -> u64 {
 
 /// Faults are tried again at once.
 pub(crate) fn options(vfs: Option<&str>) -> Options<'_> {
-    Options { vfs, clock, retry: Retry { tries: 3, pause: Duration::from_micros(50) } }
+    let retry = Retry { tries: 3, pause: Duration::from_micros(50) };
+    Options { vfs, clock, retry, ..Options::default() }
 }
 
 pub(crate) struct Stage {
@@ -72,7 +73,7 @@ pub(crate) fn durable(journal: &SqliteJournal, position: Position) {
 }
 
 /// In order of ids, since only parents are ordered otherwise.
-fn sorted(mut node: NodeImage) -> NodeImage {
+pub(crate) fn sorted(mut node: NodeImage) -> NodeImage {
     node.accounts.sort_by_key(|row| row.account);
     node.grants.sort_by_key(|row| row.grant);
     node.reports.sort_by_key(|row| row.0);
