@@ -64,6 +64,11 @@ impl<Id: From<(u32, u32)> + Into<(u32, u32)> + Copy, T> Arena<Id, T> {
     }
 
     /// All of them, in no stated order.
+    pub fn into_objects(self) -> impl Iterator<Item = T> {
+        self.slots.into_iter().flatten().map(|(_, object)| object)
+    }
+
+    /// All of them with their ids, in no stated order.
     pub fn iter(&self) -> impl Iterator<Item = (Id, &T)> {
         self.slots.iter().flatten().map(|(key, object)| (Self::id(key), object))
     }

@@ -126,6 +126,16 @@ impl Bill {
         self
     }
 
+    /// Goes back to what was done and paid when a run began. What was paid since somebody last wrote it down is given back: it is paid
+    /// again.
+    pub(crate) fn rewind(&self, ledger: Ledger) {
+        let books = &mut *self.books.lock();
+        let (paid, refunded) = std::mem::take(&mut books.unwritten);
+        *books = Books { ledger, ..Books::default() };
+        // Its process keeps the account open, and it holds at least what was refunded.
+        let _open = self.accounts.lock().refund(self.account, paid.saturating_sub(refunded));
+    }
+
     /// Counts fuel that a run bought before it was put together again: it is paid.
     pub(crate) fn bought_before(&self, fuel: Fuel) {
         let books = &mut *self.books.lock();

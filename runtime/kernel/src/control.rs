@@ -95,6 +95,8 @@ pub(crate) struct ControlBlock {
     holds: AtomicU8,
     /// Why it cannot go on, where it cannot.
     parked: Mutex<Option<Arc<str>>>,
+    /// Whether it sleeps.
+    asleep: AtomicBool,
     /// Where its end is in the log.
     ended_at: Mutex<Position>,
     /// Woken at every change of the four above.
@@ -125,6 +127,7 @@ impl ControlBlock {
             killed: AtomicBool::new(false),
             holds: AtomicU8::new(0),
             parked: Mutex::new(None),
+            asleep: AtomicBool::new(false),
             ended_at: Mutex::default(),
             changed: Notify::new(),
         }
@@ -223,6 +226,14 @@ impl ControlBlock {
     /// Why it cannot go on.
     pub(crate) fn parked(&self) -> Option<Arc<str>> {
         self.parked.lock().clone()
+    }
+
+    pub(crate) fn set_asleep(&self, asleep: bool) {
+        self.asleep.store(asleep, Ordering::Release);
+    }
+
+    pub(crate) fn is_asleep(&self) -> bool {
+        self.asleep.load(Ordering::Acquire)
     }
 
     /// Where its end is in the log.

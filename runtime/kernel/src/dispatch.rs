@@ -17,8 +17,9 @@ use crate::{
     control::ControlBlock,
     denials::Denied,
     kernel::{Kernel, Shared},
-    ports::{Asked, Change, Entry},
-    syscalls::{self, Call, Context, Right},
+    hibernation::Waiting,
+    ports::{Asked, Change, Clock, Entry},
+    syscalls::{self, Call, Context, Right, sleeps_through},
 };
 use remit_abi::{Class, Denial, Dispatch, Door, Fault, Pid, Reply, Request};
 use remit_authority::{Explanation, Use};
@@ -101,7 +102,7 @@ impl Shared {
 
     /// The four steps of one that may, with its process unlocked while it waits.
     async fn dispatch_later(self: &Arc<Self>, block: &Arc<ControlBlock>, request: Request) -> Reply {
-        let _waits = Waits::begin(block, &request);
+        let _waits = Waits::begin(block, &request, &*self.ports.clock);
         let begun = {
             let process = &mut *block.process.lock();
             let mut context = Context { shared: self, block, process };
@@ -240,8 +241,10 @@ impl Shared {
 struct Waits<'a>(&'a ControlBlock);
 
 impl<'a> Waits<'a> {
-    fn begin(block: &'a ControlBlock, request: &Request) -> Self {
-        block.process.lock().waits_in = Some(request.interface());
+    fn begin(block: &'a ControlBlock, request: &Request, clock: &dyn Clock) -> Self {
+        let waiting =
+            Waiting { interface: request.interface(), request: sleeps_through(request), since_ns: clock.monotonic_ns() };
+        block.process.lock().waits_in = Some(waiting);
         Self(block)
     }
 }

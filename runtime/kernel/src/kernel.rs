@@ -55,6 +55,8 @@ pub(crate) struct Shared {
     next_letter: AtomicU64,
     /// Whether nothing is written down any more.
     stopped: AtomicBool,
+    /// How long a process waits before it sleeps, in nanoseconds.
+    pub(crate) patience_ns: AtomicU64,
     /// Woken whenever grants were revoked.
     revoked: Notify,
 }
@@ -168,6 +170,7 @@ impl Kernel {
                 denials: Denials::default(),
                 next_letter: AtomicU64::new(0),
                 stopped: AtomicBool::new(false),
+                patience_ns: AtomicU64::new(u64::MAX),
                 revoked: Notify::new(),
             }),
         }

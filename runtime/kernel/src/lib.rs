@@ -26,6 +26,7 @@
 //! | `manage`, `freeze`, `denials` | what an operator sees and does |
 //! | `due`, `recording` | what an act did, written down before anybody sees it |
 //! | `recovery`, `replay` | a node put together again from its journal; processes told again what they were told |
+//! | `hibernation` | processes that wait leave memory, and come back |
 //! | `journal` | journals that survive no crash |
 //! | `ports` | what others provide |
 
@@ -38,6 +39,7 @@ mod dispatch;
 mod due;
 mod freeze;
 mod generation;
+mod hibernation;
 mod journal;
 mod kernel;
 mod life;

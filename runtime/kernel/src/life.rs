@@ -21,7 +21,7 @@ use crate::{
     supervise::{Supervisor, Verdict},
 };
 use bytes::Bytes;
-use remit_abi::{Exit, Failure, Fault, Fuel, Label, Outcome, Pid, Signal, Status, Tokens};
+use remit_abi::{Exit, Failure, Fault, Fuel, Label, Outcome, Pid, Request, Signal, Status, Tokens};
 use remit_authority::Arena;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -118,7 +118,7 @@ impl Life {
         supervisor.restarts = block.restarts.load(Ordering::Relaxed);
         let exit = loop {
             let began_ns = clock.monotonic_ns();
-            let exit = run_once(&kernel, &block, &program).await;
+            let exit = run_and_sleep(&kernel, &block, &program).await;
             if let Err(Fault::Diverged(why)) = &exit.end {
                 park(&kernel, &block, why).await;
                 break Exit { end: Err(Fault::Killed), fuel: None };
@@ -143,11 +143,41 @@ impl Life {
     }
 }
 
-/// One run, from its start to an exit. A kill ends it also where its runner does not hear of it.
-async fn run_once(kernel: &Kernel, block: &Arc<ControlBlock>, program: &Program) -> Exit {
+/// What became of a guest.
+enum Ran {
+    To(Exit),
+    /// It waits, and was thrown away until what it asked for is there.
+    Asleep(Request),
+}
+
+/// One run, from its start to an exit; it may sleep meanwhile.
+async fn run_and_sleep(kernel: &Kernel, block: &Arc<ControlBlock>, program: &Program) -> Exit {
+    loop {
+        let request = match run_once(kernel, block, program).await {
+            Ran::To(exit) => return exit,
+            Ran::Asleep(request) => request,
+        };
+        let woken = tokio::select! {
+            biased;
+            () = block.killed() => return Exit { end: Err(Fault::Killed), fuel: None },
+            woken = kernel.shared.sleep(block, &request) => woken,
+        };
+        if let Err(error) = woken {
+            let why = format!("it slept and cannot be woken: {error}");
+            return Exit { end: Err(Fault::Diverged(why.into())), fuel: None };
+        }
+    }
+}
+
+/// One guest, from its start to an exit, or until it has waited for so long that it is to sleep. A kill ends it also where its runner
+/// does not hear of it.
+async fn run_once(kernel: &Kernel, block: &Arc<ControlBlock>, program: &Program) -> Ran {
     let start = match block.process.lock().start() {
         Ok(start) => start,
-        Err(error) => return Exit { end: Err(Fault::Limit(error.to_string().into())), fuel: Some(Fuel(0)) },
+        Err(error) => {
+            let fault = Fault::Limit(error.to_string().into());
+            return Ran::To(Exit { end: Err(fault), fuel: Some(Fuel(0)) });
+        }
     };
     let (door, runner) = (ProcessDoor::new(kernel.shared.clone(), block.clone()), &kernel.shared.ports.runner);
     let run = runner.run(Arc::new(door), block.pid, program.clone(), start);
@@ -159,6 +189,7 @@ async fn run_once(kernel: &Kernel, block: &Arc<ControlBlock>, program: &Program)
         biased;
         exit = run => exit,
         () = block.killed() => Exit { end: Err(Fault::Killed), fuel: None },
+        request = kernel.shared.is_to_sleep(block) => return Ran::Asleep(request),
     };
     let process = &mut *block.process.lock();
     let exit = kernel.shared.ended_in_replay(process, exit);
@@ -168,7 +199,7 @@ async fn run_once(kernel: &Kernel, block: &Arc<ControlBlock>, program: &Program)
     {
         tracing::error!(pid = %block.pid, %error, "an exit was not journaled");
     }
-    exit
+    Ran::To(exit)
 }
 
 /// Keeps a process that cannot go on, until it is killed: somebody has to look.

@@ -23,6 +23,8 @@ pub enum State {
     Running,
     /// It waits in a syscall of this interface.
     Waiting(&'static str),
+    /// It waits, and is not in memory.
+    Asleep,
     /// It was suspended.
     Suspended,
     /// It was frozen.
@@ -136,7 +138,8 @@ impl Kernel {
             _ if block.parked().is_some() => State::Parked,
             _ if block.is_held_by(Hold::Frozen) => State::Frozen,
             _ if block.is_held_by(Hold::Suspended) => State::Suspended,
-            Some(interface) => State::Waiting(interface),
+            _ if block.is_asleep() => State::Asleep,
+            Some(ref waiting) => State::Waiting(waiting.interface),
             None => State::Running,
         };
         let facts = &block.facts;

@@ -6,6 +6,7 @@ use crate::{
     control::ControlBlock,
     due::Due,
     generation::Streaming,
+    hibernation::Waiting,
     mailbox::Select,
     ports::{Beginning, Change, HeldImage, ModelCard, ModelImage, Position, ValueImage},
     replay::Replay,
@@ -115,7 +116,7 @@ pub(crate) struct Process {
     pub(crate) zero_ns: i128,
     pub(crate) logs_dropped: u64,
     /// The syscall in which it waits.
-    pub(crate) waits_in: Option<&'static str>,
+    pub(crate) waits_in: Option<Waiting>,
     /// The conversation that every run of it begins with.
     pub(crate) input: Vec<(Role, Value)>,
     /// The conversation as this run was given it.
@@ -126,8 +127,10 @@ pub(crate) struct Process {
     pub(crate) due: Due,
     /// Where its latest entry is.
     pub(crate) written_at: Position,
-    /// What it was told before the host started anew, as long as it is not told all of it again.
+    /// What it was told before the host started anew, or before it slept, as long as it is not told all of it again.
     pub(crate) replay: Option<Box<Replay>>,
+    /// Whether it shows nothing meanwhile: it was shown before it slept.
+    pub(crate) is_silent: bool,
 }
 
 /// The bytes of a text, and what went into it.
@@ -167,6 +170,7 @@ impl Process {
             due: Due::default(),
             written_at: Position::default(),
             replay: None,
+            is_silent: false,
         }
     }
 
@@ -362,6 +366,12 @@ impl From<ValueImage> for Value {
 /// The grants of one process, in the order in which it got them. No two have the same label.
 #[derive(Debug, Default)]
 pub(crate) struct HeldGrants(Vec<Held>);
+
+impl FromIterator<Held> for HeldGrants {
+    fn from_iter<I: IntoIterator<Item = Held>>(held: I) -> Self {
+        Self(held.into_iter().collect())
+    }
+}
 
 impl HeldGrants {
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Held> {

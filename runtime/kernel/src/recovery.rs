@@ -205,7 +205,7 @@ impl Shared {
 
 /// Where a process goes on, and whether that is a new run: one that had committed a state and was told nothing since begins anew,
 /// every other runs its last run again. How a run ended is found out again.
-fn last_run(stored: &StoredProcess) -> (Beginning, Vec<Line>, bool) {
+pub(crate) fn last_run(stored: &StoredProcess) -> (Beginning, Vec<Line>, bool) {
     let mut lines = stored.lines.clone();
     while let Some(Line { entry: Entry::Exited(_), .. }) = lines.last() {
         lines.pop();

@@ -59,6 +59,20 @@ impl Links {
         self.calls.lock().insert(number, ends);
     }
 
+    /// A call of a process that sleeps.
+    pub(crate) fn keep_call(&self, call: Arc<PendingCall>) {
+        self.calls.lock().insert(call.number, (call, None));
+    }
+
+    /// The other ends of calls that a process has that sleeps.
+    pub(crate) fn keep_answers(&self, answers: impl Iterator<Item = Answer>) {
+        let mut calls = self.calls.lock();
+        for answer in answers {
+            let number = answer.number();
+            calls.insert(number, (PendingCall::settled_before(number, NOBODY, true), Some(answer)));
+        }
+    }
+
     /// The caller's end of a call. Of one that the log has forgotten the answer was taken.
     pub(crate) fn call(&self, number: u64) -> Arc<PendingCall> {
         let calls = self.calls.lock();
@@ -75,7 +89,8 @@ impl Links {
     /// A child: one that lives, one whose report nobody has taken, or what is left of one that is gone. One that kept no journal
     /// is gone with the host, and what it had not spent is its parent's again.
     pub(crate) fn child(&self, shared: &Shared, pid: Pid, funds: AccountId) -> Arc<ControlBlock> {
-        if let Some(block) = shared.block(pid).or_else(|| self.ended.lock().get(&pid).cloned()) {
+        let ended = || self.ended.lock().get(&pid).cloned();
+        if let Some(block) = shared.block(pid).or_else(ended) {
             return block;
         }
         let refunded = shared.accounts.lock().close(funds).ok();
@@ -156,7 +171,9 @@ impl Shared {
         let mut replay = context.process.replay.take()?;
         let reply = replay.tell(context, request);
         let diverged = matches!(reply, Some(Reply::Fault(Fault::Diverged(_))));
-        if !replay.is_over() && !diverged {
+        if replay.is_over() {
+            context.process.is_silent = false;
+        } else if !diverged {
             context.process.replay = Some(replay);
         }
         reply

@@ -144,6 +144,11 @@ pub trait Journal: Send + Sync + 'static {
     /// [`JournalError::Unreadable`], which concerns this process alone.
     fn process(&self, pid: Pid) -> Result<Option<StoredProcess>, JournalError>;
 
+    /// As [`Journal::process`], without blocking the caller's thread.
+    fn wake(&self, pid: Pid) -> PortFuture<'_, Result<Option<StoredProcess>, JournalError>> {
+        Box::pin(std::future::ready(self.process(pid)))
+    }
+
     /// The whole log of a process, also of one that has ended, as far as it is kept: at most `limit` lines from `from` on.
     ///
     /// # Errors

@@ -266,6 +266,9 @@ fn budgets(context: &mut Context<'_>, request: &BudgetRequest, reply: &BudgetRep
 
 /// It was shown, and is kept for whoever asks later.
 fn shown(context: &mut Context<'_>, request: &TaskRequest) -> Again {
+    if context.process.is_silent {
+        return Ok(());
+    }
     let emit = task::Emit::prepare(context.process, request).map_err(|_| OTHER_ID)?;
     context.block.outlet.keep(emit.into_event(), false, Position::default());
     Ok(())

@@ -196,13 +196,19 @@ impl WaitForChild {
         find(process, child).map(|child| Self { child })
     }
 
-    pub(super) async fn act(self, shared: &Shared, block: &ControlBlock) -> Result<ChildrenReply, ChildrenError> {
-        let Self { child } = self;
-        if !child.has_ended() {
-            let edge = shared.waits.wait(block.pid, Awaited::End(child.clone()));
+    /// Waits for the end, and does not take the report.
+    pub(super) async fn ready(&self, shared: &Shared, block: &ControlBlock) -> Result<(), ChildrenError> {
+        if !self.child.has_ended() {
+            let edge = shared.waits.wait(block.pid, Awaited::End(self.child.clone()));
             let _edge = edge.map_err(|_circle| ChildrenError::Deadlock)?;
-            child.ended().await;
+            self.child.ended().await;
         }
+        Ok(())
+    }
+
+    pub(super) async fn act(self, shared: &Shared, block: &ControlBlock) -> Result<ChildrenReply, ChildrenError> {
+        self.ready(shared, block).await?;
+        let Self { child } = self;
         let finished = child.take_finished().ok_or(ChildrenError::Taken)?;
         let process = &mut *block.process.lock();
         match report(process, &finished) {

@@ -306,6 +306,11 @@ impl Receive {
         Self { select: Select::of(filter) }
     }
 
+    /// Waits for one, and does not take it.
+    pub(super) async fn ready(&self, block: &ControlBlock) {
+        block.mailbox.ready(&self.select).await;
+    }
+
     pub(super) async fn act(self, shared: &Shared, block: &ControlBlock) -> Result<MailboxReply, MailboxError> {
         loop {
             let received = receive(shared, block, &mut block.process.lock(), &self.select);
@@ -327,17 +332,23 @@ impl Collect {
         process.calls.get(call).cloned().map(|call| Self { call }).ok_or(MailboxError::Dead)
     }
 
-    pub(super) async fn act(self, shared: &Shared, block: &ControlBlock) -> Result<MailboxReply, MailboxError> {
-        let Self { call } = self;
-        if call.is_open() {
-            let edge = shared.waits.wait(block.pid, Awaited::Answer(call.clone()));
+    /// Waits until it is there, or its time is over, and does not take it.
+    pub(super) async fn ready(&self, shared: &Shared, block: &ControlBlock) -> Result<(), MailboxError> {
+        if self.call.is_open() {
+            let edge = shared.waits.wait(block.pid, Awaited::Answer(self.call.clone()));
             let _edge = edge.map_err(|_circle| MailboxError::Deadlock)?;
             tokio::select! {
                 biased;
-                () = call.settled() => {}
-                () = shared.ports.clock.sleep_until(call.deadline_ns) => {}
+                () = self.call.settled() => {}
+                () = shared.ports.clock.sleep_until(self.call.deadline_ns) => {}
             }
         }
+        Ok(())
+    }
+
+    pub(super) async fn act(self, shared: &Shared, block: &ControlBlock) -> Result<MailboxReply, MailboxError> {
+        self.ready(shared, block).await?;
+        let Self { call } = self;
         let process = &mut *block.process.lock();
         let answered = call.take(|letter| take_in(shared, process, letter, true));
         if answered.is_ok() {

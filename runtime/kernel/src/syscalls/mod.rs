@@ -26,8 +26,10 @@ mod tools;
 mod trace;
 mod value;
 mod wait;
+mod watch;
 
 pub(crate) use again::again;
+pub(crate) use watch::{Watch, sleeps_through};
 pub use params::validate_params;
 
 use crate::{

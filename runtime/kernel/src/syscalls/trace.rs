@@ -5,6 +5,9 @@ use remit_abi::{Event, Reply, TraceRequest, limits};
 
 pub(super) fn act(context: &mut Context<'_>, TraceRequest::Log { level, message }: &TraceRequest) -> Reply {
     let process = &mut *context.process;
+    if process.is_silent {
+        return Reply::Trace;
+    }
     let line = &message[..message.floor_char_boundary(limits::LOG_LINE_BYTES_MAX)];
     let event = Event::Log { level: *level, message: line.into() };
     if !context.block.outlet.try_show(event, process.written_at) {

@@ -135,6 +135,11 @@ impl Wait {
     }
 
     pub(super) async fn act(self, shared: &Shared, block: &ControlBlock) -> Reply {
+        Reply::Ready(self.ready(shared, block).await)
+    }
+
+    /// Waits until something is ready, and takes nothing; which.
+    pub(super) async fn ready(&self, shared: &Shared, block: &ControlBlock) -> Box<[u32]> {
         let awaited = match &*self.sources {
             [only] if !only.is_ready(shared, block) => only.awaited(),
             _ => None,
@@ -142,13 +147,13 @@ impl Wait {
         let edge = awaited.map(|awaited| shared.waits.wait(block.pid, awaited)).transpose();
         let Ok(_edge) = edge.map_err(|Circle| ()) else {
             // Ready, for what comes next answers that it would wait for ever.
-            return Reply::Ready([0].into());
+            return [0].into();
         };
         loop {
             let ready = self.sources.iter().enumerate().filter(|(_, source)| source.is_ready(shared, block));
             let ready: Box<[u32]> = ready.filter_map(|(index, _)| u32::try_from(index).ok()).collect();
             if !ready.is_empty() {
-                return Reply::Ready(ready);
+                return ready;
             }
             select_all(self.sources.iter().map(|source| source.ready(shared, block).boxed())).await;
         }

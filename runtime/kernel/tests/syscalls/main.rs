@@ -10,6 +10,7 @@ mod durability;
 mod embed;
 mod fakes;
 mod guest;
+mod hibernation;
 mod labels;
 mod limits;
 mod llm;

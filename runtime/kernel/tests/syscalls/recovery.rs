@@ -15,7 +15,7 @@ use remit_kernel::{
 };
 use std::future::Future;
 
-async fn emit(guest: &Guest, text: &str) {
+pub(crate) async fn emit(guest: &Guest, text: &str) {
     let event = GuestEvent::Text(Content::Text(text.into()));
     let reply = guest.call(Request::Task(TaskRequest::Emit(Box::new(event)))).await;
     assert_eq!(reply, Reply::Task(Ok(())));
@@ -33,7 +33,7 @@ fn done_with(output: ValueId) -> Exit {
 }
 
 /// Uses every interface that leaves something behind, and starts a worker that it talks to.
-async fn boss(guest: Guest) -> Exit {
+pub(crate) async fn boss(guest: Guest) -> Exit {
     let model = guest.open_model().await;
     let answer = chat(&guest, model, prompt("plan")).await;
     emit(&guest, "planned").await;
@@ -81,26 +81,26 @@ async fn worker(guest: Guest) -> Exit {
     done_with(first.content)
 }
 
-fn install(node: &TestNode) {
+pub(crate) fn install(node: &TestNode) {
     node.install("boss", boss);
     node.install("worker", worker);
 }
 
-fn given() -> Given {
+pub(crate) fn given() -> Given {
     let grants = vec![model_grant(GrantLimits::default()), grant("workers", GrantKind::Process, &["worker"])];
     Given { package: "boss", grants, budget: tokens(100), ..Given::default() }
 }
 
 /// What a run came to, for whoever started it.
 #[derive(Debug, PartialEq)]
-struct Result {
-    finished: Finished,
-    shown: Vec<Event>,
-    left: Tokens,
+pub(crate) struct Result {
+    pub(crate) finished: Finished,
+    pub(crate) shown: Vec<Event>,
+    pub(crate) left: Tokens,
 }
 
 /// Runs the team where nothing happens to it.
-async fn undisturbed() -> (Result, MemoryJournal) {
+pub(crate) async fn undisturbed() -> (Result, MemoryJournal) {
     let node = TestNode::new();
     install(&node);
     let (finished, shown) = node.run(given(), boss).await;
@@ -109,7 +109,7 @@ async fn undisturbed() -> (Result, MemoryJournal) {
 }
 
 /// Starts anew from a journal, and runs what goes on to its end; `None` where nothing does.
-async fn goes_on(memory: MemoryJournal) -> Option<(Result, TestNode)> {
+pub(crate) async fn goes_on(memory: MemoryJournal) -> Option<(Result, TestNode)> {
     let node = TestNode::after(memory);
     install(&node);
     let recovery = node.kernel.recover().expect("it can be read");

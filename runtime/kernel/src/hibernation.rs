@@ -1,0 +1,138 @@
+//! Processes that wait for long leave memory: their instance, their values and their open models go, and come back by replay when
+//! what they wait for is there.
+//!
+//! | a durable process that waits | is | holds |
+//! | --- | --- | --- |
+//! | less than the node's patience | awake | all that it has |
+//! | longer, for a message, an answer, a child, a moment or a signal | asleep | what others may reach: mailbox, grants, account, children, calls, alarms |
+//! | for a generation, for room in a mailbox, for a listener | awake | all that it has: somebody works for it |
+//!
+//! Nothing is written when it falls asleep, and nobody can tell: what it waits for is watched in its place, and its guest asks for
+//! it again when it was told again what it was told. A new run begins only where the log says that it may, as after a crash.
+
+use crate::{
+    control::ControlBlock,
+    generation::Streaming,
+    kernel::{Kernel, Shared},
+    ports::{Entry, JournalError},
+    process::{Alarm, Held, Process, Toll, Values},
+    recovery::last_run,
+    replay::{Links, Replay},
+    syscalls::Watch,
+};
+use remit_abi::Request;
+use remit_authority::Arena;
+use std::{
+    mem,
+    sync::{Arc, atomic::Ordering},
+};
+
+/// What a process waits in, and since when.
+#[derive(Clone, Debug)]
+pub(crate) struct Waiting {
+    pub(crate) interface: &'static str,
+    /// Where it is one that a process can sleep through.
+    pub(crate) request: Option<Request>,
+    /// On the node's monotonic clock.
+    pub(crate) since_ns: u64,
+}
+
+impl Shared {
+    /// Waits until a process has waited for so long that it is to sleep; what it waits for. For ever where it keeps no journal, or the
+    /// node lets nobody sleep.
+    pub(crate) async fn is_to_sleep(&self, block: &ControlBlock) -> Request {
+        let patience_ns = self.patience_ns.load(Ordering::Relaxed);
+        if patience_ns == u64::MAX || !block.process.lock().due.keeps_notes {
+            return std::future::pending().await;
+        }
+        let clock = &self.ports.clock;
+        let mut look_ns = clock.monotonic_ns().saturating_add(patience_ns);
+        loop {
+            clock.sleep_until(look_ns).await;
+            let now_ns = clock.monotonic_ns();
+            let process = block.process.lock();
+            look_ns = match process.waits_in.as_ref().filter(|_| process.can_sleep()) {
+                Some(Waiting { request: Some(request), since_ns, .. }) => {
+                    if since_ns.saturating_add(patience_ns) <= now_ns {
+                        return request.clone();
+                    }
+                    since_ns.saturating_add(patience_ns)
+                }
+                _ => now_ns.saturating_add(patience_ns),
+            };
+        }
+    }
+
+    /// Lets a process sleep, whose run was thrown away, until what it waits for is there; then it is ready to be told again what it was
+    /// told.
+    pub(crate) async fn sleep(self: &Arc<Self>, block: &Arc<ControlBlock>, request: &Request) -> Result<(), JournalError> {
+        let watch = {
+            let process = &mut *block.process.lock();
+            let watch = Watch::of(self, block, process, request);
+            process.fall_asleep();
+            watch
+        };
+        block.set_asleep(true);
+        watch.ready(self, block).await;
+        let stored = self.ports.journal.wake(block.pid).await?;
+        block.set_asleep(false);
+        let gone = || JournalError::Unreadable("it does not know the process any more".into());
+        let (began, lines, is_new) = last_run(&stored.ok_or_else(gone)?);
+        let process = &mut *block.process.lock();
+        let links = Arc::new(process.links());
+        process.grants = began.grants.iter().cloned().map(Held::from).collect();
+        process.alarms = Arena::default();
+        for (label, at_ns) in began.alarms.clone() {
+            process.alarms.insert(Alarm { label, at_ns });
+        }
+        process.checkpoint = began.checkpoint.clone();
+        process.label = began.label;
+        process.bill.rewind(began.ledger);
+        process.replay = Replay::of(lines, links);
+        process.is_silent = process.replay.is_some();
+        if is_new {
+            self.write(process, Some(Entry::Began(Box::new(began))))?;
+        }
+        Ok(())
+    }
+}
+
+impl Process {
+    /// Whether all that it holds can be had again.
+    fn can_sleep(&self) -> bool {
+        let is_cut = |(_, streaming): (_, &Streaming)| matches!(streaming, Streaming::Cut(_));
+        self.replay.is_none() && self.generations.iter().all(is_cut)
+    }
+
+    /// Lets go of what nobody else can reach.
+    fn fall_asleep(&mut self) {
+        self.values = Values::default();
+        self.models = Arena::default();
+        self.generations = Arena::default();
+        self.timers = Arena::default();
+        self.watches = Arena::default();
+    }
+
+    /// What it shares with others, taken out of its tables to be found again by number.
+    fn links(&mut self) -> Links {
+        self.toll = Toll::default();
+        self.parts.clear();
+        let links = Links::default();
+        for (_, call) in mem::take(&mut self.calls).iter() {
+            links.keep_call(call.clone());
+        }
+        links.keep_answers(mem::take(&mut self.answers).into_objects());
+        for (_, child) in mem::take(&mut self.children).iter() {
+            links.ended.lock().insert(child.block.pid, child.block.clone());
+        }
+        links
+    }
+}
+
+impl Kernel {
+    /// How long a durable process waits before it sleeps, in nanoseconds; `None`, as at first, lets nobody sleep. Of processes that
+    /// begin a run from here on.
+    pub fn set_patience(&self, patience_ns: Option<u64>) {
+        self.shared.patience_ns.store(patience_ns.unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,40 @@
+//! What a process that sleeps waits for, watched in its place and not taken.
+
+use super::{Call, Context};
+use crate::{control::ControlBlock, kernel::Shared, process::Process};
+use remit_abi::{ChildrenRequest, MailboxRequest, Request, WaitId, WaitRequest};
+use std::sync::Arc;
+
+/// The request itself, where a process can sleep through it: nobody works for it meanwhile.
+pub(crate) fn sleeps_through(request: &Request) -> Option<Request> {
+    let sleeps = match request {
+        Request::Mailbox(request) => {
+            matches!(request, MailboxRequest::Receive { .. } | MailboxRequest::Collect { .. })
+        }
+        Request::Children(request) => matches!(request, ChildrenRequest::Wait { .. }),
+        Request::Wait(WaitRequest::Any { ids }) => !ids.iter().any(|id| matches!(id, WaitId::Generation(_))),
+        _ => false,
+    };
+    sleeps.then(|| request.clone())
+}
+
+/// What is watched; nothing where the request could be answered at once.
+pub(crate) struct Watch(Option<Call>);
+
+impl Watch {
+    /// Looks everything up that a request waits for.
+    pub(crate) fn of(shared: &Arc<Shared>, block: &Arc<ControlBlock>, process: &mut Process, request: &Request) -> Self {
+        Self(Call::prepare(&mut Context { shared, block, process }, request).ok())
+    }
+
+    /// Waits until there is something for the process to do.
+    pub(crate) async fn ready(&self, shared: &Shared, block: &ControlBlock) {
+        match &self.0 {
+            Some(Call::Receive(receive)) => receive.ready(block).await,
+            Some(Call::Collect(collect)) => drop(collect.ready(shared, block).await),
+            Some(Call::WaitForChild(wait)) => drop(wait.ready(shared, block).await),
+            Some(Call::Wait(wait)) => drop(wait.ready(shared, block).await),
+            _ => {}
+        }
+    }
+}
