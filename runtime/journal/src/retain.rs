@@ -7,8 +7,8 @@ use remit_abi::TenantId;
 use rusqlite::{OptionalExtension, params};
 use std::sync::mpsc::SyncSender;
 
-/// Positions that one slice looks at, and chunks that it deletes at most: some ten milliseconds.
-const SLICE: u64 = 10_000;
+/// Positions that one slice looks at, and chunks that it deletes at most: some milliseconds.
+const SLICE: u64 = 1_000;
 
 /// What the writer is asked to do between two groups.
 pub(crate) enum Job {
