@@ -9,6 +9,7 @@ mod components;
 mod engines;
 pub mod eval;
 mod home;
+mod journal;
 pub mod models;
 mod node;
 mod packages;

@@ -5,6 +5,7 @@ use crate::{
     components,
     engines::{EngineLoadError, Engines},
     home::Home,
+    journal::FolderJournal,
     models::{
         DeviceChoice, DeviceError, ModelFigures, ModelStore, Registry, RegistryError, ResidencyView, Swapping,
         weights_bytes_max,
@@ -23,14 +24,14 @@ use remit_abi::{
 use remit_authority::PriceList;
 use remit_host::{CompileLimits, CompilerCommand, Host, HostConfig, HostError, LoadError};
 use remit_inference::device::keep_in;
-use remit_journal::{OpenError, SqliteJournal};
+use remit_journal::OpenError;
 use remit_kernel::{
     Durability, EphemeralJournal, Finished, GiveError, GivenMessage, Kernel, Listener, Ports, RestartPolicy, Resumed,
     Spawn, SpawnError, Spawned,
     ports::{Engine, Journal, JournalError, PortFuture, Program},
 };
 use remit_package::{ManifestError, Package, PackageError};
-use std::{collections::BTreeSet, io, path::Path, sync::Arc};
+use std::{collections::BTreeSet, io, path::Path, sync::Arc, time::Duration};
 use thiserror::Error;
 use tokio::runtime::Handle;
 
@@ -59,6 +60,8 @@ pub struct NodeConfig {
     pub swapping: Swapping,
     /// Whether processes can outlive the host: what they are told is kept in the data folder then.
     pub durable: bool,
+    /// How long a durable process waits before it leaves memory; without this none does.
+    pub patience: Option<Duration>,
     /// Who runs next.
     pub schedule: Schedule,
     /// What turns work into tokens. [`Node::open`] adds what the lists of models say of those that it does not name.
@@ -308,7 +311,7 @@ impl Node {
         host.run_queue = Box::new(FairRunQueue(config.schedule.queue()));
         let host = Arc::new(Host::new(host)?);
         let journal: Arc<dyn Journal> = match config.durable {
-            true => Arc::new(SqliteJournal::open(&home.journal())?),
+            true => Arc::new(FolderJournal::open(&home.journal(), runtime.clone())?),
             false => Arc::new(EphemeralJournal),
         };
         let ports = Ports {
@@ -321,6 +324,7 @@ impl Node {
         };
         let default_model = Registry::built_in().default_model().name.clone();
         let kernel = Kernel::new(ports, config.prices);
+        kernel.set_patience(config.patience.map(|patience| u64::try_from(patience.as_nanos()).unwrap_or(u64::MAX)));
         kernel.set_routes(routes);
         Ok(Self { kernel, host, engines, default_model, home, served: Mutex::default(), durable: config.durable })
     }

@@ -13,6 +13,7 @@ use remit_server::Client;
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
+    time::Duration,
 };
 use tokio::runtime::{Builder, Runtime};
 
@@ -57,8 +58,34 @@ impl Computing {
     }
 }
 
-/// A node on the data folder; a durable one keeps what processes are told there.
-pub(crate) fn open(home: Home, prices: PriceList, computing: &Computing, durable: bool) -> Result<Node, CommandError> {
+/// Whether processes outlive the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outliving {
+    /// None does.
+    Never,
+    /// Those that are asked to; what they are told is kept in the data folder.
+    Durable {
+        /// How long one of them waits before it leaves memory.
+        patience: Duration,
+    },
+}
+
+impl Outliving {
+    const fn patience(self) -> Option<Duration> {
+        match self {
+            Self::Never => None,
+            Self::Durable { patience } => Some(patience),
+        }
+    }
+}
+
+/// A node on the data folder.
+pub(crate) fn open(
+    home: Home,
+    prices: PriceList,
+    computing: &Computing,
+    outliving: Outliving,
+) -> Result<Node, CommandError> {
     let (compiler, schedule) = (compiler()?, Schedule::default());
     Ok(Node::open(NodeConfig {
         home,
@@ -69,7 +96,8 @@ pub(crate) fn open(home: Home, prices: PriceList, computing: &Computing, durable
         weights_bytes_max: computing.weights_max,
         device: computing.device,
         swapping: computing.swapping(),
-        durable,
+        durable: outliving != Outliving::Never,
+        patience: outliving.patience(),
         schedule,
         prices,
     })?)

@@ -84,6 +84,7 @@ pub(crate) fn state(state: &ProcessState) -> String {
     match state {
         ProcessState::Running => "running".to_owned(),
         ProcessState::Waiting { waits_in } => format!("waiting ({waits_in})"),
+        ProcessState::Asleep => "asleep".to_owned(),
         ProcessState::Suspended => "suspended".to_owned(),
         ProcessState::Frozen => "frozen".to_owned(),
         ProcessState::Parked { .. } => "parked".to_owned(),

@@ -4,7 +4,7 @@ use crate::{
     exit::{self, CommandError},
     json::JsonLines,
     ledger,
-    node::{self, Computing},
+    node::{self, Computing, Outliving},
     terminal::Terminal,
 };
 use clap::{Args, ValueEnum};
@@ -115,7 +115,7 @@ impl Run {
     async fn run_here(&self, home: Home, sink: &mut Sink) -> Result<(Finished, bool), CommandError> {
         let package = open_package(&home, &self.agent)?;
         let RunRequest { grants, messages, tags, name, .. } = self.request()?;
-        let node = node::open(home, node::prices(self.prices.as_deref())?, &self.computing, false)?;
+        let node = node::open(home, node::prices(self.prices.as_deref())?, &self.computing, Outliving::Never)?;
         sink.note("loading");
         let agent = node.load(&package, &grants.map_or(GrantChoice::All, GrantChoice::Only))?;
         let messages = messages.into_iter().map(|Message { text, trusted }| TaskMessage { text, trusted }).collect();

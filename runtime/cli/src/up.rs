@@ -2,7 +2,7 @@
 
 use crate::{
     exit::CommandError,
-    node::{self, Computing},
+    node::{self, Computing, Outliving},
     text::duration,
 };
 use clap::Args;
@@ -25,6 +25,9 @@ pub(crate) struct Up {
     /// How long processes have to end by themselves when the host is stopped; asked twice, it does not wait
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     grace: Duration,
+    /// How long a durable process waits for something before it leaves memory, to come back when it is there
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
+    patience: Duration,
     /// Prices instead of the built-in ones, in TOML
     #[arg(long, value_name = "FILE")]
     prices: Option<PathBuf>,
@@ -45,10 +48,11 @@ impl Up {
         let home = Home::find()?;
         let lock = home.lock()?;
         let prices = node::prices(self.prices.as_deref())?;
+        let outliving = Outliving::Durable { patience: self.patience };
         // From here on a signal is an orderly end.
         let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-        let server = Server::bind(node::open(home.clone(), prices, &self.computing, true)?, home, lock)?;
+        let server = Server::bind(node::open(home.clone(), prices, &self.computing, outliving)?, home, lock)?;
         let ready = format!("listening on {}\n", server.path().display());
         io::stdout()
             .write_all(ready.as_bytes())

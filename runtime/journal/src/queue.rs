@@ -114,6 +114,8 @@ struct Pending {
     /// Of the group that is being written.
     writing: usize,
     jobs: VecDeque<Job>,
+    /// The last thing to do was a group: a job is next, so that neither waits for ever.
+    wrote: bool,
     /// The writer sleeps.
     idle: bool,
     closing: bool,
@@ -199,11 +201,13 @@ impl Queue {
         spare.clear();
         let mut pending = self.pending.lock();
         loop {
-            if !pending.records.is_empty() {
+            if !pending.records.is_empty() && (!pending.wrote || pending.jobs.is_empty()) {
+                pending.wrote = true;
                 let records = mem::replace(&mut pending.records, spare);
                 pending.writing = pending.bytes;
                 return Work::Write(Group { first: pending.next - records.len() as u64, records });
             }
+            pending.wrote = false;
             if let Some(job) = pending.jobs.pop_front() {
                 return Work::Do(job);
             }

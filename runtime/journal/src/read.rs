@@ -6,7 +6,7 @@ use crate::{
         accounts::Account,
         mail::{ANSWERED, UNANSWERED},
         next,
-        processes::{PLAIN_VERSION, Stored},
+        processes::{COLUMNS, PLAIN_VERSION, Stored},
     },
     folder::Folder,
     number::{self, account_id, grant_id, pid as pid_of, stored},
@@ -138,9 +138,9 @@ impl Reader {
     }
 
     fn reports(&self) -> Result<Vec<(Pid, Option<Pid>, Finished)>, Damage> {
-        let columns = crate::fold::processes::COLUMNS.replace("process,", "processes.process,");
         let mut select = self.db.prepare_cached(&format!(
-            "SELECT tenant, number, payload, {columns} FROM reports JOIN processes USING (process) ORDER BY processes.process"
+            "SELECT tenant, number, payload, {COLUMNS}
+             FROM reports JOIN processes USING (process) LEFT JOIN logs USING (process) ORDER BY process"
         ))?;
         let rows = select.query_map([], |row| {
             Ok((pid_of(row.get(0)?, row.get(1)?), row.get::<_, Vec<u8>>(2)?, Stored::read(row, 3)?))

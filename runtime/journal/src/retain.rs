@@ -7,8 +7,8 @@ use remit_abi::TenantId;
 use rusqlite::{OptionalExtension, params};
 use std::sync::mpsc::SyncSender;
 
-/// Positions that one slice looks at, and chunks that it deletes at most: some ten milliseconds.
-const SLICE: u64 = 10_000;
+/// Positions that one slice looks at, and chunks that it deletes at most: some milliseconds.
+const SLICE: u64 = 1_000;
 
 /// What the writer is asked to do between two groups.
 pub(crate) enum Job {
@@ -73,12 +73,16 @@ impl Writer {
 
     /// Rows of ended processes of which nothing is left.
     fn forget_processes(&self) -> Result<(), rusqlite::Error> {
-        self.db.execute_batch(
+        let mut delete = self.db.prepare_cached(
             "DELETE FROM processes WHERE ended = 1
-               AND NOT EXISTS (SELECT 1 FROM chunks WHERE chunks.position = processes.last)
+               AND NOT EXISTS (SELECT 1 FROM logs JOIN chunks ON position = last WHERE logs.process = processes.process)
                AND NOT EXISTS (SELECT 1 FROM reports WHERE reports.process = processes.process)
-               AND (tenant, number) NOT IN (SELECT caller_tenant, caller FROM calls)",
-        )
+               AND (tenant, number) NOT IN (SELECT caller_tenant, caller FROM calls)
+             RETURNING process",
+        )?;
+        let mut delete_log = self.db.prepare_cached("DELETE FROM logs WHERE process = ?1")?;
+        let gone = delete.query_map([], |row| row.get::<_, i64>(0))?.collect::<Result<Vec<_>, _>>()?;
+        gone.into_iter().try_for_each(|process| delete_log.execute([process]).map(drop))
     }
 
     /// Chunks of some of a tenant's processes, from the newest to the oldest; then the rest of the tenant.
@@ -94,7 +98,8 @@ impl Writer {
         self.db.execute_batch("BEGIN IMMEDIATE")?;
         let mut left = SLICE;
         while left > 0 {
-            let next = "SELECT process, last, ifnull(created, 0) FROM processes WHERE tenant = ?1 LIMIT 1";
+            let next = "SELECT process, ifnull(last, 0), ifnull(created, 0)
+                        FROM processes LEFT JOIN logs USING (process) WHERE tenant = ?1 LIMIT 1";
             let next = self
                 .db
                 .prepare_cached(next)?
@@ -102,11 +107,11 @@ impl Writer {
             let Some((process, last, created)) = next.optional()? else { break };
             let end = self.forget_chain(last, &mut left)?;
             if end != 0 {
-                self.db.execute("UPDATE processes SET last = ?2 WHERE process = ?1", [process, end])?;
+                self.db.execute("UPDATE logs SET last = ?2 WHERE process = ?1", [process, end])?;
                 break;
             }
             self.db.execute("DELETE FROM chunks WHERE position = ?1", [created])?;
-            for table in ["letters", "reports", "processes"] {
+            for table in ["letters", "reports", "logs", "processes"] {
                 self.db.execute(&format!("DELETE FROM {table} WHERE process = ?1"), [process])?;
             }
             left = left.saturating_sub(1);

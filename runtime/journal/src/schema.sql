@@ -12,8 +12,6 @@ CREATE TABLE processes (
     process INTEGER PRIMARY KEY,
     tenant INTEGER NOT NULL,
     number INTEGER NOT NULL,
-    last INTEGER NOT NULL,
-    lines INTEGER NOT NULL,
     created INTEGER,
     began INTEGER,
     began_sequence INTEGER,
@@ -27,6 +25,8 @@ CREATE TABLE processes (
 ) STRICT;
 CREATE UNIQUE INDEX processes_by_pid ON processes(tenant, number);
 CREATE INDEX processes_alive ON processes(process) WHERE ended = 0;
+
+CREATE TABLE logs (process INTEGER PRIMARY KEY, last INTEGER NOT NULL, lines INTEGER NOT NULL) STRICT;
 
 CREATE TABLE chunks (
     position INTEGER PRIMARY KEY,

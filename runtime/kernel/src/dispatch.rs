@@ -16,8 +16,8 @@
 use crate::{
     control::ControlBlock,
     denials::Denied,
-    kernel::{Kernel, Shared},
     hibernation::Waiting,
+    kernel::{Kernel, Shared},
     ports::{Asked, Change, Clock, Entry},
     syscalls::{self, Call, Context, Right, sleeps_through},
 };
@@ -242,8 +242,11 @@ struct Waits<'a>(&'a ControlBlock);
 
 impl<'a> Waits<'a> {
     fn begin(block: &'a ControlBlock, request: &Request, clock: &dyn Clock) -> Self {
-        let waiting =
-            Waiting { interface: request.interface(), request: sleeps_through(request), since_ns: clock.monotonic_ns() };
+        let waiting = Waiting {
+            interface: request.interface(),
+            request: sleeps_through(request),
+            since_ns: clock.monotonic_ns(),
+        };
         block.process.lock().waits_in = Some(waiting);
         Self(block)
     }

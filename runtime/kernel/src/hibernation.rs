@@ -65,7 +65,11 @@ impl Shared {
 
     /// Lets a process sleep, whose run was thrown away, until what it waits for is there; then it is ready to be told again what it was
     /// told.
-    pub(crate) async fn sleep(self: &Arc<Self>, block: &Arc<ControlBlock>, request: &Request) -> Result<(), JournalError> {
+    pub(crate) async fn sleep(
+        self: &Arc<Self>,
+        block: &Arc<ControlBlock>,
+        request: &Request,
+    ) -> Result<(), JournalError> {
         let watch = {
             let process = &mut *block.process.lock();
             let watch = Watch::of(self, block, process, request);

@@ -137,6 +137,7 @@ pub(crate) fn process(kernel: &Kernel, view: ProcessView, now_ns: u64) -> Proces
         state: match view.state {
             State::Running => ProcessState::Running,
             State::Waiting(interface) => ProcessState::Waiting { waits_in: interface.to_owned() },
+            State::Asleep => ProcessState::Asleep,
             State::Suspended => ProcessState::Suspended,
             State::Frozen => ProcessState::Frozen,
             State::Parked => ProcessState::Parked { why: view.parked.as_deref().unwrap_or_default().to_owned() },

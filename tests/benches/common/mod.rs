@@ -132,6 +132,7 @@ impl Stage {
             device: remit_assembly::models::DeviceChoice::Cpu,
             swapping: remit_assembly::models::Swapping::default(),
             durable: false,
+            patience: None,
             schedule: Schedule::default(),
             prices: PriceList::built_in(),
         };

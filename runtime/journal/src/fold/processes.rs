@@ -15,7 +15,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 /// The first byte of a sealed plaintext: by which version it was written.
 pub(crate) const PLAIN_VERSION: u8 = 1;
-/// The columns that [`Stored::read`] reads, in its order.
+/// The columns that [`Stored::read`] reads, in its order, of `processes LEFT JOIN logs USING (process)`.
 pub(crate) const COLUMNS: &str = "process, key, parent_tenant, parent_number, created, began, began_sequence, last, lines, holds, signals, detached, ended";
 
 /// A row of `processes`, without its pid.
@@ -61,8 +61,9 @@ impl Stored {
 
     /// The row of a process.
     pub(crate) fn find(db: &Connection, pid: Pid) -> Result<Option<Self>, Damage> {
-        let mut select =
-            db.prepare_cached(&format!("SELECT {COLUMNS} FROM processes WHERE tenant = ?1 AND number = ?2"))?;
+        let mut select = db.prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM processes LEFT JOIN logs USING (process) WHERE tenant = ?1 AND number = ?2"
+        ))?;
         Ok(select
             .query_row(params![pid.tenant.0, stored(crate::number::process(pid))], |row| Self::read(row, 0))
             .optional()?)
@@ -214,12 +215,16 @@ impl Processes {
     }
 
     fn flush_rows(&mut self, db: &Connection) -> Result<(), Damage> {
-        let mut insert = db.prepare_cached(&format!(
-            "INSERT INTO processes({COLUMNS}, tenant, number)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)"
-        ))?;
-        // No index is written for a process that only goes on.
-        let mut log = db.prepare_cached("UPDATE processes SET last = ?2, lines = ?3 WHERE process = ?1")?;
+        let mut insert = db.prepare_cached(
+            "INSERT INTO processes(process, key, parent_tenant, parent_number, created, began, began_sequence, holds,
+                                   signals, detached, ended, tenant, number)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+        )?;
+        // A narrow table of its own: a commit of many processes changes few of its pages, and no index.
+        let mut log = db.prepare_cached(
+            "INSERT INTO logs(process, last, lines) VALUES (?1, ?2, ?3)
+             ON CONFLICT(process) DO UPDATE SET last = ?2, lines = ?3",
+        )?;
         let mut facts = db.prepare_cached(
             "UPDATE processes SET parent_tenant = ?2, parent_number = ?3, created = ?4, began = ?5, began_sequence = ?6,
              holds = ?7, signals = ?8, detached = ?9, ended = ?10 WHERE process = ?1",
@@ -245,8 +250,6 @@ impl Processes {
                     created,
                     began,
                     began_sequence,
-                    stored(row.last),
-                    stored(row.lines),
                     row.holds,
                     row.signals,
                     row.detached,
@@ -254,10 +257,11 @@ impl Processes {
                     pid.tenant.0,
                     stored(crate::number::process(pid))
                 ])?;
-                return Ok(());
             }
-            log.execute([row.row, stored(row.last), stored(row.lines)])?;
-            if process.facts {
+            if process.chunk.is_some() {
+                log.execute([row.row, stored(row.last), stored(row.lines)])?;
+            }
+            if process.facts && !new {
                 facts.execute(params![
                     row.row,
                     parent_tenant,

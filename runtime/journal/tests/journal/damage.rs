@@ -105,6 +105,6 @@ fn a_value_that_was_put_elsewhere_does_not_open() {
     assert_eq!(unreadable(&mut stage, &story.model), 2);
     change("UPDATE processes SET key = (SELECT key FROM processes WHERE process = 9) WHERE process = 7");
     assert_eq!(unreadable(&mut stage, &story.model), 3);
-    change("DELETE FROM chunks WHERE position = (SELECT last FROM processes WHERE process = 8)");
+    change("DELETE FROM chunks WHERE position = (SELECT last FROM logs WHERE process = 8)");
     assert_eq!(unreadable(&mut stage, &story.model), 4);
 }

@@ -3,13 +3,17 @@
 use crate::{
     model::Model,
     sample::{Story, began, finished, grant, letter, told, told_text},
-    stage::{Stage, compare},
+    stage::{Stage, compare, durable},
 };
 use remit_abi::{GrantId, Pid, TenantId};
 use remit_journal::ForgetError;
-use remit_kernel::ports::{CallImage, Change, Entry, Journal};
+use remit_kernel::ports::{CallImage, Change, Entry, Journal, Record};
 use rusqlite::Connection;
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 /// Two tenants with the same to tell: each has a process that ended, and one that may live.
 fn story() -> (Story, [Pid; 2]) {
@@ -162,4 +166,52 @@ fn old_history_is_forgotten_and_what_is_needed_is_kept() {
     let db = Connection::open(stage.folder().join("journal.sqlite")).expect("it is a database");
     let rows: i64 = db.query_row("SELECT count(*) FROM processes", [], |row| row.get(0)).expect("the table is there");
     assert_eq!(rows, 2, "those who live");
+}
+
+#[test]
+fn what_takes_many_slices_is_forgotten_whole_while_others_append() {
+    let mut stage = Stage::new();
+    let mut story = Story::default();
+    let mine: Vec<_> = (0..50).map(|_| story.start(1, None)).collect();
+    let other = story.start(2, None);
+    stage.append(&story.records);
+    // A chunk of each in each commit: more than two slices.
+    for round in 0..45 {
+        let from = story.records.len();
+        mine.iter().for_each(|pid| story.add(Some(*pid), Some(told(round)), vec![]));
+        stage.append(&story.records[from..]);
+        stage.settle();
+    }
+    let from = story.records.len();
+    for pid in mine {
+        story.add(Some(pid), None, vec![Change::Ended { pid, finished: finished() }, Change::ReportGone { pid }]);
+    }
+    stage.append(&story.records[from..]);
+    let (done, line) = (AtomicBool::new(false), told(1));
+    let appended = std::thread::scope(|scope| {
+        let appends = scope.spawn(|| {
+            let record = || Record { pid: Some(other), entry: Some(line.clone()), changes: &[] };
+            let append = || durable(stage.journal(), stage.journal().append(&[record()]).expect("there is room"));
+            (0..).inspect(|_| append()).find(|_| done.load(Ordering::Relaxed))
+        });
+        // Half of it for its age, and then the tenant.
+        let middle = stage.journal().history(story.records[0].pid.expect("it is a process's"), 24, 1);
+        let gone = stage.journal().forget_before(middle.expect("it can be read")[0].at_ns).expect("it forgets");
+        assert!(gone > 1_000, "{gone} chunks");
+        stage.journal().forget_tenant(TenantId(1)).expect("nobody lives");
+        done.store(true, Ordering::Relaxed);
+        appends.join().expect("it does not panic")
+    });
+    assert!(appended.is_some());
+    stage.reopen();
+    let lines = stage.journal().history(other, 1, usize::MAX).expect("it can be read");
+    assert!(lines.len() > 3 && lines.iter().map(|line| line.sequence).eq(1..=lines.len() as u64));
+    stage.close();
+    let db = Connection::open(stage.folder().join("journal.sqlite")).expect("it is a database");
+    let foreign = "SELECT count(*) FROM chunks WHERE process NOT IN (SELECT process FROM processes WHERE tenant = 2)";
+    assert_eq!(db.query_row(foreign, [], |row| row.get(0)), Ok(0));
+    for (table, rows) in [("processes", 1), ("logs", 1), ("reports", 0), ("letters", 0)] {
+        let count = db.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get::<_, i64>(0));
+        assert_eq!(count, Ok(rows), "{table}");
+    }
 }

@@ -29,8 +29,8 @@ mod wait;
 mod watch;
 
 pub(crate) use again::again;
-pub(crate) use watch::{Watch, sleeps_through};
 pub use params::validate_params;
+pub(crate) use watch::{Watch, sleeps_through};
 
 use crate::{
     bill::{Quote, Reservation},

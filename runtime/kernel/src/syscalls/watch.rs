@@ -23,7 +23,12 @@ pub(crate) struct Watch(Option<Call>);
 
 impl Watch {
     /// Looks everything up that a request waits for.
-    pub(crate) fn of(shared: &Arc<Shared>, block: &Arc<ControlBlock>, process: &mut Process, request: &Request) -> Self {
+    pub(crate) fn of(
+        shared: &Arc<Shared>,
+        block: &Arc<ControlBlock>,
+        process: &mut Process,
+        request: &Request,
+    ) -> Self {
         Self(Call::prepare(&mut Context { shared, block, process }, request).ok())
     }
 

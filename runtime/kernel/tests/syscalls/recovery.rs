@@ -33,7 +33,7 @@ fn done_with(output: ValueId) -> Exit {
 }
 
 /// Uses every interface that leaves something behind, and starts a worker that it talks to.
-pub(crate) async fn boss(guest: Guest) -> Exit {
+async fn boss(guest: Guest) -> Exit {
     let model = guest.open_model().await;
     let answer = chat(&guest, model, prompt("plan")).await;
     emit(&guest, "planned").await;
@@ -81,7 +81,7 @@ async fn worker(guest: Guest) -> Exit {
     done_with(first.content)
 }
 
-pub(crate) fn install(node: &TestNode) {
+fn install(node: &TestNode) {
     node.install("boss", boss);
     node.install("worker", worker);
 }
@@ -100,7 +100,7 @@ pub(crate) struct Result {
 }
 
 /// Runs the team where nothing happens to it.
-pub(crate) async fn undisturbed() -> (Result, MemoryJournal) {
+async fn undisturbed() -> (Result, MemoryJournal) {
     let node = TestNode::new();
     install(&node);
     let (finished, shown) = node.run(given(), boss).await;
@@ -109,7 +109,7 @@ pub(crate) async fn undisturbed() -> (Result, MemoryJournal) {
 }
 
 /// Starts anew from a journal, and runs what goes on to its end; `None` where nothing does.
-pub(crate) async fn goes_on(memory: MemoryJournal) -> Option<(Result, TestNode)> {
+async fn goes_on(memory: MemoryJournal) -> Option<(Result, TestNode)> {
     let node = TestNode::after(memory);
     install(&node);
     let recovery = node.kernel.recover().expect("it can be read");

@@ -52,6 +52,7 @@ struct Processes {
     running: u64,
     waiting: u64,
     suspended: u64,
+    asleep: u64,
     frozen: u64,
     parked: u64,
 }
@@ -64,6 +65,7 @@ impl Snapshot {
             *match process.state {
                 State::Running => &mut processes.running,
                 State::Waiting(_) => &mut processes.waiting,
+                State::Asleep => &mut processes.asleep,
                 State::Suspended => &mut processes.suspended,
                 State::Frozen => &mut processes.frozen,
                 State::Parked => &mut processes.parked,
@@ -100,11 +102,12 @@ impl Collector for Snapshot {
 
 impl Snapshot {
     fn encode_kernel(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let Processes { running, waiting, suspended, frozen, parked } = self.processes;
+        let Processes { running, waiting, suspended, asleep, frozen, parked } = self.processes;
         let mut processes = encoder.encode_descriptor("processes", "Live processes.", None, MetricType::Gauge)?;
         let states = [
             ("running", running),
             ("waiting", waiting),
+            ("asleep", asleep),
             ("suspended", suspended),
             ("frozen", frozen),
             ("parked", parked),

@@ -182,7 +182,7 @@ fn snapshot() -> Snapshot {
     Snapshot {
         models: vec![three_generations("m"), three_generations(ODD)],
         residency: Some(residency),
-        processes: Processes { running: 3, waiting: 2, suspended: 0, frozen: 1, parked: 0 },
+        processes: Processes { running: 3, waiting: 2, suspended: 0, asleep: 4, frozen: 1, parked: 0 },
         charged: Tokens::from_micro(1_500_000),
     }
 }
@@ -195,6 +195,7 @@ fn a_scrape_says_what_was_done() {
     };
     check("remit_processes", &[("state", "running")], 3.0);
     check("remit_processes", &[("state", "frozen")], 1.0);
+    check("remit_processes", &[("state", "asleep")], 4.0);
     check("remit_charged_tokens", &[], 1.5);
     check("remit_weights_capacity_bytes", &[], 8_000.0);
     check("remit_device_memory_bytes", &[("device", "gpu")], 77.0);

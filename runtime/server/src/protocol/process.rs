@@ -30,6 +30,8 @@ pub enum ProcessState {
         /// In a syscall of which interface.
         waits_in: String,
     },
+    /// It waits, and is not in memory.
+    Asleep,
     /// It was suspended.
     Suspended,
     /// It was frozen.

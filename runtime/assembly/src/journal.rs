@@ -1,0 +1,50 @@
+//! The data folder's journal as the kernel's port: what blocks is done on tokio's threads for that.
+
+use remit_abi::Pid;
+use remit_journal::{OpenError, SqliteJournal};
+use remit_kernel::ports::{Journal, JournalError, Line, NodeImage, PortFuture, Position, Record, StoredProcess};
+use std::{path::Path, sync::Arc};
+use tokio::runtime::Handle;
+
+/// A journal on the disk.
+pub(crate) struct FolderJournal {
+    journal: Arc<SqliteJournal>,
+    runtime: Handle,
+}
+
+impl FolderJournal {
+    pub(crate) fn open(folder: &Path, runtime: Handle) -> Result<Self, OpenError> {
+        Ok(Self { journal: Arc::new(SqliteJournal::open(folder)?), runtime })
+    }
+}
+
+impl Journal for FolderJournal {
+    fn append(&self, records: &[Record<'_>]) -> Result<Position, JournalError> {
+        self.journal.append(records)
+    }
+
+    fn durable(&self, position: Position) -> PortFuture<'_, Result<(), JournalError>> {
+        self.journal.durable(position)
+    }
+
+    fn node(&self) -> Result<NodeImage, JournalError> {
+        self.journal.node()
+    }
+
+    fn process(&self, pid: Pid) -> Result<Option<StoredProcess>, JournalError> {
+        self.journal.process(pid)
+    }
+
+    fn wake(&self, pid: Pid) -> PortFuture<'_, Result<Option<StoredProcess>, JournalError>> {
+        let journal = self.journal.clone();
+        let reading = self.runtime.spawn_blocking(move || journal.process(pid));
+        Box::pin(async move {
+            let ended = |error| Err(JournalError::Unreadable(format!("reading ended early: {error}").into()));
+            reading.await.unwrap_or_else(ended)
+        })
+    }
+
+    fn history(&self, pid: Pid, from: u64, limit: usize) -> Result<Vec<Line>, JournalError> {
+        self.journal.history(pid, from, limit)
+    }
+}
