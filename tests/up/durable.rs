@@ -74,3 +74,21 @@ fn what_was_suspended_stays_so_and_a_process_without_its_component_is_parked() {
     host.ask(&["kill", &lost]);
     host.until("the end of one", |host| (pids(host) == [held.as_str()]).then_some(()));
 }
+
+#[test]
+fn who_waits_for_long_leaves_memory_and_comes_back() {
+    let patient = ["--patience", "50ms"];
+    let host = Host::on(tempfile::tempdir().expect("a folder for the test"), &patient);
+    let (long, short) = (host.detach("sleeper", &["3600000"]), host.detach("sleeper", &["2000"]));
+    let is_asleep = |host: &Host, pid: &str| {
+        let found = host.remit(&["inspect", pid, "--json"]);
+        (found.code == 0 && found.stdout.contains("asleep")).then_some(())
+    };
+    host.until("the sleep of one", |host| is_asleep(host, &short));
+    host.until("the end of one that slept", |host| (pids(host) == [long.as_str()]).then_some(()));
+    host.until("the sleep of the other", |host| is_asleep(host, &long));
+    let host = Host::on(ended_by(host, "KILL"), &patient);
+    host.until("its sleep on another host", |host| is_asleep(host, &long));
+    host.ask(&["kill", &long]);
+    host.until("its end", |host| pids(host).is_empty().then_some(()));
+}
