@@ -13,6 +13,8 @@ mod journal;
 pub mod models;
 mod node;
 mod packages;
+mod payment;
+mod resumed;
 pub mod routes;
 mod schedule;
 mod wants;
@@ -20,16 +22,17 @@ mod wants;
 pub use check::{Import, Report, check};
 pub use home::{HOME_VARIABLE, Home, HomeLock, LockError, NoHome};
 pub use node::{
-    Agent, GrantChoice, GrantingError, Node, NodeConfig, NodeError, ResumedTask, Running, StartError, Task,
-    TaskMessage, open_package,
+    Agent, GrantChoice, GrantingError, Node, NodeConfig, NodeError, Running, StartError, Task, TaskMessage,
+    open_package,
 };
 pub use remit_authority::{Explanation, GrantError, ModelPrices, PriceError, PriceList, Refusal};
 pub use remit_host::{CompileLimits, CompilerCommand, compile::child_main as compile_child};
 pub use remit_kernel::{
-    Denied, Ended, Finished, GiveError, GrantView, KeptEvent, Kernel, Ledger, Listener, Output, ProcessView, Selection,
-    State, routing, schedule::Weight,
+    Denied, Ended, Events, Finished, GiveError, GrantView, KeptEvent, Kernel, Ledger, Listener, Output, ProcessView,
+    Selection, State, routing, schedule::Weight,
 };
 pub use remit_package::{
     Manifest, Package, PackageError, Sentence, Want, explain, json_schema, spawn_cycle, want_lines,
 };
+pub use resumed::ResumedTask;
 pub use schedule::{Policy, Schedule, TenantShare};

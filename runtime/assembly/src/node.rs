@@ -11,6 +11,7 @@ use crate::{
         weights_bytes_max,
     },
     packages::InstalledPackages,
+    payment::Payment,
     routes::{RouteBook, RouteError},
     schedule::Schedule,
     wants,
@@ -18,16 +19,15 @@ use crate::{
 use bytes::Bytes;
 use parking_lot::Mutex;
 use remit_abi::{
-    AccountId, GrantId, GrantKind, GrantSpec, Integrity, Label, Pid, Priority, Role, ScopeError, TagSet, TenantId,
-    Tokens,
+    GrantId, GrantKind, GrantSpec, Integrity, Label, Pid, Priority, Role, ScopeError, TagSet, TenantId, Tokens,
 };
 use remit_authority::PriceList;
 use remit_host::{CompileLimits, CompilerCommand, Host, HostConfig, HostError, LoadError};
 use remit_inference::device::keep_in;
 use remit_journal::OpenError;
 use remit_kernel::{
-    Durability, EphemeralJournal, Finished, GiveError, GivenMessage, Kernel, Listener, Ports, RestartPolicy, Resumed,
-    Spawn, SpawnError, Spawned,
+    Durability, EphemeralJournal, Finished, GiveError, GivenMessage, Kernel, Listener, Ports, RestartPolicy, Spawn,
+    SpawnError, Spawned,
     ports::{Engine, Journal, JournalError, PortFuture, Program},
 };
 use remit_package::{ManifestError, Package, PackageError};
@@ -207,26 +207,6 @@ impl StartError {
     }
 }
 
-/// A task that went on when the host started anew. It runs while `finished` is polled, and stops when that is dropped.
-pub struct ResumedTask {
-    /// The process that does it.
-    pub pid: Pid,
-    /// Its end.
-    pub finished: PortFuture<'static, Finished>,
-}
-
-/// The deposit for one task: what comes back of it is withdrawn, however the task ends.
-struct Payment {
-    kernel: Kernel,
-    payer: AccountId,
-}
-
-impl Drop for Payment {
-    fn drop(&mut self) {
-        self.kernel.withdraw(self.payer);
-    }
-}
-
 /// Whether a component, not the machine, is why it was not loaded.
 fn blames_component(error: &LoadError) -> bool {
     !matches!(error, LoadError::Read { .. } | LoadError::CompilerMissing { .. } | LoadError::Cache { .. })
@@ -255,7 +235,7 @@ pub struct Running {
 
 /// One kernel on one host.
 pub struct Node {
-    kernel: Kernel,
+    pub(crate) kernel: Kernel,
     host: Arc<Host>,
     /// `None` where the caller brought an engine of their own.
     engines: Option<Arc<Engines>>,
@@ -264,7 +244,7 @@ pub struct Node {
     /// Routes that somebody was granted, whose models are open.
     served: Mutex<BTreeSet<Box<str>>>,
     /// Whether processes can outlive the host.
-    durable: bool,
+    pub(crate) durable: bool,
 }
 
 impl Node {
@@ -327,34 +307,6 @@ impl Node {
         kernel.set_patience(config.patience.map(|patience| u64::try_from(patience.as_nanos()).unwrap_or(u64::MAX)));
         kernel.set_routes(routes);
         Ok(Self { kernel, host, engines, default_model, home, served: Mutex::default(), durable: config.durable })
-    }
-
-    /// Lets the processes go on that a host on this data folder left behind, with their models served as far as they can be. To be
-    /// called once, before anything is started.
-    ///
-    /// # Errors
-    /// [`NodeError::Unreadable`].
-    pub async fn recover(&self) -> Result<Vec<ResumedTask>, NodeError> {
-        if !self.durable {
-            return Ok(Vec::new());
-        }
-        let recovery = self.kernel.recover()?;
-        let held = self.kernel.grant_tree(None).into_iter().filter(|grant| grant.holder.is_some() && !grant.revoked);
-        for grant in held {
-            if let Err(error) = self.serve_models(std::slice::from_ref(&grant.spec)) {
-                tracing::error!(%error, "a model of a process that goes on cannot be served");
-            }
-        }
-        let task = |Resumed { pid, payer, finished }| {
-            let payment = payer.map(|payer| Payment { kernel: self.kernel.clone(), payer });
-            let finished: PortFuture<'static, Finished> = Box::pin(async move {
-                let finished = finished.await;
-                drop(payment);
-                finished
-            });
-            ResumedTask { pid, finished }
-        };
-        Ok(recovery.go_on().await.into_iter().map(task).collect())
     }
 
     /// Ends the node and not its processes: those that outlive it go on where they stand when it starts anew.
@@ -429,7 +381,7 @@ impl Node {
 
     /// Opens the models that grants name, and those of routes that they name. Those that a pattern opens are opened by whoever
     /// is granted them by name.
-    fn serve_models(&self, grants: &[GrantSpec]) -> Result<(), EngineLoadError> {
+    pub(crate) fn serve_models(&self, grants: &[GrantSpec]) -> Result<(), EngineLoadError> {
         let Some(engines) = &self.engines else { return Ok(()) };
         let models = grants.iter().filter(|grant| grant.kind == GrantKind::Model);
         let mut names = models.flat_map(|grant| grant.scope.entries()).filter(|name| !name.ends_with('*'));

@@ -71,7 +71,7 @@ pub use journal::{EphemeralJournal, KeptRecord, MemoryJournal};
 pub use kernel::{Kernel, Ports};
 pub use life::{Ended, Finished, Output};
 pub use manage::{GiveError, GrantView, ProcessView, State};
-pub use outlet::{KeptEvent, Listener};
+pub use outlet::{Events, KeptEvent, Listener};
 pub use recovery::{Recovery, Resumed};
 pub use spawn::{GivenMessage, Spawn, SpawnError, Spawned};
 pub use supervise::RestartPolicy;

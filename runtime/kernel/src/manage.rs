@@ -5,7 +5,7 @@ use crate::{
     control::{ControlBlock, Durability, Hold},
     denials::Denied,
     kernel::Kernel,
-    outlet::KeptEvent,
+    outlet::Events,
     ports::Entry,
     process::Held,
 };
@@ -251,14 +251,10 @@ impl Kernel {
         self.shared.block(pid).map(|block| self.shared.suspend(&block, false)).is_some()
     }
 
-    /// What a process showed after event number `after`, as far as it is kept; waits for something new. Empty when there will
-    /// be nothing more; `None` where it has ended before.
-    pub async fn events_after(&self, pid: Pid, after: u64) -> Option<Vec<KeptEvent>> {
-        let block = self.shared.block(pid)?;
-        let (events, at) = block.outlet.after(after).await;
-        // What cannot be made to survive a crash is seen by nobody.
-        self.shared.ports.journal.durable(at).await.ok()?;
-        Some(events)
+    /// What a process shows, for whoever looks on; `None` where it has ended.
+    #[must_use]
+    pub fn events(&self, pid: Pid) -> Option<Events> {
+        Some(Events { block: self.shared.block(pid)?, journal: self.shared.ports.journal.clone() })
     }
 
     /// The latest denials, oldest first; of one process, or of all.

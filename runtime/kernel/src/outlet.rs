@@ -206,6 +206,34 @@ impl Outlet {
     }
 }
 
+/// What a process shows, for whoever looks on: as far as it is kept, and also when it has ended meanwhile. Nobody sees what a crash
+/// could undo; where the journal has failed, there is nothing to see.
+pub struct Events {
+    pub(crate) block: Arc<ControlBlock>,
+    pub(crate) journal: Arc<dyn Journal>,
+}
+
+impl Events {
+    /// What it has shown by now after event number `after`.
+    pub async fn known(&self, after: u64) -> Vec<KeptEvent> {
+        let known = self.block.outlet.memory.lock().after(after);
+        self.once_durable(known).await
+    }
+
+    /// The same, and where that is nothing, what it shows next. Empty when there will be nothing more.
+    pub async fn after(&self, after: u64) -> Vec<KeptEvent> {
+        let known = self.block.outlet.after(after).await;
+        self.once_durable(known).await
+    }
+
+    async fn once_durable(&self, (events, at): (Vec<KeptEvent>, Position)) -> Vec<KeptEvent> {
+        match self.journal.durable(at).await {
+            Ok(()) => events,
+            Err(_) => Vec::new(),
+        }
+    }
+}
+
 /// The events of a process, each once, for whoever started it. While too many wait here, the process waits when it shows
 /// more; dropping this tells it that nobody sees them.
 pub struct Listener {

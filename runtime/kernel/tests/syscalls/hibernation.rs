@@ -107,8 +107,8 @@ async fn who_sleeps_whenever_they_wait_end_as_those_who_never_do() {
     assert_eq!(told(&memory), told(&ends(None).await.2), "nothing is told twice, and nothing is left out");
 }
 
-/// Runs a script that sleeps, and says how often, while something happens to it.
-async fn sleeps<F, R>(script: F, happens: impl AsyncFnOnce(&TestNode, remit_abi::Pid)) -> (Finished, usize)
+/// Runs a script until it sleeps, and then, while something happens to it, to its end.
+async fn sleeps<F, R>(script: F, happens: impl AsyncFnOnce(&TestNode, remit_abi::Pid)) -> Finished
 where
     F: Fn(Guest) -> R + Send + Sync + 'static,
     R: Future<Output = Exit> + Send + 'static,
@@ -124,9 +124,9 @@ where
     };
     sleeping_until(&node, is_asleep).await;
     happens(&node, pid).await;
-    let (finished, asleep) = sleeping_until(&node, finished).await;
+    let (finished, _) = sleeping_until(&node, finished).await;
     assert!(node.kernel.is_conserved());
-    (finished.expect("it ends"), asleep)
+    finished.expect("it ends")
 }
 
 #[tokio::test]
@@ -141,10 +141,11 @@ async fn what_it_showed_before_it_slept_is_shown_once() {
         emit(&guest, "three").await;
         done()
     });
-    let all = async { tokio::join!(finished, node.kernel.events_after(pid, 2)) };
+    let looks_on = node.kernel.events(pid).expect("it lives");
+    let all = async { tokio::join!(finished, looks_on.after(2)) };
     let ((finished, kept), asleep) = sleeping_until(&node, all).await;
     assert!(asleep > 0 && matches!(finished.ended, Ended::Done(..)), "{finished:?}");
-    assert_eq!(kept.map(|kept| kept.len()), Some(1), "the third and no other");
+    assert_eq!(kept.len(), 1, "the third and no other");
     let mut count = 0;
     while events.recv().await.is_some() {
         count += 1;
@@ -161,7 +162,7 @@ async fn a_message_wakes_and_a_kill_needs_no_waking() {
         guest.receive(topic("never")).await.expect("there is room");
         done()
     }
-    let (finished, _) = sleeps(waits, async |node, pid| node.kernel.kill(pid)).await;
+    let finished = sleeps(waits, async |node, pid| node.kernel.kill(pid)).await;
     assert_eq!(finished.ended, Ended::Faulted(remit_abi::Fault::Killed));
 }
 
@@ -179,7 +180,7 @@ async fn its_clock_goes_on_while_it_sleeps() {
         assert!(after >= before + 500, "{after} after {before}");
         done()
     }
-    let (finished, _) = sleeps(reads, async |_, _| {}).await;
+    let finished = sleeps(reads, async |_, _| {}).await;
     assert!(matches!(finished.ended, Ended::Done(..)), "{finished:?}");
 }
 
@@ -196,7 +197,7 @@ async fn who_held_nothing_and_committed_begins_anew_when_it_wakes() {
         guest.receive(any()).await.expect("there is room");
         panic!("it goes on from what it committed");
     }
-    let (finished, asleep) = sleeps(commits, async |node, pid| {
+    let finished = sleeps(commits, async |node, pid| {
         // What wakes it is still there for the new run.
         node.kernel.cancel(pid);
         let grant = crate::fakes::grant("to", remit_abi::GrantKind::Mailbox, &[&pid.to_string()]);
@@ -210,5 +211,4 @@ async fn who_held_nothing_and_committed_begins_anew_when_it_wakes() {
     .await;
     assert!(matches!(finished.ended, Ended::Done(..)), "{finished:?}");
     assert_eq!(finished.checkpoint.as_deref(), Some(&b"first"[..]));
-    let _ = asleep;
 }

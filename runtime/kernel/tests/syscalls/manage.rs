@@ -79,7 +79,7 @@ async fn nobody_does_anything_to_a_process_that_has_ended() {
     assert!(!kernel.cancel(pid) && !kernel.suspend(pid) && !kernel.resume(pid));
     assert!(kernel.process(pid).is_none());
     kernel.kill(pid);
-    assert!(kernel.events_after(pid, 0).await.is_none());
+    assert!(kernel.events(pid).is_none());
 }
 
 /// Counts the messages that it gets.
@@ -252,15 +252,16 @@ async fn what_a_process_showed_can_be_asked_for_later_and_waited_for() {
     for text in ["one", "two"] {
         assert_eq!(worker.call(emit(text)).await, Reply::Task(Ok(())), "nobody listens to a child");
     }
-    let seen = kernel.events_after(worker.pid, 1).await.expect("it lives");
+    let seen = kernel.events(worker.pid).expect("it lives").after(1).await;
     let two = Event::Text { text: "two".into(), label: Label::TRUSTED };
     assert_eq!(seen.iter().map(|kept| (kept.number, &kept.event)).collect::<Vec<_>>(), [(2, &two)]);
-    let mut next = kernel.events_after(worker.pid, 2).boxed();
+    let events = kernel.events(worker.pid).expect("it lives");
+    let mut next = events.after(2).boxed();
     assert!(poll!(&mut next).is_pending());
     worker.call(emit("three")).await;
-    assert_eq!(next.await.expect("it lives").len(), 1);
-    let mut last = kernel.events_after(worker.pid, 3).boxed();
+    assert_eq!(next.await.len(), 1);
+    let mut last = events.after(3).boxed();
     assert!(poll!(&mut last).is_pending());
     stage.exit(worker.pid, done()).await;
-    assert_eq!(last.await.expect("it lived"), [], "there will be no more");
+    assert_eq!(last.await, [], "there will be no more");
 }

@@ -6,7 +6,7 @@ use crate::{
 };
 use remit_abi::{
     AlarmRequest, ChildEnded, ChildInput, ClockReply, ClockRequest, Completion, Content, Delta, Event, Exit, Fault,
-    Fuel, GrantKind, GrantLimits, GuestEvent, LlmError, LlmReply, LlmRequest, Message, Outcome, Params, Plan, Prompt,
+    Fuel, GrantKind, GrantLimits, GuestEvent, LlmError, LlmReply, LlmRequest, Message, Outcome, Plan, Prompt,
     RandomRequest, Reply, Request, Role, Status, TaskRequest, Tokens, ValueId, WaitId,
 };
 use remit_kernel::{
@@ -117,11 +117,13 @@ async fn goes_on(memory: MemoryJournal) -> Option<(Result, TestNode)> {
     let resumed = recovery.go_on().await.into_iter().next()?;
     let (finished, shown) = tokio::join!(resumed.finished, async {
         let (mut shown, mut after) = (Vec::new(), 0);
-        while let Some(events) = node.kernel.events_after(resumed.pid, after).await.filter(|some| !some.is_empty()) {
-            after = events.last().map_or(after, |event| event.number);
-            shown.extend(events.into_iter().map(|kept| kept.event));
+        let events = node.kernel.events(resumed.pid).expect("it lives");
+        loop {
+            let more = events.after(after).await;
+            let Some(last) = more.last() else { break shown };
+            after = last.number;
+            shown.extend(more.into_iter().map(|kept| kept.event));
         }
-        shown
     });
     assert!(node.kernel.is_conserved(), "tokens were made or lost");
     let left = node.kernel.withdraw(resumed.payer.expect("a root account pays"));
@@ -203,7 +205,6 @@ where
 #[tokio::test]
 async fn a_stream_that_the_host_cut_says_so_and_what_was_read_of_it_stays_read() {
     async fn reads(guest: Guest) -> Exit {
-        let model = guest.open_model().await;
         let generation = guest.start(prompt("q"), 3).await;
         let mut read = String::new();
         let end = loop {
@@ -216,15 +217,15 @@ async fn a_stream_that_the_host_cut_says_so_and_what_was_read_of_it_stays_read()
         };
         assert!(end == "cut" || read == "aaa", "{read}");
         emit(&guest, &format!("{read} {end}")).await;
-        let _ = model;
         crate::fakes::done()
     }
     let mut ends = std::collections::BTreeSet::new();
     everywhere(Given::default(), reads, async |node, at| {
         let resumed = node.kernel.recover().expect("it can be read").go_on().await.pop().expect("it lives");
-        let (finished, events) = tokio::join!(resumed.finished, node.kernel.events_after(resumed.pid, 0));
+        let events = node.kernel.events(resumed.pid).expect("it lives");
+        let (finished, events) = (resumed.finished.await, events.known(0).await);
         assert!(matches!(finished.ended, Ended::Done(..)), "at {at}: {finished:?}");
-        for kept in events.into_iter().flatten() {
+        for kept in events.into_iter() {
             if let Event::Text { text, .. } = kept.event {
                 ends.insert(String::from_utf8(text.to_vec()).expect("text"));
             }
@@ -253,8 +254,9 @@ async fn a_committed_state_is_where_it_goes_on_where_nothing_followed() {
     let mut runs = Vec::new();
     everywhere(Given::default(), counts, async |node, at| {
         let resumed = node.kernel.recover().expect("it can be read").go_on().await.pop().expect("it lives");
-        let (finished, events) = tokio::join!(resumed.finished, node.kernel.events_after(resumed.pid, 0));
-        let shown: Vec<_> = events.into_iter().flatten().map(|kept| (kept.number, kept.event)).collect();
+        let events = node.kernel.events(resumed.pid).expect("it lives");
+        let (finished, events) = (resumed.finished.await, events.known(0).await);
+        let shown: Vec<_> = events.into_iter().map(|kept| (kept.number, kept.event)).collect();
         runs.push((at, shown.len(), finished.checkpoint.expect("it commits").len()));
     })
     .await;
@@ -339,17 +341,4 @@ async fn its_own_clock_goes_on_and_never_back() {
         let resumed = again.kernel.recover().expect("it can be read").go_on().await.pop().expect("it lives");
         assert!(matches!(resumed.finished.await.ended, Ended::Done(..)));
     }
-}
-
-#[test]
-fn params_are_plain() {
-    // What a request is known by is its encoding, which has to be the same for the same request.
-    let request = Request::Llm(LlmRequest::Chat(Box::new(remit_abi::Generate {
-        model: remit_abi::ModelId { index: 1, generation: 1 },
-        prompt: prompt("q"),
-        params: Params::greedy(3),
-    })));
-    let asked = remit_kernel::ports::Asked::of(&request);
-    assert_eq!(asked, remit_kernel::ports::Asked::of(&request.clone()));
-    assert!(asked.request().is_none_or(|back| back == request));
 }

@@ -13,8 +13,9 @@ use crate::{
 };
 use axum::{Json, extract::State, http::StatusCode, response::Response};
 use bytes::Bytes;
-use futures::{FutureExt, stream};
+use futures::stream;
 use remit_abi::Pid;
+use remit_assembly::Events;
 use serde::Deserialize;
 use std::sync::Arc;
 use tokio::time;
@@ -64,7 +65,9 @@ impl Managed {
     /// Waits for a process's end.
     pub(crate) async fn ended(&self, pid: Pid) {
         // No event has a higher number, so that only the end is waited for.
-        while self.node.kernel().events_after(pid, u64::MAX).await.is_some_and(|events| !events.is_empty()) {}
+        if let Some(events) = self.node.kernel().events(pid) {
+            while !events.after(u64::MAX).await.is_empty() {}
+        }
     }
 }
 
@@ -86,27 +89,22 @@ pub(super) async fn events(
     Named(pid): Named<Pid>,
     Asked(wanted): Asked<Wanted>,
 ) -> Result<Response, Refusal> {
-    let Some(first) = host.node.kernel().events_after(pid, wanted.after).now_or_never() else {
-        return match wanted.follow {
-            true => follow(host, pid, wanted.after, Bytes::new()),
-            false => Ok(json_lines(stream::empty())),
-        };
-    };
-    let first = first.ok_or_else(no_such_process)?;
+    let events = host.node.kernel().events(pid).ok_or_else(no_such_process)?;
+    let first = events.known(wanted.after).await;
     let after = first.last().map_or(wanted.after, |event| event.number);
     let first = lines(&host, first);
     match wanted.follow {
-        true => follow(host, pid, after, first),
+        true => follow(host, events, after, first),
         false => Ok(json_lines(stream::iter([Ok(first)]))),
     }
 }
 
-fn follow(host: Arc<Managed>, pid: Pid, after: u64, first: Bytes) -> Result<Response, Refusal> {
+fn follow(host: Arc<Managed>, events: Events, after: u64, first: Bytes) -> Result<Response, Refusal> {
     let place = host.streams.clone().try_acquire_owned().map_err(|_| busy())?;
-    let later = stream::unfold((host, after, place), move |(host, after, place)| async move {
-        let events = host.node.kernel().events_after(pid, after).await?;
-        let after = events.last()?.number;
-        Some((Ok(lines(&host, events)), (host, after, place)))
+    let later = stream::unfold((host, events, after, place), move |(host, events, after, place)| async move {
+        let more = events.after(after).await;
+        let after = more.last()?.number;
+        Some((Ok(lines(&host, more)), (host, events, after, place)))
     });
     let first = stream::iter((!first.is_empty()).then_some(Ok(first)));
     Ok(json_lines(futures::StreamExt::chain(first, later)))
