@@ -7,7 +7,7 @@ use crate::{
     freeze::Frozen,
     generation::Streams,
     mailbox::Letter,
-    ports::{Change, Clock, Engine, Entropy, Journal, Packages, Runner},
+    ports::{Change, Clock, Engine, Entropy, Journal, JournalError, Packages, Position, Runner},
     routing::Routing,
     table::Table,
     tags::Tags,
@@ -53,6 +53,8 @@ pub(crate) struct Shared {
     pub(crate) denials: Denials,
     /// Of the next letter or call.
     next_letter: AtomicU64,
+    /// The place of the record that was appended last.
+    pub(crate) appended: AtomicU64,
     /// Whether nothing is written down any more.
     stopped: AtomicBool,
     /// How long a process waits before it sleeps, in nanoseconds.
@@ -169,6 +171,7 @@ impl Kernel {
                 frozen: Mutex::default(),
                 denials: Denials::default(),
                 next_letter: AtomicU64::new(0),
+                appended: AtomicU64::new(0),
                 stopped: AtomicBool::new(false),
                 patience_ns: AtomicU64::new(u64::MAX),
                 revoked: Notify::new(),
@@ -246,6 +249,15 @@ impl Kernel {
         if let Some(block) = self.shared.block(pid) {
             self.shared.kill(&block);
         }
+    }
+
+    /// Waits until everything that has happened so far survives a crash. To be awaited before anybody outside is told of it.
+    ///
+    /// # Errors
+    /// [`JournalError`] where it never will.
+    pub async fn durable(&self) -> Result<(), JournalError> {
+        let at = Position(self.shared.appended.load(Ordering::Acquire));
+        self.shared.ports.journal.durable(at).await
     }
 
     /// Ends the node and not its processes: from here on nothing is written down, each of them stops where it stands, and those that

@@ -7,7 +7,11 @@ use crate::{
     process::Process,
 };
 use remit_abi::{Fault, Pid, Reply, Request};
-use std::{borrow::Cow, mem, sync::Arc};
+use std::{
+    borrow::Cow,
+    mem,
+    sync::{Arc, atomic::Ordering},
+};
 
 impl Shared {
     /// Writes down what a process is about to be told, and then lets others see what it did. A process whose journal fails
@@ -88,7 +92,14 @@ impl Shared {
         let lines = started.flat_map(|(pid, lines)| lines.map(|line| (Some(pid), line)));
         let mut records: Vec<_> = lines.map(|(pid, line)| Record { pid, entry: Some(line), changes: &[] }).collect();
         records.push(Record { pid, entry, changes: &changes });
-        self.ports.journal.append(&records)
+        self.keep(&records)
+    }
+
+    /// Appends records, and remembers where the log is.
+    pub(crate) fn keep(&self, records: &[Record<'_>]) -> Result<Position, JournalError> {
+        let at = self.ports.journal.append(records)?;
+        self.appended.fetch_max(at.0, Ordering::AcqRel);
+        Ok(at)
     }
 
     /// What changed in the grant tree since somebody last wrote something down. It may be another's act that is not written down

@@ -192,7 +192,7 @@ impl Shared {
         self.table.write().restore(block.clone());
         if anew {
             let record = Record { pid: Some(pid), entry: Some(Entry::Began(Box::new(began))), changes: &[] };
-            if let Err(error) = self.ports.journal.append(&[record]) {
+            if let Err(error) = self.keep(&[record]) {
                 tracing::error!(%pid, %error, "a new run was not journaled");
             }
         }

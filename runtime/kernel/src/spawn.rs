@@ -302,7 +302,7 @@ impl Kernel {
         let record = |entry, changes| Record { pid: Some(block.pid), entry, changes };
         let lines = shared.first_lines(block, program);
         let [created, began] = lines.map_or([None, None], |lines| lines.map(Some));
-        shared.ports.journal.append(&[record(created, &changes), record(began, &[])]).map(drop)
+        shared.keep(&[record(created, &changes), record(began, &[])]).map(drop)
     }
 }
 

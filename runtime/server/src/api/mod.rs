@@ -15,7 +15,9 @@ use crate::{
 };
 use axum::{
     Json, Router,
-    extract::State,
+    extract::{Request, State},
+    middleware::{self, Next},
+    response::Response,
     routing::{delete, get, post},
 };
 use extract::refused;
@@ -92,11 +94,21 @@ pub(crate) fn router(managed: Arc<Managed>) -> Router {
         .nest("/v1", api)
         // Where scrapers look for it unless they are told otherwise.
         .route("/metrics", get(metrics::scrape))
+        .layer(middleware::from_fn_with_state(managed.clone(), survives))
         .fallback(async || refused(ErrorCode::NotFound, "there is no such path: see the table of the management API"))
         .method_not_allowed_fallback(async || {
             refused(ErrorCode::WrongMethod, "this path has other methods: see the table of the management API")
         })
         .with_state(managed)
+}
+
+/// Answers when what the answer tells survives a crash: the log has what was done for it, and what it has seen.
+async fn survives(State(host): Host, request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    match host.node.kernel().durable().await {
+        Ok(()) => response,
+        Err(error) => refused(ErrorCode::MachineFailed, error),
+    }
 }
 
 async fn health(State(host): Host) -> Json<Health> {
