@@ -14,8 +14,8 @@ use remit_abi::{
 };
 use remit_journal::SqliteJournal;
 use remit_kernel::{
-    Ledger, RestartPolicy,
-    ports::{Asked, Beginning, Change, Created, Entry, GrantImage, Journal, LetterImage, Record, Told, ValueImage},
+    RestartPolicy,
+    ports::{Asked, Change, Created, Entry, GrantImage, Journal, LetterImage, Record, Told, ValueImage},
 };
 use std::{borrow::Cow, fs, path::PathBuf, time::Instant};
 
@@ -119,16 +119,7 @@ fn created(account: AccountId) -> Entry<'static> {
 }
 
 fn began() -> Entry<'static> {
-    Entry::Began(Box::new(Beginning {
-        checkpoint: None,
-        label: Label::TRUSTED,
-        ledger: Ledger::default(),
-        grants: Vec::new(),
-        alarms: Vec::new(),
-        restarts: 0,
-        clock_ns: 0,
-        events: 0,
-    }))
+    Entry::Began(Box::default())
 }
 
 fn told() -> Entry<'static> {

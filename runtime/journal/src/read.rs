@@ -12,9 +12,9 @@ use crate::{
     number::{self, account_id, grant_id, pid as pid_of, stored},
     seal::{Key, Place},
 };
-use remit_abi::{Label, Pid, TenantId};
+use remit_abi::{Pid, TenantId};
 use remit_kernel::{
-    Finished, Ledger, Selection,
+    Finished, Selection,
     ports::{
         AccountImage, Beginning, CallImage, CallState, Entry, GrantImage, LetterImage, Line, NodeImage, StoredProcess,
     },
@@ -204,7 +204,7 @@ impl Reader {
         }
         let began = match lines.remove(0).entry {
             Entry::Began(began) => *began,
-            _ => nothing_yet(),
+            _ => Beginning::default(),
         };
         Ok(Some(StoredProcess {
             pid,
@@ -306,20 +306,6 @@ impl Reader {
             rest = after;
         }
         Ok(lines)
-    }
-}
-
-/// Where a process stands that is made and has not begun: a crash came between the two.
-fn nothing_yet() -> Beginning {
-    Beginning {
-        checkpoint: None,
-        label: Label::TRUSTED,
-        ledger: Ledger::default(),
-        grants: Vec::new(),
-        alarms: Vec::new(),
-        restarts: 0,
-        clock_ns: 0,
-        events: 0,
     }
 }
 

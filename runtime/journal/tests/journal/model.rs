@@ -1,8 +1,8 @@
 //! What is true after some records, in plain maps: the journal has to say the same.
 
-use remit_abi::{AccountId, GrantId, Label, Pid, TenantId, Tokens};
+use remit_abi::{AccountId, GrantId, Pid, TenantId, Tokens};
 use remit_kernel::{
-    Finished, Ledger, Selection,
+    Finished, Selection,
     ports::{
         AccountImage, Beginning, CallImage, CallState, Change, Entry, GrantImage, LetterImage, NextNumbers, NodeImage,
         Record, StoredProcess,
@@ -225,7 +225,7 @@ impl Model {
         let began = process.entries.iter().rposition(|entry| matches!(entry, Entry::Began(_)));
         let beginning = match began.map(|at| &process.entries[at]) {
             Some(Entry::Began(beginning)) => (**beginning).clone(),
-            _ => nothing_yet(),
+            _ => Beginning::default(),
         };
         let lines = (1..).zip(process.entries.iter().cloned()).skip(began.unwrap_or(0) + 1);
         let letters = self.letters.iter().filter(|(_, (to, _))| *to == pid);
@@ -256,18 +256,5 @@ impl From<StoredProcess> for Plain {
     fn from(mut stored: StoredProcess) -> Self {
         let lines = std::mem::take(&mut stored.lines);
         Self { stored, lines: lines.into_iter().map(|line| (line.sequence, line.entry)).collect() }
-    }
-}
-
-fn nothing_yet() -> Beginning {
-    Beginning {
-        checkpoint: None,
-        label: Label::TRUSTED,
-        ledger: Ledger::default(),
-        grants: Vec::new(),
-        alarms: Vec::new(),
-        restarts: 0,
-        clock_ns: 0,
-        events: 0,
     }
 }

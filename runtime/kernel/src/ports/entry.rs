@@ -89,8 +89,8 @@ pub struct Created {
     pub input: Vec<(Role, ValueImage)>,
 }
 
-/// What a run of a process finds, besides what the process is for good.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// What a run of a process finds, besides what the process is for good. By default nothing.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Beginning {
     /// The state that was committed last.
     pub checkpoint: Option<Bytes>,
