@@ -2,6 +2,7 @@
 
 mod caps;
 mod durable;
+mod history;
 mod metrics;
 mod processes;
 mod routes;

@@ -50,6 +50,11 @@ fn command(home: &tempfile::TempDir, arguments: &[&str]) -> Command {
     command
 }
 
+/// A command on a data folder on which no host runs.
+pub(super) fn remit_on(home: &tempfile::TempDir, arguments: &[&str]) -> Ran {
+    ran(command(home, arguments).output().expect("the program is built"))
+}
+
 impl Host {
     pub(super) fn up() -> Self {
         Self::on(tempfile::tempdir().expect("a folder for the test"), &[])

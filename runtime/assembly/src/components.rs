@@ -15,13 +15,22 @@ pub(crate) fn path(home: &Home, digest: &str) -> PathBuf {
 
 /// Keeps a component's file: a copy with the digest as its name, complete and on the disk before it has it.
 pub(crate) fn keep(home: &Home, digest: &str, component: &Path) -> io::Result<()> {
+    keep_read(home, digest, || fs::File::open(component))
+}
+
+/// As [`keep`], for a component that is in memory.
+pub(crate) fn keep_bytes(home: &Home, digest: &str, component: &[u8]) -> io::Result<()> {
+    keep_read(home, digest, || Ok(component))
+}
+
+fn keep_read<R: io::Read>(home: &Home, digest: &str, component: impl FnOnce() -> io::Result<R>) -> io::Result<()> {
     let kept = path(home, digest);
     if kept.exists() {
         return Ok(());
     }
     fs::create_dir_all(home.components())?;
     let mut copy = NamedTempFile::new_in(home.components())?;
-    io::copy(&mut fs::File::open(component)?, &mut copy)?;
+    io::copy(&mut component()?, &mut copy)?;
     copy.as_file().sync_all()?;
     copy.persist(&kept)?;
     fs::File::open(home.components())?.sync_all()

@@ -14,6 +14,7 @@ pub mod models;
 mod node;
 mod packages;
 mod payment;
+pub mod recording;
 mod resumed;
 pub mod routes;
 mod schedule;
@@ -28,8 +29,8 @@ pub use node::{
 pub use remit_authority::{Explanation, GrantError, ModelPrices, PriceError, PriceList, Refusal};
 pub use remit_host::{CompileLimits, CompilerCommand, compile::child_main as compile_child};
 pub use remit_kernel::{
-    Denied, Ended, Events, Finished, GiveError, GrantView, KeptEvent, Kernel, Ledger, Listener, Output, ProcessView,
-    Selection, State, routing, schedule::Weight,
+    Denied, Ended, Events, Finished, GiveError, GrantView, History, HistoryError, KeptEvent, Kernel, Ledger, Listener,
+    Logged, Output, ProcessView, Reran, Run, RunawayPolicy, Selection, State, Step, routing, schedule::Weight,
 };
 pub use remit_package::{
     Manifest, Package, PackageError, Sentence, Want, explain, json_schema, spawn_cycle, want_lines,

@@ -36,7 +36,7 @@ use thiserror::Error;
 use tokio::runtime::Handle;
 
 /// Whoever runs agents on their own machine is its one tenant.
-const LOCAL_TENANT: TenantId = TenantId(0);
+pub(crate) const LOCAL_TENANT: TenantId = TenantId(0);
 
 /// What a node is made of.
 pub struct NodeConfig {
@@ -116,7 +116,7 @@ pub struct TaskMessage {
 #[derive(Clone)]
 pub struct Agent {
     program: Program,
-    grants: Vec<GrantSpec>,
+    pub(crate) grants: Vec<GrantSpec>,
     budget: Tokens,
     soft_limit: Tokens,
     restart: RestartPolicy,
@@ -236,11 +236,11 @@ pub struct Running {
 /// One kernel on one host.
 pub struct Node {
     pub(crate) kernel: Kernel,
-    host: Arc<Host>,
+    pub(crate) host: Arc<Host>,
     /// `None` where the caller brought an engine of their own.
     engines: Option<Arc<Engines>>,
     default_model: String,
-    home: Home,
+    pub(crate) home: Home,
     /// Routes that somebody was granted, whose models are open.
     served: Mutex<BTreeSet<Box<str>>>,
     /// Whether processes can outlive the host.

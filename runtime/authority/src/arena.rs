@@ -73,6 +73,11 @@ impl<Id: From<(u32, u32)> + Into<(u32, u32)> + Copy, T> Arena<Id, T> {
         self.slots.iter().flatten().map(|(key, object)| (Self::id(key), object))
     }
 
+    /// All of them, to be changed, in no stated order.
+    pub fn objects_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.slots.iter_mut().flat_map(|slots| slots.values_mut())
+    }
+
     fn id(key: DefaultKey) -> Id {
         let bits = key.data().as_ffi();
         Id::from((bits as u32, (bits >> 32) as u32))

@@ -4,6 +4,7 @@ use remit_assembly::{
     LockError, NoHome, NodeError, PackageError, StartError,
     eval::AnswererError,
     models::{ModelError, PullNewError, RegistryError, UnknownModel},
+    recording::{RecordingError, RerunError},
     routes::RouteError,
 };
 use remit_server::{
@@ -69,6 +70,10 @@ pub(crate) enum CommandError {
     Socket(#[from] SocketError),
     #[error(transparent)]
     Client(#[from] ClientError),
+    #[error(transparent)]
+    Recording(#[from] RecordingError),
+    #[error(transparent)]
+    Rerun(#[from] RerunError),
     /// The command line asks for what does not go together, or the input is no text.
     #[error("{0}")]
     Usage(String),
@@ -86,6 +91,9 @@ impl CommandError {
             Self::Route(RouteError::Io { .. }) => MACHINE,
             Self::Route(_) | Self::Answerer(AnswererError::Registry(_)) => USAGE,
             Self::Answerer(_) => MACHINE,
+            Self::Recording(RecordingError::History(_) | RecordingError::NoJournal(_)) => USAGE,
+            Self::Rerun(RerunError::Load(_)) => REFUSED,
+            Self::Recording(_) | Self::Rerun(_) => MACHINE,
             Self::Package(PackageError::NotFound(_)) => USAGE,
             Self::Package(PackageError::Io { .. }) => MACHINE,
             Self::Package(_) => REFUSED,

@@ -12,12 +12,15 @@ mod doctor;
 mod eval;
 mod exit;
 mod figures;
+mod fork;
 mod json;
 mod ledger;
 mod logs;
 mod models;
 mod node;
 mod ps;
+mod recorded;
+mod replay;
 mod routes;
 mod run;
 mod table;
@@ -73,6 +76,16 @@ enum Command {
     Inspect(ps::Inspect),
     /// Show what a process showed
     Logs(logs::Logs),
+    /// Run a process again, offline, from its log
+    Replay(replay::Replay),
+    /// Compare two runs by their logs
+    Diff(replay::Diff),
+    /// Write a process's log and component to a file
+    Export(replay::Export),
+    /// Start a process that goes on where another one once was
+    Fork(fork::Fork),
+    /// Start a process that goes on where an exported one was
+    Import(fork::Import),
     /// Stop a process where it stands
     Kill(control::Kill),
     /// Ask a process to end politely
@@ -114,6 +127,11 @@ impl Command {
             Self::Top(top) => top.run(),
             Self::Inspect(inspect) => inspect.run(),
             Self::Logs(logs) => logs.run(),
+            Self::Replay(replay) => replay.run(),
+            Self::Diff(diff) => diff.run(),
+            Self::Export(export) => export.run(),
+            Self::Fork(fork) => fork.run(),
+            Self::Import(import) => import.run(),
             Self::Kill(kill) => kill.run(),
             Self::Cancel(one) => one.cancel(),
             Self::Suspend(one) => one.suspend(),

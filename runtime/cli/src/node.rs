@@ -118,7 +118,7 @@ pub(crate) fn ask(what: impl AsyncFnOnce(&Client) -> Result<ExitCode, CommandErr
 }
 
 /// This program, as the compiler of components.
-fn compiler() -> Result<CompilerCommand, CommandError> {
+pub(crate) fn compiler() -> Result<CompilerCommand, CommandError> {
     let program = std::env::current_exe()
         .map_err(|error| CommandError::Machine(format!("the program's own file cannot be found: {error}")))?;
     Ok(CompilerCommand { program, arguments: vec!["compile-component".into()] })

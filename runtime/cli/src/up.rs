@@ -5,8 +5,8 @@ use crate::{
     node::{self, Computing, Outliving},
     text::duration,
 };
-use clap::Args;
-use remit_assembly::Home;
+use clap::{Args, ValueEnum};
+use remit_assembly::{Home, RunawayPolicy};
 use remit_server::Server;
 use std::{
     io::{self, Write},
@@ -28,11 +28,34 @@ pub(crate) struct Up {
     /// How long a durable process waits for something before it leaves memory, to come back when it is there
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
     patience: Duration,
+    /// What becomes of an agent that asks a model the same again and again, or whose turns come to nothing: `signal` asks it to finish
+    /// politely, `park` besides takes its turns away where it goes on, until `remit resume`
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t)]
+    runaway: Runaway,
     /// Prices instead of the built-in ones, in TOML
     #[arg(long, value_name = "FILE")]
     prices: Option<PathBuf>,
     #[command(flatten)]
     computing: Computing,
+}
+
+/// What becomes of agents that run in circles.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum Runaway {
+    Ignore,
+    Signal,
+    #[default]
+    Park,
+}
+
+impl Runaway {
+    fn policy(self) -> Option<RunawayPolicy> {
+        match self {
+            Self::Ignore => None,
+            Self::Signal => Some(RunawayPolicy { parks: false, ..RunawayPolicy::default() }),
+            Self::Park => Some(RunawayPolicy::default()),
+        }
+    }
 }
 
 impl Up {
@@ -52,7 +75,9 @@ impl Up {
         // From here on a signal is an orderly end.
         let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-        let server = Server::bind(node::open(home.clone(), prices, &self.computing, outliving)?, home, lock)?;
+        let node = node::open(home.clone(), prices, &self.computing, outliving)?;
+        node.kernel().set_runaway(self.runaway.policy());
+        let server = Server::bind(node, home, lock)?;
         let ready = format!("listening on {}\n", server.path().display());
         io::stdout()
             .write_all(ready.as_bytes())

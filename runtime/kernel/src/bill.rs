@@ -136,6 +136,12 @@ impl Bill {
         let _open = self.accounts.lock().refund(self.account, paid.saturating_sub(refunded));
     }
 
+    /// Begins to count: what was done and paid so far was another one's. The fuel that its run bought is still part of it.
+    pub(crate) fn begins(&self) {
+        let price_version = self.prices.version;
+        self.books.lock().ledger = Ledger { price_version, ..Ledger::default() };
+    }
+
     /// Counts fuel that a run bought before it was put together again: it is paid.
     pub(crate) fn bought_before(&self, fuel: Fuel) {
         let books = &mut *self.books.lock();
@@ -175,7 +181,7 @@ impl Bill {
             accounts.refund(self.account, unused).and_then(|()| accounts.charge(self.account, missing))
         };
         let books = &mut *self.books.lock();
-        let fuel = books.ledger.fuel.0.saturating_sub(bought.0).saturating_add(used.0);
+        let fuel = books.ledger.fuel.0.saturating_add(used.0).saturating_sub(bought.0);
         books.ledger.fuel = Fuel(fuel);
         if settled.is_ok() {
             books.pay(missing);

@@ -73,6 +73,14 @@ impl Hold {
     }
 }
 
+/// Why a process cannot go on.
+#[derive(Clone, Debug)]
+struct Parked {
+    why: Arc<str>,
+    /// Whether an operator's word is enough.
+    for_now: bool,
+}
+
 #[derive(Debug)]
 enum Ending {
     Alive,
@@ -94,7 +102,7 @@ pub(crate) struct ControlBlock {
     killed: AtomicBool,
     holds: AtomicU8,
     /// Why it cannot go on, where it cannot.
-    parked: Mutex<Option<Arc<str>>>,
+    parked: Mutex<Option<Parked>>,
     /// Whether it sleeps.
     asleep: AtomicBool,
     /// Where its end is in the log.
@@ -220,12 +228,22 @@ impl ControlBlock {
 
     /// It cannot go on, for this reason.
     pub(crate) fn park(&self, why: Arc<str>) {
-        *self.parked.lock() = Some(why);
+        *self.parked.lock() = Some(Parked { why, for_now: false });
+    }
+
+    /// It is not to go on before an operator says so, for this reason.
+    pub(crate) fn park_for_now(&self, why: Arc<str>) {
+        *self.parked.lock() = Some(Parked { why, for_now: true });
+    }
+
+    /// An operator said so.
+    pub(crate) fn unpark(&self) {
+        self.parked.lock().take_if(|parked| parked.for_now);
     }
 
     /// Why it cannot go on.
     pub(crate) fn parked(&self) -> Option<Arc<str>> {
-        self.parked.lock().clone()
+        self.parked.lock().as_ref().map(|parked| parked.why.clone())
     }
 
     pub(crate) fn set_asleep(&self, asleep: bool) {

@@ -92,8 +92,9 @@ impl Shared {
         if let Some(reply) = self.replayed(&mut context, request) {
             return reply;
         }
-        let reply = self.admit(&mut context, request);
-        let reply = reply.map_or_else(|reply| reply, |_| syscalls::act(&mut context, request));
+        let own = context.process.in_own_names(request);
+        let reply = self.admit(&mut context, &own);
+        let reply = reply.map_or_else(|reply| reply, |_| syscalls::act(&mut context, &own));
         match request.class() {
             Class::Pure => reply,
             Class::Observed | Class::Effect => self.told(context.process, request, reply),
@@ -103,22 +104,24 @@ impl Shared {
     /// The four steps of one that may, with its process unlocked while it waits.
     async fn dispatch_later(self: &Arc<Self>, block: &Arc<ControlBlock>, request: Request) -> Reply {
         let _waits = Waits::begin(block, &request, &*self.ports.clock);
-        let begun = {
+        let (own, begun) = {
             let process = &mut *block.process.lock();
             let mut context = Context { shared: self, block, process };
             if let Some(reply) = self.replayed(&mut context, &request) {
                 return reply;
             }
-            let begun = self.admit(&mut context, &request);
-            begun.and_then(|right| Ok((right, Call::prepare(&mut context, &request)?)))
+            let own = context.process.in_own_names(&request);
+            let begun = self.admit(&mut context, &own);
+            let begun = begun.and_then(|right| Ok((right, Call::prepare(&mut context, &own)?)));
+            (own, begun)
         };
         let reply = match begun {
-            Ok((under, call)) => self.do_under(under, block, &request, call).await,
+            Ok((under, call)) => self.do_under(under, block, &own, call).await,
             Err(reply) => reply,
         };
         let process = &mut *block.process.lock();
         let mut context = Context { shared: self, block, process };
-        syscalls::settle(&mut context, &request, &reply);
+        syscalls::settle(&mut context, &own, &reply);
         self.told(context.process, &request, reply)
     }
 

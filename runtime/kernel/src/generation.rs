@@ -10,13 +10,16 @@
 use crate::{
     bill::Reservation,
     ports::{Clock, EngineError, EngineEvent, EngineFinish, EngineStream, Meter},
+    runaway::Turn,
     tries::{Begun, Progress, Tries},
 };
 use parking_lot::Mutex;
 use remit_abi::{Delta, FinishReason, GrantId, Label, LlmError, Summary, Tokens};
 use remit_authority::ModelPrices;
+use rustc_hash::FxHasher;
 use std::{
     fmt,
+    hash::{Hash, Hasher},
     sync::{Arc, Weak},
 };
 use tokio::sync::{Mutex as AsyncMutex, mpsc};
@@ -27,6 +30,8 @@ pub(crate) struct Generation {
     pub(crate) label: Label,
     /// Under which it was begun.
     pub(crate) grant: GrantId,
+    /// Of its prompt and its parameters.
+    asked: u64,
     stream: AsyncMutex<Stream>,
     work: Mutex<Work>,
     clock: Arc<dyn Clock>,
@@ -37,59 +42,6 @@ impl fmt::Debug for Generation {
         f.debug_struct("Generation").field("grant", &self.grant).field("work", &self.work).finish_non_exhaustive()
     }
 }
-
-/// A generation in a process's table.
-#[derive(Clone, Debug)]
-pub(crate) enum Streaming {
-    /// One under way, or at its end.
-    Live(Arc<Generation>),
-    /// One that the host's end cut.
-    Cut(Arc<Cut>),
-}
-
-/// A generation that was begun before the host started anew: what was read of it is the process's, and nothing more will come.
-#[derive(Debug)]
-pub(crate) struct Cut {
-    pub(crate) label: Label,
-    pub(crate) grant: GrantId,
-    /// Where its end was read.
-    pub(crate) ended: Mutex<Option<Summary>>,
-}
-
-impl Streaming {
-    /// What went into its prompt.
-    pub(crate) fn label(&self) -> Label {
-        match self {
-            Self::Live(generation) => generation.label,
-            Self::Cut(cut) => cut.label,
-        }
-    }
-
-    /// Under which it was begun.
-    pub(crate) fn grant(&self) -> GrantId {
-        match self {
-            Self::Live(generation) => generation.grant,
-            Self::Cut(cut) => cut.grant,
-        }
-    }
-
-    /// The next piece. After the end, the end again.
-    pub(crate) async fn next(&self) -> Result<Delta, LlmError> {
-        match self {
-            Self::Live(generation) => generation.next().await,
-            Self::Cut(cut) => cut.ended.lock().clone().map(Delta::End).ok_or_else(|| LlmError::Unavailable(CUT.into())),
-        }
-    }
-
-    /// Ends it before its next token.
-    pub(crate) fn cancel(&self) {
-        if let Self::Live(generation) = self {
-            generation.cancel();
-        }
-    }
-}
-
-const CUT: &str = "the host was started anew in the middle of this generation: ask again";
 
 /// A whole generation.
 #[derive(Debug)]
@@ -112,9 +64,17 @@ struct Stream {
     /// Whether a try failed, and the next has not begun.
     between: bool,
     ended: Option<Result<Summary, LlmError>>,
+    /// Of what came so far, until somebody counts it.
+    answer: Option<FxHasher>,
     tries: Tries,
     /// Whether the account, not the caller, set the number of tokens.
     cut_by_budget: bool,
+}
+
+impl Stream {
+    fn hears(&mut self, something: impl FnOnce(&mut FxHasher)) {
+        self.answer.as_mut().map_or((), something);
+    }
 }
 
 /// The try that is paid.
@@ -146,8 +106,8 @@ impl Generation {
     pub(crate) async fn begin(
         mut tries: Tries,
         reservation: Reservation,
-        label: Label,
-        grant: GrantId,
+        (label, grant): (Label, GrantId),
+        asked: u64,
     ) -> Result<Self, LlmError> {
         let clock = tries.clock();
         let Begun { stream: EngineStream { events, meter }, prices, cut_by_budget } = loop {
@@ -157,11 +117,13 @@ impl Generation {
                 Progress::Over(error) => return Err(error),
             }
         };
-        let (ahead, ended, showed, between) = (None, None, false, false);
+        let (ahead, ended, showed, between) = Default::default();
+        let answer = Some(FxHasher::default());
         Ok(Self {
             label,
             grant,
-            stream: AsyncMutex::new(Stream { events, ahead, showed, between, ended, tries, cut_by_budget }),
+            asked,
+            stream: AsyncMutex::new(Stream { events, ahead, showed, between, ended, answer, tries, cut_by_budget }),
             work: Mutex::new(Work { meter, prices, payment: Payment::Reserved(reservation) }),
             clock,
         })
@@ -175,9 +137,16 @@ impl Generation {
             return ended.clone().map(Delta::End);
         }
         match stream.ahead.take().unwrap_or_else(silence) {
-            EngineEvent::Text(text) => Ok(Delta::Text(text.into())),
+            EngineEvent::Text(text) => {
+                // Byte by byte: pieces may be cut anywhere.
+                stream.hears(|answer| text.bytes().for_each(|byte| answer.write_u8(byte)));
+                Ok(Delta::Text(text.into()))
+            }
             EngineEvent::Token(token) => Ok(Delta::Token(token)),
-            EngineEvent::ToolCall(call) => Ok(Delta::ToolCall(call)),
+            EngineEvent::ToolCall(call) => {
+                stream.hears(|answer| (&call.name, &call.arguments).hash(answer));
+                Ok(Delta::ToolCall(call))
+            }
             EngineEvent::End(finish) => {
                 let summary = self.summary(finish, &mut stream);
                 stream.ended = Some(Ok(summary.clone()));
@@ -192,6 +161,12 @@ impl Generation {
                 Err(error)
             }
         }
+    }
+
+    /// What was asked and answered, by the end; once.
+    pub(crate) async fn take_turn(&self) -> Option<Turn> {
+        let answer = self.stream.lock().await.answer.take()?;
+        Some(Turn { asked: self.asked, answered: answer.finish() })
     }
 
     /// All that is still to come.

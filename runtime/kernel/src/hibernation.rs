@@ -12,7 +12,6 @@
 
 use crate::{
     control::ControlBlock,
-    generation::Streaming,
     kernel::{Kernel, Shared},
     ports::{Entry, JournalError},
     process::{Alarm, Held, Process, Toll, Values},
@@ -104,8 +103,7 @@ impl Shared {
 impl Process {
     /// Whether all that it holds can be had again.
     fn can_sleep(&self) -> bool {
-        let is_cut = |(_, streaming): (_, &Streaming)| matches!(streaming, Streaming::Cut(_));
-        self.replay.is_none() && self.generations.iter().all(is_cut)
+        self.replay.is_none() && self.generations.iter().all(|(_, generation)| generation.is_at_rest())
     }
 
     /// Lets go of what nobody else can reach.

@@ -9,6 +9,7 @@ use crate::{
     mailbox::Letter,
     ports::{Change, Clock, Engine, Entropy, Journal, JournalError, Packages, Position, Runner},
     routing::Routing,
+    runaway::RunawayPolicy,
     table::Table,
     tags::Tags,
     treasury::Treasury,
@@ -59,6 +60,8 @@ pub(crate) struct Shared {
     stopped: AtomicBool,
     /// How long a process waits before it sleeps, in nanoseconds.
     pub(crate) patience_ns: AtomicU64,
+    /// When an agent is held to run in circles.
+    pub(crate) runaway: RwLock<Option<RunawayPolicy>>,
     /// Woken whenever grants were revoked.
     revoked: Notify,
 }
@@ -174,6 +177,7 @@ impl Kernel {
                 appended: AtomicU64::new(0),
                 stopped: AtomicBool::new(false),
                 patience_ns: AtomicU64::new(u64::MAX),
+                runaway: RwLock::default(),
                 revoked: Notify::new(),
             }),
         }

@@ -23,10 +23,12 @@
 //! | `routing`, `tries` | names that send each request to a model; the tries of one request |
 //! | `outlet` | where a process's events go |
 //! | `schedule` | who runs next |
+//! | `runaway` | agents that run in circles |
 //! | `manage`, `freeze`, `denials` | what an operator sees and does |
 //! | `due`, `recording` | what an act did, written down before anybody sees it |
 //! | `recovery`, `replay` | a node put together again from its journal; processes told again what they were told |
 //! | `hibernation` | processes that wait leave memory, and come back |
+//! | `history`, `rerun`, `fork` | the whole log of a process; running it again, offline; a new one that goes on where it was |
 //! | `journal` | journals that survive no crash |
 //! | `ports` | what others provide |
 
@@ -37,9 +39,11 @@ mod deadlock;
 mod denials;
 mod dispatch;
 mod due;
+mod fork;
 mod freeze;
 mod generation;
 mod hibernation;
+mod history;
 mod journal;
 mod kernel;
 mod life;
@@ -51,8 +55,10 @@ mod process;
 mod recording;
 mod recovery;
 mod replay;
+mod rerun;
 mod room;
 pub mod routing;
+mod runaway;
 pub mod schedule;
 mod signals;
 mod spawn;
@@ -66,13 +72,17 @@ mod tries;
 pub use bill::Ledger;
 pub use control::Durability;
 pub use denials::Denied;
+pub use fork::{Fork, ForkError};
 pub use freeze::Selection;
+pub use history::{History, HistoryError, Run};
 pub use journal::{EphemeralJournal, KeptRecord, MemoryJournal};
 pub use kernel::{Kernel, Ports};
 pub use life::{Ended, Finished, Output};
 pub use manage::{GiveError, GrantView, ProcessView, State};
 pub use outlet::{Events, KeptEvent, Listener};
 pub use recovery::{Recovery, Resumed};
+pub use rerun::{Logged, Reran, Rerun, RerunError, Step};
+pub use runaway::RunawayPolicy;
 pub use spawn::{GivenMessage, Spawn, SpawnError, Spawned};
 pub use supervise::RestartPolicy;
 pub use syscalls::validate_params;

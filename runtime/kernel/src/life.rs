@@ -264,6 +264,7 @@ fn let_go(process: &mut Process) -> Vec<Letter> {
     process.watches = Arena::default();
     process.waits_in = None;
     process.replay = None;
+    process.own_names = None;
     let calls = std::mem::take(&mut process.calls);
     calls.iter().for_each(|(_, call)| process.due.change(|| Change::CallGone { number: call.number }));
     calls.iter().filter_map(|(_, call)| call.forget()).collect()
@@ -299,7 +300,7 @@ impl Reaper {
             let process = &mut *self.block.process.lock();
             settle_run(&self.kernel, process, &exit);
             let_children_go(process).iter().for_each(|child| shared.kill(child));
-            {
+            if !process.is_another() {
                 let mut grants = shared.grants.lock();
                 process.grants.drain().for_each(|id| grants.release(id));
             }

@@ -248,7 +248,11 @@ impl Kernel {
 
     /// Lets it take turns again; whether it lives.
     pub fn resume(&self, pid: Pid) -> bool {
-        self.shared.block(pid).map(|block| self.shared.suspend(&block, false)).is_some()
+        let Some(block) = self.shared.block(pid) else { return false };
+        block.unpark();
+        block.process.lock().circles = None;
+        self.shared.suspend(&block, false);
+        true
     }
 
     /// What a process shows, for whoever looks on; `None` where it has ended.

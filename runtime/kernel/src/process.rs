@@ -5,11 +5,13 @@ use crate::{
     calls::{Answer, PendingCall},
     control::ControlBlock,
     due::Due,
-    generation::Streaming,
+    fork::OwnNames,
     hibernation::Waiting,
     mailbox::Select,
     ports::{Beginning, Change, HeldImage, ModelCard, ModelImage, Position, ValueImage},
     replay::Replay,
+    runaway::Circles,
+    syscalls::Streaming,
 };
 use bytes::Bytes;
 use remit_abi::{
@@ -115,6 +117,8 @@ pub(crate) struct Process {
     /// it was when a host starts anew.
     pub(crate) zero_ns: i128,
     pub(crate) logs_dropped: u64,
+    /// What it asked and did lately, where anybody counts.
+    pub(crate) circles: Option<Box<Circles>>,
     /// The syscall in which it waits.
     pub(crate) waits_in: Option<Waiting>,
     /// The conversation that every run of it begins with.
@@ -129,6 +133,8 @@ pub(crate) struct Process {
     pub(crate) written_at: Position,
     /// What it was told before the host started anew, or before it slept, as long as it is not told all of it again.
     pub(crate) replay: Option<Box<Replay>>,
+    /// Where it was forked from another one: what that one's ids mean here.
+    pub(crate) own_names: Option<Box<OwnNames>>,
     /// Whether it shows nothing meanwhile: it was shown before it slept.
     pub(crate) is_silent: bool,
 }
@@ -163,6 +169,7 @@ impl Process {
             watches: Arena::default(),
             zero_ns,
             logs_dropped: 0,
+            circles: None,
             waits_in: None,
             input: Vec::new(),
             given: Vec::new(),
@@ -170,6 +177,7 @@ impl Process {
             due: Due::default(),
             written_at: Position::default(),
             replay: None,
+            own_names: None,
             is_silent: false,
         }
     }
@@ -281,6 +289,11 @@ impl Process {
     pub(crate) fn let_child_go(&mut self, child: Arc<ControlBlock>) {
         self.leaving.retain(|leaving| !leaving.has_ended());
         self.leaving.push(child);
+    }
+
+    /// Whether it is still told what another one was told: what it holds is that one's.
+    pub(crate) fn is_another(&self) -> bool {
+        self.replay.as_ref().is_some_and(|replay| replay.is_anothers())
     }
 
     /// Whether an account is its own, or a part that it holds.

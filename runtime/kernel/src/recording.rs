@@ -17,6 +17,7 @@ impl Shared {
     /// Writes down what a process is about to be told, and then lets others see what it did. A process whose journal fails
     /// stops rather than going on unrecorded.
     pub(crate) fn told(self: &Arc<Self>, process: &mut Process, request: &Request, reply: Reply) -> Reply {
+        process.note_work(request, &reply);
         let written = match process.due.keeps_notes {
             true => {
                 let notes = mem::take(&mut process.due.notes);

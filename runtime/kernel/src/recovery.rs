@@ -40,7 +40,7 @@ struct Rebuilt {
     is_an_operators: bool,
 }
 
-/// A process that an operator had started before the host started anew. It stops when `finished` is dropped before its end.
+/// A process that goes on where it was, or where another one was. It stops when `finished` is dropped before its end.
 pub struct Resumed {
     /// Its name.
     pub pid: Pid,
@@ -85,18 +85,23 @@ impl Recovery {
     /// Sets every process going again.
     pub async fn go_on(self) -> Vec<Resumed> {
         let Self { kernel, processes, .. } = self;
-        let mut resumed = Vec::new();
+        let mut goes_on = Vec::new();
         for Rebuilt { block, created, is_an_operators } in processes {
             kernel.go_on(&block, created).await;
             if is_an_operators {
-                let account = block.process.lock().bill.account();
-                let payer = kernel.shared.accounts.lock().node(account).and_then(|node| node.parent);
-                let guard = Unfinished { kernel: kernel.clone(), block: block.clone() };
-                resumed.push(Resumed { pid: block.pid, payer, finished: Box::pin(guard.finished()) });
+                goes_on.push(resumed(&kernel, &block));
             }
         }
-        resumed
+        goes_on
     }
+}
+
+/// A process that an operator waits for.
+pub(crate) fn resumed(kernel: &Kernel, block: &Arc<ControlBlock>) -> Resumed {
+    let account = block.process.lock().bill.account();
+    let payer = kernel.shared.accounts.lock().node(account).and_then(|node| node.parent);
+    let guard = Unfinished { kernel: kernel.clone(), block: block.clone() };
+    Resumed { pid: block.pid, payer, finished: Box::pin(guard.finished()) }
 }
 
 impl Kernel {
@@ -151,15 +156,38 @@ impl Shared {
 
     /// A process as its last run began, with what it is to be told again. It runs nothing yet.
     fn rebuild(self: &Arc<Self>, stored: &StoredProcess, links: &Arc<Links>) -> Arc<ControlBlock> {
-        let StoredProcess { pid, created, letters, holds, signals: raised, .. } = stored.clone();
+        let StoredProcess { pid, created, letters, holds, signals, .. } = stored.clone();
         let (began, lines, anew) = last_run(stored);
-        let signals = Arc::new(Signals::default());
-        signals.restore(raised);
+        let block = Arc::new(self.block_of(pid, &created, &began));
+        block.signals.restore(signals);
+        block.process.lock().replay = Replay::of(lines, links.clone());
+        // What is frozen is told by the freezes.
+        block.restore_holds(holds & !Hold::Frozen.bit());
+        for (number, letter) in letters {
+            let answer = letter.call.map(|call| links.answer(call));
+            block.mailbox.restore(Box::new(Letter::of_image(number, letter, answer)));
+        }
+        self.table.write().restore(block.clone());
+        if anew {
+            let record = Record { pid: Some(pid), entry: Some(Entry::Began(Box::new(began))), changes: &[] };
+            if let Err(error) = self.keep(&[record]) {
+                tracing::error!(%pid, %error, "a new run was not journaled");
+            }
+        }
+        if block.is_held_by(Hold::Killed) {
+            self.kill(&block);
+        }
+        block
+    }
+
+    /// A process as a run of it began.
+    pub(crate) fn block_of(&self, pid: Pid, created: &Created, began: &Beginning) -> ControlBlock {
+        let created = created.clone();
         let bill = Bill::new(self.accounts.clone(), created.account, self.prices.clone()).with_ledger(began.ledger);
         let facts = Facts {
             package: created.package,
             digest: created.digest,
-            name: created.name.clone(),
+            name: created.name,
             parent: created.parent,
             depth: created.depth,
             priority: created.priority,
@@ -178,27 +206,10 @@ impl Shared {
         for (label, at_ns) in began.alarms.clone() {
             process.alarms.insert(Alarm { label, at_ns });
         }
-        process.replay = Replay::of(lines, links.clone());
         let outlet = Outlet::new(Audience::Nobody);
         outlet.count_from(began.events);
-        let block = Arc::new(ControlBlock::new(pid, facts, process, outlet, signals));
+        let block = ControlBlock::new(pid, facts, process, outlet, Arc::default());
         block.restarts.store(began.restarts, Ordering::Relaxed);
-        // What is frozen is told by the freezes.
-        block.restore_holds(holds & !Hold::Frozen.bit());
-        for (number, letter) in letters {
-            let answer = letter.call.map(|call| links.answer(call));
-            block.mailbox.restore(Box::new(Letter::of_image(number, letter, answer)));
-        }
-        self.table.write().restore(block.clone());
-        if anew {
-            let record = Record { pid: Some(pid), entry: Some(Entry::Began(Box::new(began))), changes: &[] };
-            if let Err(error) = self.keep(&[record]) {
-                tracing::error!(%pid, %error, "a new run was not journaled");
-            }
-        }
-        if block.is_held_by(Hold::Killed) {
-            self.kill(&block);
-        }
         block
     }
 }

@@ -25,6 +25,8 @@ use std::{collections::VecDeque, sync::Arc};
 pub(crate) struct Replay {
     lines: VecDeque<Line>,
     links: Arc<Links>,
+    /// Where it begins with what another process was told: nothing of that one's is shared.
+    anothers: Option<Links>,
 }
 
 /// What processes share that are put together again: found by its number, from whichever side comes first.
@@ -33,6 +35,8 @@ pub(crate) struct Links {
     calls: Mutex<FxHashMap<u64, Ends>>,
     /// Children that had ended, with a report that nobody had taken.
     pub(crate) ended: Mutex<FxHashMap<Pid, Arc<ControlBlock>>>,
+    /// Whether nothing is ever found: it is another process's.
+    is_anothers: bool,
 }
 
 /// Both ends of a call; that of whoever is to answer until a process has it.
@@ -41,7 +45,20 @@ type Ends = (Arc<PendingCall>, Option<Answer>);
 /// Nobody's.
 const NOBODY: Pid = Pid { tenant: remit_abi::TenantId(0), index: 0, generation: 0 };
 
+/// The number of no call: they are counted up to it, and never come there.
+const NO_CALL: u64 = u64::MAX;
+
 impl Links {
+    /// What is shared with what another process shared: nothing.
+    fn of_another() -> Self {
+        Self { is_anothers: true, ..Self::default() }
+    }
+
+    /// Whether all that is named is another process's.
+    pub(crate) const fn is_anothers(&self) -> bool {
+        self.is_anothers
+    }
+
     /// A call as the log left it; its deadline on the node's monotonic clock.
     pub(crate) fn restore_call(&self, image: CallImage, state: CallState, deadline_ns: u64) {
         let CallImage { number, receiver, .. } = image;
@@ -77,18 +94,26 @@ impl Links {
     pub(crate) fn call(&self, number: u64) -> Arc<PendingCall> {
         let calls = self.calls.lock();
         let call = calls.get(&number).map(|(call, _)| call.clone());
-        call.unwrap_or_else(|| PendingCall::settled_before(number, NOBODY, true))
+        call.unwrap_or_else(|| PendingCall::settled_before(self.own(number), NOBODY, true))
     }
 
     /// The other end. Nobody waits for an answer that was given, or to a call that is forgotten.
     pub(crate) fn answer(&self, number: u64) -> Answer {
         let answer = self.calls.lock().get_mut(&number).and_then(|(_, answer)| answer.take());
-        answer.unwrap_or_else(|| Answer::to_nobody(PendingCall::settled_before(number, NOBODY, true)))
+        answer.unwrap_or_else(|| Answer::to_nobody(PendingCall::settled_before(self.own(number), NOBODY, true)))
+    }
+
+    /// The number of a call, where it is the process's own: letting go of another's changes nothing.
+    const fn own(&self, number: u64) -> u64 {
+        if self.is_anothers { NO_CALL } else { number }
     }
 
     /// A child: one that lives, one whose report nobody has taken, or what is left of one that is gone. One that kept no journal
     /// is gone with the host, and what it had not spent is its parent's again.
     pub(crate) fn child(&self, shared: &Shared, pid: Pid, funds: AccountId) -> Arc<ControlBlock> {
+        if self.is_anothers {
+            return Arc::new(ControlBlock::gone(NOBODY, None));
+        }
         let ended = || self.ended.lock().get(&pid).cloned();
         if let Some(block) = shared.block(pid).or_else(ended) {
             return block;
@@ -104,7 +129,8 @@ impl Links {
 impl Replay {
     /// What follows the beginning of a run; `None` where nothing does.
     pub(crate) fn of(lines: Vec<Line>, links: Arc<Links>) -> Option<Box<Self>> {
-        let mut replay = Self { lines: lines.into(), links };
+        let is_forked = lines.iter().any(|line| matches!(line.entry, Entry::Forked(_)));
+        let mut replay = Self { lines: lines.into(), links, anothers: is_forked.then(Links::of_another) };
         replay.skip();
         (!replay.lines.is_empty()).then(|| Box::new(replay))
     }
@@ -126,7 +152,8 @@ impl Replay {
         if told.asked != Asked::of(request) {
             return diverged(format!("it asked {} then, and {} now", then(&told.asked), now(request)));
         }
-        if let Err(why) = syscalls::again(context, &self.links, request, &told) {
+        let (links, own) = (self.anothers.as_ref().unwrap_or(&self.links), context.process.in_own_names(request));
+        if let Err(why) = syscalls::again(context, links, &own, &told) {
             return diverged(format!("{why}: it asked {}", now(request)));
         }
         context.process.label = told.label;
@@ -148,6 +175,11 @@ impl Replay {
                     process.grants.adopt(Held::from(held.clone()));
                     self.lines.pop_front();
                 }
+                Some(Line { entry: Entry::Forked(forked), .. }) => {
+                    process.become_its_own((**forked).clone());
+                    self.anothers = None;
+                    self.lines.pop_front();
+                }
                 _ => return,
             }
         }
@@ -158,6 +190,11 @@ impl Replay {
         while let Some(Line { entry: Entry::Committed(_) | Entry::Intended(_), .. }) = self.lines.front() {
             self.lines.pop_front();
         }
+    }
+
+    /// Whether what is told next was told to another process.
+    pub(crate) const fn is_anothers(&self) -> bool {
+        self.anothers.is_some()
     }
 
     fn is_over(&self) -> bool {

@@ -245,14 +245,8 @@ impl Kernel {
         }
         let limits = spawn.program.limits.lowered_to(shared.table.read().limits(spawn.tenant).process);
         check_input(&spawn.conversation, &limits)?;
-        let mut given = Given { shared, account: None, grants: Vec::with_capacity(spawn.grants.len()) };
-        for grant in spawn.grants {
-            let (label, kind) = (grant.label.clone(), grant.kind);
-            let id = shared.grants.lock().issue(grant)?;
-            given.grants.push(Held { label, id, kind });
-        }
-        let account = shared.accounts.lock().split(spawn.payer, spawn.budget)?;
-        given.account = Some(account);
+        let mut given = Given::issue(shared, spawn.grants)?;
+        let account = given.split(spawn.payer, spawn.budget)?;
         let program = spawn.program.clone();
         let block = shared.enter(Entrant {
             tenant: spawn.tenant,
@@ -307,15 +301,33 @@ impl Kernel {
 }
 
 /// What was taken for a process that is not there yet: given back where it never will be.
-struct Given<'a> {
+pub(crate) struct Given<'a> {
     shared: &'a Shared,
     account: Option<AccountId>,
-    grants: Vec<Held>,
+    pub(crate) grants: Vec<Held>,
 }
 
-impl Given<'_> {
+impl<'a> Given<'a> {
+    /// Grants of the operator's.
+    pub(crate) fn issue(shared: &'a Shared, grants: Vec<GrantSpec>) -> Result<Self, SpawnError> {
+        let mut given = Given { shared, account: None, grants: Vec::with_capacity(grants.len()) };
+        for grant in grants {
+            let (label, kind) = (grant.label.clone(), grant.kind);
+            let id = shared.grants.lock().issue(grant)?;
+            given.grants.push(Held { label, id, kind });
+        }
+        Ok(given)
+    }
+
+    /// An account, with a part of another one.
+    pub(crate) fn split(&mut self, payer: AccountId, budget: Tokens) -> Result<AccountId, SpawnError> {
+        let account = self.shared.accounts.lock().split(payer, budget)?;
+        self.account = Some(account);
+        Ok(account)
+    }
+
     /// They are the process's now.
-    fn are_taken(mut self) {
+    pub(crate) fn are_taken(mut self) {
         self.grants.clear();
         self.account = None;
     }

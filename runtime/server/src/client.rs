@@ -2,7 +2,7 @@
 
 use crate::{
     protocol::{
-        Affected, Denials, Ended, ExplainRequest, Explanations, Frozen, Given, GrantName, GrantRequest, Grants, Health,
+        Affected, Denials, Ended, ExplainRequest, Explanations, ForkRequest, Forked, Frozen, Given, GrantName, GrantRequest, Grants, Health,
         Models, Numbered, Process, Processes, Refusal, Revoked, Routes, RunLine, RunRequest, Selection, VERSION,
     },
     socket::{SocketError, socket_path},
@@ -140,6 +140,22 @@ impl Client {
         self.ask(Method::POST, &format!("processes/{pid}/kill"), &()).await
     }
 
+    /// The recording of a process, also of one that has ended: the content of its file.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn recording(&self, pid: Pid) -> Result<Bytes, ClientError> {
+        self.bytes(Method::GET, &format!("processes/{pid}/recording"), &()).await
+    }
+
+    /// Starts a process that goes on where another one once was.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn fork(&self, request: &ForkRequest) -> Result<Forked, ClientError> {
+        self.ask(Method::POST, "forks", request).await
+    }
+
     /// Asks a process to end politely.
     ///
     /// # Errors
@@ -257,11 +273,15 @@ impl Client {
         path: &str,
         body: &impl Serialize,
     ) -> Result<T, ClientError> {
+        let bytes = self.bytes(method, path, body).await?;
+        // An answer without a body says that it is done.
+        serde_json::from_slice(if bytes.is_empty() { b"null" } else { &bytes }).map_err(broken)
+    }
+
+    async fn bytes(&self, method: Method, path: &str, body: &impl Serialize) -> Result<Bytes, ClientError> {
         let answer = async {
             let (answer, _connection) = self.send(method, path, body).await?;
-            let bytes = answer.into_body().collect().await.map_err(broken)?.to_bytes();
-            // An answer without a body says that it is done.
-            serde_json::from_slice(if bytes.is_empty() { b"null" } else { &bytes }).map_err(broken)
+            Ok(answer.into_body().collect().await.map_err(broken)?.to_bytes())
         };
         time::timeout(ANSWER_TIME_MAX, answer).await.unwrap_or_else(|_| Err(broken("it does not answer")))
     }

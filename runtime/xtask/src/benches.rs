@@ -29,6 +29,7 @@ const BENCHES: &[Bench] = &[
     Bench { name: "syscall", what: "a call from a guest into the kernel, next to one into the bare host" },
     Bench { name: "metering", what: "what fuel and preemption cost a guest that computes" },
     Bench { name: "density", what: "how many processes live on this machine, and what each one takes" },
+    Bench { name: "durable", what: "what outliving the host costs, next to raw SQLite, and how fast it comes back" },
     Bench { name: "neighbour", what: "a call between two processes while another one misbehaves" },
     Bench { name: INFERENCE, what: "tokens per second, next to llama.cpp and to the memory's limit; perplexity" },
     Bench { name: AGENTS, what: "many agents on one engine, next to llama.cpp; what a flood and Wasm cost" },

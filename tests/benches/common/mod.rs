@@ -64,6 +64,11 @@ pub(crate) fn made(variable: &str) -> PathBuf {
     path.unwrap_or_else(|| panic!("{variable} is not set: run `cargo xtask bench NAME`"))
 }
 
+/// The program that compiles components.
+pub(crate) fn compiler() -> CompilerCommand {
+    CompilerCommand { program: made("REMIT_TEST_CLI"), arguments: vec!["compile-component".into()] }
+}
+
 /// A program of `tests/programs`.
 pub(crate) fn program(name: &str) -> Package {
     Package::open(&made("REMIT_TEST_PROGRAMS").join(format!("{name}.wasm"))).expect("the set-up built it")
@@ -120,19 +125,28 @@ impl Stage {
 
     /// Whose models are this engine's.
     pub(crate) fn over(engine: Arc<dyn Engine>, guests_max: u32) -> Self {
+        Self::of(engine, home(), Some(guests_max), None)
+    }
+
+    /// Whose processes may outlive it, in this data folder, and sleep after so long.
+    pub(crate) fn durable(engine: Arc<dyn Engine>, home: Home, patience: Duration) -> Self {
+        Self::of(engine, home, None, Some(patience))
+    }
+
+    fn of(engine: Arc<dyn Engine>, home: Home, guests_max: Option<u32>, patience: Option<Duration>) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("threads can be started");
         let config = NodeConfig {
-            home: home(),
-            compiler: CompilerCommand { program: made("REMIT_TEST_CLI"), arguments: vec!["compile-component".into()] },
+            home,
+            compiler: compiler(),
             compile_limits: CompileLimits { seconds_max: COMPILE_SECONDS_MAX, ..CompileLimits::default() },
             guest_threads: None,
-            guests_max: Some(guests_max),
+            guests_max,
             weights_bytes_max: None,
             device: remit_assembly::models::DeviceChoice::Cpu,
             swapping: remit_assembly::models::Swapping::default(),
-            durable: false,
-            patience: None,
+            durable: patience.is_some(),
+            patience,
             schedule: Schedule::default(),
             prices: PriceList::built_in(),
         };

@@ -9,6 +9,7 @@
 //! | [`Given`](Entry::Given) | a grant that an operator gave | gives it at the same place |
 //! | [`Committed`](Entry::Committed) | a state that the process gave | goes on from here where nothing follows |
 //! | [`Exited`](Entry::Exited) | how a run ended | ends there |
+//! | [`Forked`] | what was told before was told to another process | goes on as itself |
 //!
 //! Syscalls of class [`Pure`](remit_abi::Class::Pure) have no entry: they follow from the others. Only what was told since the last
 //! [`Beginning`] is needed to rebuild a process; what came before is history.
@@ -38,6 +39,8 @@ pub enum Entry<'a> {
     Committed(Box<Beginning>),
     /// A run ended.
     Exited(Cow<'a, Exit>),
+    /// What was told so far was told to another process, and what it holds was that one's.
+    Forked(Box<Forked>),
 }
 
 impl Entry<'_> {
@@ -54,6 +57,7 @@ impl Entry<'_> {
             Self::Given(held) => Entry::Given(held),
             Self::Committed(began) => Entry::Committed(began),
             Self::Exited(exit) => Entry::Exited(Cow::Owned(exit.into_owned())),
+            Self::Forked(forked) => Entry::Forked(forked),
         }
     }
 }
@@ -108,6 +112,15 @@ pub struct Beginning {
     pub clock_ns: u64,
     /// How many events it had shown.
     pub events: u64,
+}
+
+/// What a process has that goes on where another one was.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Forked {
+    /// The other's account, as it was told its own.
+    pub account: AccountId,
+    /// All grants of the new one.
+    pub grants: Vec<HeldImage>,
 }
 
 /// A grant in a process's table, or on its way to one.

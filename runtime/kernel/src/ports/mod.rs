@@ -8,7 +8,7 @@ mod entry;
 mod journal;
 
 pub use change::{CallImage, CallState, Change, LetterImage};
-pub use entry::{Asked, Beginning, Created, Entry, HeldImage, ModelImage, Note, Told, ValueImage};
+pub use entry::{Asked, Beginning, Created, Entry, Forked, HeldImage, ModelImage, Note, Told, ValueImage};
 pub use journal::{Journal, JournalError, Line, NextNumbers, NodeImage, Position, Record, StoredProcess};
 pub use remit_authority::{AccountImage, GrantImage};
 

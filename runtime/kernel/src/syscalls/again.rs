@@ -4,18 +4,23 @@
 //! A reply that was an error did nothing, but for the few that say so here. Objects are put into tables in the order in which they
 //! were, so that they get the ids that they had; where they do not, the process is not what it was.
 
-use super::{Context, alarm, budget, passing, prompt, task};
+use super::{
+    Context, alarm, budget,
+    generate::{Delivery, Generate},
+    passing,
+    streaming::Streaming,
+    task,
+};
 use crate::{
-    generation::{Cut, Streaming},
     mailbox::Select,
     ports::{ModelImage, Note, Position, Told, ValueImage},
     process::{Child, Held, OpenModel, Process, Value},
     replay::Links,
 };
-use parking_lot::Mutex;
 use remit_abi::{
     BudgetReply, BudgetRequest, CapabilityReply, CapabilityRequest, CheckpointRequest, ChildEnded, ChildrenReply,
-    ChildrenRequest, ClockReply, ClockRequest, Completion, Delta, FuelReply, Incoming, LlmReply, LlmRequest,
+    ChildrenRequest, ClockReply, ClockRequest, Completion, Delta, FuelReply, GenerationId, Incoming, LlmError, LlmReply,
+    LlmRequest,
     MailboxError, MailboxReply, MailboxRequest, Reply, Request, TaskRequest, ValueId, limits,
 };
 use std::sync::Arc;
@@ -84,6 +89,13 @@ fn same<T: PartialEq>(now: &T, then: &T) -> Again {
 pub(crate) fn again(context: &mut Context<'_>, links: &Links, request: &Request, told: &Told<'_>) -> Again {
     let mut notes = Notes(told.notes.iter());
     match (request, &*told.reply) {
+        (Request::Llm(LlmRequest::Next { generation }), Reply::Llm(reply)) => {
+            read(context.process, *generation, reply.as_ref())
+        }
+        (Request::Llm(LlmRequest::Cancel { generation }), Reply::Llm(Ok(_))) => {
+            context.process.generations.get(*generation).ok_or(OTHER_ID)?.cancel();
+            Ok(())
+        }
         (Request::Llm(request), Reply::Llm(Ok(reply))) => llm(context, request, reply, &mut notes),
         (Request::Mailbox(request), Reply::Mailbox(reply)) => {
             mailbox(context, links, request, reply.as_ref(), &mut notes)
@@ -92,7 +104,7 @@ pub(crate) fn again(context: &mut Context<'_>, links: &Links, request: &Request,
             children(context, links, request, reply.as_ref().ok(), &mut notes)
         }
         (Request::Budget(request), Reply::Budget(Ok(reply))) => {
-            budgets(context, request, reply);
+            budgets(context, links, request, reply);
             Ok(())
         }
         (Request::Capability(request), Reply::Capability(Ok(reply))) => {
@@ -126,33 +138,42 @@ pub(crate) fn again(context: &mut Context<'_>, links: &Links, request: &Request,
 }
 
 fn llm(context: &mut Context<'_>, request: &LlmRequest, reply: &LlmReply, notes: &mut Notes<'_>) -> Again {
-    let process = &mut *context.process;
     match (request, reply) {
         (LlmRequest::Open { grant }, LlmReply::Opened(model)) => {
             let open = OpenModel::of_image(*grant, notes.model()?);
-            same(&process.models.insert(open), model)
+            same(&context.process.models.insert(open), model)
         }
         (LlmRequest::Chat(_), LlmReply::Completed(Completion { content, calls, logprobs, summary })) => {
-            process.bill.did_before(summary.usage);
-            [Some(*content), *calls, *logprobs].into_iter().try_for_each(|named| notes.insert_value(process, named))
+            context.process.bill.did_before(summary.usage);
+            let mut named = [Some(*content), *calls, *logprobs].into_iter();
+            named.try_for_each(|named| notes.insert_value(context.process, named))
         }
         (LlmRequest::Start(generate), LlmReply::Started(generation)) => {
-            let label = prompt::label(process, &generate.prompt);
-            let grant = process.models.get(generate.model).ok_or(OTHER_ID)?.grant;
-            let cut = Streaming::Cut(Arc::new(Cut { label, grant, ended: Mutex::default() }));
-            same(&process.generations.insert(cut), generation)
-        }
-        (LlmRequest::Next { generation }, LlmReply::Next(Delta::End(summary))) => {
-            process.bill.did_before(summary.usage);
-            match process.generations.get(*generation) {
-                Some(Streaming::Cut(cut)) => {
-                    *cut.ended.lock() = Some(summary.clone());
-                    Ok(())
-                }
-                _ => Err(OTHER_ID),
-            }
+            let again = Generate::prepare(context, generate, Delivery::Stream).map_err(|_| OTHER_ID)?;
+            same(&context.process.generations.insert(Streaming::cut(again)), generation)
         }
         _ => Ok(()),
+    }
+}
+
+/// What was read of a generation.
+fn read(process: &Process, generation: GenerationId, reply: Result<&LlmReply, &LlmError>) -> Again {
+    let delta = match reply {
+        Ok(LlmReply::Next(delta)) => Ok(delta),
+        Ok(_) => return Err(OTHER_ID),
+        Err(error) => Err(error),
+    };
+    if let Ok(Delta::End(summary)) = delta {
+        process.bill.did_before(summary.usage);
+    }
+    match process.generations.get(generation) {
+        Some(Streaming::Cut(cut)) => {
+            cut.was_read(delta);
+            Ok(())
+        }
+        // What it was told then: that there is no such generation.
+        _ if delta.is_err() => Ok(()),
+        _ => Err(OTHER_ID),
     }
 }
 
@@ -253,9 +274,11 @@ fn children(
     }
 }
 
-fn budgets(context: &mut Context<'_>, request: &BudgetRequest, reply: &BudgetReply) {
+fn budgets(context: &mut Context<'_>, links: &Links, request: &BudgetRequest, reply: &BudgetReply) {
     let process = &mut *context.process;
     match (request, reply) {
+        // A part that another process split off is not its own.
+        (_, BudgetReply::Split(_)) if links.is_anothers() => {}
         (_, BudgetReply::Split(part)) => process.parts.push(*part),
         (BudgetRequest::Merge { account }, _) => process.parts.retain(|part| part != account),
         // Where it is in what is told again does not matter: it is the last one that holds.

@@ -7,20 +7,21 @@
 //! Where several models may answer, what is reserved is enough for the dearest of them as far as the account goes, and for the
 //! cheapest at least; what is paid is the price of the one that answered.
 
-use super::{Context, prompt::Resolved, route};
+use super::{Context, prompt::Resolved, route, streaming::Streaming};
 use crate::{
     bill::{Quote, Reservation},
     control::ControlBlock,
-    generation::{Collected, Generation, Streaming, unavailable},
+    generation::{Collected, Generation, unavailable},
     kernel::Shared,
     ports::{ModelCard, Note},
     process::{OpenModel, Process, TEXT, Value, Way},
     routing::turns::{RetryRules, Turns},
+    runaway::hash_of,
     tries::{Candidate, Common, Tries, Trip},
 };
 use bytes::Bytes;
 use remit_abi::{
-    Completion, DrawnToken, GrantId, LlmError, LlmReply, Params, Pid, Priority, Tokens, ToolCall, ValueError, limits,
+    Completion, DrawnToken, GrantId, Label, LlmError, LlmReply, Params, Pid, Priority, Tokens, ToolCall, ValueError, limits,
 };
 use std::sync::Arc;
 
@@ -117,8 +118,7 @@ impl Generate {
         reserved: Reservation,
     ) -> Result<LlmReply, LlmError> {
         let (delivery, label) = (self.delivery, self.prompt.label);
-        let grant = self.grant;
-        let generation = Generation::begin(self.tries(shared, reserved.amount()), reserved, label, grant).await?;
+        let generation = self.begin(shared, reserved).await?;
         match delivery {
             Delivery::Stream => {
                 let generation = Arc::new(generation);
@@ -127,9 +127,56 @@ impl Generate {
             }
             Delivery::Whole => {
                 let collected = generation.collect().await?;
+                shared.turned(block, generation.take_turn().await);
                 keep(&mut block.process.lock(), collected, label).map(LlmReply::Completed)
             }
         }
+    }
+
+    /// Counts, pays and begins again what a host's end cut.
+    pub(super) async fn begin_anew(
+        mut self,
+        shared: &Shared,
+        block: &ControlBlock,
+    ) -> Result<Arc<Generation>, LlmError> {
+        let quote = self.quote(shared)?;
+        let bill = block.process.lock().bill.clone();
+        let reserved = bill.reserve(quote).map_err(LlmError::Shortfall)?;
+        let generation = Arc::new(self.begin(shared, reserved).await?);
+        shared.streams.enter(&generation);
+        Ok(generation)
+    }
+
+    /// The same request, of which nothing is counted.
+    pub(super) fn afresh(&self) -> Self {
+        let Self { pid, priority, budget, grant, delivery, .. } = *self;
+        let (card, way, prompt, params) =
+            (self.card.clone(), self.way.clone(), self.prompt.clone(), self.params.clone());
+        let (candidates, trip) = Default::default();
+        Self { pid, priority, budget, grant, card, way, prompt, params, delivery, candidates, trip }
+    }
+
+    /// What goes into it.
+    pub(super) const fn label(&self) -> Label {
+        self.prompt.label
+    }
+
+    /// Under which it is asked for.
+    pub(super) const fn grant(&self) -> GrantId {
+        self.grant
+    }
+
+    /// As [`Generate::grant`], for who has it under another one.
+    pub(super) const fn grant_mut(&mut self) -> &mut GrantId {
+        &mut self.grant
+    }
+
+    async fn begin(self, shared: &Shared, reserved: Reservation) -> Result<Generation, LlmError> {
+        let (label, grant) = (self.prompt.label, self.grant);
+        let Params { max_tokens, sampling, .. } = &self.params;
+        let prompts = self.candidates.iter().map(|candidate| &candidate.tokens).collect::<Vec<_>>();
+        let asked = hash_of((prompts, max_tokens, sampling.seed, sampling.temperature.to_bits()));
+        Generation::begin(self.tries(shared, reserved.amount()), reserved, (label, grant), asked).await
     }
 
     fn tries(self, shared: &Shared, reserved: Tokens) -> Tries {
@@ -154,7 +201,7 @@ impl Generate {
 ///
 /// All have the label of the text: calls are the model's words, and log-probabilities name its tokens, so that whoever reads
 /// them has read it.
-fn keep(process: &mut Process, collected: Collected, label: remit_abi::Label) -> Result<Completion, LlmError> {
+fn keep(process: &mut Process, collected: Collected, label: Label) -> Result<Completion, LlmError> {
     let Collected { text, calls, logprobs, summary } = collected;
     let mut kept = Vec::new();
     let mut insert = |bytes: Bytes, media_type: &str| {

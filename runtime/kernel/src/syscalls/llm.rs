@@ -4,12 +4,12 @@ use super::{
     Context, Right, embed,
     params::validate_params,
     prompt::{self, Resolved},
-    route, tools,
+    route, streaming::Streaming, tools,
 };
 use crate::{
     bill::{Quote, Reservation},
     control::ControlBlock,
-    generation::{Streaming, unavailable},
+    generation::unavailable,
     kernel::Shared,
     ports::Note,
     process::{OpenModel, Process, Way},
@@ -172,8 +172,8 @@ impl Next {
         process.generations.get(id).cloned().map(|generation| Self { generation }).ok_or(LlmError::Dead)
     }
 
-    pub(super) async fn act(self, block: &ControlBlock) -> Result<LlmReply, LlmError> {
-        let delta = self.generation.next().await?;
+    pub(super) async fn act(self, shared: &Arc<Shared>, block: &ControlBlock) -> Result<LlmReply, LlmError> {
+        let delta = self.generation.next(shared, block).await?;
         let mut process = block.process.lock();
         process.label = process.label.join(self.generation.label());
         Ok(LlmReply::Next(delta))

@@ -21,6 +21,7 @@ mod process;
 mod prompt;
 mod random;
 mod route;
+mod streaming;
 mod task;
 mod tools;
 mod trace;
@@ -30,6 +31,7 @@ mod watch;
 
 pub(crate) use again::again;
 pub use params::validate_params;
+pub(crate) use streaming::Streaming;
 pub(crate) use watch::{Watch, sleeps_through};
 
 use crate::{
@@ -251,7 +253,7 @@ impl Call {
             Self::Count(count) => Reply::Llm(count.act(shared, reserved)),
             Self::Generate(generate) => Reply::Llm(generate.act(shared, block, reserved).await),
             Self::Embed(embed) => Reply::Llm(embed.act(shared, block, reserved).await),
-            Self::Next(next) => Reply::Llm(next.act(block).await),
+            Self::Next(next) => Reply::Llm(next.act(shared, block).await),
             Self::Spawn(spawn) => Reply::Children(spawn.act(shared, block).await),
             Self::WaitForChild(wait) => Reply::Children(wait.act(shared, block).await),
             Self::Send(send) => Reply::Mailbox(send.act(shared, block, reserved).await),

@@ -110,6 +110,7 @@ pub(super) fn label(process: &Process, prompt: &Prompt) -> Label {
 }
 
 /// A prompt with its values read by the kernel, not by the process.
+#[derive(Clone)]
 pub(super) struct Resolved {
     pub(super) text: PromptText,
     pub(super) bytes: u64,

@@ -1,11 +1,10 @@
 //! `wasi:io/poll`: waiting is a syscall like any other, so that it can be journaled, hibernate and cross a channel.
 
-use super::Context;
+use super::{Context, streaming::Streaming};
 use crate::{
     calls::PendingCall,
     control::ControlBlock,
     deadlock::{Awaited, Circle},
-    generation::{Generation, Streaming},
     kernel::Shared,
     mailbox::Select,
     process::Process,
@@ -53,7 +52,7 @@ enum Source {
     Deadline(u64),
     /// A moment of the wall clock.
     Alarm(u64),
-    Generation(Arc<Generation>),
+    Generation(Streaming),
     Child(Arc<ControlBlock>),
     Call(Arc<PendingCall>),
     Message(Arc<Select>),
@@ -64,10 +63,7 @@ fn source(process: &Process, id: WaitId) -> Option<Source> {
     Some(match id {
         WaitId::Timer(timer) => Source::Deadline(process.monotonic_ns(*process.timers.get(timer)?)),
         WaitId::Alarm(alarm) => Source::Alarm(process.alarms.get(alarm)?.at_ns),
-        WaitId::Generation(generation) => match process.generations.get(generation)? {
-            Streaming::Live(generation) => Source::Generation(generation.clone()),
-            Streaming::Cut(_) => Source::Deadline(0),
-        },
+        WaitId::Generation(generation) => Source::Generation(process.generations.get(generation)?.clone()),
         WaitId::Child(child) => Source::Child(process.children.get(child)?.block.clone()),
         WaitId::Call(call) => Source::Call(process.calls.get(call)?.clone()),
         WaitId::Watch(watch) => Source::Message(process.watches.get(watch)?.clone()),
@@ -89,7 +85,7 @@ impl Source {
         }
     }
 
-    async fn ready(&self, shared: &Shared, block: &ControlBlock) {
+    async fn ready(&self, shared: &Arc<Shared>, block: &ControlBlock) {
         let clock = &shared.ports.clock;
         match self {
             Self::Deadline(deadline_ns) => clock.sleep_until(*deadline_ns).await,
@@ -98,7 +94,7 @@ impl Source {
                 let wait_ns = at_ns.saturating_sub(clock.wall_ns()).min(ALARM_STEP_NS);
                 clock.sleep_until(clock.monotonic_ns().saturating_add(wait_ns)).await;
             }
-            Self::Generation(generation) => generation.ready().await,
+            Self::Generation(generation) => generation.ready(shared, block).await,
             Self::Child(child) => child.ended().await,
             Self::Call(call) => {
                 tokio::select! {
@@ -134,12 +130,12 @@ impl Wait {
         Self { sources: ids.iter().filter_map(|id| source(context.process, *id)).collect() }
     }
 
-    pub(super) async fn act(self, shared: &Shared, block: &ControlBlock) -> Reply {
+    pub(super) async fn act(self, shared: &Arc<Shared>, block: &ControlBlock) -> Reply {
         Reply::Ready(self.ready(shared, block).await)
     }
 
     /// Waits until something is ready, and takes nothing; which.
-    pub(super) async fn ready(&self, shared: &Shared, block: &ControlBlock) -> Box<[u32]> {
+    pub(super) async fn ready(&self, shared: &Arc<Shared>, block: &ControlBlock) -> Box<[u32]> {
         let awaited = match &*self.sources {
             [only] if !only.is_ready(shared, block) => only.awaited(),
             _ => None,

@@ -33,7 +33,7 @@ impl Watch {
     }
 
     /// Waits until there is something for the process to do.
-    pub(crate) async fn ready(&self, shared: &Shared, block: &ControlBlock) {
+    pub(crate) async fn ready(&self, shared: &Arc<Shared>, block: &ControlBlock) {
         match &self.0 {
             Some(Call::Receive(receive)) => receive.ready(block).await,
             Some(Call::Collect(collect)) => drop(collect.ready(shared, block).await),

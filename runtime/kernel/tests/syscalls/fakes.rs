@@ -119,7 +119,7 @@ impl Packages for Shelf {
     }
 }
 
-fn program<F, R>(name: &str, limits: Limits, script: F) -> Program
+pub(crate) fn program<F, R>(name: &str, limits: Limits, script: F) -> Program
 where
     F: Fn(Guest) -> R + Send + Sync + 'static,
     R: Future<Output = Exit> + Send + 'static,
@@ -174,7 +174,7 @@ impl Clock for SharedClock {
 }
 
 /// Entropy that counts.
-struct Counting;
+pub(crate) struct Counting;
 
 impl Entropy for Counting {
     fn fill(&self, buffer: &mut [u8]) -> Result<(), Fault> {
@@ -190,7 +190,7 @@ pub(crate) struct TestNode {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) journal: Arc<RecordingJournal>,
     shelf: Arc<Shelf>,
-    runner: Arc<ClosureRunner>,
+    pub(crate) runner: Arc<ClosureRunner>,
     payers: Mutex<Vec<AccountId>>,
 }
 
@@ -287,6 +287,11 @@ impl TestNode {
         R: Future<Output = Exit> + Send + 'static,
     {
         self.shelf.0.lock().insert(name.to_owned(), program(name, Limits::default(), script));
+    }
+
+    /// An agent that was installed.
+    pub(crate) fn installed(&self, name: &str) -> Program {
+        self.shelf.0.lock().get(name).cloned().expect("it was installed")
     }
 
     /// Takes out what those who paid for the processes hold; how much it is.

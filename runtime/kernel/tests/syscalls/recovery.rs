@@ -1,7 +1,7 @@
 //! A host that ends anywhere, and starts anew: nothing is lost, and nothing is done twice.
 
 use crate::{
-    fakes::{Given, Guest, TestNode, generate, grant, model_grant, prompt, tokens},
+    fakes::{Given, Guest, Play, TestNode, generate, grant, model_grant, prompt, tokens},
     guest::{any, message, named, parcel, plan, same, topic},
 };
 use remit_abi::{
@@ -33,7 +33,7 @@ fn done_with(output: ValueId) -> Exit {
 }
 
 /// Uses every interface that leaves something behind, and starts a worker that it talks to.
-async fn boss(guest: Guest) -> Exit {
+pub(crate) async fn boss(guest: Guest) -> Exit {
     let model = guest.open_model().await;
     let answer = chat(&guest, model, prompt("plan")).await;
     emit(&guest, "planned").await;
@@ -69,7 +69,7 @@ async fn boss(guest: Guest) -> Exit {
     done_with(last.content)
 }
 
-async fn worker(guest: Guest) -> Exit {
+pub(crate) async fn worker(guest: Guest) -> Exit {
     let asked = guest.receive(topic("question")).await.expect("there is room");
     guest.reply(asked.answer.expect("it is a call"), message("answer", "half")).await.expect("it waits");
     let model = guest.open_model().await;
@@ -81,7 +81,7 @@ async fn worker(guest: Guest) -> Exit {
     done_with(first.content)
 }
 
-fn install(node: &TestNode) {
+pub(crate) fn install(node: &TestNode) {
     node.install("boss", boss);
     node.install("worker", worker);
 }
@@ -202,39 +202,96 @@ where
     }
 }
 
-#[tokio::test]
-async fn a_stream_that_the_host_cut_says_so_and_what_was_read_of_it_stays_read() {
-    async fn reads(guest: Guest) -> Exit {
-        let generation = guest.start(prompt("q"), 3).await;
-        let mut read = String::new();
-        let end = loop {
-            match guest.next(generation).await {
-                Ok(Delta::Text(text)) => read.push_str(&text),
-                Ok(Delta::End(_)) => break "ended",
-                Err(LlmError::Unavailable(why)) if why.contains("started anew") => break "cut",
-                other => panic!("neither: {other:?}"),
-            }
-        };
-        assert!(end == "cut" || read == "aaa", "{read}");
-        emit(&guest, &format!("{read} {end}")).await;
-        crate::fakes::done()
-    }
-    let mut ends = std::collections::BTreeSet::new();
-    everywhere(Given::default(), reads, async |node, at| {
-        let resumed = node.kernel.recover().expect("it can be read").go_on().await.pop().expect("it lives");
-        let events = node.kernel.events(resumed.pid).expect("it lives");
-        let (finished, events) = (resumed.finished.await, events.known(0).await);
-        assert!(matches!(finished.ended, Ended::Done(..)), "at {at}: {finished:?}");
-        for kept in events.into_iter() {
-            if let Event::Text { text, .. } = kept.event {
-                ends.insert(String::from_utf8(text.to_vec()).expect("text"));
-            }
+/// Reads a stream to its end, and shows what it read and how it ended. Between two pieces it does something else.
+async fn reads(guest: Guest) -> Exit {
+    let generation = guest.start(prompt("q"), 3).await;
+    let mut read = String::new();
+    let end = loop {
+        guest.wait_for(&[WaitId::Generation(generation)]).await;
+        match guest.next(generation).await {
+            Ok(Delta::Text(text)) => read.push_str(&text),
+            Ok(Delta::End(summary)) => break format!("{:?}", summary.finish),
+            Err(LlmError::Unavailable(why)) => break why.into(),
+            other => panic!("neither: {other:?}"),
         }
-        assert!(node.kernel.is_conserved());
+        guest.call(Request::Clock(ClockRequest::Wall)).await;
+    };
+    emit(&guest, &format!("{read} {end}")).await;
+    crate::fakes::done()
+}
+
+/// As `reads`, and wants no more after the first piece.
+async fn reads_one(guest: Guest) -> Exit {
+    let generation = guest.start(prompt("q"), 3).await;
+    let first = guest.next(generation).await;
+    assert_eq!(first, Ok(Delta::Text("a".into())));
+    guest.llm(LlmRequest::Cancel { generation }).await.expect("it is there");
+    while !matches!(guest.next(generation).await.expect("it goes on"), Delta::End(_)) {}
+    emit(&guest, "cancelled").await;
+    crate::fakes::done()
+}
+
+/// How a script ends where nothing happens to it.
+async fn alone<F, R>(script: F) -> Finished
+where
+    F: Fn(Guest) -> R + Send + Sync + 'static,
+    R: Future<Output = Exit> + Send + 'static,
+{
+    TestNode::new().run(Given { package: "alone", ..Given::default() }, script).await.0
+}
+
+/// What a process that goes on comes to, and the texts that it shows.
+async fn end_of(node: &TestNode) -> (Finished, Vec<String>) {
+    let resumed = node.kernel.recover().expect("it can be read").go_on().await.pop().expect("it lives");
+    let events = node.kernel.events(resumed.pid).expect("it lives");
+    let (finished, events) = (resumed.finished.await, events.known(0).await);
+    assert!(node.kernel.is_conserved());
+    let text = |event| match event {
+        Event::Text { text, .. } => String::from_utf8(text.to_vec()).ok(),
+        _ => None,
+    };
+    (finished, events.into_iter().filter_map(|kept| text(kept.event)).collect())
+}
+
+#[tokio::test]
+async fn a_stream_that_the_host_cut_is_taken_up_where_it_was_read() {
+    let expect = alone(reads).await;
+    let mut asked = std::collections::BTreeSet::new();
+    everywhere(Given::default(), reads, async |node, at| {
+        let (finished, shown) = end_of(&node).await;
+        assert_eq!(finished, expect, "at {at}");
+        assert!(shown.is_empty() || shown == ["aaa Length"], "at {at}: {shown:?}");
+        asked.insert(node.engine.jobs.lock().len());
     })
     .await;
-    let expect = [" cut", "a cut", "aa cut", "aaa cut", "aaa ended"];
-    assert!(ends.iter().map(String::as_str).eq(expect), "{ends:?}");
+    assert!(asked.iter().eq(&[0, 1]), "a stream whose end was read is asked for again");
+}
+
+#[tokio::test]
+async fn a_stream_that_was_cancelled_stays_so() {
+    everywhere(Given::default(), reads_one, async |node, at| {
+        let (finished, _) = end_of(&node).await;
+        assert!(matches!(finished.ended, Ended::Done(..)), "at {at}: {finished:?}");
+        let jobs = node.engine.jobs.lock().len();
+        assert!(jobs == 0 || node.engine.was_cancelled(0), "at {at}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_stream_that_would_go_on_otherwise_says_so() {
+    let mut ends = std::collections::BTreeSet::new();
+    everywhere(Given::default(), reads, async |node, at| {
+        node.engine.plays.lock().push_back(Play::Words(&["ab", "c"]));
+        let (finished, shown) = end_of(&node).await;
+        assert!(matches!(finished.ended, Ended::Done(..)), "at {at}: {finished:?}");
+        ends.extend(shown);
+    })
+    .await;
+    let cut = "the host was started anew in the middle of this generation, and the model writes something else now: ask again";
+    // From what "ab" begins with it goes on: the piece is cut elsewhere now.
+    let expect = [format!("aa {cut}"), format!("aaa {cut}"), "aaa Length".into(), "abc Stop".into()];
+    assert!(ends.iter().eq(expect.iter().collect::<std::collections::BTreeSet<_>>()), "{ends:?}");
 }
 
 #[tokio::test]

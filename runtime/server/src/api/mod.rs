@@ -6,6 +6,7 @@ mod grants;
 mod metrics;
 mod models;
 mod processes;
+mod recordings;
 mod routes;
 mod tasks;
 
@@ -73,10 +74,12 @@ pub(crate) fn router(managed: Arc<Managed>) -> Router {
         .route("/events", get(processes::events))
         .route("/grants", post(grants::give))
         .route("/kill", post(processes::kill))
+        .route("/recording", get(recordings::recording))
         .route("/resume", post(processes::resume))
         .route("/suspend", post(processes::suspend));
     let api = Router::new()
         .route("/denials", get(grants::denials))
+        .route("/forks", post(recordings::fork))
         .route("/freeze", post(freezes::freeze))
         .route("/frozen", get(freezes::frozen))
         .route("/grants", get(grants::tree))

@@ -75,12 +75,8 @@ pub(super) async fn run(State(host): Host, Body(request): Body<RunRequest>) -> R
 }
 
 fn task_of(request: &RunRequest) -> Result<Task, Refusal> {
-    let whole = |whole| {
-        let sentence = format_args!("a budget of {whole} tokens is too large to count: name a smaller one");
-        Tokens::from_whole(whole).ok_or_else(|| Refusal::new(ErrorCode::Invalid, sentence))
-    };
     Ok(Task {
-        budget: request.budget_tokens.map(whole).transpose()?,
+        budget: request.budget_tokens.map(whole_tokens).transpose()?,
         messages: request
             .messages
             .iter()
@@ -94,13 +90,19 @@ fn task_of(request: &RunRequest) -> Result<Task, Refusal> {
     })
 }
 
-fn shutting_down() -> Refusal {
+/// A budget.
+pub(super) fn whole_tokens(whole: u64) -> Result<Tokens, Refusal> {
+    let sentence = format_args!("a budget of {whole} tokens is too large to count: name a smaller one");
+    Tokens::from_whole(whole).ok_or_else(|| Refusal::new(ErrorCode::Invalid, sentence))
+}
+
+pub(super) fn shutting_down() -> Refusal {
     Refusal::new(ErrorCode::ShuttingDown, "the host is shutting down: it takes no new work")
 }
 
 impl Managed {
     /// Blocks.
-    fn load(&self, agent: &str, grants: Option<Vec<String>>) -> Result<Agent, Refusal> {
+    pub(super) fn load(&self, agent: &str, grants: Option<Vec<String>>) -> Result<Agent, Refusal> {
         let choice = grants.map_or(GrantChoice::All, GrantChoice::Only);
         let path = Path::new(agent);
         let path = match path.components().count() {

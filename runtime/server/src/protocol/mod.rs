@@ -5,6 +5,7 @@
 //! since 1970-01-01T00:00:00Z.
 
 mod error;
+mod fork;
 mod grant;
 mod model;
 mod process;
@@ -12,6 +13,7 @@ mod route;
 mod task;
 
 pub use error::{ErrorCode, Refusal};
+pub use fork::{ForkRequest, Forked, Recorded};
 pub use grant::{Denials, Denied, Given, Grant, GrantName, GrantRequest, Grants, NotAGrant, Reason, Revoked, Terms};
 pub use model::{DeviceMemory, Figures, Model, ModelPlace, Models};
 pub use process::{Affected, Ended, Frozen, Health, Process, ProcessState, Processes, Selection};
