@@ -6,6 +6,7 @@ mod history;
 mod metrics;
 mod processes;
 mod routes;
+mod soak;
 mod socket;
 mod stage;
 

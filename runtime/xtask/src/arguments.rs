@@ -9,6 +9,7 @@ cargo xtask COMMAND: set up what this machine lacks, then do COMMAND
 Commands:
   demo               build everything, then show one agent after the other at work
   test [-- ARGS]     build everything, then run all tests (ARGS go to `cargo test`)
+  soak [KILLS]       kill a host at so many random moments (1000), and see that its processes lose nothing
   lint               formatting and clippy, as CI runs them
   agents             build the agents and the test programs as components
   bench NAME         run one benchmark (without NAME: list them; names of its parts go behind `--`)
@@ -21,6 +22,9 @@ Environment:
   PROTOC                 the protoc to use
   NO_COLOR               no colours";
 
+/// Kills of a long run: each step of a process's life is hit some dozens of times.
+const SOAK_KILLS: u32 = 1000;
+
 /// What the user asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Task {
@@ -30,6 +34,7 @@ pub(crate) enum Task {
     Demo,
     Doctor,
     Lint,
+    Soak { kills: u32 },
     Test { extra: Vec<String> },
 }
 
@@ -56,8 +61,13 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Task> {
         ["demo"] => Task::Demo,
         ["doctor"] => Task::Doctor,
         ["lint"] => Task::Lint,
+        ["soak"] => Task::Soak { kills: SOAK_KILLS },
+        ["soak", kills] => match kills.parse() {
+            Ok(kills) if kills > 0 => Task::Soak { kills },
+            _ => bail!("`soak` takes a number of kills, and `{kills}` is none"),
+        },
         ["test", surplus, ..] => bail!("`test` does not take `{surplus}`: put what is for `cargo test` behind `--`"),
-        [command @ ("agents" | "bench" | "demo" | "doctor" | "lint"), .., surplus] => {
+        [command @ ("agents" | "bench" | "demo" | "doctor" | "lint" | "soak"), .., surplus] => {
             bail!("`{command}` does not take `{surplus}`")
         }
         [unknown, ..] => bail!("there is no command `{unknown}`"),
@@ -88,6 +98,8 @@ mod unit_tests {
         check("", &Ok(Task::Help));
         check("bench --help", &Ok(Task::Help));
         check("demo", &Ok(Task::Demo));
+        check("soak", &Ok(Task::Soak { kills: 1000 }));
+        check("soak 20", &Ok(Task::Soak { kills: 20 }));
         check("bench spawn", &Ok(Task::Bench { name: "spawn".to_owned(), parts: Vec::new() }));
         let parts = vec!["flood".to_owned(), "wasm".to_owned()];
         check("bench agents -- flood wasm", &Ok(Task::Bench { name: "agents".to_owned(), parts }));
@@ -100,6 +112,7 @@ mod unit_tests {
     fn nonsense_is_refused() {
         check("dance", &Err("no command `dance`"));
         check("demo fast", &Err("does not take `fast`"));
+        check("soak long", &Err("a number of kills"));
         check("test remit-kernel", &Err("behind `--`"));
         check("demo -- fast", &Err("only `test`"));
     }

@@ -69,6 +69,7 @@ fn perform(task: Task) -> anyhow::Result<()> {
         Task::Demo => demo::command(),
         Task::Doctor => doctor::command(),
         Task::Lint => tests::lint_command(),
+        Task::Soak { kills } => tests::soak_command(kills),
         Task::Test { extra } => tests::command(&extra),
     }
 }

@@ -19,6 +19,23 @@ pub(crate) const WHOLE_HOST: &[&str] = &["--workspace", "--bins", "--tests"];
 ///
 /// Something that the tests need cannot be had, or a test fails.
 pub(crate) fn command(extra: &[String]) -> Result<()> {
+    test(extra, &[])
+}
+
+/// The test that is the short run of `cargo xtask soak`.
+const SOAK: &str = "up::soak::a_team_loses_nothing_however_often_its_host_is_killed";
+
+/// `cargo xtask soak`: one test, for longer.
+///
+/// # Errors
+///
+/// Something that it needs cannot be had, or a process lost something.
+pub(crate) fn soak_command(kills: u32) -> Result<()> {
+    let arguments = ["-p", "remit-tests", "--test", "remit", "--", "--exact", "--nocapture", SOAK].map(str::to_owned);
+    test(&arguments, &[("REMIT_SOAK_KILLS", &kills.to_string())])
+}
+
+fn test(extra: &[String], variables: &[(&str, &str)]) -> Result<()> {
     let mut environment = Environment::open()?;
     let vulkan = Vulkan::ensure(&environment.data)?;
     let prepared = environment.prepare(WHOLE_HOST, &[LANGUAGE_MODEL, EMBEDDER])?;
@@ -27,7 +44,7 @@ pub(crate) fn command(extra: &[String]) -> Result<()> {
     if !selects_packages(extra) {
         cargo.arg("--workspace");
     }
-    cargo.args(extra);
+    cargo.args(extra).envs(variables.iter().copied());
     prepared.apply(&environment, &mut cargo);
     vulkan.apply(&mut cargo)?;
     command::run(&mut cargo, "testing")
