@@ -31,9 +31,22 @@ fn install(home: &Path) {
     fs::write(folder.join("remit.toml"), manifest).expect("it is writable");
 }
 
-/// What each process was told last.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("it is writable");
+    for file in fs::read_dir(from).expect("it is there").flatten() {
+        let (from, to) = (file.path(), to.join(file.file_name()));
+        match from.is_dir() {
+            true => copy(&from, &to),
+            false => drop(fs::copy(from, to).expect("it is writable")),
+        }
+    }
+}
+
+/// What each process was told last; of a copy, so that the next host finds what the last one left.
 fn last_told(home: &Path) -> Vec<String> {
-    let journal = SqliteJournal::open(&home.join("journal")).expect("no host has it open");
+    let scratch = tempfile::tempdir().expect("a folder for the test");
+    copy(&home.join("journal"), scratch.path());
+    let journal = SqliteJournal::open(scratch.path()).expect("it is whole");
     let living = journal.node().expect("it can be read").living;
     let last = |pid: &remit_abi::Pid| {
         let process = journal.process(*pid).expect("it can be read").expect("it lives");
