@@ -63,7 +63,12 @@ fn last_told(home: &Path) -> Vec<String> {
 fn said(asked: &Asked) -> String {
     let Some(request) = asked.request() else { return "a large request".to_owned() };
     let shown = format!("{request:?}");
-    shown.split(|end: char| !end.is_alphanumeric()).filter(|word| !word.is_empty()).take(2).collect::<Vec<_>>().join(".")
+    shown
+        .split(|end: char| !end.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .take(2)
+        .collect::<Vec<_>>()
+        .join(".")
 }
 
 /// The texts that are still known, each with the number of its event.
@@ -79,7 +84,10 @@ fn texts(host: &Host, pid: &str) -> Vec<(u64, String)> {
 /// The rounds that the boss has shown; it shows each once.
 fn rounds(host: &Host, pid: &str) -> u64 {
     let texts = texts(host, pid);
-    assert!(texts.iter().all(|(number, text)| number.to_string() == *text), "a round is missing, or there twice: {texts:?}");
+    assert!(
+        texts.iter().all(|(number, text)| number.to_string() == *text),
+        "a round is missing, or there twice: {texts:?}"
+    );
     texts.last().map_or(0, |(last, _)| *last)
 }
 

@@ -52,7 +52,12 @@ impl Replay {
         let began = recording.history.run(self.run).map_err(remit_assembly::recording::RecordingError::from)?.clone();
         if !self.json {
             let (created, at) = (&recording.history.created, moment_in_words(began.at_ns));
-            println!("{} {} began at {at}, at entry {}", recording.history.pid, plain(&created.package), began.sequence);
+            println!(
+                "{} {} began at {at}, at entry {}",
+                recording.history.pid,
+                plain(&created.package),
+                began.sequence
+            );
         }
         let (sender, steps) = mpsc::channel();
         let started = Instant::now();
@@ -68,7 +73,8 @@ impl Replay {
         for step in steps {
             page.show(&step)?;
         }
-        let reran = running.join().map_err(|_| CommandError::Machine("it was not run again: a thread ended".into()))??;
+        let reran =
+            running.join().map_err(|_| CommandError::Machine("it was not run again: a thread ended".into()))??;
         page.end(&reran, started)
     }
 }

@@ -39,12 +39,15 @@ struct Books {
     bought: Fuel,
     /// What was paid, and what came back, since somebody last wrote it down.
     unwritten: (Tokens, Tokens),
+    /// What was paid since its process was last told something.
+    untold: Tokens,
 }
 
 impl Books {
     fn pay(&mut self, amount: Tokens) {
         self.ledger.paid = self.ledger.paid.saturating_add(amount);
         self.unwritten.0 = self.unwritten.0.saturating_add(amount);
+        self.untold = self.untold.saturating_add(amount);
     }
 }
 
@@ -110,12 +113,12 @@ impl Bill {
         Ok(())
     }
 
-    /// What was paid, and what came back, since somebody last wrote it down.
-    pub(crate) fn unwritten(&self) -> (Tokens, Tokens) {
-        self.books.lock().unwritten
+    /// What was paid since the process's last entry, for whoever writes the next one.
+    pub(crate) fn take_untold(&self) -> Tokens {
+        std::mem::take(&mut self.books.lock().untold)
     }
 
-    /// As [`Bill::unwritten`], for whoever writes it down now.
+    /// What was paid, and what came back, since somebody last wrote it down, for whoever does so now.
     pub(crate) fn take_unwritten(&self) -> (Tokens, Tokens) {
         std::mem::take(&mut self.books.lock().unwritten)
     }
@@ -159,6 +162,11 @@ impl Bill {
     pub(crate) fn did_before(&self, usage: Usage) {
         let ledger = &mut self.books.lock().ledger;
         ledger.usage = ledger.usage.plus(usage);
+    }
+
+    /// As [`Bill::paid_before`], where the log says what it was in all.
+    pub(crate) fn had_paid(&self, paid: Tokens) {
+        self.books.lock().ledger.paid = paid;
     }
 
     /// Pays for something that is done at once.

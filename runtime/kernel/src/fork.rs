@@ -25,9 +25,9 @@ use crate::{
     spawn::{Given, SpawnError},
 };
 use remit_abi::{
-    Access, AccountId, BudgetRequest, CapabilityRequest, ChildrenRequest, GrantId, GrantKind, GrantLimits,
-    GrantSpec, LlmRequest, MailboxRequest, NamedGrant, Outgoing, Pid, Plan, ProcessReply, ProcessRequest, Reply,
-    Request, Scope, TenantId, Tokens,
+    Access, AccountId, BudgetRequest, CapabilityRequest, ChildrenRequest, GrantId, GrantKind, GrantLimits, GrantSpec,
+    LlmRequest, MailboxRequest, NamedGrant, Outgoing, Pid, Plan, ProcessReply, ProcessRequest, Reply, Request, Scope,
+    TenantId, Tokens,
 };
 use rustc_hash::FxHashMap;
 use std::{borrow::Cow, sync::Arc};
@@ -88,11 +88,8 @@ impl Kernel {
     pub fn fork(&self, fork: Fork) -> Result<Resumed, ForkError> {
         let Fork { tenant, program, history, at, grants, payer, budget } = fork;
         let (shared, at) = (&self.shared, at.unwrap_or(u64::MAX));
-        let too_early = || ForkError::TooEarly {
-            pid: history.pid,
-            at,
-            first: history.runs.first().map_or(0, |run| run.sequence),
-        };
+        let too_early =
+            || ForkError::TooEarly { pid: history.pid, at, first: history.runs.first().map_or(0, |run| run.sequence) };
         let run = history.run_at(at).ok_or_else(too_early)?;
         let Created { package, digest, .. } = &history.created;
         if program.digest != *digest {
@@ -129,11 +126,13 @@ impl Entered<'_> {
     fn write(mut self, lines: &[Line], split: Change) -> Result<(), SpawnError> {
         let mut changes = vec![split];
         self.shared.add_changed_grants(&mut changes);
-        let record = |line: &Line, changes| Record { pid: Some(self.block.pid), entry: Some(line.entry.clone()), changes };
-        let records: Vec<_> = lines.iter().enumerate().map(|(place, line)| match place {
+        let record =
+            |line: &Line, changes| Record { pid: Some(self.block.pid), entry: Some(line.entry.clone()), changes };
+        let records = lines.iter().enumerate().map(|(place, line)| match place {
             0 => record(line, &*changes),
             _ => record(line, &[]),
         });
+        let records: Vec<_> = records.collect();
         self.shared.keep(&records)?;
         self.was_written = true;
         Ok(())

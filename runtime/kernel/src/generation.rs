@@ -10,16 +10,15 @@
 use crate::{
     bill::Reservation,
     ports::{Clock, EngineError, EngineEvent, EngineFinish, EngineStream, Meter},
-    runaway::Turn,
+    runaway::{Turn, hash_of},
     tries::{Begun, Progress, Tries},
 };
 use parking_lot::Mutex;
 use remit_abi::{Delta, FinishReason, GrantId, Label, LlmError, Summary, Tokens};
 use remit_authority::ModelPrices;
-use rustc_hash::FxHasher;
 use std::{
     fmt,
-    hash::{Hash, Hasher},
+    hash::Hash,
     sync::{Arc, Weak},
 };
 use tokio::sync::{Mutex as AsyncMutex, mpsc};
@@ -64,16 +63,16 @@ struct Stream {
     /// Whether a try failed, and the next has not begun.
     between: bool,
     ended: Option<Result<Summary, LlmError>>,
-    /// Of what came so far, until somebody counts it.
-    answer: Option<FxHasher>,
+    /// A hash of what came so far, until somebody counts it.
+    answer: Option<u64>,
     tries: Tries,
     /// Whether the account, not the caller, set the number of tokens.
     cut_by_budget: bool,
 }
 
 impl Stream {
-    fn hears(&mut self, something: impl FnOnce(&mut FxHasher)) {
-        self.answer.as_mut().map_or((), something);
+    fn hears(&mut self, something: impl Hash) {
+        self.answer = self.answer.map(|before| hash_of((before, something)));
     }
 }
 
@@ -118,7 +117,7 @@ impl Generation {
             }
         };
         let (ahead, ended, showed, between) = Default::default();
-        let answer = Some(FxHasher::default());
+        let answer = Some(0);
         Ok(Self {
             label,
             grant,
@@ -139,12 +138,12 @@ impl Generation {
         match stream.ahead.take().unwrap_or_else(silence) {
             EngineEvent::Text(text) => {
                 // Byte by byte: pieces may be cut anywhere.
-                stream.hears(|answer| text.bytes().for_each(|byte| answer.write_u8(byte)));
+                text.bytes().for_each(|byte| stream.hears(byte));
                 Ok(Delta::Text(text.into()))
             }
             EngineEvent::Token(token) => Ok(Delta::Token(token)),
             EngineEvent::ToolCall(call) => {
-                stream.hears(|answer| (&call.name, &call.arguments).hash(answer));
+                stream.hears((&call.name, &call.arguments));
                 Ok(Delta::ToolCall(call))
             }
             EngineEvent::End(finish) => {
@@ -165,8 +164,8 @@ impl Generation {
 
     /// What was asked and answered, by the end; once.
     pub(crate) async fn take_turn(&self) -> Option<Turn> {
-        let answer = self.stream.lock().await.answer.take()?;
-        Some(Turn { asked: self.asked, answered: answer.finish() })
+        let answered = self.stream.lock().await.answer.take()?;
+        Some(Turn { asked: self.asked, answered })
     }
 
     /// All that is still to come.

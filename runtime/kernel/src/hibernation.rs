@@ -14,7 +14,7 @@ use crate::{
     control::ControlBlock,
     kernel::{Kernel, Shared},
     ports::{Entry, JournalError},
-    process::{Alarm, Held, Process, Toll, Values},
+    process::{Process, Toll, Values},
     recovery::last_run,
     replay::{Links, Replay},
     syscalls::Watch,
@@ -83,13 +83,7 @@ impl Shared {
         let (began, lines, is_new) = last_run(&stored.ok_or_else(gone)?);
         let process = &mut *block.process.lock();
         let links = Arc::new(process.links());
-        process.grants = began.grants.iter().cloned().map(Held::from).collect();
-        process.alarms = Arena::default();
-        for (label, at_ns) in began.alarms.clone() {
-            process.alarms.insert(Alarm { label, at_ns });
-        }
-        process.checkpoint = began.checkpoint.clone();
-        process.label = began.label;
+        process.begin(&began);
         process.bill.rewind(began.ledger);
         process.replay = Replay::of(lines, links);
         process.is_silent = process.replay.is_some();

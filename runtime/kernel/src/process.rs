@@ -227,6 +227,17 @@ impl Process {
         }
     }
 
+    /// Finds what a run of it found.
+    pub(crate) fn begin(&mut self, began: &Beginning) {
+        self.checkpoint = began.checkpoint.clone();
+        self.label = began.label;
+        self.grants = began.grants.iter().cloned().map(Held::from).collect();
+        self.alarms = Arena::default();
+        for (label, at_ns) in began.alarms.clone() {
+            self.alarms.insert(Alarm { label, at_ns });
+        }
+    }
+
     /// Whether a new run from its checkpoint would have all that this one has: then nothing but the checkpoint has to be kept.
     pub(crate) fn holds_nothing_of_its_run(&self) -> bool {
         self.values.ids().all(|id| self.given.contains(&id))

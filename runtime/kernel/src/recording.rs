@@ -21,7 +21,7 @@ impl Shared {
         let written = match process.due.keeps_notes {
             true => {
                 let notes = mem::take(&mut process.due.notes);
-                let (paid, label) = (process.bill.unwritten().0, process.label);
+                let (paid, label) = (process.bill.take_untold(), process.label);
                 let told = Told { asked: Asked::of(request), reply: Cow::Borrowed(&reply), notes, paid, label };
                 self.write(process, Some(Entry::Told(told)))
             }

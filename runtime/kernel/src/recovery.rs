@@ -13,13 +13,12 @@ use crate::{
     ports::{
         Beginning, Created, Entry, JournalError, Line, NodeImage, PackageError, Program, Record, StoredProcess, Told,
     },
-    process::{Alarm, Held, Process, Value},
+    process::{Process, Value},
     replay::{Links, Replay},
-    signals::Signals,
     spawn::Unfinished,
 };
 use futures::future::BoxFuture;
-use remit_abi::{AccountId, CheckpointRequest, Pid, Reply, Request};
+use remit_abi::{AccountId, CheckpointRequest, Pid, Reply, Request, Tokens};
 use std::{
     collections::HashSet,
     sync::{Arc, atomic::Ordering},
@@ -200,12 +199,8 @@ impl Shared {
         let zero_ns = i128::from(now_ns) - i128::from(began.clock_ns);
         let mut process = Process::new(pid, created.limits, began.label, Arc::new(bill), zero_ns);
         process.due = self.due(Durability::Durable);
-        process.checkpoint = began.checkpoint.clone();
+        process.begin(began);
         process.input = created.input.into_iter().map(|(role, value)| (role, Value::from(value))).collect();
-        began.grants.iter().for_each(|held| drop(process.grants.adopt(Held::from(held.clone()))));
-        for (label, at_ns) in began.alarms.clone() {
-            process.alarms.insert(Alarm { label, at_ns });
-        }
         let outlet = Outlet::new(Audience::Nobody);
         outlet.count_from(began.events);
         let block = ControlBlock::new(pid, facts, process, outlet, Arc::default());
@@ -221,13 +216,17 @@ pub(crate) fn last_run(stored: &StoredProcess) -> (Beginning, Vec<Line>, bool) {
     while let Some(Line { entry: Entry::Exited(_), .. }) = lines.last() {
         lines.pop();
     }
-    let told = match lines.as_slice() {
-        [.., committed, Line { entry: Entry::Told(told), .. }] if is_commit(told) => Some(committed),
-        [.., committed] => Some(committed),
-        [] => None,
+    let (committed, paid) = match lines.as_slice() {
+        [.., committed, Line { entry: Entry::Told(told), .. }] if is_commit(told) => (Some(committed), told.paid),
+        lines => (lines.last(), Tokens::ZERO),
     };
-    match told {
-        Some(Line { entry: Entry::Committed(beginning), .. }) => ((**beginning).clone(), Vec::new(), true),
+    match committed {
+        Some(Line { entry: Entry::Committed(beginning), .. }) => {
+            let mut beginning = (**beginning).clone();
+            // What the commit itself cost.
+            beginning.ledger.paid = beginning.ledger.paid.saturating_add(paid);
+            (beginning, Vec::new(), true)
+        }
         _ => (stored.began.clone(), lines, false),
     }
 }

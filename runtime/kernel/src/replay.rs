@@ -32,15 +32,15 @@ pub(crate) struct Replay {
 /// What processes share that are put together again: found by its number, from whichever side comes first.
 #[derive(Debug, Default)]
 pub(crate) struct Links {
-    calls: Mutex<FxHashMap<u64, Ends>>,
+    /// The callers' ends of calls.
+    calls: Mutex<FxHashMap<u64, Arc<PendingCall>>>,
+    /// The other ends, each until a process has it.
+    answers: Mutex<FxHashMap<u64, Answer>>,
     /// Children that had ended, with a report that nobody had taken.
     pub(crate) ended: Mutex<FxHashMap<Pid, Arc<ControlBlock>>>,
     /// Whether nothing is ever found: it is another process's.
     is_anothers: bool,
 }
-
-/// Both ends of a call; that of whoever is to answer until a process has it.
-type Ends = (Arc<PendingCall>, Option<Answer>);
 
 /// Nobody's.
 const NOBODY: Pid = Pid { tenant: remit_abi::TenantId(0), index: 0, generation: 0 };
@@ -62,44 +62,40 @@ impl Links {
     /// A call as the log left it; its deadline on the node's monotonic clock.
     pub(crate) fn restore_call(&self, image: CallImage, state: CallState, deadline_ns: u64) {
         let CallImage { number, receiver, .. } = image;
-        let ends = match state {
+        let call = match state {
             CallState::Open => {
                 let (call, answer) = PendingCall::new(number, receiver, deadline_ns);
-                (call, Some(answer))
+                self.answers.lock().insert(number, answer);
+                call
             }
             CallState::Answered(letter) => {
                 let letter = crate::mailbox::Letter::of_image(number, *letter, None);
-                (PendingCall::answered(number, receiver, Box::new(letter)), None)
+                PendingCall::answered(number, receiver, Box::new(letter))
             }
-            CallState::Unanswered => (PendingCall::settled_before(number, receiver, false), None),
+            CallState::Unanswered => PendingCall::settled_before(number, receiver, false),
         };
-        self.calls.lock().insert(number, ends);
+        self.keep_call(call);
     }
 
     /// A call of a process that sleeps.
     pub(crate) fn keep_call(&self, call: Arc<PendingCall>) {
-        self.calls.lock().insert(call.number, (call, None));
+        self.calls.lock().insert(call.number, call);
     }
 
     /// The other ends of calls that a process has that sleeps.
     pub(crate) fn keep_answers(&self, answers: impl Iterator<Item = Answer>) {
-        let mut calls = self.calls.lock();
-        for answer in answers {
-            let number = answer.number();
-            calls.insert(number, (PendingCall::settled_before(number, NOBODY, true), Some(answer)));
-        }
+        self.answers.lock().extend(answers.map(|answer| (answer.number(), answer)));
     }
 
     /// The caller's end of a call. Of one that the log has forgotten the answer was taken.
     pub(crate) fn call(&self, number: u64) -> Arc<PendingCall> {
-        let calls = self.calls.lock();
-        let call = calls.get(&number).map(|(call, _)| call.clone());
+        let call = self.calls.lock().get(&number).cloned();
         call.unwrap_or_else(|| PendingCall::settled_before(self.own(number), NOBODY, true))
     }
 
     /// The other end. Nobody waits for an answer that was given, or to a call that is forgotten.
     pub(crate) fn answer(&self, number: u64) -> Answer {
-        let answer = self.calls.lock().get_mut(&number).and_then(|(_, answer)| answer.take());
+        let answer = self.answers.lock().remove(&number);
         answer.unwrap_or_else(|| Answer::to_nobody(PendingCall::settled_before(self.own(number), NOBODY, true)))
     }
 
@@ -130,8 +126,7 @@ impl Replay {
     /// What follows the beginning of a run; `None` where nothing does.
     pub(crate) fn of(lines: Vec<Line>, links: Arc<Links>) -> Option<Box<Self>> {
         let is_forked = lines.iter().any(|line| matches!(line.entry, Entry::Forked(_)));
-        let mut replay = Self { lines: lines.into(), links, anothers: is_forked.then(Links::of_another) };
-        replay.skip();
+        let replay = Self { lines: lines.into(), links, anothers: is_forked.then(Links::of_another) };
         (!replay.lines.is_empty()).then(|| Box::new(replay))
     }
 
@@ -175,6 +170,10 @@ impl Replay {
                     process.grants.adopt(Held::from(held.clone()));
                     self.lines.pop_front();
                 }
+                Some(Line { entry: Entry::Committed(began), .. }) => {
+                    process.bill.had_paid(began.ledger.paid);
+                    self.lines.pop_front();
+                }
                 Some(Line { entry: Entry::Forked(forked), .. }) => {
                     process.become_its_own((**forked).clone());
                     self.anothers = None;
@@ -187,7 +186,7 @@ impl Replay {
 
     /// Passes over what answers nothing.
     fn skip(&mut self) {
-        while let Some(Line { entry: Entry::Committed(_) | Entry::Intended(_), .. }) = self.lines.front() {
+        while let Some(Line { entry: Entry::Intended(_), .. }) = self.lines.front() {
             self.lines.pop_front();
         }
     }
@@ -217,8 +216,8 @@ impl Shared {
     }
 
     /// How a run ended: not at all, where it was to be told more.
-    pub(crate) fn ended_in_replay(&self, process: &mut Process, exit: Exit) -> Exit {
-        let Some(replay) = process.replay.take() else { return exit };
+    pub(crate) fn ended_in_replay(&self, process: &Process, exit: Exit) -> Exit {
+        let Some(replay) = &process.replay else { return exit };
         match (&exit.end, replay.lines.front()) {
             (Err(Fault::Killed | Fault::Diverged(_)), _) | (_, None) => exit,
             (_, Some(line)) => {

@@ -8,13 +8,15 @@ use crate::{
     history::{History, HistoryError, Run},
     kernel::{Kernel, Ports},
     ports::{
-        AccountImage, Clock, Engine, EngineError, EngineStream, Entropy, Entry, GenerationJob, Journal, JournalError, Line,
-        ModelCard, NodeImage, PackageError, Packages, PortFuture, Position, Program, PromptText, Record, Runner,
+        AccountImage, Clock, Engine, EngineError, EngineStream, Entropy, Entry, GenerationJob, Journal, JournalError,
+        Line, ModelCard, NodeImage, PackageError, Packages, PortFuture, Position, Program, PromptText, Record, Runner,
         StoredProcess, Told,
     },
 };
 use parking_lot::Mutex;
-use remit_abi::{Class, Dispatch, Door, Exit, Fault, GrantKind, Pid, Priority, Reply, Request, Start, TenantId, Tokens};
+use remit_abi::{
+    Class, Dispatch, Door, Exit, Fault, GrantKind, Pid, Priority, Reply, Request, Start, TenantId, Tokens,
+};
 use remit_authority::PriceList;
 use std::{
     collections::VecDeque,
@@ -165,12 +167,7 @@ struct Tape {
 }
 
 impl Tape {
-    fn of(
-        run: &Run,
-        until: Option<u64>,
-        over: oneshot::Sender<Reran>,
-        show: Box<dyn FnMut(Step) + Send>,
-    ) -> Self {
+    fn of(run: &Run, until: Option<u64>, over: oneshot::Sender<Reran>, show: Box<dyn FnMut(Step) + Send>) -> Self {
         let (mut told, mut exit) = (VecDeque::new(), None);
         for Line { sequence, at_ns, entry } in &run.lines {
             match entry {

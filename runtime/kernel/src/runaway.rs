@@ -131,7 +131,9 @@ impl Shared {
             Verdict::Park => {
                 let why = match repetitions.saturating_add(1) >= policy.repetitions.saturating_mul(2) {
                     true => format!("it asked a model the same {} times, and was answered the same", repetitions + 1),
-                    false => format!("a model told it nothing new in {} turns, and nothing came of them", idle_turns + 1),
+                    false => {
+                        format!("a model told it nothing new in {} turns, and nothing came of them", idle_turns + 1)
+                    }
                 };
                 block.park_for_now(format!("it runs in circles: {why}").into());
                 self.suspend(block, true);
@@ -158,7 +160,8 @@ impl Process {
             let body = self.values.get(incoming.body).map(|value| hash_of(&value.bytes));
             circles.worked(hash_of((incoming.sender, body)));
         }
-        if let (Request::Checkpoint(CheckpointRequest::Commit { state }), Reply::Checkpoint(Ok(()))) = (request, reply) {
+        if let (Request::Checkpoint(CheckpointRequest::Commit { state }), Reply::Checkpoint(Ok(()))) = (request, reply)
+        {
             circles.worked(hash_of(state));
         }
         self.circles = Some(circles);

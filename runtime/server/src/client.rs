@@ -2,8 +2,9 @@
 
 use crate::{
     protocol::{
-        Affected, Denials, Ended, ExplainRequest, Explanations, ForkRequest, Forked, Frozen, Given, GrantName, GrantRequest, Grants, Health,
-        Models, Numbered, Process, Processes, Refusal, Revoked, Routes, RunLine, RunRequest, Selection, VERSION,
+        Affected, Denials, Ended, ExplainRequest, Explanations, ForkRequest, Forked, Frozen, Given, GrantName,
+        GrantRequest, Grants, Health, Models, Numbered, Process, Processes, Refusal, Revoked, Routes, RunLine,
+        RunRequest, Selection, VERSION,
     },
     socket::{SocketError, socket_path},
 };

@@ -167,8 +167,11 @@ fn journaled(place: &Place<'_>, put: &mut impl FnMut(&str, f64)) {
     let stage = place.stage("journaled");
     let (reads, commits) = (stage.load(&program("calls")), stage.load(&program("commits")));
     let before = journal_bytes(&place.home("journaled"));
-    let of_reads = || PROCESSES as f64 * f64::from(CLOCK_READS) / side_by_side(&stage, &reads, PROCESSES, || task(CLOCK_READS, true));
-    let of_commits = || PROCESSES as f64 * f64::from(COMMITS) / side_by_side(&stage, &commits, PROCESSES, || task(COMMITS, true));
+    let of_reads = || {
+        PROCESSES as f64 * f64::from(CLOCK_READS) / side_by_side(&stage, &reads, PROCESSES, || task(CLOCK_READS, true))
+    };
+    let of_commits =
+        || PROCESSES as f64 * f64::from(COMMITS) / side_by_side(&stage, &commits, PROCESSES, || task(COMMITS, true));
     let rate = of_reads();
     // As many bytes as an entry takes on the disk, what SQLite adds included.
     let grown = journal_bytes(&place.home("journaled")).saturating_sub(before) as f64;
@@ -252,7 +255,8 @@ fn replays(place: &Place<'_>, put: &mut impl FnMut(&str, f64)) {
     let (stage, home) = (place.stage("replay"), place.home("replay"));
     let asks = stage.load(&program_asking("turns", "[[wants.models]]\nlabel = \"chat\"\n"));
     let messages = message(&format!("{TURNS} {OUTPUT_TOKENS}\nYou are a careful assistant."));
-    let (live, _, recording) = lived(&stage, &asks, Task { messages, budget: budget(), durable: true, ..Task::default() });
+    let (live, _, recording) =
+        lived(&stage, &asks, Task { messages, budget: budget(), durable: true, ..Task::default() });
     let (again, _) = relived(&home, &recording);
     println!("\n{TURNS} model calls: {live:.3} s live, {again:.4} s again, {:.0} times as fast", live / again);
     put("replay_speedup_llm", live / again);
@@ -260,7 +264,9 @@ fn replays(place: &Place<'_>, put: &mut impl FnMut(&str, f64)) {
     let (live, live_cpu, recording) = lived(&stage, &reads, task(CALLS, true));
     let (again, again_cpu) = relived(&home, &recording);
     let ratio = again_cpu / live_cpu;
-    println!("{CALLS} clock reads: {live:.3} s live ({live_cpu:.3} of processor), {again:.3} s again ({again_cpu:.3}), {ratio:.2}");
+    println!(
+        "{CALLS} clock reads: {live:.3} s live ({live_cpu:.3} of processor), {again:.3} s again ({again_cpu:.3}), {ratio:.2}"
+    );
     put("replay_cpu_ratio", ratio);
 }
 
@@ -269,7 +275,8 @@ fn put_to_sleep(stage: &Stage, agent: &Agent, count: usize, after: Duration) -> 
     let wakes = SystemTime::now() + after;
     let until = wakes.duration_since(UNIX_EPOCH).expect("it is later").as_millis().to_string();
     let start = || {
-        let task = Task { budget: Tokens::from_whole(100), messages: message(&until), durable: true, ..Task::default() };
+        let task =
+            Task { budget: Tokens::from_whole(100), messages: message(&until), durable: true, ..Task::default() };
         stage.node.start(agent, task).expect("it has a budget")
     };
     let running: Vec<_> = (0..count).map(|_| start()).collect();

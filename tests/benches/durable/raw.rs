@@ -39,8 +39,7 @@ pub(crate) fn rows_per_s(folder: &Path, writers: usize, rows: u64, bytes: usize,
     let started = Instant::now();
     thread::scope(|scope| {
         let writer = scope.spawn(|| group.write(&db));
-        let appenders: Vec<_> =
-            (0..writers).map(|_| scope.spawn(|| group.append(rows, bytes, every))).collect();
+        let appenders: Vec<_> = (0..writers).map(|_| scope.spawn(|| group.append(rows, bytes, every))).collect();
         for appender in appenders {
             appender.join().expect("it does not panic");
         }

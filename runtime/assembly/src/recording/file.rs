@@ -73,8 +73,11 @@ impl Recording {
         if version > VERSION {
             return Err(FileError::Newer(version));
         }
-        let (said, digest) =
-            bytes.len().checked_sub(DIGEST_BYTES).and_then(|end| bytes.split_at_checked(end)).ok_or(FileError::Damaged)?;
+        let (said, digest) = bytes
+            .len()
+            .checked_sub(DIGEST_BYTES)
+            .and_then(|end| bytes.split_at_checked(end))
+            .ok_or(FileError::Damaged)?;
         if Sha256::digest(said)[..] != *digest {
             return Err(FileError::Damaged);
         }

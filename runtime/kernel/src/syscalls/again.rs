@@ -19,9 +19,8 @@ use crate::{
 };
 use remit_abi::{
     BudgetReply, BudgetRequest, CapabilityReply, CapabilityRequest, CheckpointRequest, ChildEnded, ChildrenReply,
-    ChildrenRequest, ClockReply, ClockRequest, Completion, Delta, FuelReply, GenerationId, Incoming, LlmError, LlmReply,
-    LlmRequest,
-    MailboxError, MailboxReply, MailboxRequest, Reply, Request, TaskRequest, ValueId, limits,
+    ChildrenRequest, ClockReply, ClockRequest, Completion, Delta, FuelReply, GenerationId, Incoming, LlmError,
+    LlmReply, LlmRequest, MailboxError, MailboxReply, MailboxRequest, Reply, Request, TaskRequest, ValueId, limits,
 };
 use std::sync::Arc;
 

@@ -34,6 +34,8 @@ impl Commit {
             // A run that has more than this begins where it began.
             let beginning = process.holds_nothing_of_its_run().then(|| {
                 let (now_ns, restarts) = (shared.ports.clock.monotonic_ns(), block.restarts.load(Ordering::Relaxed));
+                // It is in the beginning's ledger.
+                process.bill.take_untold();
                 process.beginning(now_ns, restarts, block.outlet.count())
             });
             let entry = beginning.map(|beginning| Entry::Committed(Box::new(beginning)));

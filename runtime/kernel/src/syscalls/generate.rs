@@ -21,7 +21,8 @@ use crate::{
 };
 use bytes::Bytes;
 use remit_abi::{
-    Completion, DrawnToken, GrantId, Label, LlmError, LlmReply, Params, Pid, Priority, Tokens, ToolCall, ValueError, limits,
+    Completion, DrawnToken, GrantId, Label, LlmError, LlmReply, Params, Pid, Priority, Tokens, ToolCall, ValueError,
+    limits,
 };
 use std::sync::Arc;
 

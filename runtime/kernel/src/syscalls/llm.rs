@@ -4,7 +4,9 @@ use super::{
     Context, Right, embed,
     params::validate_params,
     prompt::{self, Resolved},
-    route, streaming::Streaming, tools,
+    route,
+    streaming::Streaming,
+    tools,
 };
 use crate::{
     bill::{Quote, Reservation},

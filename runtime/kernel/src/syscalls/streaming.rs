@@ -11,11 +11,7 @@
 //! what it has read cannot be taken back. Nothing was paid for what was cut, so that it is paid once.
 
 use super::generate::Generate;
-use crate::{
-    control::ControlBlock,
-    generation::Generation,
-    kernel::Shared,
-};
+use crate::{control::ControlBlock, generation::Generation, kernel::Shared};
 use parking_lot::Mutex;
 use remit_abi::{Delta, GrantId, Label, LlmError, Summary, ToolCall};
 use std::{
@@ -236,7 +232,8 @@ impl Read {
     }
 }
 
-const DIFFERS: &str = "the host was started anew in the middle of this generation, and the model writes something else now: ask again";
+const DIFFERS: &str =
+    "the host was started anew in the middle of this generation, and the model writes something else now: ask again";
 
 impl fmt::Debug for Cut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -308,12 +308,16 @@ async fn a_committed_state_is_where_it_goes_on_where_nothing_followed() {
         }
         crate::fakes::done()
     }
+    let expect = alone(counts).await;
     let mut runs = Vec::new();
     everywhere(Given::default(), counts, async |node, at| {
         let resumed = node.kernel.recover().expect("it can be read").go_on().await.pop().expect("it lives");
         let events = node.kernel.events(resumed.pid).expect("it lives");
         let (finished, events) = (resumed.finished.await, events.known(0).await);
         let shown: Vec<_> = events.into_iter().map(|kept| (kept.number, kept.event)).collect();
+        if finished.checkpoint == expect.checkpoint {
+            assert_eq!(finished.ledger, expect.ledger, "at {at}");
+        }
         runs.push((at, shown.len(), finished.checkpoint.expect("it commits").len()));
     })
     .await;

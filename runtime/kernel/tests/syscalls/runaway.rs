@@ -50,7 +50,8 @@ async fn who_asks_the_same_again_and_again_is_signalled_and_then_parked() {
         let model = guest.open_model().await;
         for turn in 0.. {
             ask(&guest, model, "again").await;
-            assert_eq!(signal(&guest).await, (turn == 2).then_some(Signal::Cancel), "after turn {turn}");
+            // Of either count one.
+            assert_eq!(signal(&guest).await, matches!(turn, 2 | 3).then_some(Signal::Cancel), "after turn {turn}");
         }
         done()
     });
@@ -58,11 +59,14 @@ async fn who_asks_the_same_again_and_again_is_signalled_and_then_parked() {
     node.settle().await;
     let view = node.kernel.process(pid).expect("it lives");
     assert_eq!(view.state, State::Parked);
-    assert!(view.parked.is_some_and(|why| why.contains("the same 6 times")));
-    assert_eq!(node.engine.jobs.lock().len(), 6);
+    let why = view.parked.expect("it says why");
+    assert!(why.contains("and was answered the same"), "{why}");
+    // A script is held when it is polled next; a guest within a millisecond.
+    let asked = node.engine.jobs.lock().len();
+    assert!((6..40).contains(&asked), "{asked}");
     assert!(node.kernel.resume(pid));
     node.settle().await;
-    assert_eq!(node.engine.jobs.lock().len(), 12, "an operator lets it go on, and it is counted anew");
+    assert!(node.engine.jobs.lock().len() >= asked + 6, "an operator lets it go on, and it is counted anew");
     node.kernel.kill(pid);
     drop(finished.await);
 }

@@ -25,6 +25,7 @@ pub(crate) enum Written {
     },
     Committed(Option<Vec<u8>>),
     Exited(Exit),
+    Forked,
 }
 
 #[derive(Default)]
@@ -50,6 +51,7 @@ fn written(entry: &Entry<'_>) -> Written {
         Entry::Intended(_) => Written::Intended,
         Entry::Told(told) => Written::Told { request: told.asked.request(), reply: told.reply.clone().into_owned() },
         Entry::Committed(began) => Written::Committed(began.checkpoint.as_ref().map(|state| state.to_vec())),
+        Entry::Forked(_) => Written::Forked,
         Entry::Exited(exit) => Written::Exited(exit.clone().into_owned()),
     }
 }
