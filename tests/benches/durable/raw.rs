@@ -35,10 +35,10 @@ pub(crate) fn rows_per_s(folder: &Path, writers: usize, rows: u64, bytes: usize,
          CREATE TABLE rows (position INTEGER PRIMARY KEY, payload BLOB NOT NULL)",
     )
     .expect("it is new");
-    let group = Group::default();
+    let group = &Group::default();
     let started = Instant::now();
     thread::scope(|scope| {
-        let writer = scope.spawn(|| group.write(&db));
+        let writer = scope.spawn(move || group.write(&db));
         let appenders: Vec<_> = (0..writers).map(|_| scope.spawn(|| group.append(rows, bytes, every))).collect();
         for appender in appenders {
             appender.join().expect("it does not panic");

@@ -160,7 +160,7 @@ async fn what_is_shared_stays_the_first_ones() {
         _ => None,
     });
     let second = fork(&node, pid, drawn, grants);
-    let second = tokio::spawn(async move { second.finished.await });
+    let second = tokio::spawn(second.finished);
     node.settle().await;
     let alive: Vec<_> = node.kernel.processes().into_iter().map(|view| view.package.to_string()).collect();
     assert!(alive.iter().filter(|package| *package == "worker").count() == 1, "{alive:?}");
