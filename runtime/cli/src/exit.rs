@@ -1,7 +1,7 @@
 //! How the program ends: errors, and the exit codes that scripts may rely on.
 
 use remit_assembly::{
-    LockError, NoHome, NodeError, PackageError, StartError,
+    HistoryError, LockError, NoHome, NodeError, PackageError, StartError,
     eval::AnswererError,
     models::{ModelError, PullNewError, RegistryError, UnknownModel},
     recording::{RecordingError, RerunError},
@@ -71,6 +71,8 @@ pub(crate) enum CommandError {
     #[error(transparent)]
     Client(#[from] ClientError),
     #[error(transparent)]
+    History(#[from] HistoryError),
+    #[error(transparent)]
     Recording(#[from] RecordingError),
     #[error(transparent)]
     Rerun(#[from] RerunError),
@@ -91,6 +93,8 @@ impl CommandError {
             Self::Route(RouteError::Io { .. }) => MACHINE,
             Self::Route(_) | Self::Answerer(AnswererError::Registry(_)) => USAGE,
             Self::Answerer(_) => MACHINE,
+            Self::History(HistoryError::Journal(_)) => MACHINE,
+            Self::History(_) => USAGE,
             Self::Recording(RecordingError::History(_) | RecordingError::NoJournal(_)) => USAGE,
             Self::Rerun(RerunError::Load(_)) => REFUSED,
             Self::Recording(_) | Self::Rerun(_) => MACHINE,

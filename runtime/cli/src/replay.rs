@@ -11,7 +11,7 @@ use clap::Args;
 use remit_abi::{Exit, Outcome, Request};
 use remit_assembly::{
     Home, Logged, Reran, Step,
-    recording::{Asked, Comparison, Note, Recording, compare, rerun},
+    recording::{Asked, Comparison, Note, compare, rerun},
 };
 use remit_server::protocol::Content;
 use serde::Serialize;
@@ -49,7 +49,7 @@ impl Replay {
         let home = Home::find()?;
         let runtime = runtime(1)?;
         let recording = runtime.block_on(self.of.recording(&home))?;
-        let began = recording.history.run(self.run).map_err(remit_assembly::recording::RecordingError::from)?.clone();
+        let began = recording.history.run(self.run)?.clone();
         if !self.json {
             let (created, at) = (&recording.history.created, moment_in_words(began.at_ns));
             println!(
@@ -227,10 +227,7 @@ impl Diff {
         let (left, right) = runtime(1)?.block_on(async {
             Ok::<_, CommandError>((self.left.recording(&home).await?, self.right.recording(&home).await?))
         })?;
-        let last = |recording: &Recording| {
-            recording.history.run(None).cloned().map_err(remit_assembly::recording::RecordingError::from)
-        };
-        let Comparison { shared, told, parted } = compare(&last(&left)?, &last(&right)?);
+        let Comparison { shared, told, parted } = compare(left.history.run(None)?, right.history.run(None)?);
         for difference in &told {
             write(&format!("told differently: {}", difference.left.as_ref().map(asked).unwrap_or_default()))?;
             write(&format!("  < {}", side(difference.left.as_ref(), answer)))?;

@@ -5,7 +5,7 @@
 
 use remit::{
     budget,
-    capability::Grant,
+    capability::{Grant, Narrowing},
     children::{Child, Plan},
     mailbox::{self, Filter, Outgoing},
     prelude::*,
@@ -32,10 +32,12 @@ fn boss(workers: u64) -> Result<Outcome, Failure> {
     let grant = Grant::take("workers")?;
     let account = budget::own();
     let mut team = Vec::new();
-    for _ in 0..workers {
+    for worker in 0..workers {
+        // The component is linked for it, whoever runs it.
+        let right = grant.attenuate(&format!("workers-{worker}"), &Narrowing::new())?;
         let funds = account.split(account.remaining() / (2 * workers))?;
-        let plan = Plan::new("relay", funds).input("worker").grant("home", process::mailbox()?);
-        let child: Child = plan.spawn(&grant)?;
+        let plan = Plan::new("relay", funds).input("worker").grant("home", process::mailbox()?).grant("workers", right);
+        let child = plan.spawn(&grant)?;
         let mailbox = child.mailbox()?;
         team.push((child, mailbox));
     }
