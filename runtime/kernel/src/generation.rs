@@ -9,11 +9,11 @@
 
 use crate::{
     bill::Reservation,
-    ports::{Clock, EngineError, EngineEvent, EngineFinish, EngineStream, Meter},
+    ports::{Clock, EngineError, EngineEvent, EngineFinish, EngineStream, Meter, ModelUse},
     tries::{Begun, Progress, Tries},
 };
 use parking_lot::Mutex;
-use remit_abi::{Delta, FinishReason, GrantId, Label, LlmError, Summary, Tokens};
+use remit_abi::{Delta, FinishReason, GrantId, Label, LlmError, Summary, Tokens, Usage};
 use remit_authority::ModelPrices;
 use std::{
     fmt,
@@ -81,6 +81,14 @@ impl Streaming {
         }
     }
 
+    /// What a model did for it, once, after its end was told.
+    pub(crate) async fn take_used(&self) -> Option<ModelUse> {
+        match self {
+            Self::Live(generation) => generation.take_used().await,
+            Self::Cut(_) => None,
+        }
+    }
+
     /// Ends it before its next token.
     pub(crate) fn cancel(&self) {
         if let Self::Live(generation) = self {
@@ -112,6 +120,8 @@ struct Stream {
     /// Whether a try failed, and the next has not begun.
     between: bool,
     ended: Option<Result<Summary, LlmError>>,
+    /// What the model did, from the end on until somebody writes it down.
+    used: Option<ModelUse>,
     tries: Tries,
     /// Whether the account, not the caller, set the number of tokens.
     cut_by_budget: bool,
@@ -157,11 +167,11 @@ impl Generation {
                 Progress::Over(error) => return Err(error),
             }
         };
-        let (ahead, ended, showed, between) = (None, None, false, false);
+        let (ahead, ended, used, showed, between) = (None, None, None, false, false);
         Ok(Self {
             label,
             grant,
-            stream: AsyncMutex::new(Stream { events, ahead, showed, between, ended, tries, cut_by_budget }),
+            stream: AsyncMutex::new(Stream { events, ahead, showed, between, ended, used, tries, cut_by_budget }),
             work: Mutex::new(Work { meter, prices, payment: Payment::Reserved(reservation) }),
             clock,
         })
@@ -186,6 +196,7 @@ impl Generation {
             EngineEvent::Failed(error) => {
                 self.settle();
                 let usage = self.work.lock().meter.usage();
+                stream.used = stream.tries.used(usage);
                 stream.tries.broke(&error, usage);
                 let error = unavailable(&error);
                 stream.ended = Some(Err(error.clone()));
@@ -206,6 +217,16 @@ impl Generation {
                 Delta::End(summary) => return Ok(Collected { text, calls, logprobs, summary }),
             }
         }
+    }
+
+    /// The model that it was put to, which has done nothing yet.
+    pub(crate) async fn asked(&self) -> Option<ModelUse> {
+        self.stream.lock().await.tries.used(Usage::default())
+    }
+
+    /// What the model did, once, after the end was told.
+    pub(crate) async fn take_used(&self) -> Option<ModelUse> {
+        self.stream.lock().await.used.take()
     }
 
     /// Waits until `next` would answer at once.
@@ -297,6 +318,7 @@ impl Generation {
             EngineFinish::ToolCalls => FinishReason::ToolCalls,
         };
         let usage = self.work.lock().meter.usage();
+        stream.used = stream.tries.used(usage);
         let paid = self.settle();
         Summary { finish, usage, paid, routed: stream.tries.answered(usage) }
     }
