@@ -5,6 +5,7 @@ mod freezes;
 mod grants;
 mod metrics;
 mod models;
+mod past;
 mod processes;
 mod routes;
 mod tasks;
@@ -76,7 +77,10 @@ pub(crate) fn router(managed: Arc<Managed>) -> Router {
         .route("/resume", post(processes::resume))
         .route("/suspend", post(processes::suspend));
     let api = Router::new()
+        .route("/audit", get(past::export))
         .route("/denials", get(grants::denials))
+        .route("/erase", post(past::erase))
+        .route("/forget", post(past::forget))
         .route("/freeze", post(freezes::freeze))
         .route("/frozen", get(freezes::frozen))
         .route("/grants", get(grants::tree))

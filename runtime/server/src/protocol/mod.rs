@@ -7,6 +7,7 @@
 mod error;
 mod grant;
 mod model;
+mod past;
 mod process;
 mod route;
 mod task;
@@ -14,6 +15,7 @@ mod task;
 pub use error::{ErrorCode, Refusal};
 pub use grant::{Denials, Denied, Given, Grant, GrantName, GrantRequest, Grants, NotAGrant, Reason, Revoked, Terms};
 pub use model::{DeviceMemory, Figures, Model, ModelPlace, Models};
+pub use past::{EraseRequest, ForgetRequest, Forgotten};
 pub use process::{Affected, Ended, Frozen, Health, Process, ProcessState, Processes, Selection};
 pub use route::{
     Breaker, ExplainRequest, Explanation, Explanations, MissedRule, RankedModel, Route, RouteArm, RouteTier, Routes,
