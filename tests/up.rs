@@ -1,5 +1,6 @@
 //! `remit up` and the commands that ask it, as an operator meets them.
 
+mod audit;
 mod caps;
 mod durable;
 mod history;

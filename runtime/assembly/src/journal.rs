@@ -1,9 +1,9 @@
 //! The data folder's journal as the kernel's port: what blocks is done on tokio's threads for that.
 
 use remit_abi::Pid;
-use remit_journal::{OpenError, SqliteJournal};
+use remit_journal::SqliteJournal;
 use remit_kernel::ports::{Journal, JournalError, Line, NodeImage, PortFuture, Position, Record, StoredProcess};
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 use tokio::runtime::Handle;
 
 /// A journal on the disk.
@@ -13,8 +13,8 @@ pub(crate) struct FolderJournal {
 }
 
 impl FolderJournal {
-    pub(crate) fn open(folder: &Path, runtime: Handle) -> Result<Self, OpenError> {
-        Ok(Self { journal: Arc::new(SqliteJournal::open(folder)?), runtime })
+    pub(crate) const fn new(journal: Arc<SqliteJournal>, runtime: Handle) -> Self {
+        Self { journal, runtime }
     }
 }
 

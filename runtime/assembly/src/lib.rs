@@ -13,6 +13,7 @@ mod journal;
 pub mod models;
 mod node;
 mod packages;
+mod past;
 mod payment;
 pub mod recording;
 mod resumed;
@@ -26,8 +27,10 @@ pub use node::{
     Agent, GrantChoice, GrantingError, Node, NodeConfig, NodeError, Running, StartError, Task, TaskMessage,
     open_package,
 };
+pub use past::PastError;
 pub use remit_authority::{Explanation, GrantError, ModelPrices, PriceError, PriceList, Refusal};
 pub use remit_host::{CompileLimits, CompilerCommand, compile::child_main as compile_child};
+pub use remit_journal::audit;
 pub use remit_kernel::{
     Denied, Ended, Events, Finished, GiveError, GrantView, History, HistoryError, KeptEvent, Kernel, Ledger, Listener,
     Logged, Output, ProcessView, Reran, Run, RunawayPolicy, Selection, State, Step, routing, schedule::Weight,

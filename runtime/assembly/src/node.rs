@@ -24,7 +24,7 @@ use remit_abi::{
 use remit_authority::PriceList;
 use remit_host::{CompileLimits, CompilerCommand, Host, HostConfig, HostError, LoadError};
 use remit_inference::device::keep_in;
-use remit_journal::OpenError;
+use remit_journal::{OpenError, SqliteJournal};
 use remit_kernel::{
     Durability, EphemeralJournal, Finished, GiveError, GivenMessage, Kernel, Listener, Ports, RestartPolicy, Spawn,
     SpawnError, Spawned,
@@ -245,6 +245,8 @@ pub struct Node {
     served: Mutex<BTreeSet<Box<str>>>,
     /// Whether processes can outlive the host.
     pub(crate) durable: bool,
+    /// Where they can: what they are told.
+    pub(crate) journal: Option<Arc<SqliteJournal>>,
 }
 
 impl Node {
@@ -290,9 +292,10 @@ impl Node {
         }
         host.run_queue = Box::new(FairRunQueue(config.schedule.queue()));
         let host = Arc::new(Host::new(host)?);
-        let journal: Arc<dyn Journal> = match config.durable {
-            true => Arc::new(FolderJournal::open(&home.journal(), runtime.clone())?),
-            false => Arc::new(EphemeralJournal),
+        let kept = config.durable.then(|| SqliteJournal::open(&home.journal()).map(Arc::new)).transpose()?;
+        let journal: Arc<dyn Journal> = match &kept {
+            Some(kept) => Arc::new(FolderJournal::new(kept.clone(), runtime.clone())),
+            None => Arc::new(EphemeralJournal),
         };
         let ports = Ports {
             runner: Arc::new(HostRunner { host: host.clone() }),
@@ -306,7 +309,8 @@ impl Node {
         let kernel = Kernel::new(ports, config.prices);
         kernel.set_patience(config.patience.map(|patience| u64::try_from(patience.as_nanos()).unwrap_or(u64::MAX)));
         kernel.set_routes(routes);
-        Ok(Self { kernel, host, engines, default_model, home, served: Mutex::default(), durable: config.durable })
+        let (served, durable) = (Mutex::default(), config.durable);
+        Ok(Self { kernel, host, engines, default_model, home, served, durable, journal: kept })
     }
 
     /// Ends the node and not its processes: those that outlive it go on where they stand when it starts anew.

@@ -2,6 +2,7 @@
 
 use remit_assembly::{
     HistoryError, LockError, NoHome, NodeError, PackageError, StartError,
+    audit::Flaw,
     eval::AnswererError,
     models::{ModelError, PullNewError, RegistryError, UnknownModel},
     recording::{RecordingError, RerunError},
@@ -18,7 +19,7 @@ use thiserror::Error;
 pub(crate) const HELP: &str = "\
 Exit codes:
   0    the agent did all of its work
-  1    the agent said that it could not; tasks did not pass, or who was compared is worse
+  1    the agent said that it could not; tasks did not pass, or who was compared is worse; an audit was tampered with
   2    the command line is wrong
   3    the agent did a usable part of its work: its budget or a limit ended it early
   4    the agent was stopped: its budget is used up
@@ -76,6 +77,14 @@ pub(crate) enum CommandError {
     Recording(#[from] RecordingError),
     #[error(transparent)]
     Rerun(#[from] RerunError),
+    /// An export of an audit is not what a host wrote.
+    #[error("{path}: {flaw}")]
+    Flaw {
+        /// The export.
+        path: String,
+        /// What is wrong with it.
+        flaw: Flaw,
+    },
     /// The command line asks for what does not go together, or the input is no text.
     #[error("{0}")]
     Usage(String),
@@ -87,6 +96,7 @@ pub(crate) enum CommandError {
 impl CommandError {
     pub(crate) fn code(&self) -> ExitCode {
         ExitCode::from(match self {
+            Self::Flaw { .. } => FAILED,
             Self::Usage(_) | Self::UnknownModel(_) | Self::Registry(_) | Self::PullNew(PullNewError::Registry(_)) => {
                 USAGE
             }

@@ -5,6 +5,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program speaks to its user")]
 
+mod audit;
 mod caps;
 mod check;
 mod control;
@@ -18,6 +19,7 @@ mod ledger;
 mod logs;
 mod models;
 mod node;
+mod past;
 mod ps;
 mod recorded;
 mod replay;
@@ -103,6 +105,13 @@ enum Command {
     /// See, give and take back grants; see why something was denied
     #[command(subcommand)]
     Caps(caps::Caps),
+    /// Export a tenant's audit, and check exports
+    #[command(subcommand)]
+    Audit(audit::Audit),
+    /// Forget history that is old
+    Forget(past::Forget),
+    /// Erase all that is kept of a tenant
+    Erase(past::Erase),
     /// Compile a component: what a compiling child process does
     #[command(hide = true)]
     CompileComponent(node::CompileComponent),
@@ -140,6 +149,9 @@ impl Command {
             Self::Thaw(selection) => selection.thaw(),
             Self::Frozen => control::frozen(),
             Self::Caps(caps) => caps.run(),
+            Self::Audit(audit) => audit.run(),
+            Self::Forget(forget) => forget.run(),
+            Self::Erase(erase) => erase.run(),
             Self::CompileComponent(compile) => compile.run(),
         }
     }

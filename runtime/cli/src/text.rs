@@ -46,6 +46,15 @@ pub(crate) fn moment(text: &str) -> Result<u64, String> {
     u64::try_from(moment.as_nanosecond()).map_err(|_| wrong())
 }
 
+/// Reads a time such as `30d` or `12h`: the moment so long ago, in nanoseconds since 1970-01-01T00:00:00Z.
+pub(crate) fn long_ago(text: &str) -> Result<u64, String> {
+    let wrong = || "that is no time: write it as 30d or 12h".to_owned();
+    let span: Span = text.parse().map_err(|_| wrong())?;
+    let ago = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| wrong())?;
+    let moment = Timestamp::now().checked_sub(ago).map_err(|_| wrong())?;
+    u64::try_from(moment.as_nanosecond()).ok().filter(|_| !ago.is_negative()).ok_or_else(wrong)
+}
+
 /// Reads `60/minute`.
 pub(crate) fn rate(text: &str) -> Result<Rate, String> {
     let read = || {
@@ -124,6 +133,11 @@ mod tests {
         assert!((86_399_000_000_000..=86_400_000_000_000).contains(&(day - now)), "{day} - {now}");
         for wrong in ["", "tomorrow", "1969-01-01T00:00:00Z", "99999999d"] {
             assert!(moment(wrong).is_err(), "{wrong}");
+        }
+        let (now, yesterday) = (long_ago("0s").expect("it is one"), long_ago("1d").expect("it is one"));
+        assert!((86_400_000_000_000..86_401_000_000_000).contains(&(now - yesterday + 1_000_000_000 - 1)));
+        for wrong in ["", "30", "yesterday", "-1d", "99999999d"] {
+            assert!(long_ago(wrong).is_err(), "{wrong}");
         }
         assert_eq!(rate("60/minute"), Ok(Rate { uses: 60, per_ms: 60_000 }));
         for text in ["60/minute", "1/second", "5/hour", "7/day"] {

@@ -6,46 +6,64 @@ use std::{path::Path, time::Duration};
 
 /// "REMJ".
 const APPLICATION: i64 = 0x5245_4d4a;
+/// What each version added to the tables, from version 1 on. A journal is made by all of it, and an older one is brought up by what it
+/// does not have yet: a new table is a new line in the newest file, as long as no build with that version was given away.
+const STEPS: [&str; 2] = [include_str!("schema/1.sql"), include_str!("schema/2.sql")];
 /// The newest version that is known, which is the one that is written.
-pub(crate) const VERSION: i64 = 1;
+pub(crate) const VERSION: i64 = STEPS.len() as i64;
+/// From this one on there are audit chains, signed with a key of the host's.
+const CHAINS_VERSION: i64 = 2;
 /// Statements that stay compiled: a commit runs some 25.
 const STATEMENTS: usize = 64;
 /// How long a checkpoint that empties the WAL waits for readers. They read for milliseconds.
 const BUSY: Duration = Duration::from_secs(5);
 
-/// The connection that writes. Makes the tables where there are none.
-pub(crate) fn open_writer(path: &Path, vfs: Option<&str>) -> Result<Connection, OpenError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let db = connect(path, flags, vfs)?;
-    let found = version(&db).map_err(|error| match error {
-        rusqlite::Error::SqliteFailure(failure, _) if failure.code == ErrorCode::NotADatabase => None,
-        error => Some(error),
-    });
-    let found = match found {
-        Ok(found) => found,
-        Err(None) => return Err(OpenError::Foreign(path.to_owned())),
-        Err(Some(error)) => return Err(error.into()),
-    };
-    match found {
-        Found::Foreign => return Err(OpenError::Foreign(path.to_owned())),
-        Found::Version(found) if found > VERSION => return Err(OpenError::Newer { found, known: VERSION }),
-        Found::Version(_) | Found::Nothing => {}
-    }
-    db.pragma_update(None, "journal_mode", "WAL")?;
-    db.pragma_update(None, "synchronous", "FULL")?;
-    db.pragma_update(None, "wal_autocheckpoint", 0)?;
-    db.pragma_update(None, "secure_delete", "ON")?;
-    db.pragma_update(None, "cache_size", -16_384)?;
-    if found == Found::Nothing {
-        make(&db)?;
-    }
-    match empty_wal(&db) {
-        Err(error) if error.sqlite_error_code() == Some(ErrorCode::DiskFull) => {
-            tracing::warn!(%error, "the journal's WAL stays until there is space");
+/// A database that was looked at, and is as it was.
+pub(crate) struct Opening {
+    db: Connection,
+    /// Its version; 0 where it has no tables.
+    version: i64,
+}
+
+impl Opening {
+    /// Of a database that this build can go on with.
+    pub(crate) fn of(path: &Path, vfs: Option<&str>) -> Result<Self, OpenError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let db = connect(path, flags, vfs)?;
+        let found = version(&db).map_err(|error| match error {
+            rusqlite::Error::SqliteFailure(failure, _) if failure.code == ErrorCode::NotADatabase => None,
+            error => Some(error),
+        });
+        match found {
+            Ok(Some(found)) if found > VERSION => Err(OpenError::Newer { found, known: VERSION }),
+            Ok(Some(version)) => Ok(Self { db, version }),
+            Ok(None) | Err(None) => Err(OpenError::Foreign(path.to_owned())),
+            Err(Some(error)) => Err(error.into()),
         }
-        outcome => outcome?,
     }
-    Ok(db)
+
+    /// Whether there are chains in it that were signed.
+    pub(crate) fn has_chains(&self) -> bool {
+        self.version >= CHAINS_VERSION
+    }
+
+    /// The connection that writes, with all tables of the newest version.
+    pub(crate) fn finish(self) -> Result<Connection, OpenError> {
+        let Self { db, version } = self;
+        db.pragma_update(None, "journal_mode", "WAL")?;
+        db.pragma_update(None, "synchronous", "FULL")?;
+        db.pragma_update(None, "wal_autocheckpoint", 0)?;
+        db.pragma_update(None, "secure_delete", "ON")?;
+        db.pragma_update(None, "cache_size", -16_384)?;
+        bring_up(&db, version)?;
+        match empty_wal(&db) {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DiskFull) => {
+                tracing::warn!(%error, "the journal's WAL stays until there is space");
+            }
+            outcome => outcome?,
+        }
+        Ok(db)
+    }
 }
 
 /// Puts all of the WAL into the database, whatever of it is only in the system's memory, and makes its file empty.
@@ -79,25 +97,27 @@ fn connect(path: &Path, flags: OpenFlags, vfs: Option<&str>) -> Result<Connectio
     Ok(db)
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Found {
-    Nothing,
-    Version(i64),
-    Foreign,
-}
-
-fn version(db: &Connection) -> Result<Found, rusqlite::Error> {
+/// The version; 0 of an empty file, `None` of somebody else's.
+fn version(db: &Connection) -> Result<Option<i64>, rusqlite::Error> {
     let number = |pragma| db.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
     let tables: i64 = db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     Ok(match (number("application_id")?, number("user_version")?) {
-        (APPLICATION, version) => Found::Version(version),
-        (0, 0) if tables == 0 => Found::Nothing,
-        _ => Found::Foreign,
+        (APPLICATION, version) => Some(version.max(1)),
+        (0, 0) if tables == 0 => Some(0),
+        _ => None,
     })
 }
 
-fn make(db: &Connection) -> Result<(), rusqlite::Error> {
-    let tables = include_str!("schema.sql");
+/// Makes what a version does not have, all of it or nothing.
+fn bring_up(db: &Connection, version: i64) -> Result<(), rusqlite::Error> {
+    let steps = STEPS.get(usize::try_from(version).unwrap_or_default()..).unwrap_or_default();
+    if steps.is_empty() {
+        return Ok(());
+    }
+    if version > 0 {
+        tracing::info!(from = version, to = VERSION, "the journal is brought up to a newer version");
+    }
+    let tables = steps.concat();
     db.execute_batch(&format!(
         "BEGIN IMMEDIATE; {tables} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION}; COMMIT"
     ))

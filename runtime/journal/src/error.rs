@@ -21,13 +21,13 @@ pub enum OpenError {
     /// Somebody has it open.
     #[error("the journal in {} is open already: one process may use it at a time", .0.display())]
     InUse(PathBuf),
-    /// The node's key is not there, but what it seals is.
-    #[error("{} is missing, and without it the journal beside it cannot be read: put it back from a backup", .0.display())]
+    /// A key of the host's is not there, but what was sealed or signed with it is.
+    #[error("{} is missing, and without it the journal beside it cannot go on: put it back from a backup", .0.display())]
     KeyMissing(PathBuf),
-    /// The node's key has another length than a key.
+    /// A key of the host's has another length than a key.
     #[error("{} is no key: it has to have 32 bytes; put it back from a backup", .0.display())]
     KeyDamaged(PathBuf),
-    /// Others may read the node's key.
+    /// Others may read a key of the host's.
     #[error("{} can be read by others (mode {mode:o}): set its mode to 600", path.display())]
     KeyExposed {
         /// The key's file.
@@ -71,6 +71,42 @@ pub enum ForgetError {
     /// The database refuses; what was begun is done on the next call.
     #[error("the journal does not forget: {0}; try again")]
     Database(#[from] rusqlite::Error),
+    /// That it was forgotten cannot be written down; what was begun is done on the next call.
+    #[error("the tenant's audit chain does not go on: {0}; restore the journal's folder from a backup if this stays")]
+    Chain(Box<str>),
+    /// The journal has failed before.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+impl From<Damage> for ForgetError {
+    fn from(damage: Damage) -> Self {
+        match damage {
+            Damage::Database(error) => Self::Database(error),
+            other => Self::Chain(other.to_string().into()),
+        }
+    }
+}
+
+/// An export of an audit chain that was not made.
+#[derive(Debug, Error)]
+pub enum ExportError {
+    /// There is nothing to export.
+    #[error("tenant {0} has no audit chain: nothing of it was ever written down")]
+    Empty(TenantId),
+    /// Where it goes to refuses it.
+    #[error("the export cannot be written: {0}")]
+    Output(#[from] io::Error),
+    /// The chain cannot be read, or not signed.
+    #[error(
+        "the audit chain of tenant {tenant} cannot be exported: {why}; restore the journal's folder from a backup if this stays"
+    )]
+    Chain {
+        /// Whose.
+        tenant: TenantId,
+        /// Why.
+        why: Box<str>,
+    },
     /// The journal has failed before.
     #[error(transparent)]
     Journal(#[from] JournalError),

@@ -1,4 +1,4 @@
-//! The journal's folder: its lock, the node's key, and a file for each tenant's key.
+//! The journal's folder: its lock, the host's keys, and a file for each tenant's key.
 
 use crate::{
     error::{Damage, OpenError},
@@ -44,8 +44,23 @@ impl Folder {
             Err(TryLockError::WouldBlock) => return Err(OpenError::InUse(path.to_owned())),
             Err(TryLockError::Error(source)) => return Err(OpenError::Folder { path: lock, source }),
         }
-        let node = node_key(path)?;
+        // A journal whose making was cut off has nothing yet that the key would be needed for.
+        let node = Key::new(&secret(&path.join(NODE_KEY), path.join(DATABASE).exists())?);
         Ok(Self { path: path.to_owned(), node, tenants: Mutex::default(), _lock: file })
+    }
+
+    /// A secret of 32 bytes: read where it is, drawn where it is not and nothing needs it yet.
+    pub(crate) fn secret(&self, name: &str, is_needed: bool) -> Result<[u8; KEY_BYTES], OpenError> {
+        secret(&self.path.join(name), is_needed)
+    }
+
+    /// A file for everybody.
+    pub(crate) fn publish(&self, name: &str, content: &str) -> Result<(), OpenError> {
+        let path = self.path.join(name);
+        match fs::read(&path) {
+            Ok(found) if found == content.as_bytes() => Ok(()),
+            _ => write(&path, content.as_bytes(), 0o644).map_err(|source| OpenError::Folder { path, source }),
+        }
     }
 
     pub(crate) fn database(&self) -> PathBuf {
@@ -91,7 +106,7 @@ impl Folder {
         let (key, sealed) = sealer.new_key(&self.node, Place::tenant_key(tenant))?;
         let mut bytes = vec![KEY_VERSION];
         bytes.extend_from_slice(&sealed);
-        write_secret(&self.tenant_file(tenant), &bytes)?;
+        write(&self.tenant_file(tenant), &bytes, 0o600)?;
         self.tenants.lock().insert(tenant, key.clone());
         Ok(key)
     }
@@ -112,23 +127,20 @@ impl Folder {
     }
 }
 
-/// The node's key: read where it is, made where there is no journal yet.
-fn node_key(folder: &Path) -> Result<Key, OpenError> {
-    let path = folder.join(NODE_KEY);
-    let failed = |source| OpenError::Folder { path: path.clone(), source };
-    match fs::read(&path) {
+fn secret(path: &Path, is_needed: bool) -> Result<[u8; KEY_BYTES], OpenError> {
+    let failed = |source| OpenError::Folder { path: path.to_owned(), source };
+    match fs::read(path) {
         Ok(bytes) => {
-            refuse_exposed(&path)?;
-            let bytes: [u8; KEY_BYTES] = bytes.try_into().map_err(|_| OpenError::KeyDamaged(path.clone()))?;
-            Ok(Key::new(&bytes))
+            refuse_exposed(path)?;
+            bytes.try_into().map_err(|_| OpenError::KeyDamaged(path.to_owned()))
         }
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(error)),
-        Err(_) if folder.join(DATABASE).exists() => Err(OpenError::KeyMissing(path)),
+        Err(_) if is_needed => Err(OpenError::KeyMissing(path.to_owned())),
         Err(_) => {
             let mut bytes = [0; KEY_BYTES];
             getrandom::fill(&mut bytes).map_err(|error| OpenError::System(error.to_string().into()))?;
-            write_secret(&path, &bytes).map_err(failed)?;
-            Ok(Key::new(&bytes))
+            write(path, &bytes, 0o600).map_err(failed)?;
+            Ok(bytes)
         }
     }
 }
@@ -149,13 +161,15 @@ fn refuse_exposed(_: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// A file that only its owner reads, whole or not at all, and on the disk when this returns.
-fn write_secret(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// A file of this mode where the system has modes, whole or not at all, and on the disk when this returns.
+fn write(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let new = path.with_extension("new");
     let mut options = OpenOptions::new();
     options.create(true).truncate(true).write(true);
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
+    #[cfg(not(unix))]
+    let _ = mode;
     let mut file = options.open(&new)?;
     file.write_all(bytes)?;
     file.sync_all()?;

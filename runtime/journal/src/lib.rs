@@ -8,8 +8,9 @@
 //! | `fold` | what records do to the tables |
 //! | `read` | nodes, processes and histories, by a second connection |
 //! | `retain` | forgets what is too old, and tenants |
+//! | `audit` | a hash chain a tenant over the log, its export, and the check of an export |
 //! | `seal`, `folder` | keys, and what is sealed under them; the folder's files |
-//! | `database` | the database's version and settings; `schema.sql` has its tables |
+//! | `database` | the database's version and settings; `schema` has its tables, by the version that brought them |
 //!
 //! Principles:
 //!
@@ -22,6 +23,7 @@
 //!
 //! Limits: [`WAITING_BYTES_MAX`].
 
+pub mod audit;
 mod database;
 mod error;
 mod fold;
@@ -33,10 +35,12 @@ mod retain;
 mod seal;
 mod writer;
 
-pub use error::{ForgetError, OpenError};
+pub use error::{ExportError, ForgetError, OpenError};
 pub use queue::WAITING_BYTES_MAX;
 pub use writer::Retry;
 
+use audit::{Detail, Exported, PublicKey, Signer};
+use database::Opening;
 use error::Damage;
 use folder::Folder;
 use parking_lot::Mutex;
@@ -47,6 +51,7 @@ use remit_kernel::ports::{Journal, JournalError, Line, NodeImage, PortFuture, Po
 use retain::Job;
 use std::{
     fmt,
+    io::Write,
     path::Path,
     sync::{
         Arc,
@@ -86,6 +91,9 @@ fn wall_ns() -> u64 {
 pub struct SqliteJournal {
     queue: Arc<Queue>,
     folder: Arc<Folder>,
+    signer: Arc<Signer>,
+    /// The name of the SQLite VFS.
+    vfs: Option<Box<str>>,
     /// `None` once it is being dropped.
     reader: Mutex<Option<Reader>>,
     clock: fn() -> u64,
@@ -114,14 +122,18 @@ impl SqliteJournal {
     pub fn open_with(folder: &Path, options: Options<'_>) -> Result<Self, OpenError> {
         let folder = Arc::new(Folder::open(folder)?);
         let path = folder.database();
-        let db = database::open_writer(&path, options.vfs)?;
+        let opening = Opening::of(&path, options.vfs)?;
+        let signer = Arc::new(Signer::open(&folder, opening.has_chains())?);
+        let db = opening.finish()?;
         let synced = folder.sync();
         synced.map_err(|source| OpenError::Folder { path: path.clone(), source })?;
         let reader = Reader { db: database::open_reader(&path, options.vfs)?, folder: Arc::clone(&folder) };
         let queue = Arc::new(Queue::new(database::position(&db)?));
-        let writer = Writer::new(db, Arc::clone(&folder), Arc::clone(&queue), &options);
+        let keys = (Arc::clone(&folder), Arc::clone(&signer));
+        let writer = Writer::new(db, keys, Arc::clone(&queue), &options);
         let writer = writer::start(writer).map_err(|error| OpenError::System(error.to_string().into()))?;
-        Ok(Self { queue, folder, reader: Mutex::new(Some(reader)), clock: options.clock, writer: Some(writer) })
+        let (reader, vfs) = (Mutex::new(Some(reader)), options.vfs.map(Into::into));
+        Ok(Self { queue, folder, signer, vfs, reader, clock: options.clock, writer: Some(writer) })
     }
 
     /// Commits so far, which is also how often the disk was waited for by `fsync`, checkpoints apart.
@@ -147,6 +159,29 @@ impl SqliteJournal {
     /// [`ForgetError::Living`] where a process of the tenant has not ended; others.
     pub fn forget_tenant(&self, tenant: TenantId) -> Result<(), ForgetError> {
         self.ask(|done| Job::Tenant { tenant, done })
+    }
+
+    /// The public half of the key that audit chains are signed with.
+    #[must_use]
+    pub fn audit_key(&self) -> PublicKey {
+        self.signer.public()
+    }
+
+    /// Writes a tenant's audit chain, as far as it goes now, as a file that [`audit::verify`] checks. Blocks until it is done; records are
+    /// appended, committed and read meanwhile, and what is in memory of it is one checkpoint's lines at most.
+    ///
+    /// # Errors
+    /// [`ExportError`]; what was written until then is no whole export.
+    pub fn export_audit(&self, tenant: TenantId, detail: Detail, out: &mut dyn Write) -> Result<Exported, ExportError> {
+        let failed = |damage: Damage| audit::failed(tenant, &damage);
+        self.queue.settle()?;
+        let (done, answer) = sync_channel(1);
+        self.queue.ask(Job::Sign { tenant, done });
+        let ended = |_| JournalError::Refused("its thread has ended".into());
+        let end = answer.recv().map_err(ended)?.map_err(failed)?.ok_or(ExportError::Empty(tenant))?;
+        let db = database::open_reader(&self.folder.database(), self.vfs.as_deref());
+        let reader = Reader { db: db.map_err(|error| failed(error.into()))?, folder: Arc::clone(&self.folder) };
+        audit::export(&reader, &self.signer, (tenant, end, (self.clock)()), detail, out)
     }
 
     fn ask<T>(&self, job: impl FnOnce(SyncSender<Result<T, ForgetError>>) -> Job) -> Result<T, ForgetError> {

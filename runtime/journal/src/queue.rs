@@ -7,7 +7,7 @@
 //!
 //! Neither is held while anything is encoded, sealed or written, nor while somebody is woken.
 
-use crate::retain::Job;
+use crate::{audit, retain::Job};
 use parking_lot::{Condvar, Mutex};
 use remit_abi::{AccountId, Pid};
 use remit_kernel::ports::{Change, Entry, JournalError, Position, Record};
@@ -40,34 +40,46 @@ pub(crate) enum Kind {
     Other,
 }
 
+/// A line of a process's log, encoded.
+#[derive(Debug)]
+pub(crate) struct TakenLine {
+    pub(crate) kind: Kind,
+    pub(crate) bytes: Box<[u8]>,
+    /// What of it stays in the audit's chain for ever; empty where nothing does.
+    pub(crate) fact: Box<[u8]>,
+}
+
+impl TakenLine {
+    fn new(entry: &Entry<'_>) -> Result<Self, postcard::Error> {
+        let kind = match entry {
+            Entry::Created(created) => Kind::Created { parent: created.parent, account: created.account },
+            Entry::Began(_) => Kind::Began,
+            _ => Kind::Other,
+        };
+        let fact = entry.fact().map(|fact| audit::said(&fact)).transpose()?.unwrap_or_default();
+        Ok(Self { kind, bytes: postcard::to_allocvec(entry)?.into(), fact: fact.into() })
+    }
+}
+
 /// A record as it waits.
 #[derive(Debug)]
 pub(crate) struct Taken {
     pub(crate) pid: Option<Pid>,
     pub(crate) at_ns: u64,
-    /// The line, encoded.
-    pub(crate) line: Option<(Kind, Box<[u8]>)>,
+    pub(crate) line: Option<TakenLine>,
     pub(crate) changes: Box<[Change]>,
 }
 
 impl Taken {
     pub(crate) fn new(record: &Record<'_>, at_ns: u64) -> Result<Self, JournalError> {
-        let line = record.entry.as_ref().map(|entry| {
-            let kind = match entry {
-                Entry::Created(created) => Kind::Created { parent: created.parent, account: created.account },
-                Entry::Began(_) => Kind::Began,
-                _ => Kind::Other,
-            };
-            let bytes =
-                postcard::to_allocvec(entry).map_err(|error| JournalError::Refused(error.to_string().into()))?;
-            Ok((kind, bytes.into_boxed_slice()))
-        });
-        Ok(Self { pid: record.pid, at_ns, line: line.transpose()?, changes: record.changes.into() })
+        let line = record.entry.as_ref().map(TakenLine::new).transpose();
+        let line = line.map_err(|error| JournalError::Refused(error.to_string().into()))?;
+        Ok(Self { pid: record.pid, at_ns, line, changes: record.changes.into() })
     }
 
     /// About what it takes of memory.
     fn bytes(&self) -> usize {
-        let line = self.line.as_ref().map_or(0, |(_, bytes)| bytes.len());
+        let line = self.line.as_ref().map_or(0, |line| line.bytes.len() + line.fact.len());
         RECORD_BYTES + line + self.changes.iter().map(weight).sum::<usize>()
     }
 }

@@ -1,6 +1,7 @@
 //! Reading: by a connection of its own, which sees whole commits and never waits for the writer's.
 
 use crate::{
+    audit::Salts,
     error::Damage,
     fold::{
         accounts::Account,
@@ -287,27 +288,58 @@ impl Reader {
 
     /// The lines of a chunk.
     fn chunk(&self, pid: Pid, key: &Key, position: u64) -> Result<Vec<Line>, Damage> {
+        let mut lines = Vec::new();
+        let add = |sequence, at_ns, entry, _: &[u8]| lines.push(Line { sequence, at_ns, entry });
+        self.each_line(pid, key, position, add)?.ok_or(Damage::Missing)?;
+        Ok(lines)
+    }
+
+    /// The lines of a chunk as they were encoded, by their places in the process's log, with the salts of their digests. `None` where no chunk
+    /// of the process begins at this position, or nothing of the process is left.
+    pub(crate) fn raw_chunk(&self, pid: Pid, position: u64) -> Result<Option<RawChunk>, Damage> {
+        let Some(row) = Stored::find(&self.db, pid)? else { return Ok(None) };
+        let mut select = self.db.prepare_cached("SELECT 1 FROM chunks WHERE position = ?1 AND process = ?2")?;
+        if !select.exists([stored(position), row.row])? {
+            return Ok(None);
+        }
+        let key = self.key(pid, &row)?;
+        let mut entries = Vec::new();
+        let add = |sequence, _, _: Entry<'static>, bytes: &[u8]| entries.push((sequence, bytes.to_owned()));
+        Ok(self.each_line(pid, &key, position, add)?.map(|()| (key.salts(), entries)))
+    }
+
+    /// Tells each line of a chunk: its place in the process's log, its time, its entry, and that as it was encoded. `None` where the chunk is
+    /// gone.
+    fn each_line(
+        &self,
+        pid: Pid,
+        key: &Key,
+        position: u64,
+        mut tell: impl FnMut(u64, u64, Entry<'static>, &[u8]),
+    ) -> Result<Option<()>, Damage> {
         let mut select = self
             .db
             .prepare_cached("SELECT previous, first_sequence, at_ns, payload FROM chunks WHERE position = ?1")?;
         let chunk = select.query_row([stored(position)], |row| {
             Ok(([row.get(0)?, row.get(1)?, row.get(2)?].map(number::read), row.get::<_, Vec<u8>>(3)?))
         });
-        let ([previous, first_sequence, at_ns], sealed) = chunk.optional()?.ok_or(Damage::Missing)?;
+        let Some(([previous, first_sequence, at_ns], sealed)) = chunk.optional()? else { return Ok(None) };
         let plain = key.open(Place::chunk(pid, position, previous, first_sequence, at_ns), &sealed)?;
         let mut rest = body(&plain)?;
-        let mut lines = Vec::new();
-        let mut at_ns = at_ns;
+        let (mut sequence, mut at_ns) = (first_sequence, at_ns);
         while !rest.is_empty() {
-            let (since, entry) = postcard::take_from_bytes::<i64>(rest)?;
-            let (entry, after) = postcard::take_from_bytes::<Entry<'static>>(entry)?;
+            let (since, bytes) = postcard::take_from_bytes::<i64>(rest)?;
+            let (entry, after) = postcard::take_from_bytes::<Entry<'static>>(bytes)?;
             at_ns = at_ns.wrapping_add_signed(since);
-            lines.push(Line { sequence: first_sequence + lines.len() as u64, at_ns, entry });
-            rest = after;
+            tell(sequence, at_ns, entry, &bytes[..bytes.len() - after.len()]);
+            (sequence, rest) = (sequence + 1, after);
         }
-        Ok(lines)
+        Ok(Some(()))
     }
 }
+
+/// Salts of a process, and entries of it by their places in its log, as they were encoded.
+pub(crate) type RawChunk = (Salts, Vec<(u64, Vec<u8>)>);
 
 /// Each after the one that it belongs to. One whose parent is not there comes as a root does.
 fn parents_first<T>(mut items: BTreeMap<u64, (Option<u64>, T)>) -> Vec<T> {

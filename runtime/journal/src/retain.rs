@@ -1,11 +1,18 @@
-//! Forgetting: history that is too old, and all of a tenant.
+//! Forgetting: history that is too old, and all of a tenant. And signing, which somebody asks for.
 //!
-//! Both are done by the thread that writes, in slices, with commits of records in between.
+//! All is done by the thread that writes; forgetting in slices, with commits of records in between. What a slice deletes is a line in the
+//! chains of those who lose it, in the same transaction.
 
-use crate::{database, error::ForgetError, number::stored, writer::Writer};
+use crate::{
+    audit::{Act, Chains, Head},
+    database,
+    error::{Damage, ForgetError},
+    number::stored,
+    writer::Writer,
+};
 use remit_abi::TenantId;
 use rusqlite::{OptionalExtension, params};
-use std::sync::mpsc::SyncSender;
+use std::{collections::BTreeMap, sync::mpsc::SyncSender};
 
 /// Positions that one slice looks at, and chunks that it deletes at most: some milliseconds.
 const SLICE: u64 = 1_000;
@@ -14,6 +21,7 @@ const SLICE: u64 = 1_000;
 pub(crate) enum Job {
     Before { wall_ns: u64, from: u64, deleted: u64, done: SyncSender<Result<u64, ForgetError>> },
     Tenant { tenant: TenantId, done: SyncSender<Result<(), ForgetError>> },
+    Sign { tenant: TenantId, done: SyncSender<Result<Option<Head>, Damage>> },
 }
 
 /// Whether there is more to be done.
@@ -24,9 +32,7 @@ enum Slice {
 }
 
 impl Writer {
-    pub(crate) fn forget(&mut self, job: Job) {
-        // Rows that are in memory may go.
-        self.fold = None;
+    pub(crate) fn work_on(&mut self, job: Job) {
         match job {
             Job::Before { wall_ns, from, deleted, done } => match self.forget_slice(wall_ns, from) {
                 Ok((more, Slice::More)) => {
@@ -39,9 +45,16 @@ impl Writer {
                     drop(done.send(Err(error.into())));
                 }
             },
+            Job::Sign { tenant, done } => {
+                let outcome = self.sign(tenant).inspect_err(|_| self.roll_back());
+                drop(done.send(outcome));
+            }
             Job::Tenant { tenant, done } => match self.forget_tenant_slice(tenant) {
                 Ok(Slice::More) => self.ask_again(Job::Tenant { tenant, done }),
-                Ok(Slice::Last) => drop(done.send(self.destroy(tenant))),
+                Ok(Slice::Last) => {
+                    let outcome = self.destroy(tenant).inspect_err(|_| self.roll_back());
+                    drop(done.send(outcome));
+                }
                 Err(error) => {
                     self.roll_back();
                     drop(done.send(Err(error)));
@@ -51,15 +64,25 @@ impl Writer {
     }
 
     /// Chunks of ended processes, and of runs that are over, which are older than a time.
-    fn forget_slice(&mut self, wall_ns: u64, from: u64) -> Result<(u64, Slice), rusqlite::Error> {
-        self.db.execute_batch("BEGIN IMMEDIATE")?;
+    fn forget_slice(&mut self, wall_ns: u64, from: u64) -> Result<(u64, Slice), Damage> {
+        self.begin_apart()?;
         let mut delete = self.db.prepare_cached(
             "DELETE FROM chunks WHERE position > ?1 AND position <= ?2 AND at_ns < ?3 AND NOT EXISTS (
                  SELECT 1 FROM processes
                  WHERE processes.process = chunks.process AND ended = 0
-                   AND (began IS NULL OR chunks.position >= began OR chunks.position = created))",
+                   AND (began IS NULL OR chunks.position >= began OR chunks.position = created))
+             RETURNING ifnull((SELECT tenant FROM processes WHERE processes.process = chunks.process), -1)",
         )?;
-        let deleted = delete.execute([from, from + SLICE, wall_ns.min(i64::MAX as u64)].map(stored))?;
+        let before_ns = wall_ns.min(i64::MAX as u64);
+        let mut losses = BTreeMap::<_, u64>::new();
+        for tenant in delete.query_map([from, from + SLICE, before_ns].map(stored), |row| row.get::<_, i64>(0))? {
+            *losses.entry(tenant?).or_default() += 1;
+        }
+        let deleted = losses.values().sum();
+        // A chunk whose process has no row is nobody's.
+        let of_tenants = losses.into_iter().filter_map(|(tenant, chunks)| Some((u32::try_from(tenant).ok()?, chunks)));
+        let acts = of_tenants.map(|(tenant, chunks)| (TenantId(tenant), Act::Forgot { before_ns, chunks }));
+        self.write_down(acts)?;
         let slice = match database::position(&self.db)? > from + SLICE {
             true => Slice::More,
             false => {
@@ -68,7 +91,14 @@ impl Writer {
             }
         };
         self.db.execute_batch("COMMIT")?;
-        Ok((deleted as u64, slice))
+        Ok((deleted, slice))
+    }
+
+    /// Adds acts to their tenants' chains, in the transaction that was begun.
+    fn write_down(&self, acts: impl IntoIterator<Item = (TenantId, Act)>) -> Result<(), Damage> {
+        let (mut chains, at_ns) = (Chains::new(&self.db)?, (self.clock)());
+        acts.into_iter().try_for_each(|act| chains.act(&self.db, &self.signer, act, at_ns))?;
+        chains.flush(&self.db)
     }
 
     /// Rows of ended processes of which nothing is left.
@@ -95,8 +125,8 @@ impl Writer {
         if living > 0 {
             return Err(ForgetError::Living { tenant, living: living.unsigned_abs() });
         }
-        self.db.execute_batch("BEGIN IMMEDIATE")?;
-        let mut left = SLICE;
+        self.begin_apart()?;
+        let (mut left, mut chunks, mut processes) = (SLICE, 0, 0);
         while left > 0 {
             let next = "SELECT process, ifnull(last, 0), ifnull(created, 0)
                         FROM processes LEFT JOIN logs USING (process) WHERE tenant = ?1 LIMIT 1";
@@ -105,12 +135,13 @@ impl Writer {
                 .prepare_cached(next)?
                 .query_row([tenant.0], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)));
             let Some((process, last, created)) = next.optional()? else { break };
-            let end = self.forget_chain(last, &mut left)?;
+            let end = self.forget_chain(last, &mut left, &mut chunks)?;
             if end != 0 {
                 self.db.execute("UPDATE logs SET last = ?2 WHERE process = ?1", [process, end])?;
                 break;
             }
-            self.db.execute("DELETE FROM chunks WHERE position = ?1", [created])?;
+            chunks += self.db.execute("DELETE FROM chunks WHERE position = ?1", [created])? as u64;
+            processes += 1;
             for table in ["letters", "reports", "logs", "processes"] {
                 self.db.execute(&format!("DELETE FROM {table} WHERE process = ?1"), [process])?;
             }
@@ -121,25 +152,37 @@ impl Writer {
             self.db.execute("DELETE FROM grants WHERE tenant = ?1", [tenant.0])?;
             self.db.execute("DELETE FROM tags WHERE tenant = ?1", [tenant.0])?;
         }
+        if chunks + processes > 0 {
+            self.write_down([(tenant, Act::Erasing { processes, chunks })])?;
+        }
         self.db.execute_batch("COMMIT")?;
         Ok(if left > 0 { Slice::Last } else { Slice::More })
     }
 
     /// Deletes a chain from its newest chunk on. Where it goes on; 0 at its end.
-    fn forget_chain(&self, last: i64, left: &mut u64) -> Result<i64, rusqlite::Error> {
+    fn forget_chain(&self, last: i64, left: &mut u64, chunks: &mut u64) -> Result<i64, rusqlite::Error> {
         let mut delete = self.db.prepare_cached("DELETE FROM chunks WHERE position = ?1 RETURNING previous")?;
         let mut next = last;
         while next != 0 && *left > 0 {
             let previous = delete.query_row(params![next], |row| row.get(0)).optional()?;
+            *chunks += u64::from(previous.is_some());
             next = previous.unwrap_or(0);
             *left -= 1;
         }
         Ok(next)
     }
 
-    /// Nothing of a tenant's is in a table any more: neither shall it be in the WAL, nor be opened wherever it was copied to.
+    /// Nothing of a tenant's is in a table any more: neither shall it be in the WAL, nor be opened wherever it was copied to. That it is so
+    /// is written down when it is.
     fn destroy(&mut self, tenant: TenantId) -> Result<(), ForgetError> {
         self.folder.destroy(tenant)?;
+        self.begin_apart()?;
+        let known: bool =
+            self.db.query_row("SELECT count(*) FROM chains WHERE tenant = ?1", [tenant.0], |row| row.get(0))?;
+        if known {
+            self.write_down([(tenant, Act::Erased)])?;
+        }
+        self.db.execute_batch("COMMIT")?;
         Ok(self.empty_wal()?)
     }
 }

@@ -3,7 +3,7 @@
 //! - A nonce is drawn for each value and is never counted, so that a crash or a restored backup gives none again.
 //! - Every value is tied to its [`Place`]: copied to another row, it does not open.
 
-use crate::error::Damage;
+use crate::{audit::Salts, error::Damage};
 use aes_gcm::{
     Aes256Gcm, KeyInit, Nonce, Tag,
     aead::{AeadInPlace, generic_array::GenericArray},
@@ -81,7 +81,11 @@ impl Place {
 
 /// A key, ready for use.
 #[derive(Clone)]
-pub(crate) struct Key(Box<Aes256Gcm>);
+pub(crate) struct Key {
+    cipher: Box<Aes256Gcm>,
+    /// Under which salts are made.
+    salts: [u8; KEY_BYTES],
+}
 
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -91,7 +95,12 @@ impl fmt::Debug for Key {
 
 impl Key {
     pub(crate) fn new(bytes: &[u8; KEY_BYTES]) -> Self {
-        Self(Box::new(Aes256Gcm::new(GenericArray::from_slice(bytes))))
+        Self { cipher: Box::new(Aes256Gcm::new(GenericArray::from_slice(bytes))), salts: Salts::derive(bytes) }
+    }
+
+    /// Of the audit's digests of what is sealed under this key.
+    pub(crate) fn salts(&self) -> Salts {
+        Salts::new(&self.salts)
     }
 
     /// The plaintext of what [`Sealer::seal`] made under this key for this place.
@@ -100,7 +109,7 @@ impl Key {
         let (nonce, rest) = sealed.split_at(NONCE_BYTES);
         let (cipher, tag) = rest.split_at(body);
         let mut plain = cipher.to_vec();
-        self.0
+        self.cipher
             .decrypt_in_place_detached(Nonce::from_slice(nonce), place.get(), &mut plain, Tag::from_slice(tag))
             .map_err(|_| Damage::Seal)?;
         Ok(plain)
@@ -146,7 +155,7 @@ impl Sealer {
         sealed.extend_from_slice(&nonce);
         sealed.extend_from_slice(plain);
         let tag = key
-            .0
+            .cipher
             .encrypt_in_place_detached(Nonce::from_slice(&nonce), place.get(), &mut sealed[NONCE_BYTES..])
             // The cipher's own limit is 64 GiB a value; nothing that waits for the disk is a thousandth of it.
             .map_err(|_| NoEntropy)?;

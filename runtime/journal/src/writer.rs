@@ -9,13 +9,16 @@
 //! A commit is always tried again as a whole, by the same connection: see `FORMAT.md` for why a failed `fsync` is not believed then.
 
 use crate::{
-    Options, database,
+    Options,
+    audit::{Chains, Head, Signer},
+    database,
     error::{Damage, Outlook},
     fold::{Fold, Tools},
     folder::Folder,
     queue::{Group, Queue, Work},
     seal::Sealer,
 };
+use remit_abi::TenantId;
 use rusqlite::Connection;
 use std::{
     sync::{
@@ -49,6 +52,8 @@ impl Default for Retry {
 pub(crate) struct Writer {
     pub(crate) db: Connection,
     pub(crate) folder: Arc<Folder>,
+    pub(crate) signer: Arc<Signer>,
+    pub(crate) clock: fn() -> u64,
     queue: Arc<Queue>,
     /// `None` where it has to be read anew.
     pub(crate) fold: Option<Fold>,
@@ -62,13 +67,20 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub(crate) fn new(db: Connection, folder: Arc<Folder>, queue: Arc<Queue>, options: &Options<'_>) -> Self {
+    pub(crate) fn new(
+        db: Connection,
+        (folder, signer): (Arc<Folder>, Arc<Signer>),
+        queue: Arc<Queue>,
+        options: &Options<'_>,
+    ) -> Self {
         let sealer = Box::new(Sealer::new());
-        let (retry, checkpoint_frames) = (options.retry, options.checkpoint_frames);
+        let Options { retry, checkpoint_frames, clock, .. } = *options;
         let frames = Arc::default();
         Self {
             db,
             folder,
+            signer,
+            clock,
             queue,
             fold: None,
             sealer,
@@ -106,9 +118,13 @@ impl Writer {
                 }
                 Work::Do(job) => {
                     spare = Vec::new();
-                    self.forget(job);
+                    self.work_on(job);
                 }
                 Work::End => {
+                    if let Err(error) = self.sign_all() {
+                        self.roll_back();
+                        tracing::warn!(%error, "the last lines of audit chains are not signed until the next start");
+                    }
                     if let Err(error) = self.empty_wal() {
                         tracing::warn!(%error, "the journal's WAL stays, and is read on the next start");
                     }
@@ -152,11 +168,39 @@ impl Writer {
             Some(fold) => fold,
             None => self.fold.insert(Fold::new(&self.db)?),
         };
-        let mut tools = Tools { db: &self.db, folder: &self.folder, sealer: &mut self.sealer };
+        let mut tools = Tools { db: &self.db, folder: &self.folder, signer: &self.signer, sealer: &mut self.sealer };
         fold.write(&mut tools, group)?;
         self.db.prepare_cached("COMMIT")?.execute([])?;
         fold.settle();
         Ok(())
+    }
+
+    /// Signs a tenant's chain as far as it goes; `None` where it has none.
+    pub(crate) fn sign(&mut self, tenant: TenantId) -> Result<Option<Head>, Damage> {
+        self.begin_apart()?;
+        let (mut chains, at_ns) = (Chains::new(&self.db)?, (self.clock)());
+        let head = chains.sign(&self.db, &self.signer, tenant, at_ns)?;
+        chains.flush(&self.db)?;
+        self.db.execute_batch("COMMIT")?;
+        Ok(head)
+    }
+
+    /// Signs each chain that has lines that are not.
+    fn sign_all(&mut self) -> Result<(), Damage> {
+        self.begin_apart()?;
+        let (mut chains, at_ns) = (Chains::new(&self.db)?, (self.clock)());
+        let mut select = self.db.prepare("SELECT tenant FROM chains WHERE number > signed ORDER BY tenant")?;
+        for tenant in select.query_map([], |row| row.get(0))? {
+            chains.sign(&self.db, &self.signer, TenantId(tenant?), at_ns)?;
+        }
+        chains.flush(&self.db)?;
+        Ok(self.db.execute_batch("COMMIT")?)
+    }
+
+    /// Begins a transaction that is not of records: what is in memory of the tables may be different after it.
+    pub(crate) fn begin_apart(&mut self) -> Result<(), rusqlite::Error> {
+        self.fold = None;
+        self.db.execute_batch("BEGIN IMMEDIATE")
     }
 
     pub(crate) fn roll_back(&self) {

@@ -1,7 +1,7 @@
 //! The latest denials of a node, kept so that an operator can ask why.
 
 use parking_lot::Mutex;
-use remit_abi::{Denial, Pid, limits};
+use remit_abi::{Denial, Pid, TenantId, limits};
 use remit_authority::Explanation;
 use std::{collections::VecDeque, sync::Arc};
 
@@ -44,6 +44,11 @@ impl Denials {
             kept.latest.pop_front();
         }
         kept.latest.push_back(denied);
+    }
+
+    /// Forgets a tenant's.
+    pub(crate) fn forget(&self, tenant: TenantId) {
+        self.0.lock().latest.retain(|denied| denied.pid.tenant != tenant);
     }
 
     /// Oldest first; of one process, or of all.

@@ -9,7 +9,7 @@ use crate::{
     control::ControlBlock,
     kernel::Shared,
     mailbox::Letter,
-    ports::{Change, Note, Position, Program},
+    ports::{Change, ModelUse, Note, Position, Program},
     room::Room,
 };
 use remit_abi::{Event, Order, Signal};
@@ -49,6 +49,13 @@ impl Due {
     pub(crate) fn note(&mut self, note: impl FnOnce() -> Note) {
         if self.keeps_notes {
             self.notes.push(note());
+        }
+    }
+
+    /// Says what a model did, where it did something.
+    pub(crate) fn used(&mut self, used: Option<ModelUse>) {
+        if let Some(used) = used {
+            self.note(|| Note::Used(used));
         }
     }
 

@@ -9,12 +9,12 @@
 
 use crate::{
     bill::Reservation,
-    ports::{Clock, EngineError, EngineEvent, EngineFinish, EngineStream, Meter},
+    ports::{Clock, EngineError, EngineEvent, EngineFinish, EngineStream, Meter, ModelUse},
     runaway::{Turn, hash_of},
     tries::{Begun, Progress, Tries},
 };
 use parking_lot::Mutex;
-use remit_abi::{Delta, FinishReason, GrantId, Label, LlmError, Summary, Tokens};
+use remit_abi::{Delta, FinishReason, GrantId, Label, LlmError, Summary, Tokens, Usage};
 use remit_authority::ModelPrices;
 use std::{
     fmt,
@@ -65,6 +65,8 @@ struct Stream {
     ended: Option<Result<Summary, LlmError>>,
     /// A hash of what came so far, until somebody counts it.
     answer: Option<u64>,
+    /// What the model did, from the end on until somebody writes it down.
+    used: Option<ModelUse>,
     tries: Tries,
     /// Whether the account, not the caller, set the number of tokens.
     cut_by_budget: bool,
@@ -116,13 +118,23 @@ impl Generation {
                 Progress::Over(error) => return Err(error),
             }
         };
-        let (ahead, ended, showed, between) = Default::default();
+        let (ahead, ended, used, showed, between) = Default::default();
         let answer = Some(0);
         Ok(Self {
             label,
             grant,
             asked,
-            stream: AsyncMutex::new(Stream { events, ahead, showed, between, ended, answer, tries, cut_by_budget }),
+            stream: AsyncMutex::new(Stream {
+                events,
+                ahead,
+                showed,
+                between,
+                ended,
+                answer,
+                used,
+                tries,
+                cut_by_budget,
+            }),
             work: Mutex::new(Work { meter, prices, payment: Payment::Reserved(reservation) }),
             clock,
         })
@@ -154,6 +166,7 @@ impl Generation {
             EngineEvent::Failed(error) => {
                 self.settle();
                 let usage = self.work.lock().meter.usage();
+                stream.used = stream.tries.used(usage);
                 stream.tries.broke(&error, usage);
                 let error = unavailable(&error);
                 stream.ended = Some(Err(error.clone()));
@@ -180,6 +193,16 @@ impl Generation {
                 Delta::End(summary) => return Ok(Collected { text, calls, logprobs, summary }),
             }
         }
+    }
+
+    /// The model that it was put to, which has done nothing yet.
+    pub(crate) async fn asked(&self) -> Option<ModelUse> {
+        self.stream.lock().await.tries.used(Usage::default())
+    }
+
+    /// What the model did, once, after the end was told.
+    pub(crate) async fn take_used(&self) -> Option<ModelUse> {
+        self.stream.lock().await.used.take()
     }
 
     /// Waits until `next` would answer at once.
@@ -271,6 +294,7 @@ impl Generation {
             EngineFinish::ToolCalls => FinishReason::ToolCalls,
         };
         let usage = self.work.lock().meter.usage();
+        stream.used = stream.tries.used(usage);
         let paid = self.settle();
         Summary { finish, usage, paid, routed: stream.tries.answered(usage) }
     }

@@ -9,7 +9,7 @@ use crate::{
     ports::Entry,
     process::Held,
 };
-use remit_abi::{GrantId, GrantSpec, Label, Pid, Priority, Restart, Signal, Tokens};
+use remit_abi::{GrantId, GrantSpec, Label, Pid, Priority, Restart, Signal, TenantId, Tokens};
 use remit_authority::GrantError;
 use serde::Serialize;
 use std::sync::{Arc, atomic::Ordering};
@@ -265,5 +265,11 @@ impl Kernel {
     #[must_use]
     pub fn denials(&self, pid: Option<Pid>) -> Vec<Denied> {
         self.shared.denials.of(pid)
+    }
+
+    /// Forgets what it has in memory of a tenant that was erased, and of which no process lives: the names of its tags, and its denials.
+    pub fn forget_tenant(&self, tenant: TenantId) {
+        self.shared.tags.forget(tenant);
+        self.shared.denials.forget(tenant);
     }
 }

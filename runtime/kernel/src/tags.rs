@@ -4,7 +4,7 @@ use parking_lot::Mutex;
 use remit_abi::{TagSet, TenantId};
 use std::{collections::HashMap, sync::Arc};
 
-/// The tags of all tenants. A tag is never forgotten: labels that carry it may lie anywhere.
+/// The tags of all tenants. A tag is kept as long as its tenant: labels that carry it may lie anywhere.
 #[derive(Debug, Default)]
 pub(crate) struct Tags {
     names: Mutex<HashMap<TenantId, Vec<Arc<str>>>>,
@@ -22,6 +22,11 @@ impl Tags {
             names.push(name.into());
         }
         Some((set, is_new))
+    }
+
+    /// Forgets a tenant's.
+    pub(crate) fn forget(&self, tenant: TenantId) {
+        self.names.lock().remove(&tenant);
     }
 
     /// Puts back a name that was interned before the host started anew.
@@ -74,5 +79,10 @@ mod tests {
         }
         assert_eq!(tags.intern(one, "one more"), None);
         assert_eq!(tags.intern(one, "secret"), Some((secret, false)));
+        tags.intern(two, "other").expect("the first of 64");
+        tags.forget(one);
+        assert!(tags.names(one, secret).is_empty());
+        assert_eq!(tags.names(two, secret), ["other".into()]);
+        assert_eq!(tags.intern(one, "new").map(|(_, is_new)| is_new), Some(true));
     }
 }

@@ -12,7 +12,7 @@
 
 use crate::{
     generation::unavailable,
-    ports::{Clock, Engine, EngineError, EngineStream, GenerationJob, ModelCard},
+    ports::{Clock, Engine, EngineError, EngineStream, GenerationJob, ModelCard, ModelUse},
     routing::{
         Assigned, RequestEnd, Routing,
         breaker::{Admission, Cause},
@@ -219,6 +219,8 @@ pub(crate) struct Tries {
     /// What was set aside for whichever model answers.
     reserved: Tokens,
     candidates: Vec<Candidate>,
+    /// Of these the one that took it last.
+    taken_by: Option<usize>,
     turns: Turns,
     /// What each candidate that did not answer said last.
     troubles: Vec<(Arc<str>, LlmError)>,
@@ -248,7 +250,8 @@ impl Tries {
     /// Of candidates in the order of preference; with a trip, by the rules of its route.
     pub(crate) fn new(common: Common, candidates: Vec<Candidate>, turns: Turns, trip: Option<Trip>) -> Self {
         let Common { engine, clock, params, tools, reserved, pid, priority } = common;
-        Self { engine, clock, params, tools, reserved, candidates, turns, troubles: Vec::new(), trip, pid, priority }
+        let (taken_by, troubles) = (None, Vec::new());
+        Self { engine, clock, params, tools, reserved, candidates, taken_by, turns, troubles, trip, pid, priority }
     }
 
     /// Whether a failure before anything was shown may be made good.
@@ -296,9 +299,19 @@ impl Tries {
             tools: self.tools.clone(),
         };
         match self.engine.generate(job) {
-            Ok(stream) => Ok(Begun { stream, prices: *prices, cut_by_budget: payable < *max_tokens }),
+            Ok(stream) => {
+                self.taken_by = Some(index);
+                Ok(Begun { stream, prices: *prices, cut_by_budget: payable < *max_tokens })
+            }
             Err(error) => Err(self.failed_try(&error)),
         }
+    }
+
+    /// What the model did that took it last; `None` before the first.
+    pub(crate) fn used(&self, usage: Usage) -> Option<ModelUse> {
+        let card = &self.candidates.get(self.taken_by?)?.card;
+        let (name, digest) = (card.name.clone(), card.digest.clone());
+        Some(ModelUse { name, digest, seed: self.params.sampling.seed, usage })
     }
 
     /// The try under way came to nothing.

@@ -2,9 +2,9 @@
 
 use crate::{
     protocol::{
-        Affected, Denials, Ended, ExplainRequest, Explanations, ForkRequest, Forked, Frozen, Given, GrantName,
-        GrantRequest, Grants, Health, Models, Numbered, Process, Processes, Refusal, Revoked, Routes, RunLine,
-        RunRequest, Selection, VERSION,
+        Affected, Denials, Ended, EraseRequest, ExplainRequest, Explanations, ForgetRequest, Forgotten, ForkRequest,
+        Forked, Frozen, Given, GrantName, GrantRequest, Grants, Health, Models, Numbered, Process, Processes, Refusal,
+        Revoked, Routes, RunLine, RunRequest, Selection, VERSION,
     },
     socket::{SocketError, socket_path},
 };
@@ -146,7 +146,8 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn recording(&self, pid: Pid) -> Result<Bytes, ClientError> {
-        self.bytes(Method::GET, &format!("processes/{pid}/recording"), &()).await
+        let (answer, _connection) = self.send(Method::GET, &format!("processes/{pid}/recording"), &()).await?;
+        Ok(answer.into_body().collect().await.map_err(broken)?.to_bytes())
     }
 
     /// Starts a process that goes on where another one once was.
@@ -261,6 +262,32 @@ impl Client {
         self.ask(Method::POST, "routes/explain", request).await
     }
 
+    /// The audit of a tenant, as a file in pieces; with `reveal` also the contents that are kept.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn export_audit(&self, tenant: u32, reveal: bool) -> Result<Pieces, ClientError> {
+        let path = format!("audit?tenant={tenant}&reveal={reveal}");
+        let (answer, connection) = self.send(Method::GET, &path, &()).await?;
+        Ok(Pieces { body: answer.into_body(), _connection: connection })
+    }
+
+    /// Forgets history that is older than a moment. It takes as long as it takes.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn forget(&self, request: &ForgetRequest) -> Result<Forgotten, ClientError> {
+        self.answer(Method::POST, "forget", request).await
+    }
+
+    /// Erases a tenant. It takes as long as it takes.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn erase(&self, request: &EraseRequest) -> Result<(), ClientError> {
+        self.answer(Method::POST, "erase", request).await
+    }
+
     async fn connect(&self) -> Result<UnixStream, ClientError> {
         UnixStream::connect(&self.path).await.map_err(|error| match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ClientError::NoHost,
@@ -274,17 +301,21 @@ impl Client {
         path: &str,
         body: &impl Serialize,
     ) -> Result<T, ClientError> {
-        let bytes = self.bytes(method, path, body).await?;
-        // An answer without a body says that it is done.
-        serde_json::from_slice(if bytes.is_empty() { b"null" } else { &bytes }).map_err(broken)
+        let answer = self.answer(method, path, body);
+        time::timeout(ANSWER_TIME_MAX, answer).await.unwrap_or_else(|_| Err(broken("it does not answer")))
     }
 
-    async fn bytes(&self, method: Method, path: &str, body: &impl Serialize) -> Result<Bytes, ClientError> {
-        let answer = async {
-            let (answer, _connection) = self.send(method, path, body).await?;
-            Ok(answer.into_body().collect().await.map_err(broken)?.to_bytes())
-        };
-        time::timeout(ANSWER_TIME_MAX, answer).await.unwrap_or_else(|_| Err(broken("it does not answer")))
+    /// The same, however long it takes.
+    async fn answer<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let (answer, _connection) = self.send(method, path, body).await?;
+        let bytes = answer.into_body().collect().await.map_err(broken)?.to_bytes();
+        // An answer without a body says that it is done.
+        serde_json::from_slice(if bytes.is_empty() { b"null" } else { &bytes }).map_err(broken)
     }
 
     async fn lines<T>(&self, method: Method, path: &str, body: &impl Serialize) -> Result<Lines<T>, ClientError> {
@@ -329,6 +360,31 @@ impl Client {
 
 fn of(pid: Option<Pid>) -> String {
     pid.map(|pid| format!("?pid={pid}")).unwrap_or_default()
+}
+
+/// An answer that is a file, as it comes.
+pub struct Pieces {
+    body: Incoming,
+    _connection: JoinSet<()>,
+}
+
+impl Pieces {
+    /// The next one; `None` behind the last.
+    ///
+    /// # Errors
+    /// [`ClientError::Broken`].
+    pub async fn next(&mut self) -> Result<Option<Bytes>, ClientError> {
+        loop {
+            match self.body.frame().await {
+                Some(frame) => {
+                    if let Ok(piece) = frame.map_err(broken)?.into_data() {
+                        return Ok(Some(piece));
+                    }
+                }
+                None => return Ok(None),
+            }
+        }
+    }
 }
 
 /// An answer of one JSON object a line, as they come.

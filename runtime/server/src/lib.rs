@@ -34,7 +34,7 @@ mod server;
 mod socket;
 mod view;
 
-pub use client::{Client, ClientError, Lines};
+pub use client::{Client, ClientError, Lines, Pieces};
 pub use server::Server;
 pub use socket::{SocketError, socket_path};
 pub use view::{finished, shown};

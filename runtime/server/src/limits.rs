@@ -46,6 +46,9 @@ pub(crate) const STREAMS_MAX: usize = 48;
 /// Lines of one stream that wait for the connection: the process's own queue is the one that holds many.
 pub(crate) const LINES_QUEUED_MAX: usize = 4;
 
+/// Bytes of an export of an audit that are sent at once.
+pub(crate) const EXPORT_PIECE_BYTES: usize = 64 * KIB;
+
 /// How long a kill's answer waits for the process's end.
 pub(crate) const KILL_WAIT_MAX: Duration = Duration::from_secs(5);
 

@@ -7,6 +7,7 @@
 //! | `grants` | `grants` |
 //! | `mail` | `letters`, `calls`, `reports` |
 //! | `names` | `tags`, `frozen` |
+//! | `audit::chain` | `chains`, `audit`, `checkpoints` |
 //!
 //! A fold that fails is thrown away as a whole, and done again from the records: what is in memory is what is in the tables, or what the
 //! commit under way will put there.
@@ -16,9 +17,10 @@ mod grants;
 pub(crate) mod mail;
 mod names;
 pub(crate) mod processes;
-mod rows;
+pub(crate) mod rows;
 
 use crate::{
+    audit::{Chains, Signer, chain},
     error::Damage,
     folder::Folder,
     number::{self, stored},
@@ -39,6 +41,7 @@ use serde::Serialize;
 pub(crate) struct Tools<'a> {
     pub(crate) db: &'a Connection,
     pub(crate) folder: &'a Folder,
+    pub(crate) signer: &'a Signer,
     pub(crate) sealer: &'a mut Sealer,
 }
 
@@ -60,6 +63,7 @@ pub(crate) struct Fold {
     grants: Grants,
     mail: Mail,
     names: Names,
+    chains: Chains,
     next: NextNumbers,
 }
 
@@ -72,6 +76,7 @@ impl Fold {
             grants: Grants::default(),
             mail: Mail::default(),
             names: Names::default(),
+            chains: Chains::new(db)?,
             next: next(db)?,
         })
     }
@@ -86,6 +91,7 @@ impl Fold {
         self.grants.flush(tools)?;
         self.mail.flush(tools, &self.processes)?;
         self.names.flush(tools)?;
+        self.chains.flush(tools.db)?;
         let NextNumbers { process, account, grant, letter } = self.next;
         let [position, process, account, grant, letter] = [group.last(), process, account, grant, letter].map(stored);
         tools
@@ -104,15 +110,19 @@ impl Fold {
         self.grants.settle();
         self.mail.settle();
         self.names.settle();
+        self.chains.settle();
     }
 
     fn record(&mut self, tools: &mut Tools<'_>, position: u64, record: &Taken) -> Result<(), Damage> {
         if let Some(pid) = record.pid {
             self.saw_process(pid);
             if let Some(line) = &record.line {
-                self.processes.line(tools, pid, position, record.at_ns, line)?;
-                if let (Kind::Created { account, .. }, _) = line {
-                    self.saw_account(number::account(*account));
+                let (sequence, salts) = self.processes.line(tools, pid, position, record.at_ns, line)?;
+                let (at_ns, plain, fact) = (record.at_ns, &*line.bytes, &*line.fact);
+                let entry = chain::Entry { pid, sequence, position, at_ns, plain, fact };
+                self.chains.entry(tools.db, tools.signer, &entry, salts)?;
+                if let Kind::Created { account, .. } = line.kind {
+                    self.saw_account(number::account(account));
                 }
             }
         }

@@ -5,9 +5,10 @@ use super::{
     rows::{Rows, Write},
 };
 use crate::{
+    audit::Salts,
     error::Damage,
     number::{pid as pid_of, stored},
-    queue::Kind,
+    queue::{Kind, TakenLine},
     seal::{Key, Place},
 };
 use remit_abi::Pid;
@@ -74,6 +75,7 @@ impl Stored {
 pub(crate) struct Process {
     pub(crate) stored: Stored,
     pub(crate) key: Key,
+    pub(crate) salts: Salts,
     /// Its chunk in this commit.
     chunk: Option<usize>,
     /// More is different than its last chunk and its count of lines.
@@ -150,7 +152,7 @@ impl Processes {
             ended: false,
         };
         let row = self.rows.edit(pid, || Ok::<_, Damage>(None))?;
-        Ok(row.insert(Process { stored, key, chunk: None, facts: true }))
+        Ok(row.insert(Process { stored, salts: key.salts(), key, chunk: None, facts: true }))
     }
 
     /// The process's key, where its row is in memory.
@@ -158,15 +160,15 @@ impl Processes {
         self.rows.at_hand(pid).map(|process| &process.key)
     }
 
-    /// Adds a line to a process's log.
+    /// Adds a line to a process's log. Its place there, and the salts of the process's digests.
     pub(crate) fn line(
         &mut self,
         tools: &mut Tools<'_>,
         pid: Pid,
         position: u64,
         at_ns: u64,
-        line: &(Kind, Box<[u8]>),
-    ) -> Result<(), Damage> {
+        line: &TakenLine,
+    ) -> Result<(u64, &Salts), Damage> {
         self.find_or_new(tools, pid)?;
         let Some(process) = self.rows.edit(pid, || load(tools, pid))? else { return Err(Damage::Missing) };
         let row = &mut process.stored;
@@ -185,7 +187,7 @@ impl Processes {
             });
             self.chunks.len() - 1
         });
-        match line.0 {
+        match line.kind {
             Kind::Created { parent, .. } => (row.created, row.parent, process.facts) = (Some(row.last), parent, true),
             Kind::Began => (row.began, process.facts) = (Some((row.last, row.lines)), true),
             Kind::Other => {}
@@ -194,8 +196,8 @@ impl Processes {
         let since = at_ns.wrapping_sub(chunk.last_ns).cast_signed();
         chunk.last_ns = at_ns;
         chunk.plain.extend_from_slice(postcard::to_slice(&since, &mut [0; 10])?);
-        chunk.plain.extend_from_slice(&line.1);
-        Ok(())
+        chunk.plain.extend_from_slice(&line.bytes);
+        Ok((row.lines, &process.salts))
     }
 
     pub(crate) fn flush(&mut self, tools: &mut Tools<'_>) -> Result<(), Damage> {
@@ -288,5 +290,5 @@ impl Processes {
 fn load(tools: &Tools<'_>, pid: Pid) -> Result<Option<Process>, Damage> {
     let Some(stored) = Stored::find(tools.db, pid)? else { return Ok(None) };
     let key = tools.folder.tenant(pid.tenant)?.open_key(Place::process_key(pid), &stored.key)?;
-    Ok(Some(Process { stored, key, chunk: None, facts: false }))
+    Ok(Some(Process { stored, salts: key.salts(), key, chunk: None, facts: false }))
 }

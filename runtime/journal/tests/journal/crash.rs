@@ -1,8 +1,9 @@
 //! Crashes and faults at every change of a file that a small story makes.
 //!
-//! After each: what was confirmed is there, and what is there is what some prefix of the records says.
+//! After each: what was confirmed is there, and what is there is what some prefix of the records says; so are the audit's chains.
 
 use crate::{
+    audit::compare_chains,
     disk::{Disk, Fault, Kept, Refusal},
     model::{Model, Owned, Plain},
     sample::{SECRET, Story, finished, grant, letter, told, told_text},
@@ -81,18 +82,21 @@ fn recover(folder: &TempDir, disk: &'static Disk, story: &Story, confirmed: usiz
     let found = prefixes.map(|count| &story.records[..count]).find(|records| says(&journal, &Model::of(records)));
     let mut so_far =
         found.unwrap_or_else(|| panic!("{what}: {confirmed} were confirmed, and no prefix is there")).to_vec();
+    compare_chains(&journal, &so_far);
     let rest = &story.records[so_far.len()..];
     let last = rest.iter().map(|record| journal.append(&[record.record()]).expect("there is room")).last();
     durable(&journal, last.unwrap_or_default());
     drop(journal);
     so_far.extend_from_slice(rest);
-    compare(&open(folder.path(), disk).expect("it opens again"), &Model::of(&so_far));
+    let journal = open(folder.path(), disk).expect("it opens again");
+    compare(&journal, &Model::of(&so_far));
+    compare_chains(&journal, &so_far);
 }
 
 /// Keys are on the disk before they are used, by the system's own files: they are made once.
 fn give_keys(from: &Path, to: &Path) {
     fs::create_dir(to.join("tenants")).expect("it is writable");
-    for key in ["node.key", "tenants/1.key", "tenants/2.key"] {
+    for key in ["node.key", "audit.key", "audit.pub", "tenants/1.key", "tenants/2.key"] {
         fs::copy(from.join(key), to.join(key)).expect("it was made");
     }
 }

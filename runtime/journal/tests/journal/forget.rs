@@ -16,7 +16,7 @@ use std::{
 };
 
 /// Two tenants with the same to tell: each has a process that ended, and one that may live.
-fn story() -> (Story, [Pid; 2]) {
+pub(crate) fn story() -> (Story, [Pid; 2]) {
     let mut story = Story::default();
     let mut last = Vec::new();
     for tenant in [1, 2] {

@@ -1,5 +1,6 @@
 //! The journal on files: what it keeps, what it keeps through crashes and faults, and what it forgets.
 
+mod audit;
 mod crash;
 mod damage;
 mod disk;

@@ -26,8 +26,8 @@ fn change(folder: &Path, pragma: &str) {
 
 #[test]
 fn a_newer_version_is_refused() {
-    let newer = |folder: &Path| change(folder, "PRAGMA user_version = 2");
-    check(newer, |error| matches!(error, OpenError::Newer { found: 2, known: 1 }), "of version 2");
+    let newer = |folder: &Path| change(folder, "PRAGMA user_version = 3");
+    check(newer, |error| matches!(error, OpenError::Newer { found: 3, known: 2 }), "of version 3");
 }
 
 #[test]
@@ -39,16 +39,29 @@ fn what_is_no_journal_is_refused() {
 }
 
 #[test]
-fn the_key_has_to_be_there_and_whole() {
-    let key = |folder: &Path| folder.join("node.key");
-    let is_missing = |error: &OpenError| matches!(error, OpenError::KeyMissing(_));
-    check(|folder| fs::remove_file(key(folder)).expect("it is there"), is_missing, "from a backup");
-    let is_damaged = |error: &OpenError| matches!(error, OpenError::KeyDamaged(_));
-    let shorten = |folder: &Path| {
-        let bytes = fs::read(key(folder)).expect("it is there");
-        fs::write(key(folder), &bytes[1..]).expect("it is writable");
-    };
-    check(shorten, is_damaged, "32 bytes");
+fn the_keys_have_to_be_there_and_whole() {
+    for name in ["node.key", "audit.key"] {
+        let key = |folder: &Path| folder.join(name);
+        let is_missing = |error: &OpenError| matches!(error, OpenError::KeyMissing(_));
+        check(|folder| fs::remove_file(key(folder)).expect("it is there"), is_missing, "from a backup");
+        let is_damaged = |error: &OpenError| matches!(error, OpenError::KeyDamaged(_));
+        let shorten = |folder: &Path| {
+            let bytes = fs::read(key(folder)).expect("it is there");
+            fs::write(key(folder), &bytes[1..]).expect("it is writable");
+        };
+        check(shorten, is_damaged, "32 bytes");
+    }
+}
+
+#[test]
+fn the_public_key_is_written_again_where_it_is_not_there() {
+    let mut stage = Stage::new();
+    let (path, key) = (stage.folder().join("audit.pub"), stage.journal().audit_key().to_string());
+    for spoil in [|path: &Path| fs::remove_file(path), |path: &Path| fs::write(path, "another")] {
+        spoil(&path).expect("it is ours");
+        stage.reopen();
+        assert_eq!(fs::read_to_string(&path).expect("it is there"), format!("{key}\n"));
+    }
 }
 
 #[cfg(unix)]
@@ -56,16 +69,18 @@ fn the_key_has_to_be_there_and_whole() {
 fn a_key_that_others_can_read_is_refused() {
     use std::os::unix::fs::PermissionsExt;
     let stage = Stage::new();
-    for file in ["node.key", "tenants/1.key"] {
+    for file in ["node.key", "audit.key", "tenants/1.key"] {
         stage.append(&crate::crash::story().records);
         stage.settle();
         let mode = fs::metadata(stage.folder().join(file)).expect("it is there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{file}");
     }
-    let expose = |folder: &Path| {
-        fs::set_permissions(folder.join("node.key"), fs::Permissions::from_mode(0o640)).expect("it is ours");
-    };
-    check(expose, |error| matches!(error, OpenError::KeyExposed { mode: 0o640, .. }), "mode to 600");
+    for file in ["node.key", "audit.key"] {
+        let expose = |folder: &Path| {
+            fs::set_permissions(folder.join(file), fs::Permissions::from_mode(0o640)).expect("it is ours");
+        };
+        check(expose, |error| matches!(error, OpenError::KeyExposed { mode: 0o640, .. }), "mode to 600");
+    }
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! Many who append at once, and a queue that is full.
 
 use crate::{
+    audit::{export, rows, whole},
     disk::{Disk, Fault, Refusal},
     sample::{pid, told, told_text},
     stage::{Stage, durable, options},
 };
 use futures::{executor::block_on, future::join_all};
-use remit_journal::{SqliteJournal, WAITING_BYTES_MAX};
+use remit_journal::{SqliteJournal, WAITING_BYTES_MAX, audit::Detail};
 use remit_kernel::ports::{Entry, Journal, JournalError, Position, Record};
 use rusqlite::Connection;
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,6 +46,12 @@ fn each_process_has_its_order_and_positions_are_those_that_were_given() {
         let entries = lines.iter().map(|line| (line.sequence, line.entry.clone()));
         assert!(entries.eq((1..).zip((0..LINES).map(told))), "{tenant}");
         assert!(lines.is_sorted_by_key(|line| line.at_ns), "{tenant}");
+    }
+    for (tenant, positions) in &given {
+        let file = export(stage.journal(), *tenant, Detail::Contents).expect("it has a chain");
+        let told = rows(&file).into_iter().filter_map(|row| row.get("line")?["position"].as_u64().map(Position));
+        assert!(told.eq(positions.iter().copied()), "{tenant}");
+        assert_eq!(whole(&file).revealed, LINES);
     }
     stage.close();
     let db = Connection::open(stage.folder().join("journal.sqlite")).expect("it is a database");

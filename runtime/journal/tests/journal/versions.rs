@@ -1,16 +1,21 @@
-//! Journals that older versions wrote are read.
+//! Journals that older versions wrote are read, and brought up to this version, wherever that is cut off.
 //!
 //! `REMIT_JOURNAL_GOLDEN=FOLDER cargo test -p remit-journal versions` writes one of this version.
 
 use crate::{
+    audit::{acts, compare_chains, export, told, whole},
     crash::story,
+    disk::{Disk, Fault, Kept},
+    sample::Story,
     stage::{Stage, compare, options},
 };
-use remit_journal::SqliteJournal;
+use remit_journal::{SqliteJournal, audit::Detail};
 use remit_kernel::ports::Journal;
+use serde_json::json;
 use std::{fs, path::Path};
+use tempfile::TempDir;
 
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("it is writable");
     for entry in fs::read_dir(from).expect("it is there") {
         let from = entry.expect("it can be listed").path();
@@ -28,22 +33,78 @@ fn hide(key: &Path) {
     fs::set_permissions(key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("it is ours");
 }
 
+/// A journal of a version, with [`story`] in it.
+fn golden(version: u32) -> TempDir {
+    let folder = tempfile::tempdir().expect("there is a folder for such things");
+    copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/versions/{version}")), folder.path());
+    let keys = ["node.key", "audit.key"].map(|name| folder.path().join(name));
+    keys.iter().filter(|key| key.exists()).for_each(|key| hide(key));
+    folder
+}
+
+/// The story, and what comes after it.
+fn gone_on() -> (Story, usize) {
+    let mut story = story();
+    let from = story.records.len();
+    story.start(3, None);
+    story.start(1, None);
+    (story, from)
+}
+
 #[test]
-fn a_journal_of_version_1_is_read_and_goes_on() {
+fn a_journal_of_version_1_is_read_and_goes_on_and_its_chains_say_what_is_not_in_them() {
+    let stage = Stage::at(golden(1));
+    let (story, from) = gone_on();
+    compare(stage.journal(), &self::story().model);
+    stage.append(&story.records[from..]);
+    compare(stage.journal(), &story.model);
+    let began = json!({ "began": { "after": from } });
+    for (tenant, lines, is_old) in [(1, 2, true), (2, 0, true), (3, 2, false)] {
+        let file = export(stage.journal(), tenant, Detail::Contents).expect("it has a chain");
+        let summary = whole(&file);
+        assert_eq!((told(&file).len(), summary.revealed), (lines, lines as u64), "tenant {tenant}");
+        assert_eq!(acts(&file), is_old.then(|| began.clone()).as_slice(), "tenant {tenant}");
+        assert_eq!(summary.begins_after, if is_old { from as u64 } else { 0 });
+    }
+}
+
+#[test]
+fn a_journal_of_version_2_is_read_and_goes_on() {
     if let Some(folder) = std::env::var_os("REMIT_JOURNAL_GOLDEN") {
         let journal = SqliteJournal::open_with(Path::new(&folder), options(None)).expect("it opens");
         for record in story().records {
             journal.append(&[record.record()]).expect("there is room");
         }
     }
-    let folder = tempfile::tempdir().expect("there is a folder for such things");
-    copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/versions/1"), folder.path());
-    hide(&folder.path().join("node.key"));
-    let stage = Stage::at(folder);
-    let mut story = story();
-    compare(stage.journal(), &story.model);
-    let from = story.records.len();
-    story.start(3, None);
+    let stage = Stage::at(golden(2));
+    let (story, from) = gone_on();
+    compare(stage.journal(), &self::story().model);
+    compare_chains(stage.journal(), &story.records[..from]);
     stage.append(&story.records[from..]);
     compare(stage.journal(), &story.model);
+    compare_chains(stage.journal(), &story.records);
+}
+
+#[test]
+fn a_loss_of_power_while_it_is_brought_up_changes_nothing() {
+    for kept in [Kept::Nothing, Kept::Everything, Kept::Some(3)] {
+        let disk = Disk::new();
+        let mut cut = 0;
+        loop {
+            let folder = golden(1);
+            disk.start(Fault::PowerLoss(cut));
+            drop(SqliteJournal::open_with(folder.path(), options(Some(disk.vfs()))));
+            let met = disk.met();
+            disk.lose_power(kept);
+            let stage = Stage::at(folder);
+            compare(stage.journal(), &story().model);
+            let file = export(stage.journal(), 1, Detail::Digests).expect("it has a chain");
+            assert_eq!(acts(&file).len(), 1, "at change {cut}");
+            if !met {
+                break;
+            }
+            cut += 1;
+        }
+        assert!(cut > 10, "{cut} changes of files");
+    }
 }

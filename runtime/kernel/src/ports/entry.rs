@@ -17,7 +17,8 @@
 use crate::{Ledger, RestartPolicy};
 use bytes::Bytes;
 use remit_abi::{
-    AccountId, Exit, GrantId, GrantKind, Label, Pid, Priority, Reply, Request, Role, Tokens, ValueId, limits::Limits,
+    AccountId, Exit, GrantId, GrantKind, Label, Pid, Priority, Reply, Request, Role, Tokens, Usage, ValueId,
+    limits::Limits,
 };
 use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, sync::Arc};
@@ -173,6 +174,21 @@ pub enum Note {
     Call(u64),
     /// A model that was opened.
     Model(ModelImage),
+    /// What a model was asked, or has done: for an auditor. A replay passes over it.
+    Used(ModelUse),
+}
+
+/// The work of a model, as far as it is known when the reply is told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelUse {
+    /// The registry's name; of a route's request that of the model which answers.
+    pub name: Arc<str>,
+    /// SHA-256 of the weights' file, in hexadecimal.
+    pub digest: Arc<str>,
+    /// Of the numbers that tokens are drawn with.
+    pub seed: u64,
+    /// What it did so far.
+    pub usage: Usage,
 }
 
 /// A model as it was when a process opened it.
@@ -225,6 +241,15 @@ impl Asked {
                 Self::Digest { kind: [interface, syscall], size: bytes.len() as u64, digest }
             }
             _ => Self::Whole(bytes.into()),
+        }
+    }
+
+    /// Of the request, in bytes as postcard writes it.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        match self {
+            Self::Whole(bytes) => bytes.len() as u64,
+            Self::Digest { size, .. } => *size,
         }
     }
 

@@ -5,10 +5,12 @@
 
 mod change;
 mod entry;
+mod fact;
 mod journal;
 
 pub use change::{CallImage, CallState, Change, LetterImage};
-pub use entry::{Asked, Beginning, Created, Entry, Forked, HeldImage, ModelImage, Note, Told, ValueImage};
+pub use entry::{Asked, Beginning, Created, Entry, Forked, HeldImage, ModelImage, ModelUse, Note, Told, ValueImage};
+pub use fact::{DenialKind, EndKind, Fact};
 pub use journal::{Journal, JournalError, Line, NextNumbers, NodeImage, Position, Record, StoredProcess};
 pub use remit_authority::{AccountImage, GrantImage};
 

@@ -8,10 +8,10 @@ use crate::{
     control::ControlBlock,
     generation::unavailable,
     kernel::Shared,
-    ports::{ModelCard, PromptText},
+    ports::{ModelCard, ModelUse, PromptText},
     process::{OpenModel, Process, Way},
 };
-use remit_abi::{Content, Embeddings, Label, LlmError, LlmReply, ModelId, limits};
+use remit_abi::{Content, Embeddings, Label, LlmError, LlmReply, ModelId, Usage, limits};
 use std::sync::Arc;
 
 pub(super) fn validate(process: &Process, texts: &[Content]) -> Result<(), LlmError> {
@@ -38,6 +38,8 @@ pub(crate) struct Embed {
     label: Label,
     /// Their tokens, once they are known.
     tokens: Vec<Arc<[u32]>>,
+    /// How many.
+    total: u32,
 }
 
 impl Embed {
@@ -56,23 +58,22 @@ impl Embed {
             Ok(PromptText::Text(text.to_owned()))
         };
         let texts = texts.iter().map(&mut read).collect::<Result<_, LlmError>>()?;
-        Ok(Self { card, texts, label, tokens: Vec::new() })
+        Ok(Self { card, texts, label, tokens: Vec::new(), total: 0 })
     }
 
     /// Tokenises, so that the price is exact.
     pub(super) fn quote(&mut self, shared: &Shared) -> Result<Quote, LlmError> {
         let capacity = self.card.context_length;
-        let mut total = 0_u32;
         for text in &self.texts {
             let tokens = shared.ports.engine.tokenize(&self.card.name, text).map_err(|error| unavailable(&error))?;
             let count = u32::try_from(tokens.len()).unwrap_or(u32::MAX);
             if count > capacity {
                 return Err(LlmError::TooLong { tokens: count, capacity });
             }
-            total = total.saturating_add(count);
+            self.total = self.total.saturating_add(count);
             self.tokens.push(tokens);
         }
-        Ok(Quote::exactly(shared.prices.model(&self.card.name).of_embedding(total)))
+        Ok(Quote::exactly(shared.prices.model(&self.card.name).of_embedding(self.total)))
     }
 
     pub(super) async fn act(
@@ -91,6 +92,9 @@ impl Embed {
         reserved.settle_whole();
         let process = &mut *block.process.lock();
         process.label = process.label.join(self.label);
+        let usage = Usage { input: self.total, ..Usage::default() };
+        let (name, digest) = (self.card.name.clone(), self.card.digest.clone());
+        process.due.used(Some(ModelUse { name, digest, seed: 0, usage }));
         Ok(LlmReply::Embedded(Embeddings::new(u32::try_from(width).unwrap_or(u32::MAX), &vectors)))
     }
 }

@@ -122,14 +122,23 @@ impl Generate {
         let generation = self.begin(shared, reserved).await?;
         match delivery {
             Delivery::Stream => {
+                let asked = generation.asked().await;
                 let generation = Arc::new(generation);
                 shared.streams.enter(&generation);
-                Ok(LlmReply::Started(block.process.lock().generations.insert(Streaming::Live(generation))))
+                let process = &mut *block.process.lock();
+                process.due.used(asked);
+                Ok(LlmReply::Started(process.generations.insert(Streaming::Live(generation))))
             }
             Delivery::Whole => {
-                let collected = generation.collect().await?;
-                shared.turned(block, generation.take_turn().await);
-                keep(&mut block.process.lock(), collected, label).map(LlmReply::Completed)
+                let collected = generation.collect().await;
+                let used = generation.take_used().await;
+                if collected.is_ok() {
+                    shared.turned(block, generation.take_turn().await);
+                }
+                let process = &mut *block.process.lock();
+                let kept = collected.and_then(|collected| keep(process, collected, label));
+                process.due.used(used);
+                kept.map(LlmReply::Completed)
             }
         }
     }

@@ -175,8 +175,11 @@ impl Next {
     }
 
     pub(super) async fn act(self, shared: &Arc<Shared>, block: &ControlBlock) -> Result<LlmReply, LlmError> {
-        let delta = self.generation.next(shared, block).await?;
-        let mut process = block.process.lock();
+        let delta = self.generation.next(shared, block).await;
+        let used = self.generation.take_used().await;
+        let process = &mut *block.process.lock();
+        process.due.used(used);
+        let delta = delta?;
         process.label = process.label.join(self.generation.label());
         Ok(LlmReply::Next(delta))
     }

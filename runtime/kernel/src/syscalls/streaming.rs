@@ -11,7 +11,7 @@
 //! what it has read cannot be taken back. Nothing was paid for what was cut, so that it is paid once.
 
 use super::generate::Generate;
-use crate::{control::ControlBlock, generation::Generation, kernel::Shared};
+use crate::{control::ControlBlock, generation::Generation, kernel::Shared, ports::ModelUse};
 use parking_lot::Mutex;
 use remit_abi::{Delta, GrantId, Label, LlmError, Summary, ToolCall};
 use std::{
@@ -123,6 +123,17 @@ impl Streaming {
             shared.turned(block, generation.take_turn().await);
         }
         Ok(delta)
+    }
+
+    /// What a model did for it, once, after its end was told.
+    pub(super) async fn take_used(&self) -> Option<ModelUse> {
+        match self {
+            Self::Live(generation) => generation.take_used().await,
+            Self::Cut(cut) => match cut.again.get() {
+                Some(Ok(again)) => again.generation.take_used().await,
+                _ => None,
+            },
+        }
     }
 
     /// Waits until `next` would answer at once.

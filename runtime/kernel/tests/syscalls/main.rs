@@ -8,6 +8,7 @@ mod children;
 mod deadlock;
 mod durability;
 mod embed;
+mod facts;
 mod fakes;
 mod fork;
 mod guest;

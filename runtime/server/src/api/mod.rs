@@ -5,6 +5,7 @@ mod freezes;
 mod grants;
 mod metrics;
 mod models;
+mod past;
 mod processes;
 mod recordings;
 mod routes;
@@ -78,7 +79,10 @@ pub(crate) fn router(managed: Arc<Managed>) -> Router {
         .route("/resume", post(processes::resume))
         .route("/suspend", post(processes::suspend));
     let api = Router::new()
+        .route("/audit", get(past::export))
         .route("/denials", get(grants::denials))
+        .route("/erase", post(past::erase))
+        .route("/forget", post(past::forget))
         .route("/forks", post(recordings::fork))
         .route("/freeze", post(freezes::freeze))
         .route("/frozen", get(freezes::frozen))

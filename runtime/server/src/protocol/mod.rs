@@ -8,6 +8,7 @@ mod error;
 mod fork;
 mod grant;
 mod model;
+mod past;
 mod process;
 mod route;
 mod task;
@@ -16,6 +17,7 @@ pub use error::{ErrorCode, Refusal};
 pub use fork::{ForkRequest, Forked, Recorded};
 pub use grant::{Denials, Denied, Given, Grant, GrantName, GrantRequest, Grants, NotAGrant, Reason, Revoked, Terms};
 pub use model::{DeviceMemory, Figures, Model, ModelPlace, Models};
+pub use past::{EraseRequest, ForgetRequest, Forgotten};
 pub use process::{Affected, Ended, Frozen, Health, Process, ProcessState, Processes, Selection};
 pub use route::{
     Breaker, ExplainRequest, Explanation, Explanations, MissedRule, RankedModel, Route, RouteArm, RouteTier, Routes,
