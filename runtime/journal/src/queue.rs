@@ -6,6 +6,10 @@
 //! | of who waits | one entry of a map, or taking those who are done | waiters, the writer |
 //!
 //! Neither is held while anything is encoded, sealed or written, nor while somebody is woken.
+//!
+//! Appending does not wait for the disk, with one exception: whoever appends faster than it writes is held up until there is room again,
+//! since guests that only read clocks would otherwise fill the memory in a second. A disk that does not write at all holds nobody up:
+//! then the room is used to its end, and what comes after is refused.
 
 use crate::{audit, retain::Job};
 use parking_lot::{Condvar, Mutex};
@@ -27,6 +31,10 @@ use std::{
 /// What may wait for the disk, in bytes: records that are appended beyond are refused. 64 MiB: seconds of a busy node's records, and
 /// far from what a node has in memory.
 pub const WAITING_BYTES_MAX: usize = 64 << 20;
+/// What may wait before whoever appends is held up, in bytes: some hundred milliseconds of writing.
+const BUSY_BYTES: usize = 8 << 20;
+/// How long somebody is held up before the disk is taken to stand still.
+const HELD_UP_MAX: Duration = Duration::from_millis(500);
 /// What a record takes besides its entry and its changes: its place in the group.
 const RECORD_BYTES: usize = size_of::<Taken>();
 /// What a change is taken to weigh besides the data that it carries.
@@ -130,6 +138,8 @@ struct Pending {
     wrote: bool,
     /// The writer sleeps.
     idle: bool,
+    /// The disk does not write: nobody is held up.
+    stuck: bool,
     closing: bool,
 }
 
@@ -144,6 +154,8 @@ struct Waiters {
 pub(crate) struct Queue {
     pending: Mutex<Pending>,
     arrived: Condvar,
+    /// A group was written, or none will be.
+    room: Condvar,
     /// Everything up to here survives a crash.
     durable: AtomicU64,
     commits: AtomicU64,
@@ -159,6 +171,7 @@ impl Queue {
         Self {
             pending: Mutex::new(Pending { next: position + 1, ..Pending::default() }),
             arrived: Condvar::new(),
+            room: Condvar::new(),
             durable: AtomicU64::new(position),
             commits: AtomicU64::new(0),
             waiters: Mutex::default(),
@@ -174,6 +187,10 @@ impl Queue {
         }
         let bytes: usize = records.iter().map(Taken::bytes).sum();
         let mut pending = self.pending.lock();
+        let until = Instant::now() + HELD_UP_MAX;
+        while pending.bytes + bytes > BUSY_BYTES && pending.bytes > 0 && !pending.stuck {
+            pending.stuck |= self.room.wait_until(&mut pending, until).timed_out();
+        }
         if pending.bytes + bytes > WAITING_BYTES_MAX {
             return Err(JournalError::Refused(
                 format!("{} MiB of records wait for the disk: is it full?", WAITING_BYTES_MAX >> 20).into(),
@@ -242,7 +259,9 @@ impl Queue {
         {
             let mut pending = self.pending.lock();
             pending.bytes -= mem::take(&mut pending.writing);
+            pending.stuck = false;
         }
+        self.room.notify_all();
         let done = {
             let mut waiters = self.waiters.lock();
             self.durable.store(position, Ordering::Release);
@@ -260,7 +279,12 @@ impl Queue {
             let _ = self.failed.set(why);
             mem::take(&mut waiters.tasks)
         };
-        self.pending.lock().jobs.clear();
+        {
+            let mut pending = self.pending.lock();
+            pending.jobs.clear();
+            pending.stuck = true;
+        }
+        self.room.notify_all();
         self.settled.notify_all();
         told.into_values().for_each(Waker::wake);
     }
@@ -275,6 +299,8 @@ impl Queue {
     pub(crate) fn pause(&self, time: Duration) -> bool {
         let until = Instant::now() + time;
         let mut pending = self.pending.lock();
+        pending.stuck = true;
+        self.room.notify_all();
         while !pending.closing && !self.arrived.wait_until(&mut pending, until).timed_out() {}
         pending.closing
     }

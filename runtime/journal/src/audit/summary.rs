@@ -134,7 +134,8 @@ impl Summary {
             | Fact::Streaming { .. }
             | Fact::Given { .. }
             | Fact::Committed { .. }
-            | Fact::Exited { .. } => {}
+            | Fact::Exited { .. }
+            | Fact::Forked { .. } => {}
         }
     }
 

@@ -86,6 +86,25 @@ fn what_is_dropped_is_written_first() {
 }
 
 #[test]
+fn whoever_is_faster_than_the_disk_is_held_up_and_not_refused() {
+    let stage = Stage::new();
+    let (journal, large) = (stage.journal(), told_text(&"x".repeat(1 << 20)));
+    let lines = 2 * (WAITING_BYTES_MAX >> 20) as u32 / 4;
+    std::thread::scope(|scope| {
+        for thread in 1..=4 {
+            let large = &large;
+            scope.spawn(move || {
+                for _ in 0..lines {
+                    journal.append(&[line(thread, large.clone())]).expect("the disk writes");
+                }
+            });
+        }
+    });
+    let history = |thread| journal.history(pid(1, thread), 1, usize::MAX).expect("it can be read").len();
+    assert!((1..=4).all(|thread| history(thread) == lines as usize));
+}
+
+#[test]
 fn more_than_may_wait_is_refused_until_there_is_room() {
     let disk = Disk::new();
     disk.start(Fault::Never);

@@ -16,6 +16,7 @@
 //! | [`Told`](Entry::Told), a state was committed | how large it is |
 //! | [`Given`](Entry::Given) | of what kind the grant is |
 //! | [`Exited`](Entry::Exited) | in which way, and with how much fuel |
+//! | [`Forked`](Entry::Forked) | of what kinds its grants are |
 //! | any other | none: that something was told shows in the digest of its line |
 
 use super::{Created, Entry, ModelUse, Note, Told};
@@ -120,6 +121,11 @@ pub enum Fact {
         /// With all the fuel it used; `None` where the count was lost.
         fuel: Option<Fuel>,
     },
+    /// From here on it is itself: what was told before was told to another process.
+    Forked {
+        /// Of the grants that an operator gave it.
+        kinds: Vec<GrantKind>,
+    },
 }
 
 /// A [`Denial`] without the names in it.
@@ -216,6 +222,7 @@ impl Entry<'_> {
             Self::Told(told) => Fact::of_told(told),
             Self::Given(held) => Some(Fact::Given { kind: held.kind }),
             Self::Exited(exit) => Some(Fact::Exited { end: EndKind::from(&**exit), fuel: exit.fuel }),
+            Self::Forked(forked) => Some(Fact::Forked { kinds: forked.grants.iter().map(|held| held.kind).collect() }),
         }
     }
 }
