@@ -128,7 +128,7 @@ async fn a_denial_says_where_and_of_what_kind_and_not_what_was_asked_for() {
         };
         assert!(guest.llm(LlmRequest::Chat(seeded(model))).await.is_err());
         assert!(guest.send(grant, message("news", SECRET)).await.is_err());
-        assert!(guest.capability(CapabilityRequest::Take { label: SECRET.into() }).await.is_err());
+        assert!(guest.capability(CapabilityRequest::Take { label: format!("{SECRET}-2").into() }).await.is_err());
         done()
     };
     let denied = |interface: &str, denial| Fact::Denied { interface: interface.into(), denial };
