@@ -23,6 +23,7 @@
 //! | `routing`, `tries` | names that send each request to a model; the tries of one request |
 //! | `outlet` | where a process's events go |
 //! | `schedule` | who runs next |
+//! | `inbox`, `people` | what people are asked and told, and what they say |
 //! | `manage`, `freeze`, `denials` | what an operator sees and does |
 //! | `due`, `recording` | what an act did, written down before anybody sees it |
 //! | `recovery`, `replay` | a node put together again from its journal; processes told again what they were told |
@@ -40,12 +41,14 @@ mod due;
 mod freeze;
 mod generation;
 mod hibernation;
+mod inbox;
 mod journal;
 mod kernel;
 mod life;
 mod mailbox;
 mod manage;
 mod outlet;
+mod people;
 pub mod ports;
 mod process;
 mod recording;
@@ -72,6 +75,7 @@ pub use kernel::{Kernel, Ports};
 pub use life::{Ended, Finished, Output};
 pub use manage::{GiveError, GrantView, ProcessView, State};
 pub use outlet::{Events, KeptEvent, Listener};
+pub use people::InboxError;
 pub use recovery::{Recovery, Resumed};
 pub use spawn::{GivenMessage, Spawn, SpawnError, Spawned};
 pub use supervise::RestartPolicy;

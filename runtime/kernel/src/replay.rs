@@ -10,6 +10,7 @@
 use crate::{
     calls::{Answer, PendingCall},
     control::ControlBlock,
+    inbox::PendingQuestion,
     kernel::Shared,
     ports::{Asked, CallImage, CallState, Change, Entry, Line},
     process::{Held, Process},
@@ -33,6 +34,7 @@ pub(crate) struct Links {
     calls: Mutex<FxHashMap<u64, Ends>>,
     /// Children that had ended, with a report that nobody had taken.
     pub(crate) ended: Mutex<FxHashMap<Pid, Arc<ControlBlock>>>,
+    questions: Mutex<FxHashMap<u64, Arc<PendingQuestion>>>,
 }
 
 /// Both ends of a call; that of whoever is to answer until a process has it.
@@ -84,6 +86,17 @@ impl Links {
     pub(crate) fn answer(&self, number: u64) -> Answer {
         let answer = self.calls.lock().get_mut(&number).and_then(|(_, answer)| answer.take());
         answer.unwrap_or_else(|| Answer::to_nobody(PendingCall::settled_before(number, NOBODY, true)))
+    }
+
+    /// A question that its asker is to find again.
+    pub(crate) fn keep_question(&self, question: Arc<PendingQuestion>) {
+        self.questions.lock().insert(question.number, question);
+    }
+
+    /// A question to people. Of one that the log has forgotten the answer was taken, or it was let go.
+    pub(crate) fn question(&self, number: u64) -> Arc<PendingQuestion> {
+        let kept = self.questions.lock().get(&number).cloned();
+        kept.unwrap_or_else(|| PendingQuestion::taken_before(number))
     }
 
     /// A child: one that lives, one whose report nobody has taken, or what is left of one that is gone. One that kept no journal

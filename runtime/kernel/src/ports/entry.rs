@@ -160,6 +160,8 @@ pub enum Note {
     Call(u64),
     /// A model that was opened.
     Model(ModelImage),
+    /// The number of a question to people.
+    Question(u64),
 }
 
 /// A model as it was when a process opened it.

@@ -11,6 +11,8 @@ mod embed;
 mod fakes;
 mod guest;
 mod hibernation;
+mod human;
+mod human_recovery;
 mod labels;
 mod limits;
 mod llm;
