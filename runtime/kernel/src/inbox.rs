@@ -308,3 +308,36 @@ fn sorted<'a, T: Clone + 'a>(items: impl Iterator<Item = &'a T>, number: impl Fn
     items.sort_unstable_by_key(number);
     items
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ports::ValueImage;
+
+    #[test]
+    fn nobody_sees_or_answers_what_is_not_written_down() {
+        let tenant = TenantId(1);
+        let content = ValueImage { bytes: "Well?".into(), media_type: "text/plain".into(), label: Label::TRUSTED };
+        let posted = PostedQuestion {
+            number: 1,
+            asker: Pid { tenant, index: 0, generation: 1 },
+            package: "clerk".into(),
+            digest: "0123".into(),
+            grant: GrantId { index: 0, generation: 1 },
+            desk: "boss".into(),
+            wanted: Wanted::Answer { choices: [].into() },
+            content,
+            asked_ns: 0,
+            expires_ns: 10,
+        };
+        let mut inbox = Inbox::default();
+        inbox.post(posted.clone()).expect("there is room");
+        assert!(inbox.questions(None, 5).is_empty() && inbox.open(1, 5).is_none());
+        assert!(inbox.take_asked_under(&[posted.grant]).is_empty(), "its asker looks at its grant when it is shown");
+        inbox.show(1);
+        assert_eq!(inbox.questions(Some(tenant), 5), [posted]);
+        assert!(inbox.open(1, 5).is_some() && inbox.open(1, 10).is_none());
+        inbox.remove(tenant, 1);
+        assert!(inbox.questions(None, 5).is_empty());
+    }
+}
