@@ -2,6 +2,7 @@
 
 mod caps;
 mod durable;
+mod inbox;
 mod metrics;
 mod processes;
 mod routes;

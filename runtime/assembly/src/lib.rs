@@ -28,8 +28,11 @@ pub use node::{
 pub use remit_authority::{Explanation, GrantError, ModelPrices, PriceError, PriceList, Refusal};
 pub use remit_host::{CompileLimits, CompilerCommand, compile::child_main as compile_child};
 pub use remit_kernel::{
-    Denied, Ended, Events, Finished, GiveError, GrantView, KeptEvent, Kernel, Ledger, Listener, Output, ProcessView,
-    Selection, State, routing, schedule::Weight,
+    Denied, Ended, Events, Finished, GiveError, GrantView, InboxError, KeptEvent, Kernel, Ledger, Listener, Output,
+    ProcessView, Selection, State,
+    ports::{Notice, PostedQuestion, Response, StandingApproval},
+    routing,
+    schedule::Weight,
 };
 pub use remit_package::{
     Manifest, Package, PackageError, Sentence, Want, explain, json_schema, spawn_cycle, want_lines,

@@ -12,6 +12,7 @@ mod doctor;
 mod eval;
 mod exit;
 mod figures;
+mod inbox;
 mod json;
 mod ledger;
 mod logs;
@@ -90,6 +91,8 @@ enum Command {
     /// See, give and take back grants; see why something was denied
     #[command(subcommand)]
     Caps(caps::Caps),
+    /// See what agents ask people, and answer
+    Inbox(inbox::Inbox),
     /// Compile a component: what a compiling child process does
     #[command(hide = true)]
     CompileComponent(node::CompileComponent),
@@ -122,6 +125,7 @@ impl Command {
             Self::Thaw(selection) => selection.thaw(),
             Self::Frozen => control::frozen(),
             Self::Caps(caps) => caps.run(),
+            Self::Inbox(inbox) => inbox.run(),
             Self::CompileComponent(compile) => compile.run(),
         }
     }

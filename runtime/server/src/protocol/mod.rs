@@ -6,6 +6,7 @@
 
 mod error;
 mod grant;
+mod inbox;
 mod model;
 mod process;
 mod route;
@@ -13,6 +14,9 @@ mod task;
 
 pub use error::{ErrorCode, Refusal};
 pub use grant::{Denials, Denied, Given, Grant, GrantName, GrantRequest, Grants, NotAGrant, Reason, Revoked, Terms};
+pub use inbox::{
+    AnswerRequest, Approval, Approvals, Inbox, Notice, Notices, Question, Response, Wanted, WithdrawRequest,
+};
 pub use model::{DeviceMemory, Figures, Model, ModelPlace, Models};
 pub use process::{Affected, Ended, Frozen, Health, Process, ProcessState, Processes, Selection};
 pub use route::{
