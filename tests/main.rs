@@ -2,6 +2,7 @@
 
 mod agents;
 mod cli;
+mod drafter;
 mod heavy;
 mod hostile;
 mod layers;

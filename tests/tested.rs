@@ -87,6 +87,7 @@ const TESTED: &[Tested] = &[
     ),
     Tested(include_str!("cli.rs"), &["embeds"]),
     Tested(include_str!("up.rs"), &["chatter"]),
+    Tested(include_str!("up/inbox.rs"), &["asks_people"]),
     Tested(include_str!("up/socket.rs"), &["torrent"]),
 ];
 

@@ -4,6 +4,7 @@ mod audit;
 mod caps;
 mod durable;
 mod history;
+mod inbox;
 mod metrics;
 mod processes;
 mod routes;

@@ -37,6 +37,7 @@
 //! | see, narrow and give up rights | [`capability`] |
 //! | start other agents | [`children`] |
 //! | send and receive messages | [`mailbox`] |
+//! | ask people, have them approve, tell them | [`human`] |
 //! | know its own name, hear signals | [`process`] |
 //! | survive a restart | [`checkpoint`] |
 //! | log | [`log`](mod@log), [`info!`] and its siblings |
@@ -63,6 +64,7 @@ pub mod budget;
 pub mod capability;
 pub mod checkpoint;
 pub mod children;
+pub mod human;
 pub mod log;
 pub mod logprob;
 pub mod mailbox;
@@ -77,8 +79,8 @@ pub mod wait;
 pub use budget::Tokens;
 pub use call::{Call, ChatPrompt, TextPrompt};
 pub use error::{
-    AlarmError, AttenuationError, BudgetError, CallError, CheckpointError, Denial, EmitError, LlmError, ReceiveError,
-    SendError, Shortfall, SpawnError, ValueError, WaitError,
+    AlarmError, AnswerError, AskError, AttenuationError, BudgetError, CallError, CheckpointError, Denial, EmitError,
+    LlmError, ReceiveError, SendError, Shortfall, SpawnError, ValueError, WaitError,
 };
 pub use generate::{Completion, FinishReason, Generation, Summary, Usage};
 pub use model::{Media, Message, Model, ModelInfo, Part, Prompt};

@@ -109,6 +109,8 @@ object_ids! {
     WatchId;
     /// A moment to wake at, which outlives a restart.
     AlarmId;
+    /// A question that a process put to people.
+    QuestionId;
 }
 
 /// What a process can wait for.
@@ -128,6 +130,8 @@ pub enum WaitId {
     Alarm(AlarmId),
     /// Ready when there is a signal.
     Signal,
+    /// Ready when the answer is there, or none will come.
+    Question(QuestionId),
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ mod door;
 mod error;
 mod event;
 mod grant;
+mod human;
 mod id;
 mod label;
 pub mod limits;
@@ -39,9 +40,10 @@ pub use error::{
 };
 pub use event::{Event, LogLevel};
 pub use grant::{Access, GrantKind, GrantLimits, GrantSpec, Narrowing, Rate};
+pub use human::{Answered, HumanError, HumanReply, HumanRequest, Question, Said, Wanted};
 pub use id::{
-    AccountId, AlarmId, AnswerId, CallId, ChildId, GenerationId, GrantId, ModelId, NotAPid, Pid, TenantId, TimerId,
-    ValueId, WaitId, WatchId,
+    AccountId, AlarmId, AnswerId, CallId, ChildId, GenerationId, GrantId, ModelId, NotAPid, Pid, QuestionId, TenantId,
+    TimerId, ValueId, WaitId, WatchId,
 };
 pub use label::{Integrity, Label, TagSet};
 pub use mailbox::{Filter, Incoming, MailboxError, MailboxReply, MailboxRequest, Outgoing};

@@ -145,6 +145,35 @@ pub const MAILBOX_BYTES_MAX: usize = 4 * MIB as usize;
 /// How long a call may wait for its answer: an hour, so that a caller that was forgotten goes on one day.
 pub const CALL_TIMEOUT_NS_MAX: u64 = 3_600_000_000_000;
 
+/// One question to people, or the details of what they are to approve: some twenty pages. Whoever has more to show hands over an
+/// artifact. They live in the host's memory as long as nobody answers.
+pub const QUESTION_BYTES_MAX: u64 = 64 * KIB;
+
+/// One answer of a person, or why they reject something: as much as a question.
+pub const ANSWER_BYTES_MAX: usize = 64 * KIB as usize;
+
+/// Choices of one question: as many as a person reads before choosing. Each is as long as a name at most.
+pub const QUESTION_CHOICES_MAX: usize = 32;
+
+/// How long a question may wait: a month. What nobody answered by then, nobody will.
+pub const QUESTION_TIME_NS_MAX: u64 = 30 * 24 * 3_600_000_000_000;
+
+/// Questions that one process holds: people answer one after the other.
+pub const QUESTIONS_MAX: u64 = 16;
+
+/// Questions of one tenant that wait for people: thousands of agents that ask would bury what matters, and each question takes
+/// up to [`QUESTION_BYTES_MAX`] of the host's memory.
+pub const INBOX_QUESTIONS_MAX: usize = KIB as usize;
+
+/// What people are told at a time: a paragraph or two.
+pub const NOTICE_BYTES_MAX: u64 = 4 * KIB;
+
+/// Notices of one tenant that are kept, the latest ones: a megabyte at most.
+pub const NOTICES_KEPT_MAX: usize = 256;
+
+/// Approvals of one tenant that stand: more than that nobody overlooks. Each proposal is compared with all of them.
+pub const APPROVALS_MAX: usize = 256;
+
 /// Generations of processes below the one that the operator started: teams of teams, and no fork bomb.
 pub const PROCESS_DEPTH_MAX: u32 = 16;
 

@@ -2,9 +2,9 @@
 
 use crate::{
     Access, AccountId, AlarmError, AlarmReply, BudgetError, CapabilityError, CheckpointError, ChildrenError,
-    ChildrenReply, DrawnToken, EmitError, Fault, GenerationId, GrantId, GrantKind, GrantLimits, Label, LlmError,
-    MailboxError, MailboxReply, ModelId, ProcessReply, Shortfall, TimerId, Tokens, ToolCall, Usage, ValueError,
-    ValueId,
+    ChildrenReply, DrawnToken, EmitError, Fault, GenerationId, GrantId, GrantKind, GrantLimits, HumanError, HumanReply,
+    Label, LlmError, MailboxError, MailboxReply, ModelId, ProcessReply, Shortfall, TimerId, Tokens, ToolCall, Usage,
+    ValueError, ValueId,
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -44,6 +44,8 @@ pub enum Reply {
     Fuel(FuelReply),
     /// The process is at its end.
     Fault(Fault),
+    /// To `human`.
+    Human(Result<HumanReply, HumanError>),
 }
 
 /// Answers of `value`.

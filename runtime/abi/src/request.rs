@@ -1,8 +1,8 @@
 //! What a process asks of the kernel: one enum per interface, one class per request.
 
 use crate::{
-    Access, AccountId, AlarmRequest, ChildrenRequest, GenerationId, GrantId, Integrity, LogLevel, MailboxRequest,
-    ModelId, Params, ProcessRequest, Prompt, Rate, TimerId, Tokens, ValueId, WaitId,
+    Access, AccountId, AlarmRequest, ChildrenRequest, GenerationId, GrantId, HumanRequest, Integrity, LogLevel,
+    MailboxRequest, ModelId, Params, ProcessRequest, Prompt, Rate, TimerId, Tokens, ValueId, WaitId,
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -40,6 +40,8 @@ pub enum Request {
     Wait(WaitRequest),
     /// Fuel, which the runner buys for the guest.
     Fuel(FuelRequest),
+    /// `human`: people.
+    Human(HumanRequest),
 }
 
 const _: () = assert!(size_of::<Request>() <= 64, "a request is copied, queued and journaled: keep it in a cache line");
@@ -75,6 +77,7 @@ impl Request {
             Self::Random(_) => "random",
             Self::Wait(_) => "poll",
             Self::Fuel(_) => "fuel",
+            Self::Human(_) => "human",
         }
     }
 
@@ -97,7 +100,8 @@ impl Request {
             | Self::Random(_)
             | Self::Task(_)
             | Self::Wait(_)
-            | Self::Fuel(_) => Class::Observed,
+            | Self::Fuel(_)
+            | Self::Human(_) => Class::Observed,
         }
     }
 
@@ -121,6 +125,7 @@ impl Request {
                     | MailboxRequest::Receive { .. }
                     | MailboxRequest::Collect { .. }
             ),
+            Self::Human(request) => matches!(request, HumanRequest::Collect { .. }),
             Self::Task(_) | Self::Checkpoint(_) => true,
             Self::Wait(WaitRequest::Any { .. }) => true,
             Self::Value(_)

@@ -32,8 +32,11 @@ pub use remit_authority::{Explanation, GrantError, ModelPrices, PriceError, Pric
 pub use remit_host::{CompileLimits, CompilerCommand, compile::child_main as compile_child};
 pub use remit_journal::audit;
 pub use remit_kernel::{
-    Denied, Ended, Events, Finished, GiveError, GrantView, History, HistoryError, KeptEvent, Kernel, Ledger, Listener,
-    Logged, Output, ProcessView, Reran, Run, RunawayPolicy, Selection, State, Step, routing, schedule::Weight,
+    Denied, Ended, Events, Finished, GiveError, GrantView, History, HistoryError, InboxError, KeptEvent, Kernel,
+    Ledger, Listener, Logged, Output, ProcessView, Reran, Run, RunawayPolicy, Selection, State, Step,
+    ports::{Notice, PostedQuestion, Response, StandingApproval},
+    routing,
+    schedule::Weight,
 };
 pub use remit_package::{
     Manifest, Package, PackageError, Sentence, Want, explain, json_schema, spawn_cycle, want_lines,

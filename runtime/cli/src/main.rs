@@ -14,6 +14,7 @@ mod eval;
 mod exit;
 mod figures;
 mod fork;
+mod inbox;
 mod json;
 mod ledger;
 mod logs;
@@ -112,6 +113,8 @@ enum Command {
     Forget(past::Forget),
     /// Erase all that is kept of a tenant
     Erase(past::Erase),
+    /// See what agents ask people, and answer
+    Inbox(inbox::Inbox),
     /// Compile a component: what a compiling child process does
     #[command(hide = true)]
     CompileComponent(node::CompileComponent),
@@ -152,6 +155,7 @@ impl Command {
             Self::Audit(audit) => audit.run(),
             Self::Forget(forget) => forget.run(),
             Self::Erase(erase) => erase.run(),
+            Self::Inbox(inbox) => inbox.run(),
             Self::CompileComponent(compile) => compile.run(),
         }
     }

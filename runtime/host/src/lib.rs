@@ -31,6 +31,7 @@ mod error;
 mod executor;
 mod guest;
 mod host;
+mod human;
 mod imports;
 mod limiter;
 mod linker;

@@ -10,43 +10,46 @@ use wasmtime::{
     component::{HasSelf, Linker},
 };
 
-/// One linker for each set of granted kinds that makes a difference, built once.
-pub(crate) struct Linkers {
-    base: Linker<Guest>,
-    with_models: Linker<Guest>,
-    with_processes: Linker<Guest>,
-    with_both: Linker<Guest>,
-}
+/// Links the interface that a kind of grant opens.
+type Add = fn(&mut Linker<Guest>) -> Result<()>;
+
+/// The kinds of grants that make a difference.
+const GRANTED: [(GrantKind, Add); 3] =
+    [(GrantKind::Model, add_models), (GrantKind::Process, add_processes), (GrantKind::Person, add_people)];
+
+/// One linker for each set of such kinds, built once. Of the place of a set in the list, each kind that is in it is a bit.
+pub(crate) struct Linkers(Vec<Linker<Guest>>);
 
 impl Linkers {
     pub(crate) fn new(engine: &Engine) -> Result<Self> {
-        let base = base(engine)?;
-        let with_models = add_models(base.clone())?;
-        let with_processes = add_processes(base.clone())?;
-        let with_both = add_processes(with_models.clone())?;
-        Ok(Self { base, with_models, with_processes, with_both })
+        let mut linkers = vec![base(engine)?];
+        for (_, add) in GRANTED {
+            for without in 0..linkers.len() {
+                let mut with = linkers[without].clone();
+                add(&mut with)?;
+                linkers.push(with);
+            }
+        }
+        Ok(Self(linkers))
     }
 
     /// The one with what these kinds of grants allow, and no more.
     pub(crate) fn for_grants(&self, granted_kinds: &[&str]) -> &Linker<Guest> {
-        let granted = |kind: GrantKind| granted_kinds.contains(&kind.name());
-        match (granted(GrantKind::Model), granted(GrantKind::Process)) {
-            (false, false) => &self.base,
-            (true, false) => &self.with_models,
-            (false, true) => &self.with_processes,
-            (true, true) => &self.with_both,
-        }
+        let bits = (0..).zip(GRANTED).filter(|(_, (kind, _))| granted_kinds.contains(&kind.name()));
+        &self.0[bits.fold(0_usize, |set, (bit, _)| set | 1 << bit)]
     }
 }
 
-fn add_models(mut linker: Linker<Guest>) -> Result<Linker<Guest>> {
-    kernel::llm::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
-    Ok(linker)
+fn add_models(linker: &mut Linker<Guest>) -> Result<()> {
+    kernel::llm::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest)
 }
 
-fn add_processes(mut linker: Linker<Guest>) -> Result<Linker<Guest>> {
-    kernel::children::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
-    Ok(linker)
+fn add_processes(linker: &mut Linker<Guest>) -> Result<()> {
+    kernel::children::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest)
+}
+
+fn add_people(linker: &mut Linker<Guest>) -> Result<()> {
+    kernel::human::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest)
 }
 
 fn base(engine: &Engine) -> Result<Linker<Guest>> {

@@ -56,7 +56,12 @@ impl poll::HostPollable for Guest {
                 _ => Err(mismatch("pollable.drop")),
             },
             WaitId::Watch(watch) => self.drop_watch(watch),
-            WaitId::Generation(_) | WaitId::Child(_) | WaitId::Call(_) | WaitId::Alarm(_) | WaitId::Signal => Ok(()),
+            WaitId::Generation(_)
+            | WaitId::Child(_)
+            | WaitId::Call(_)
+            | WaitId::Alarm(_)
+            | WaitId::Signal
+            | WaitId::Question(_) => Ok(()),
         }
     }
 }

@@ -2,7 +2,9 @@
 
 #![allow(unreachable_pub, reason = "the generated bindings export them under names of their own")]
 
-use remit_abi::{AccountId, AlarmId, AnswerId, CallId, ChildId, GenerationId, GrantId, ModelId, ValueId, WaitId};
+use remit_abi::{
+    AccountId, AlarmId, AnswerId, CallId, ChildId, GenerationId, GrantId, ModelId, QuestionId, ValueId, WaitId,
+};
 
 /// A handle on a value.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +54,14 @@ pub struct AnswerRow(pub(crate) AnswerId);
 /// A handle on an alarm.
 #[derive(Clone, Copy, Debug)]
 pub struct AlarmRow(pub(crate) AlarmId);
+
+/// A handle on a question to people.
+#[derive(Clone, Copy, Debug)]
+pub struct AskedRow(pub(crate) QuestionId);
+
+/// A handle on a proposal to people.
+#[derive(Clone, Copy, Debug)]
+pub struct ProposedRow(pub(crate) QuestionId);
 
 /// A handle on something to wait for.
 #[derive(Clone, Copy, Debug)]

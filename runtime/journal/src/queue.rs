@@ -95,6 +95,8 @@ impl Taken {
 fn weight(change: &Change) -> usize {
     let data = match change {
         Change::Sent { letter, .. } | Change::Answered { letter, .. } => letter.body.bytes.len() + letter.topic.len(),
+        Change::Questioned(question) => question.content.bytes.len(),
+        Change::Notified(notice) => notice.content.bytes.len(),
         Change::Ended { finished, .. } => finished.checkpoint.as_deref().map_or(0, <[u8]>::len),
         _ => 0,
     };

@@ -5,6 +5,7 @@ use crate::{
     error::Damage,
     fold::{
         accounts::Account,
+        inbox,
         mail::{ANSWERED, UNANSWERED},
         next,
         processes::{COLUMNS, PLAIN_VERSION, Stored},
@@ -17,7 +18,8 @@ use remit_abi::{Pid, TenantId};
 use remit_kernel::{
     Finished, Selection,
     ports::{
-        AccountImage, Beginning, CallImage, CallState, Entry, GrantImage, LetterImage, Line, NodeImage, StoredProcess,
+        AccountImage, Beginning, CallImage, CallState, Entry, GrantImage, LetterImage, Line, NodeImage, PostedQuestion,
+        QuestionState, StoredProcess,
     },
 };
 use rusqlite::{Connection, OptionalExtension};
@@ -56,6 +58,9 @@ impl Reader {
             reports: self.reports()?,
             living: self.living()?,
             tags: self.tags()?,
+            questions: self.questions()?,
+            approvals: self.kept("approvals", Place::approval)?,
+            notices: self.kept("notices", Place::notice)?,
             frozen: self.frozen()?,
             next: next(&self.db)?,
         })
@@ -177,6 +182,42 @@ impl Reader {
         let mut select = self.db.prepare_cached("SELECT selection FROM frozen ORDER BY place")?;
         let rows = select.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
         rows.map(|row| Ok(postcard::from_bytes(&row?)?)).collect()
+    }
+
+    fn questions(&self) -> Result<Vec<(PostedQuestion, QuestionState)>, Damage> {
+        let mut select =
+            self.db.prepare_cached("SELECT number, tenant, state, payload, answer FROM questions ORDER BY number")?;
+        let rows = select.query_map([], |row| {
+            let (number, tenant) = (number::read(row.get(0)?), TenantId(row.get(1)?));
+            Ok((number, tenant, row.get::<_, i64>(2)?, row.get::<_, Vec<u8>>(3)?, row.get::<_, Option<Vec<u8>>>(4)?))
+        })?;
+        rows.map(|row| {
+            let (number, tenant, state, sealed, answer) = row?;
+            let key = self.folder.tenant(tenant)?;
+            let question = decode(&key.open(Place::question(tenant, number), &sealed)?)?;
+            let state = match (state, answer) {
+                (inbox::ANSWERED, Some(sealed)) => {
+                    QuestionState::Answered(decode(&key.open(Place::persons_answer(tenant, number), &sealed)?)?)
+                }
+                (inbox::WITHDRAWN, _) => QuestionState::Withdrawn,
+                _ => QuestionState::Open,
+            };
+            Ok((question, state))
+        })
+        .collect()
+    }
+
+    /// All rows of a table that has a number, a tenant and a payload.
+    fn kept<T: DeserializeOwned>(&self, table: &str, place: impl Fn(TenantId, u64) -> Place) -> Result<Vec<T>, Damage> {
+        let mut select =
+            self.db.prepare_cached(&format!("SELECT number, tenant, payload FROM {table} ORDER BY number"))?;
+        let rows = select
+            .query_map([], |row| Ok((number::read(row.get(0)?), TenantId(row.get(1)?), row.get::<_, Vec<u8>>(2)?)))?;
+        rows.map(|row| {
+            let (number, tenant, sealed) = row?;
+            decode(&self.folder.tenant(tenant)?.open(place(tenant, number), &sealed)?)
+        })
+        .collect()
     }
 
     fn key(&self, pid: Pid, row: &Stored) -> Result<Key, Damage> {

@@ -74,6 +74,22 @@ impl Place {
         Self::new(b'T', [tenant.0.into(), bit.into()])
     }
 
+    pub(crate) fn question(tenant: TenantId, number: u64) -> Self {
+        Self::new(b'Q', [tenant.0.into(), number])
+    }
+
+    pub(crate) fn persons_answer(tenant: TenantId, number: u64) -> Self {
+        Self::new(b'S', [tenant.0.into(), number])
+    }
+
+    pub(crate) fn approval(tenant: TenantId, number: u64) -> Self {
+        Self::new(b'V', [tenant.0.into(), number])
+    }
+
+    pub(crate) fn notice(tenant: TenantId, number: u64) -> Self {
+        Self::new(b'I', [tenant.0.into(), number])
+    }
+
     fn get(&self) -> &[u8] {
         &self.bytes[..self.length]
     }

@@ -7,12 +7,13 @@
 use crate::{
     calls::Answer,
     control::ControlBlock,
+    inbox::PendingQuestion,
     kernel::Shared,
     mailbox::Letter,
     ports::{Change, ModelUse, Note, Position, Program},
     room::Room,
 };
-use remit_abi::{Event, Order, Signal};
+use remit_abi::{Event, GrantId, Order, Pid, Signal};
 use std::sync::Arc;
 
 /// What others see of an act.
@@ -30,6 +31,12 @@ pub(crate) enum Publish {
     Kill { block: Arc<ControlBlock> },
     /// Something to show to whoever started the process.
     Event { block: Arc<ControlBlock>, event: Event, is_due: bool },
+    /// A question to people, which was asked under this grant.
+    Question { number: u64, asker: Pid, grant: GrantId },
+    /// Something that people are told.
+    Notice { number: u64, sender: Pid },
+    /// A question whose grant was revoked.
+    Withdrawn { question: Arc<PendingQuestion> },
 }
 
 /// What goes out with the next entry of a process.
@@ -95,6 +102,9 @@ impl Publish {
             },
             Self::Kill { block } => shared.kill(&block),
             Self::Event { block, event, is_due } => block.outlet.keep(event, is_due, at),
+            Self::Question { number, grant, .. } => shared.show_question(number, grant),
+            Self::Notice { number, .. } => shared.inbox.lock().show(number),
+            Self::Withdrawn { question } => question.withdraw(),
         }
     }
 
@@ -103,6 +113,11 @@ impl Publish {
         match self {
             Self::Letter { letter, .. } | Self::Answer { letter, .. } => shared.drop_letters(vec![*letter]),
             Self::Start { block, .. } => shared.drop_child(&block),
+            Self::Question { number, asker: process, .. } | Self::Notice { number, sender: process } => {
+                shared.inbox.lock().remove(process.tenant, number);
+            }
+            // The grant is revoked all the same.
+            Self::Withdrawn { question } => question.withdraw(),
             Self::Order { .. } | Self::Kill { .. } | Self::Event { .. } => {}
         }
     }

@@ -26,8 +26,8 @@ use crate::{
 };
 use remit_abi::{
     Access, AccountId, BudgetRequest, CapabilityRequest, ChildrenRequest, GrantId, GrantKind, GrantLimits, GrantSpec,
-    LlmRequest, MailboxRequest, NamedGrant, Outgoing, Pid, Plan, ProcessReply, ProcessRequest, Reply, Request, Scope,
-    TenantId, Tokens,
+    HumanRequest, LlmRequest, MailboxRequest, NamedGrant, Outgoing, Pid, Plan, ProcessReply, ProcessRequest, Reply,
+    Request, Scope, TenantId, Tokens,
 };
 use rustc_hash::FxHashMap;
 use std::{borrow::Cow, sync::Arc};
@@ -227,9 +227,12 @@ impl OwnNames {
                 self.account(funds);
             }
             Request::Mailbox(request) => self.read_mailbox(request),
+            Request::Human(HumanRequest::Ask(question)) => self.grant(&mut question.grant),
+            Request::Human(HumanRequest::Notify { grant, .. }) => self.grant(grant),
             Request::Value(_)
             | Request::Llm(_)
             | Request::Process(_)
+            | Request::Human(_)
             | Request::Children(_)
             | Request::Alarm(_)
             | Request::Task(_)

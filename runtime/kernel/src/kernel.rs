@@ -6,6 +6,7 @@ use crate::{
     denials::Denials,
     freeze::Frozen,
     generation::Streams,
+    inbox::Inbox,
     mailbox::Letter,
     ports::{Change, Clock, Engine, Entropy, Journal, JournalError, Packages, Position, Runner},
     routing::Routing,
@@ -52,8 +53,11 @@ pub(crate) struct Shared {
     pub(crate) routing: Arc<Routing>,
     pub(crate) frozen: Mutex<Frozen>,
     pub(crate) denials: Denials,
+    pub(crate) inbox: Mutex<Inbox>,
     /// Of the next letter or call.
     next_letter: AtomicU64,
+    /// Of the next question or notice.
+    pub(crate) next_question: AtomicU64,
     /// The place of the record that was appended last.
     pub(crate) appended: AtomicU64,
     /// Whether nothing is written down any more.
@@ -173,7 +177,10 @@ impl Kernel {
                 routing: Arc::default(),
                 frozen: Mutex::default(),
                 denials: Denials::default(),
+                inbox: Mutex::default(),
                 next_letter: AtomicU64::new(0),
+                // People begin to count at 1.
+                next_question: AtomicU64::new(1),
                 appended: AtomicU64::new(0),
                 stopped: AtomicBool::new(false),
                 patience_ns: AtomicU64::new(u64::MAX),
@@ -272,7 +279,7 @@ impl Kernel {
         blocks.iter().for_each(|block| self.shared.kill(block));
     }
 
-    /// Takes a grant back, and all that derive from it, calls under way included; how many.
+    /// Takes a grant back, and all that derive from it, calls under way and open questions included; how many.
     ///
     /// # Errors
     /// [`GrantError::Dead`].
@@ -280,6 +287,7 @@ impl Kernel {
         let revoked = self.shared.grants.lock().revoke(grant)?;
         self.shared.feel_revoked(&revoked);
         self.shared.change(None, []);
+        self.shared.withdraw_asked_under(&revoked);
         Ok(revoked.len())
     }
 }

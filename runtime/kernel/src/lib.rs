@@ -24,6 +24,7 @@
 //! | `outlet` | where a process's events go |
 //! | `schedule` | who runs next |
 //! | `runaway` | agents that run in circles |
+//! | `inbox`, `people` | what people are asked and told, and what they say |
 //! | `manage`, `freeze`, `denials` | what an operator sees and does |
 //! | `due`, `recording` | what an act did, written down before anybody sees it |
 //! | `recovery`, `replay` | a node put together again from its journal; processes told again what they were told |
@@ -44,12 +45,14 @@ mod freeze;
 mod generation;
 mod hibernation;
 mod history;
+mod inbox;
 mod journal;
 mod kernel;
 mod life;
 mod mailbox;
 mod manage;
 mod outlet;
+mod people;
 pub mod ports;
 mod process;
 mod recording;
@@ -80,6 +83,7 @@ pub use kernel::{Kernel, Ports};
 pub use life::{Ended, Finished, Output};
 pub use manage::{GiveError, GrantView, ProcessView, State};
 pub use outlet::{Events, KeptEvent, Listener};
+pub use people::InboxError;
 pub use recovery::{Recovery, Resumed};
 pub use rerun::{Logged, Reran, Rerun, RerunError, Step};
 pub use runaway::RunawayPolicy;

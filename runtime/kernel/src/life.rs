@@ -217,7 +217,7 @@ fn reset(kernel: &Kernel, block: &ControlBlock, exit: &Exit) {
         settle_run(kernel, process, exit);
         let children = let_children_go(process);
         children.iter().for_each(|child| process.let_child_go(child.clone()));
-        let letters = let_go(process);
+        let letters = let_go(kernel, process);
         process.alarms = std::mem::take(&mut process.alarms).renumbered();
         let (now_ns, restarts) = (kernel.shared.ports.clock.monotonic_ns(), block.restarts.load(Ordering::Relaxed));
         let began = process.beginning(now_ns, restarts, block.outlet.count());
@@ -254,7 +254,7 @@ fn settle_run(kernel: &Kernel, process: &mut Process, exit: &Exit) {
 }
 
 /// Empties a process's tables; answers that it never took are handed out.
-fn let_go(process: &mut Process) -> Vec<Letter> {
+fn let_go(kernel: &Kernel, process: &mut Process) -> Vec<Letter> {
     process.values = Values::default();
     process.models = Arena::default();
     process.timers = Arena::default();
@@ -262,6 +262,7 @@ fn let_go(process: &mut Process) -> Vec<Letter> {
         process.due.change(|| Change::Unanswered { number: answer.number() });
     }
     process.watches = Arena::default();
+    kernel.shared.drop_questions(process);
     process.waits_in = None;
     process.replay = None;
     process.own_names = None;
@@ -308,7 +309,7 @@ impl Reaper {
             for letter in letters.iter().filter_map(|letter| letter.answer.as_ref()) {
                 process.due.change(|| Change::Unanswered { number: letter.number() });
             }
-            letters.extend(let_go(process));
+            letters.extend(let_go(&self.kernel, process));
             process.settle_written();
             let (refunded, account) = (process.bill.close(), process.bill.account());
             process.due.change(|| Change::Closed { account });

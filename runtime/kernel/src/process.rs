@@ -7,6 +7,7 @@ use crate::{
     due::Due,
     fork::OwnNames,
     hibernation::Waiting,
+    inbox::PendingQuestion,
     mailbox::Select,
     ports::{Beginning, Change, HeldImage, ModelCard, ModelImage, Position, ValueImage},
     replay::Replay,
@@ -16,7 +17,7 @@ use crate::{
 use bytes::Bytes;
 use remit_abi::{
     AccountId, AlarmId, AnswerId, CallId, ChildId, Content, Fuel, GenerationId, GrantId, GrantKind, Input, Label,
-    ModelId, Pid, Role, Shortfall, Start, TimerId, Tokens, ValueError, ValueId, WatchId,
+    ModelId, Pid, QuestionId, Role, Shortfall, Start, TimerId, Tokens, ValueError, ValueId, WatchId,
     limits::{self, Limits},
 };
 use remit_authority::Arena;
@@ -113,6 +114,7 @@ pub(crate) struct Process {
     pub(crate) calls: Arena<CallId, Arc<PendingCall>>,
     pub(crate) answers: Arena<AnswerId, Answer>,
     pub(crate) watches: Arena<WatchId, Arc<Select>>,
+    pub(crate) questions: Arena<QuestionId, Arc<PendingQuestion>>,
     /// What the node's monotonic clock would have read when the process began: its own clock starts at zero then, and goes on where
     /// it was when a host starts anew.
     pub(crate) zero_ns: i128,
@@ -167,6 +169,7 @@ impl Process {
             calls: Arena::default(),
             answers: Arena::default(),
             watches: Arena::default(),
+            questions: Arena::default(),
             zero_ns,
             logs_dropped: 0,
             circles: None,
@@ -245,6 +248,7 @@ impl Process {
             && self.children.is_empty()
             && self.calls.is_empty()
             && self.answers.is_empty()
+            && self.questions.is_empty()
             && self.parts.is_empty()
     }
 

@@ -60,16 +60,22 @@ impl Shared {
 
     /// Writes down what changed for the node by nobody's own act.
     pub(crate) fn change(&self, pid: Option<Pid>, changes: impl IntoIterator<Item = Change>) {
-        if !self.ports.journal.keeps() {
-            return;
-        }
-        let mut due = Due { keeps_changes: true, ..Due::default() };
-        due.changes.extend(changes);
-        if let Err(error) = self.append(pid, None, &mut due)
+        if let Err(error) = self.try_change(pid, changes)
             && !self.has_stopped()
         {
             tracing::error!(%error, "a change of the node was not journaled");
         }
+    }
+
+    /// The same, for whoever does it only where it is written down.
+    pub(crate) fn try_change(
+        &self,
+        pid: Option<Pid>,
+        changes: impl IntoIterator<Item = Change>,
+    ) -> Result<(), JournalError> {
+        let mut due = Due { keeps_changes: self.ports.journal.keeps(), ..Due::default() };
+        due.changes.extend(changes);
+        self.append(pid, None, &mut due).map(drop)
     }
 
     /// Appends an entry, the changes that are due and those of the grant tree.

@@ -6,12 +6,14 @@
 use crate::{
     bill::Bill,
     control::{ControlBlock, Durability, Facts, Hold},
+    inbox::PendingQuestion,
     kernel::{Kernel, Shared},
     life::{Finished, Life},
     mailbox::Letter,
     outlet::{Audience, Outlet},
     ports::{
-        Beginning, Created, Entry, JournalError, Line, NodeImage, PackageError, Program, Record, StoredProcess, Told,
+        Beginning, Change, Created, Entry, JournalError, Line, NodeImage, PackageError, PostedQuestion, Program,
+        QuestionState, Record, StoredProcess, Told,
     },
     process::{Process, Value},
     replay::{Links, Replay},
@@ -69,7 +71,7 @@ impl Kernel {
         }
         let links = Arc::new(Links::default());
         let kept: HashSet<Pid> = node.living.iter().copied().collect();
-        shared.restore(node, &links);
+        shared.restore(node, &links, &kept);
         let rebuilt = |process: StoredProcess| Rebuilt {
             block: shared.rebuild(&process, &links),
             is_an_operators: process.detached || process.created.parent.is_none_or(|parent| !kept.contains(&parent)),
@@ -120,7 +122,7 @@ impl Kernel {
 
 impl Shared {
     /// The node's own tables.
-    fn restore(&self, node: NodeImage, links: &Links) {
+    fn restore(&self, node: NodeImage, links: &Links, living: &HashSet<Pid>) {
         let clock = &self.ports.clock;
         let (now_ns, wall_ns) = (clock.monotonic_ns(), clock.wall_ns());
         node.tags.iter().for_each(|(tenant, index, name)| self.tags.restore(*tenant, *index, name));
@@ -147,9 +149,30 @@ impl Shared {
             let left_ns = call.deadline_ns.saturating_sub(wall_ns);
             links.restore_call(call, state, now_ns.saturating_add(left_ns));
         }
-        let mut ended = links.ended.lock();
-        for (pid, _, finished) in node.reports {
-            ended.insert(pid, Arc::new(ControlBlock::ended_before(pid, finished)));
+        {
+            let mut ended = links.ended.lock();
+            for (pid, _, finished) in node.reports {
+                ended.insert(pid, Arc::new(ControlBlock::ended_before(pid, finished)));
+            }
+        }
+        self.skip_questions_to(node.next.question);
+        node.questions.into_iter().for_each(|(posted, state)| self.restore_question(posted, state, links, living));
+        let mut inbox = self.inbox.lock();
+        node.approvals.into_iter().for_each(|approval| inbox.approve(approval));
+        node.notices.into_iter().for_each(|notice| inbox.restore_notice(notice));
+    }
+
+    /// A question that nobody has taken the answer of. One whose asker ended with its host is withdrawn.
+    fn restore_question(&self, posted: PostedQuestion, state: QuestionState, links: &Links, living: &HashSet<Pid>) {
+        if !living.contains(&posted.asker) {
+            self.change(None, [Change::QuestionGone { number: posted.number }]);
+            return;
+        }
+        let is_open = state == QuestionState::Open;
+        let pending = PendingQuestion::of(&posted, state);
+        links.keep_question(pending.clone());
+        if is_open {
+            self.inbox.lock().restore(posted, pending);
         }
     }
 

@@ -10,6 +10,7 @@
 use crate::{
     calls::{Answer, PendingCall},
     control::ControlBlock,
+    inbox::PendingQuestion,
     kernel::Shared,
     ports::{Asked, CallImage, CallState, Change, Entry, Line},
     process::{Held, Process},
@@ -40,6 +41,7 @@ pub(crate) struct Links {
     pub(crate) ended: Mutex<FxHashMap<Pid, Arc<ControlBlock>>>,
     /// Whether nothing is ever found: it is another process's.
     is_anothers: bool,
+    questions: Mutex<FxHashMap<u64, Arc<PendingQuestion>>>,
 }
 
 /// Nobody's.
@@ -102,6 +104,17 @@ impl Links {
     /// The number of a call, where it is the process's own: letting go of another's changes nothing.
     const fn own(&self, number: u64) -> u64 {
         if self.is_anothers { NO_CALL } else { number }
+    }
+
+    /// A question that its asker is to find again.
+    pub(crate) fn keep_question(&self, question: Arc<PendingQuestion>) {
+        self.questions.lock().insert(question.number, question);
+    }
+
+    /// A question to people. Of one that the log has forgotten the answer was taken, or it was let go.
+    pub(crate) fn question(&self, number: u64) -> Arc<PendingQuestion> {
+        let kept = self.questions.lock().get(&number).cloned();
+        kept.unwrap_or_else(|| PendingQuestion::taken_before(self.own(number)))
     }
 
     /// A child: one that lives, one whose report nobody has taken, or what is left of one that is gone. One that kept no journal

@@ -17,7 +17,7 @@ use crate::{
     kernel::{Kernel, Shared},
     process::Process,
 };
-use remit_abi::{CheckpointRequest, Event, MailboxReply, Reply, Request, Signal};
+use remit_abi::{CheckpointRequest, Event, HumanReply, MailboxReply, Reply, Request, Signal};
 use rustc_hash::FxHasher;
 use std::{
     collections::VecDeque,
@@ -153,12 +153,18 @@ impl Process {
                 }
                 Publish::Event { event, .. } => hash_of_event(event).map_or((), |shown| circles.worked(shown)),
                 Publish::Start { block, .. } => circles.worked(hash_of(block.pid)),
-                Publish::Order { .. } | Publish::Kill { .. } => {}
+                // A person is there to see that it is the same again.
+                Publish::Question { number, .. } => circles.worked(hash_of(number)),
+                Publish::Order { .. } | Publish::Kill { .. } | Publish::Notice { .. } | Publish::Withdrawn { .. } => {}
             }
         }
         if let Reply::Mailbox(Ok(MailboxReply::Received(incoming))) = reply {
             let body = self.values.get(incoming.body).map(|value| hash_of(&value.bytes));
             circles.worked(hash_of((incoming.sender, body)));
+        }
+        // A person spoke.
+        if let Reply::Human(Ok(HumanReply::Answered(answered))) = reply {
+            circles.worked(hash_of((&answered.by, answered.at_ns)));
         }
         if let (Request::Checkpoint(CheckpointRequest::Commit { state }), Reply::Checkpoint(Ok(()))) = (request, reply)
         {

@@ -109,7 +109,8 @@ fn of_want(want: &Want) -> String {
         (GrantKind::Tool, _) => format!("It may use {things}"),
         (GrantKind::Process, _) => format!("It may start {things}"),
         (GrantKind::Mailbox, _) => format!("It may send messages to {things}"),
-        (GrantKind::Person, _) => format!("It may ask and tell {things}"),
+        (GrantKind::Person, true) => format!("It may tell, ask and seek approval of {things}"),
+        (GrantKind::Person, false) => format!("It may ask and tell {things}"),
         (GrantKind::Device, true) => format!("It may use and change {things}"),
         (GrantKind::Device, false) => format!("It may look at {things}"),
     };
@@ -330,6 +331,11 @@ mod tests {
         check_want("processes", "agents = ['b']\nchildren_max = 2", "It may start the agent b, at most 2 at a time.");
         check_want("mailboxes", "mailboxes = ['b']", "It may send messages to the process b.");
         check_want("people", "people = ['ann', 'bob']", "It may ask and tell the people ann and bob.");
+        check_want(
+            "people",
+            "people = ['ann']\naccess = 'read-write'",
+            "It may tell, ask and seek approval of the person ann.",
+        );
         check_want("devices", "devices = ['lamp']", "It may look at the device lamp.");
         check_want("devices", "devices = ['lamp']\naccess = 'read-write'", "It may use and change the device lamp.");
     }

@@ -173,14 +173,15 @@ pub(crate) const fn entries_key(kind: GrantKind) -> &'static str {
     }
 }
 
-/// Whether things of a kind can be looked at without being changed.
+/// Whether less than everything can be done with things of a kind: looking without changing, or with people, asking and telling without
+/// having them approve.
 ///
-/// A model, a tool, an agent, a mailbox and a person have one use each; what a tool changes is the tool's to say.
+/// A model, a tool, an agent and a mailbox have one use each; what a tool changes is the tool's to say.
 pub(crate) const fn has_access(kind: GrantKind) -> bool {
     use GrantKind::{Context, Device, File, Http, KeyValue, Mailbox, Memory, Model, Person, Process, Tool};
     match kind {
-        Context | Memory | File | Http | KeyValue | Device => true,
-        Model | Tool | Process | Mailbox | Person => false,
+        Context | Memory | File | Http | KeyValue | Person | Device => true,
+        Model | Tool | Process | Mailbox => false,
     }
 }
 

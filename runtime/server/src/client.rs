@@ -2,9 +2,10 @@
 
 use crate::{
     protocol::{
-        Affected, Denials, Ended, EraseRequest, ExplainRequest, Explanations, ForgetRequest, Forgotten, ForkRequest,
-        Forked, Frozen, Given, GrantName, GrantRequest, Grants, Health, Models, Numbered, Process, Processes, Refusal,
-        Revoked, Routes, RunLine, RunRequest, Selection, VERSION,
+        Affected, AnswerRequest, Approval, Approvals, Denials, Ended, EraseRequest, ExplainRequest, Explanations,
+        ForgetRequest, Forgotten, ForkRequest, Forked, Frozen, Given, GrantName, GrantRequest, Grants, Health, Inbox,
+        Models, Notices, Numbered, Process, Processes, Refusal, Revoked, Routes, RunLine, RunRequest, Selection,
+        VERSION, WithdrawRequest,
     },
     socket::{SocketError, socket_path},
 };
@@ -236,6 +237,46 @@ impl Client {
     /// [`ClientError`].
     pub async fn denials(&self, pid: Option<Pid>) -> Result<Denials, ClientError> {
         self.ask(Method::GET, &format!("denials{}", of(pid)), &()).await
+    }
+
+    /// Questions that wait for people.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn inbox(&self) -> Result<Inbox, ClientError> {
+        self.ask(Method::GET, "inbox", &()).await
+    }
+
+    /// Answers one of them.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn answer(&self, number: u64, request: &AnswerRequest) -> Result<(), ClientError> {
+        self.ask(Method::POST, &format!("inbox/{number}/answer"), request).await
+    }
+
+    /// The latest notices to people.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn notices(&self) -> Result<Notices, ClientError> {
+        self.ask(Method::GET, "notices", &()).await
+    }
+
+    /// Approvals that stand.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn approvals(&self) -> Result<Approvals, ClientError> {
+        self.ask(Method::GET, "approvals", &()).await
+    }
+
+    /// Withdraws one of them.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn withdraw_approval(&self, number: u64, request: &WithdrawRequest) -> Result<Approval, ClientError> {
+        self.ask(Method::POST, &format!("approvals/{number}/withdraw"), request).await
     }
 
     /// Every route, with what it came to.

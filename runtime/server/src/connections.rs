@@ -9,9 +9,9 @@
 use crate::{
     limits::{ACCEPT_PAUSE, BUFFER_BYTES_MAX, HEADERS_MAX, Limits},
     protocol::{ErrorCode, Refusal},
-    socket::may_speak,
+    socket::Caller,
 };
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -32,16 +32,17 @@ pub(crate) async fn serve(listener: &UnixListener, router: &Router, limits: Limi
     let open = TaskTracker::new();
     while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
         match accepted {
-            Ok((stream, _)) if !may_speak(&stream) => tracing::warn!("a connection of another user was closed"),
-            Ok((stream, _)) => match free.clone().try_acquire_owned() {
-                Ok(place) => {
-                    let conversation = converse(stream, router.clone(), limits, stop.clone());
+            Ok((stream, _)) => match (Caller::of(&stream), free.clone().try_acquire_owned()) {
+                (None, _) => tracing::warn!("a connection of another user was closed"),
+                (Some(caller), Ok(place)) => {
+                    let router = router.clone().layer(Extension(caller));
+                    let conversation = converse(stream, router, limits, stop.clone());
                     open.spawn(async move {
                         conversation.await;
                         drop(place);
                     });
                 }
-                Err(_) => turn_away(&stream, limits.connections_max),
+                (Some(_), Err(_)) => turn_away(&stream, limits.connections_max),
             },
             Err(error) => {
                 tracing::warn!(%error, "a connection was not accepted");

@@ -141,9 +141,27 @@ fn own_uid() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-/// Whether whoever opened a connection may speak: the host's own user, and root.
-pub(crate) fn may_speak(stream: &UnixStream) -> bool {
-    stream.peer_cred().is_ok_and(|peer| is_trusted(peer.uid(), own_uid()))
+/// Who opened a connection, by the system's word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Caller {
+    uid: u32,
+}
+
+impl Caller {
+    /// Whoever opened a connection, if they may speak: the host's own user, and root.
+    pub(crate) fn of(stream: &UnixStream) -> Option<Self> {
+        let uid = stream.peer_cred().ok()?.uid();
+        is_trusted(uid, own_uid()).then_some(Self { uid })
+    }
+
+    /// What is written down as who did something: the name that they give, which is theirs to say, and the user that they are.
+    pub(crate) fn signature(self, name: Option<&str>) -> String {
+        let Self { uid } = self;
+        match name {
+            Some(name) => format!("{name} (uid {uid})"),
+            None => format!("uid {uid}"),
+        }
+    }
 }
 
 const fn is_trusted(peer: u32, own: u32) -> bool {
@@ -158,6 +176,13 @@ mod tests {
     fn only_the_owner_and_root_are_heard() {
         assert!(is_trusted(1000, 1000) && is_trusted(0, 1000) && is_trusted(0, 0));
         assert!(!is_trusted(1001, 1000) && !is_trusted(1000, 0));
+    }
+
+    #[test]
+    fn what_is_signed_says_who_the_system_knows() {
+        let caller = Caller { uid: 1000 };
+        assert_eq!(caller.signature(Some("ann")), "ann (uid 1000)");
+        assert_eq!(caller.signature(None), "uid 1000");
     }
 
     #[test]

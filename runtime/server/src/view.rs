@@ -1,14 +1,18 @@
 //! What the node shows, as the protocol says it.
 
 use crate::protocol::{
-    Breaker, Content, Denied, DeviceMemory, End, ExplainRequest, Explanation, Explanations, FaultKind, Figures,
-    Finished, Grant, GrantName, Ledger, Marking, MissedRule, Model, ModelPlace, Models, Process, ProcessState,
-    RankedModel, Reason, Route, RouteArm, RouteTier, Routes, Selection, Shown, Terms,
+    Approval, Breaker, Content, Denied, DeviceMemory, End, ExplainRequest, Explanation, Explanations, FaultKind,
+    Figures, Finished, Grant, GrantName, Ledger, Marking, MissedRule, Model, ModelPlace, Models, Notice, Process,
+    ProcessState, Question, RankedModel, Reason, Response, Route, RouteArm, RouteTier, Routes, Selection, Shown, Terms,
+    Wanted,
 };
-use remit_abi::{Event, Fault, GrantLimits, GrantSpec, Label, Scope, Status, TagSet, TenantId, Tokens};
+use remit_abi::{
+    Event, Fault, GrantLimits, GrantSpec, Label, Scope, Status, TagSet, TenantId, Tokens, Wanted as Asked,
+};
 use remit_assembly::{
     Denied as DeniedView, Ended, Finished as FinishedView, GrantError, GrantView, Kernel, Ledger as Books, Node,
-    Output, ProcessView, Refusal as Cause, Selection as Chosen, State,
+    Notice as Told, Output, PostedQuestion, ProcessView, Refusal as Cause, Response as Said, Selection as Chosen,
+    StandingApproval, State,
     models::{ModelFigures, ModelView, Place, ResidencyView},
     routing::{ArmExplained, ArmView, RouteView, breaker::BreakerState, count::CountsView, policy::RequestClass},
     want_lines,
@@ -174,7 +178,6 @@ pub(crate) fn grant(kernel: &Kernel, view: &GrantView) -> Grant {
 
 fn terms(kernel: &Kernel, tenant: TenantId, spec: &GrantSpec) -> Terms {
     let limits = spec.limits;
-    let marking = |label: Label| Marking { integrity: label.integrity, tags: kernel.tag_names(tenant, label.tags) };
     Terms {
         label: (*spec.label).into(),
         kind: spec.kind,
@@ -184,7 +187,7 @@ fn terms(kernel: &Kernel, tenant: TenantId, spec: &GrantSpec) -> Terms {
         rate: limits.rate,
         expires_ns: limits.expires_ns,
         max_tokens_per_call: limits.max_tokens_per_call,
-        ceiling: limits.ceiling.map(marking),
+        ceiling: limits.ceiling.map(|ceiling| marking(kernel, tenant, ceiling)),
     }
 }
 
@@ -251,6 +254,70 @@ pub(crate) fn denied(kernel: &Kernel, view: &DeniedView) -> Denied {
         refused_by: why.refused_by.map(GrantName),
         enough: why.enough.as_ref().map(|enough| terms(kernel, tenant, enough)),
         manifest: why.enough.as_ref().map(|enough| want_lines(enough, tag_name)),
+    }
+}
+
+/// A question that waits for people.
+pub(crate) fn question(kernel: &Kernel, posted: &PostedQuestion) -> Question {
+    Question {
+        number: posted.number,
+        asker: posted.asker,
+        package: (*posted.package).into(),
+        digest: (*posted.digest).into(),
+        desk: (*posted.desk).into(),
+        wanted: match &posted.wanted {
+            Asked::Answer { choices } if choices.is_empty() => Wanted::Words,
+            Asked::Answer { choices } => Wanted::Choice { choices: choices.iter().map(|c| (**c).into()).collect() },
+            Asked::Approval { action } => Wanted::Approval { action: (**action).into() },
+        },
+        text: String::from_utf8_lossy(&posted.content.bytes).into_owned(),
+        label: marking(kernel, posted.asker.tenant, posted.content.label),
+        asked_ns: posted.asked_ns,
+        expires_ns: posted.expires_ns,
+    }
+}
+
+/// What people were told.
+pub(crate) fn notice(kernel: &Kernel, told: &Told) -> Notice {
+    Notice {
+        number: told.number,
+        sender: told.sender,
+        package: (*told.package).into(),
+        desk: (*told.desk).into(),
+        text: String::from_utf8_lossy(&told.content.bytes).into_owned(),
+        label: marking(kernel, told.sender.tenant, told.content.label),
+        at_ns: told.at_ns,
+    }
+}
+
+/// An approval that stands.
+pub(crate) fn approval(kernel: &Kernel, standing: &StandingApproval) -> Approval {
+    Approval {
+        number: standing.number,
+        tenant: standing.tenant.0,
+        package: (*standing.package).into(),
+        digest: (*standing.digest).into(),
+        desk: (*standing.desk).into(),
+        action: (*standing.action).into(),
+        label: marking(kernel, standing.tenant, standing.label),
+        by: (*standing.by).into(),
+        at_ns: standing.at_ns,
+    }
+}
+
+fn marking(kernel: &Kernel, tenant: TenantId, label: Label) -> Marking {
+    Marking { integrity: label.integrity, tags: kernel.tag_names(tenant, label.tags) }
+}
+
+impl From<Response> for Said {
+    fn from(response: Response) -> Self {
+        match response {
+            Response::Words(text) => Self::Text(text.into()),
+            Response::Choice(choice) => Self::Choice(choice),
+            Response::ApproveOnce => Self::ApproveOnce,
+            Response::ApproveAlways => Self::ApproveAlways,
+            Response::Reject(why) => Self::Reject(why.into()),
+        }
     }
 }
 

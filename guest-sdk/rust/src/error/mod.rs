@@ -4,10 +4,12 @@
 
 mod grants;
 mod messages;
+mod people;
 mod processes;
 
 pub use grants::{AttenuationError, BudgetError};
 pub use messages::{CallError, ReceiveError, SendError};
+pub use people::{AnswerError, AskError};
 pub use processes::{AlarmError, SpawnError, WaitError};
 
 use crate::{

@@ -75,6 +75,8 @@ fn a_model_is_linked_only_where_it_was_granted() {
     HOST.load(&bytes, &["model"]).expect("it was granted");
 }
 
+const PEOPLE_IMPORT: &str = r#"(import "remit:kernel/human@0.1.0" "[resource-drop]pending-answer" (func (param i32)))"#;
+
 const CHILDREN_IMPORT: &str = r#"(import "remit:kernel/children@0.1.0" "[resource-drop]child" (func (param i32)))"#;
 
 #[test]
@@ -87,6 +89,12 @@ fn each_granted_kind_links_its_own_interface_and_no_other() {
     check_refusal(&both, &["process"], &["kind model"]);
     HOST.load(&children, &["process"]).expect("it was granted");
     HOST.load(&both, &["process", "model"]).expect("both were granted");
+    let people = agent(PEOPLE_IMPORT, "");
+    check_refusal(&people, &["process", "model"], &["remit:kernel/human", "kind person", "[wants]"]);
+    let all = agent(&format!("{MODEL_IMPORT}{CHILDREN_IMPORT}{PEOPLE_IMPORT}"), "");
+    check_refusal(&all, &["person", "model"], &["kind process"]);
+    HOST.load(&people, &["person"]).expect("it was granted");
+    HOST.load(&all, &["person", "process", "model"]).expect("all were granted");
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod capability;
 mod children;
 mod door;
 mod fuel;
+mod human;
 mod interfaces;
 mod killing;
 mod limits;

@@ -135,7 +135,8 @@ impl Summary {
             | Fact::Given { .. }
             | Fact::Committed { .. }
             | Fact::Exited { .. }
-            | Fact::Forked { .. } => {}
+            | Fact::Forked { .. }
+            | Fact::Answered { .. } => {}
         }
     }
 

@@ -7,6 +7,7 @@
 //! | `grants` | `grants` |
 //! | `mail` | `letters`, `calls`, `reports` |
 //! | `names` | `tags`, `frozen` |
+//! | `inbox` | `questions`, `approvals`, `notices` |
 //! | `audit::chain` | `chains`, `audit`, `checkpoints` |
 //!
 //! A fold that fails is thrown away as a whole, and done again from the records: what is in memory is what is in the tables, or what the
@@ -14,6 +15,7 @@
 
 pub(crate) mod accounts;
 mod grants;
+pub(crate) mod inbox;
 pub(crate) mod mail;
 mod names;
 pub(crate) mod processes;
@@ -29,6 +31,7 @@ use crate::{
 };
 use accounts::Accounts;
 use grants::Grants;
+use inbox::Inbox;
 use mail::Mail;
 use names::Names;
 use processes::{PLAIN_VERSION, Processes};
@@ -63,6 +66,7 @@ pub(crate) struct Fold {
     grants: Grants,
     mail: Mail,
     names: Names,
+    inbox: Inbox,
     chains: Chains,
     next: NextNumbers,
 }
@@ -76,6 +80,7 @@ impl Fold {
             grants: Grants::default(),
             mail: Mail::default(),
             names: Names::default(),
+            inbox: Inbox::default(),
             chains: Chains::new(db)?,
             next: next(db)?,
         })
@@ -91,15 +96,17 @@ impl Fold {
         self.grants.flush(tools)?;
         self.mail.flush(tools, &self.processes)?;
         self.names.flush(tools)?;
+        self.inbox.flush(tools)?;
         self.chains.flush(tools.db)?;
-        let NextNumbers { process, account, grant, letter } = self.next;
-        let [position, process, account, grant, letter] = [group.last(), process, account, grant, letter].map(stored);
+        let NextNumbers { process, account, grant, letter, question } = self.next;
+        let next = [group.last(), process, account, grant, letter, question].map(stored);
         tools
             .db
             .prepare_cached(
-                "UPDATE node SET position = ?1, process = ?2, account = ?3, grant_ = ?4, letter = ?5 WHERE id = 1",
+                "UPDATE node SET position = ?1, process = ?2, account = ?3, grant_ = ?4, letter = ?5, question = ?6
+                 WHERE id = 1",
             )?
-            .execute([position, process, account, grant, letter])?;
+            .execute(next)?;
         Ok(())
     }
 
@@ -110,6 +117,7 @@ impl Fold {
         self.grants.settle();
         self.mail.settle();
         self.names.settle();
+        self.inbox.settle();
         self.chains.settle();
     }
 
@@ -132,8 +140,10 @@ impl Fold {
 
     fn change(&mut self, tools: &mut Tools<'_>, tenant: Option<TenantId>, change: &Change) -> Result<(), Damage> {
         use Change::{
-            Answered, CallGone, Called, Closed, Deposited, Detached, Ended, Frozen, GrantGone, GrantUsed, Granted,
-            Held, LetterGone, Moved, Paid, Refunded, ReportGone, Sent, Signalled, Split, Tagged, Thawed, Unanswered,
+            Answered, ApprovalWithdrawn, Approved, CallGone, Called, Closed, Deposited, Detached, Ended, Frozen,
+            GrantGone, GrantUsed, Granted, Held, LetterGone, Moved, NoticeGone, Notified, Paid, QuestionAnswered,
+            QuestionGone, QuestionWithdrawn, Questioned, Refunded, ReportGone, Sent, Signalled, Split, Tagged, Thawed,
+            Unanswered,
         };
         match change {
             Deposited { .. } | Split { .. } | Moved { .. } | Paid { .. } | Refunded { .. } | Closed { .. } => {
@@ -147,6 +157,18 @@ impl Fold {
             GrantUsed { grant } => self.grants.count_use(tools.db, number::grant(*grant)),
             Sent { .. } | LetterGone { .. } | Called(_) | Answered { .. } | Unanswered { .. } | CallGone { .. } => {
                 self.message(tools, change)
+            }
+            Questioned(_)
+            | QuestionAnswered { .. }
+            | QuestionWithdrawn { .. }
+            | QuestionGone { .. }
+            | Approved(_)
+            | ApprovalWithdrawn { .. }
+            | Notified(_)
+            | NoticeGone { .. } => {
+                self.saw_question(change);
+                self.inbox.change(change);
+                Ok(())
             }
             Ended { pid, finished } => self.mail.end(tools, &mut self.processes, *pid, finished),
             ReportGone { pid } => self.mail.remove_report(tools, &mut self.processes, *pid),
@@ -216,6 +238,15 @@ impl Fold {
         self.next.process = self.next.process.max(number::process(pid) + 1);
     }
 
+    fn saw_question(&mut self, change: &Change) {
+        let number = match change {
+            Change::Questioned(question) => question.number,
+            Change::Notified(notice) => notice.number,
+            _ => return,
+        };
+        self.next.question = self.next.question.max(number + 1);
+    }
+
     fn saw_account(&mut self, account: u64) {
         self.next.account = self.next.account.max(account + 1);
     }
@@ -223,9 +254,10 @@ impl Fold {
 
 /// What is given out next.
 pub(crate) fn next(db: &Connection) -> Result<NextNumbers, Damage> {
-    let next = db.query_row("SELECT process, account, grant_, letter FROM node", params![], |row| {
+    let next = db.query_row("SELECT process, account, grant_, letter, question FROM node", params![], |row| {
         let number = |column| Ok::<_, rusqlite::Error>(row.get::<_, i64>(column)?.cast_unsigned());
-        Ok(NextNumbers { process: number(0)?, account: number(1)?, grant: number(2)?, letter: number(3)? })
+        let [process, account, grant, letter, question] = [number(0)?, number(1)?, number(2)?, number(3)?, number(4)?];
+        Ok(NextNumbers { process, account, grant, letter, question })
     });
     Ok(next?)
 }

@@ -8,6 +8,7 @@ mod fold;
 mod forget;
 mod model;
 mod opening;
+mod people;
 mod sample;
 mod stage;
 mod threads;

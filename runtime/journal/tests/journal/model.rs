@@ -215,6 +215,8 @@ impl Model {
             tags: self.tags.iter().map(|((tenant, bit), name)| (*tenant, *bit, name.clone())).collect(),
             frozen: self.frozen.clone(),
             next: self.next,
+            // What people are asked is compared elsewhere.
+            ..NodeImage::default()
         }
     }
 

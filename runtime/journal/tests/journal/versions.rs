@@ -6,11 +6,15 @@ use crate::{
     audit::{acts, compare_chains, export, told, whole},
     crash::story,
     disk::{Disk, Fault, Kept},
+    people,
     sample::Story,
     stage::{Stage, compare, options},
 };
 use remit_journal::{SqliteJournal, audit::Detail};
-use remit_kernel::ports::Journal;
+use remit_kernel::{
+    MemoryJournal,
+    ports::{Journal, Record},
+};
 use serde_json::json;
 use std::{fs, path::Path};
 use tempfile::TempDir;
@@ -70,12 +74,6 @@ fn a_journal_of_version_1_is_read_and_goes_on_and_its_chains_say_what_is_not_in_
 
 #[test]
 fn a_journal_of_version_2_is_read_and_goes_on() {
-    if let Some(folder) = std::env::var_os("REMIT_JOURNAL_GOLDEN") {
-        let journal = SqliteJournal::open_with(Path::new(&folder), options(None)).expect("it opens");
-        for record in story().records {
-            journal.append(&[record.record()]).expect("there is room");
-        }
-    }
     let stage = Stage::at(golden(2));
     let (story, from) = gone_on();
     compare(stage.journal(), &self::story().model);
@@ -83,6 +81,28 @@ fn a_journal_of_version_2_is_read_and_goes_on() {
     stage.append(&story.records[from..]);
     compare(stage.journal(), &story.model);
     compare_chains(stage.journal(), &story.records);
+}
+
+#[test]
+fn a_journal_of_version_3_is_read_and_goes_on_with_what_people_are_asked() {
+    let people = people::changes();
+    let people = Record { pid: None, entry: None, changes: &people };
+    if let Some(folder) = std::env::var_os("REMIT_JOURNAL_GOLDEN") {
+        let journal = SqliteJournal::open_with(Path::new(&folder), options(None)).expect("it opens");
+        for record in story().records {
+            journal.append(&[record.record()]).expect("there is room");
+        }
+        journal.append(std::slice::from_ref(&people)).expect("there is room");
+    }
+    let stage = Stage::at(golden(3));
+    let (story, from) = gone_on();
+    compare_chains(stage.journal(), &story.records[..from]);
+    stage.append(&story.records[from..]);
+    compare_chains(stage.journal(), &story.records);
+    let model = MemoryJournal::default();
+    model.append(&[people]).expect("it takes everything");
+    let inbox = |journal: &dyn Journal| people::inbox(journal.node().expect("it can be read"));
+    assert_eq!(inbox(stage.journal()), inbox(&model));
 }
 
 #[test]

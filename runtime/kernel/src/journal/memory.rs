@@ -4,8 +4,8 @@
 //! any place, as if the host had ended there.
 
 use crate::ports::{
-    AccountImage, CallState, Change, Entry, GrantImage, Journal, JournalError, Line, NextNumbers, NodeImage,
-    PortFuture, Position, Record, StoredProcess,
+    AccountImage, CallState, Change, Entry, GrantImage, Journal, JournalError, Line, NextNumbers, NodeImage, Notice,
+    PortFuture, Position, PostedQuestion, QuestionState, Record, StandingApproval, StoredProcess,
 };
 use parking_lot::Mutex;
 use remit_abi::{AccountId, GrantId, Pid, Tokens};
@@ -132,6 +132,9 @@ struct State {
     living: BTreeMap<Pid, Living>,
     tags: Vec<(remit_abi::TenantId, u32, Box<str>)>,
     frozen: Vec<crate::Selection>,
+    questions: BTreeMap<u64, (PostedQuestion, QuestionState)>,
+    approvals: BTreeMap<u64, StandingApproval>,
+    notices: BTreeMap<u64, Notice>,
     next: NextNumbers,
 }
 
@@ -246,7 +249,39 @@ impl State {
             Change::Frozen(selection) => self.frozen.push(selection),
             Change::Thawed(selection) => self.frozen.retain(|frozen| *frozen != selection),
             Change::Tagged { tenant, index, name } => self.tags.push((tenant, index, name)),
-            _ => unreachable!("accounts and grants were looked at before"),
+            change => self.apply_to_inbox(change),
+        }
+    }
+
+    fn apply_to_inbox(&mut self, change: Change) {
+        match change {
+            Change::Questioned(posted) => {
+                self.seen_question(posted.number);
+                self.questions.insert(posted.number, (*posted, QuestionState::Open));
+            }
+            Change::QuestionAnswered { number, answer } => {
+                self.settle_question(number, QuestionState::Answered(answer));
+            }
+            Change::QuestionWithdrawn { number } => self.settle_question(number, QuestionState::Withdrawn),
+            Change::QuestionGone { number } => drop(self.questions.remove(&number)),
+            Change::Approved(approval) => drop(self.approvals.insert(approval.number, *approval)),
+            Change::ApprovalWithdrawn { number, .. } => drop(self.approvals.remove(&number)),
+            Change::Notified(notice) => {
+                self.seen_question(notice.number);
+                self.notices.insert(notice.number, *notice);
+            }
+            Change::NoticeGone { number } => drop(self.notices.remove(&number)),
+            _ => unreachable!("all others were looked at before"),
+        }
+    }
+
+    fn seen_question(&mut self, number: u64) {
+        self.next.question = self.next.question.max(number.saturating_add(1));
+    }
+
+    fn settle_question(&mut self, number: u64, settled: QuestionState) {
+        if let Some((_, state @ QuestionState::Open)) = self.questions.get_mut(&number) {
+            *state = settled;
         }
     }
 
@@ -271,6 +306,9 @@ impl State {
             living: self.living.into_keys().collect(),
             tags: self.tags,
             frozen: self.frozen,
+            questions: self.questions.into_values().collect(),
+            approvals: self.approvals.into_values().collect(),
+            notices: self.notices.into_values().collect(),
             next: self.next,
         }
     }

@@ -3,7 +3,7 @@
 //! A change is told in the same record as the entry that caused it, so that both survive a crash or neither does. Amounts are
 //! relative, so that records of different processes may come in any order, and each leaves the sum of all accounts as it was.
 
-use super::{HeldImage, ValueImage};
+use super::{GivenAnswer, HeldImage, Notice, PostedQuestion, StandingApproval, ValueImage};
 use crate::{Finished, Selection};
 use remit_abi::{AccountId, GrantId, Label, Pid, TenantId, Tokens};
 use remit_authority::GrantImage;
@@ -144,6 +144,43 @@ pub enum Change {
         index: u32,
         /// Its name.
         name: Box<str>,
+    },
+    /// A question was put to people.
+    Questioned(Box<PostedQuestion>),
+    /// A question was answered: by a person, or by what one had approved for good.
+    QuestionAnswered {
+        /// Which.
+        number: u64,
+        /// By whom, when, and what.
+        answer: GivenAnswer,
+    },
+    /// The right to ask was taken back before anybody answered.
+    QuestionWithdrawn {
+        /// Which.
+        number: u64,
+    },
+    /// The asker has the answer, or wants it no more.
+    QuestionGone {
+        /// Which.
+        number: u64,
+    },
+    /// A person approved something for good.
+    Approved(Box<StandingApproval>),
+    /// An approval stands no more.
+    ApprovalWithdrawn {
+        /// Which.
+        number: u64,
+        /// The name of the person who withdrew it.
+        by: Box<str>,
+        /// On the wall clock, in nanoseconds since 1970-01-01T00:00:00Z.
+        at_ns: u64,
+    },
+    /// People were told something.
+    Notified(Box<Notice>),
+    /// A notice is not kept any more: later ones took its place.
+    NoticeGone {
+        /// Which.
+        number: u64,
     },
 }
 

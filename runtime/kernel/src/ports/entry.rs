@@ -176,6 +176,8 @@ pub enum Note {
     Model(ModelImage),
     /// What a model was asked, or has done: for an auditor. A replay passes over it.
     Used(ModelUse),
+    /// The number of a question to people.
+    Question(u64),
 }
 
 /// The work of a model, as far as it is known when the reply is told.

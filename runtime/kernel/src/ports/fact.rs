@@ -14,6 +14,7 @@
 //! | [`Told`](Entry::Told), a stream began or ended, an answer or vectors came | of which model, with which seed, how many tokens, why it ended |
 //! | [`Told`](Entry::Told), a denial | at which interface, and of what kind |
 //! | [`Told`](Entry::Told), a state was committed | how large it is |
+//! | [`Told`](Entry::Told), a person answered | who, when, and in which way |
 //! | [`Given`](Entry::Given) | of what kind the grant is |
 //! | [`Exited`](Entry::Exited) | in which way, and with how much fuel |
 //! | [`Forked`](Entry::Forked) | of what kinds its grants are |
@@ -21,8 +22,9 @@
 
 use super::{Created, Entry, ModelUse, Note, Told};
 use remit_abi::{
-    CapabilityError, ChildrenError, Completion, Delta, Denial, Exit, Failure, Fault, FinishReason, Fuel, GrantKind,
-    LlmError, LlmReply, MailboxError, Outcome, Pid, Reply, Status, Summary, Tokens, Usage,
+    Answered, CapabilityError, ChildrenError, Completion, Delta, Denial, Exit, Failure, Fault, FinishReason, Fuel,
+    GrantKind, HumanError, HumanReply, LlmError, LlmReply, MailboxError, Outcome, Pid, Reply, Said, Status, Summary,
+    Tokens, Usage,
 };
 use serde::{Deserialize, Serialize};
 
@@ -126,6 +128,31 @@ pub enum Fact {
         /// Of the grants that an operator gave it.
         kinds: Vec<GrantKind>,
     },
+    /// A person answered.
+    Answered {
+        /// The name of the person.
+        by: Box<str>,
+        /// In nanoseconds since 1970-01-01T00:00:00Z.
+        at_ns: u64,
+        /// In which way.
+        said: AnswerKind,
+    },
+}
+
+/// What a person said, without their words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AnswerKind {
+    /// In their own words.
+    Text,
+    /// One of several.
+    Choice,
+    /// It may be done this time.
+    ApprovedOnce,
+    /// It may be done whenever it is asked for.
+    ApprovedAlways,
+    /// It may not be done.
+    Rejected,
 }
 
 /// A [`Denial`] without the names in it.
@@ -247,8 +274,22 @@ impl Fact {
             Reply::Process(Err(CapabilityError::Denied(denial))) => Some(Self::denied("process", denial)),
             Reply::Children(Err(ChildrenError::Denied(denial))) => Some(Self::denied("children", denial)),
             Reply::Mailbox(Err(MailboxError::Denied(denial))) => Some(Self::denied("mailbox", denial)),
+            Reply::Human(Err(HumanError::Denied(denial))) => Some(Self::denied("human", denial)),
+            Reply::Human(Ok(HumanReply::Answered(answered))) => Some(Self::of_answer(answered)),
             _ => None,
         }
+    }
+
+    fn of_answer(answered: &Answered) -> Self {
+        let Answered { by, at_ns, said } = answered;
+        let said = match said {
+            Said::Text(_) => AnswerKind::Text,
+            Said::Choice(_) => AnswerKind::Choice,
+            Said::ApprovedOnce => AnswerKind::ApprovedOnce,
+            Said::ApprovedAlways => AnswerKind::ApprovedAlways,
+            Said::Rejected(_) => AnswerKind::Rejected,
+        };
+        Self::Answered { by: by.clone(), at_ns: *at_ns, said }
     }
 
     fn denied(interface: &str, denial: &Denial) -> Self {

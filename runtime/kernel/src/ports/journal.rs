@@ -8,7 +8,8 @@
 //! - What is true after the log (accounts, grants, mailboxes) is kept beside it, so that a start reads no history.
 
 use super::{
-    AccountImage, Beginning, CallImage, CallState, Change, Created, Entry, GrantImage, LetterImage, PortFuture,
+    AccountImage, Beginning, CallImage, CallState, Change, Created, Entry, GrantImage, LetterImage, Notice, PortFuture,
+    PostedQuestion, QuestionState, StandingApproval,
 };
 use crate::{Finished, Selection};
 use remit_abi::{Pid, TenantId};
@@ -96,6 +97,12 @@ pub struct NodeImage {
     pub tags: Vec<(TenantId, u32, Box<str>)>,
     /// What is frozen.
     pub frozen: Vec<Selection>,
+    /// Questions that were asked and whose answer nobody has taken, in the order of their numbers.
+    pub questions: Vec<(PostedQuestion, QuestionState)>,
+    /// Approvals that stand, in the order of their numbers.
+    pub approvals: Vec<StandingApproval>,
+    /// Notices that are kept, oldest first.
+    pub notices: Vec<Notice>,
     /// What is given out next.
     pub next: NextNumbers,
 }
@@ -112,6 +119,8 @@ pub struct NextNumbers {
     pub grant: u64,
     /// Of letters and calls.
     pub letter: u64,
+    /// Of questions and notices; the first one is 1.
+    pub question: u64,
 }
 
 /// One ordered log, and what is true after it.

@@ -6,11 +6,13 @@
 mod change;
 mod entry;
 mod fact;
+mod inbox;
 mod journal;
 
 pub use change::{CallImage, CallState, Change, LetterImage};
 pub use entry::{Asked, Beginning, Created, Entry, Forked, HeldImage, ModelImage, ModelUse, Note, Told, ValueImage};
-pub use fact::{DenialKind, EndKind, Fact};
+pub use fact::{AnswerKind, DenialKind, EndKind, Fact};
+pub use inbox::{GivenAnswer, Notice, PostedQuestion, QuestionState, Response, StandingApproval};
 pub use journal::{Journal, JournalError, Line, NextNumbers, NodeImage, Position, Record, StoredProcess};
 pub use remit_authority::{AccountImage, GrantImage};
 
@@ -410,7 +412,17 @@ pub trait Clock: Send + Sync + 'static {
 
     /// Waits until the monotonic clock reads at least `deadline_ns`.
     fn sleep_until(&self, deadline_ns: u64) -> PortFuture<'static, ()>;
+
+    /// Waits until the wall clock reads at least `wall_ns`, or for a minute: it can be set meanwhile, so that whoever wakes looks
+    /// again.
+    fn sleep_towards(&self, wall_ns: u64) -> PortFuture<'static, ()> {
+        let wait_ns = wall_ns.saturating_sub(self.wall_ns()).min(WALL_STEP_NS);
+        self.sleep_until(self.monotonic_ns().saturating_add(wait_ns))
+    }
 }
+
+/// How long a moment of the wall clock is slept for before that clock is looked at again.
+const WALL_STEP_NS: u64 = 60_000_000_000;
 
 /// Randomness fit for keys.
 pub trait Entropy: Send + Sync + 'static {

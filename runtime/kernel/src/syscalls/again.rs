@@ -19,8 +19,9 @@ use crate::{
 };
 use remit_abi::{
     BudgetReply, BudgetRequest, CapabilityReply, CapabilityRequest, CheckpointRequest, ChildEnded, ChildrenReply,
-    ChildrenRequest, ClockReply, ClockRequest, Completion, Delta, FuelReply, GenerationId, Incoming, LlmError,
-    LlmReply, LlmRequest, MailboxError, MailboxReply, MailboxRequest, Reply, Request, TaskRequest, ValueId, limits,
+    ChildrenRequest, ClockReply, ClockRequest, Completion, Delta, FuelReply, GenerationId, HumanReply, HumanRequest,
+    Incoming, LlmError, LlmReply, LlmRequest, MailboxError, MailboxReply, MailboxRequest, Reply, Request, Said,
+    TaskRequest, ValueId, limits,
 };
 use std::sync::Arc;
 
@@ -51,6 +52,13 @@ impl Notes<'_> {
     fn call(&mut self) -> Result<u64, &'static str> {
         match self.0.next() {
             Some(Note::Call(number)) => Ok(*number),
+            _ => Err(MISSING),
+        }
+    }
+
+    fn question(&mut self) -> Result<u64, &'static str> {
+        match self.0.next() {
+            Some(Note::Question(number)) => Ok(*number),
             _ => Err(MISSING),
         }
     }
@@ -102,6 +110,7 @@ pub(crate) fn again(context: &mut Context<'_>, links: &Links, request: &Request,
         (Request::Children(request), Reply::Children(reply)) => {
             children(context, links, request, reply.as_ref().ok(), &mut notes)
         }
+        (Request::Human(request), Reply::Human(Ok(reply))) => human(context, links, request, reply, &mut notes),
         (Request::Budget(request), Reply::Budget(Ok(reply))) => {
             budgets(context, links, request, reply);
             Ok(())
@@ -270,6 +279,31 @@ fn children(
             Ok(())
         }
         (_, None) => Ok(()),
+    }
+}
+
+fn human(
+    context: &mut Context<'_>,
+    links: &Links,
+    request: &HumanRequest,
+    reply: &HumanReply,
+    notes: &mut Notes<'_>,
+) -> Again {
+    let process = &mut *context.process;
+    match (request, reply) {
+        (_, HumanReply::Asked(question)) => {
+            let pending = links.question(notes.question()?);
+            same(&process.questions.insert(pending), question)
+        }
+        (_, HumanReply::Answered(answered)) => match answered.said {
+            Said::Text(words) | Said::Rejected(words) => notes.insert_value(process, Some(words)),
+            Said::Choice(_) | Said::ApprovedOnce | Said::ApprovedAlways => Ok(()),
+        },
+        (HumanRequest::Drop { question }, HumanReply::Done) => {
+            process.questions.remove(*question);
+            Ok(())
+        }
+        (_, HumanReply::Done) => Ok(()),
     }
 }
 

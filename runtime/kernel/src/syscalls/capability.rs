@@ -1,7 +1,11 @@
 //! `capability`: a label looks up a grant that the process was given; what is derived from one only shrinks.
 
 use super::{Context, Right};
-use crate::{ports::Note, process::Held};
+use crate::{
+    due::Publish,
+    ports::{Change, Note},
+    process::Held,
+};
 use remit_abi::{
     Attenuate, CapabilityError, CapabilityReply, CapabilityRequest, Denial, GrantId, GrantKind, GrantLimits, HeldGrant,
     Label, Narrowing, TagSet, limits,
@@ -51,6 +55,11 @@ pub(super) fn act(context: &mut Context<'_>, request: &CapabilityRequest) -> Res
             let revoked =
                 context.shared.grants.lock().revoke_derived(*grant, label).map_err(|error| refused(&error))?;
             context.shared.feel_revoked(&revoked);
+            let withdrawn = context.shared.inbox.lock().take_asked_under(&revoked);
+            for question in withdrawn {
+                context.process.due.change(|| Change::QuestionWithdrawn { number: question.number });
+                context.process.due.publish(Publish::Withdrawn { question });
+            }
             Ok(CapabilityReply::Revoked(u32::try_from(revoked.len()).unwrap_or(u32::MAX)))
         }
         CapabilityRequest::Discard { grant } => {

@@ -13,6 +13,7 @@ mod clock;
 mod embed;
 mod fuel;
 mod generate;
+mod human;
 mod llm;
 mod mailbox;
 mod params;
@@ -41,8 +42,9 @@ use crate::{
     process::Process,
 };
 use remit_abi::{
-    Access, CapabilityError, ChildrenError, ChildrenRequest, Denial, FuelReply, GrantId, GrantKind, Label, LlmError,
-    LlmRequest, MailboxError, MailboxRequest, Reply, Request, Shortfall, Tokens, WaitRequest,
+    Access, CapabilityError, ChildrenError, ChildrenRequest, Denial, FuelReply, GrantId, GrantKind, HumanError,
+    HumanRequest, Label, LlmError, LlmRequest, MailboxError, MailboxRequest, Reply, Request, Shortfall, Tokens,
+    WaitRequest,
 };
 use std::sync::Arc;
 
@@ -81,6 +83,7 @@ pub(crate) fn validate(process: &Process, request: &Request) -> Result<(), Reply
         Request::Llm(request) => llm::validate(process, request).map_err(|error| Reply::Llm(Err(error))),
         Request::Children(request) => children::validate(process, request).map_err(|error| Reply::Children(Err(error))),
         Request::Mailbox(request) => mailbox::validate(process, request).map_err(|error| Reply::Mailbox(Err(error))),
+        Request::Human(request) => human::validate(process, request).map_err(|error| Reply::Human(Err(error))),
         Request::Alarm(request) => alarm::validate(process, request).map_err(|error| Reply::Alarm(Err(error))),
         Request::Task(request) => task::validate(process, request).map_err(|error| Reply::Task(Err(error))),
         Request::Checkpoint(request) => checkpoint::validate(request).map_err(|error| Reply::Checkpoint(Err(error))),
@@ -100,6 +103,7 @@ pub(crate) fn right(context: &Context<'_>, request: &Request) -> Result<Right, R
         Request::Capability(request) => Ok(capability::right(context, request)),
         Request::Children(request) => Ok(children::right(context.process, request)),
         Request::Mailbox(request) => Ok(mailbox::right(context.process, request)),
+        Request::Human(request) => Ok(human::right(context.process, request)),
         _ => Ok(Right::None),
     }
 }
@@ -118,6 +122,7 @@ pub(crate) fn denied(request: &Request, denial: Denial) -> Reply {
         Request::Llm(_) => Reply::Llm(Err(denial.into())),
         Request::Children(_) => Reply::Children(Err(denial.into())),
         Request::Mailbox(_) => Reply::Mailbox(Err(denial.into())),
+        Request::Human(_) => Reply::Human(Err(denial.into())),
         _ => Reply::Capability(Err(CapabilityError::Denied(denial))),
     }
 }
@@ -128,6 +133,7 @@ pub(crate) fn unpaid(request: &Request, shortfall: Shortfall) -> Reply {
         Request::Llm(_) => Reply::Llm(Err(LlmError::Shortfall(shortfall))),
         Request::Children(_) => Reply::Children(Err(ChildrenError::Invalid(shortfall.to_string().into()))),
         Request::Mailbox(_) => Reply::Mailbox(Err(MailboxError::Invalid(shortfall.to_string().into()))),
+        Request::Human(_) => Reply::Human(Err(HumanError::Invalid(shortfall.to_string().into()))),
         _ => Reply::Fuel(FuelReply::Refused(shortfall)),
     }
 }
@@ -142,6 +148,7 @@ pub(crate) fn act(context: &mut Context<'_>, request: &Request) -> Reply {
         Request::Process(request) => Reply::Process(process::act(context, *request)),
         Request::Children(request) => Reply::Children(children::act(context, request)),
         Request::Mailbox(request) => Reply::Mailbox(mailbox::act(context, request)),
+        Request::Human(request) => Reply::Human(human::act(context, request)),
         Request::Alarm(request) => Reply::Alarm(alarm::act(context, request)),
         Request::Trace(request) => trace::act(context, request),
         Request::Clock(request) => clock::act(context, request),
@@ -170,6 +177,7 @@ pub(crate) enum Call {
     Send(mailbox::Send),
     Receive(mailbox::Receive),
     Collect(mailbox::Collect),
+    CollectFromPeople(human::Collect),
     Emit(task::Emit),
     Commit(checkpoint::Commit),
     Wait(wait::Wait),
@@ -182,6 +190,10 @@ impl Call {
             Request::Llm(request) => Self::of_llm(context, request).map_err(|error| Reply::Llm(Err(error))),
             Request::Children(request) => Self::of_children(context, request).map_err(|e| Reply::Children(Err(e))),
             Request::Mailbox(request) => Self::of_mailbox(context, request).map_err(|error| Reply::Mailbox(Err(error))),
+            Request::Human(HumanRequest::Collect { question }) => {
+                let collect = human::Collect::prepare(context.process, *question).map(Self::CollectFromPeople);
+                collect.map_err(|error| Reply::Human(Err(error)))
+            }
             Request::Task(request) => {
                 task::Emit::prepare(context.process, request).map(Self::Emit).map_err(|e| Reply::Task(Err(e)))
             }
@@ -241,6 +253,7 @@ impl Call {
             | Self::WaitForChild(_)
             | Self::Receive(_)
             | Self::Collect(_)
+            | Self::CollectFromPeople(_)
             | Self::Emit(_)
             | Self::Commit(_)
             | Self::Wait(_) => Ok(Quote::exactly(Tokens::ZERO)),
@@ -259,6 +272,7 @@ impl Call {
             Self::Send(send) => Reply::Mailbox(send.act(shared, block, reserved).await),
             Self::Receive(receive) => Reply::Mailbox(receive.act(shared, block).await),
             Self::Collect(collect) => Reply::Mailbox(collect.act(shared, block).await),
+            Self::CollectFromPeople(collect) => Reply::Human(collect.act(shared, block).await),
             Self::Emit(emit) => Reply::Task(emit.act(block).await),
             Self::Commit(commit) => Reply::Checkpoint(commit.act(shared, block).await),
             Self::Wait(wait) => wait.act(shared, block).await,

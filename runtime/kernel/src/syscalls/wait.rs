@@ -5,6 +5,7 @@ use crate::{
     calls::PendingCall,
     control::ControlBlock,
     deadlock::{Awaited, Circle},
+    inbox::PendingQuestion,
     kernel::Shared,
     mailbox::Select,
     process::Process,
@@ -33,6 +34,7 @@ pub(super) fn validate(process: &Process, request: &WaitRequest) -> Result<(), F
         WaitId::Watch(watch) => process.watches.get(watch).is_some(),
         WaitId::Alarm(alarm) => process.alarms.get(alarm).is_some(),
         WaitId::Signal => true,
+        WaitId::Question(question) => process.questions.get(question).is_some(),
     };
     match ids.iter().all(lives) {
         true => Ok(()),
@@ -57,6 +59,7 @@ enum Source {
     Call(Arc<PendingCall>),
     Message(Arc<Select>),
     Signal,
+    Question(Arc<PendingQuestion>),
 }
 
 fn source(process: &Process, id: WaitId) -> Option<Source> {
@@ -68,6 +71,7 @@ fn source(process: &Process, id: WaitId) -> Option<Source> {
         WaitId::Call(call) => Source::Call(process.calls.get(call)?.clone()),
         WaitId::Watch(watch) => Source::Message(process.watches.get(watch)?.clone()),
         WaitId::Signal => Source::Signal,
+        WaitId::Question(question) => Source::Question(process.questions.get(question)?.clone()),
     })
 }
 
@@ -82,6 +86,7 @@ impl Source {
             Self::Call(call) => !call.is_open() || clock.monotonic_ns() >= call.deadline_ns,
             Self::Message(select) => block.mailbox.has(select),
             Self::Signal => block.signals.is_raised(),
+            Self::Question(question) => question.is_ready(&**clock),
         }
     }
 
@@ -89,11 +94,7 @@ impl Source {
         let clock = &shared.ports.clock;
         match self {
             Self::Deadline(deadline_ns) => clock.sleep_until(*deadline_ns).await,
-            Self::Alarm(at_ns) => {
-                // The wall clock can be set: whoever wakes looks again.
-                let wait_ns = at_ns.saturating_sub(clock.wall_ns()).min(ALARM_STEP_NS);
-                clock.sleep_until(clock.monotonic_ns().saturating_add(wait_ns)).await;
-            }
+            Self::Alarm(at_ns) => clock.sleep_towards(*at_ns).await,
             Self::Generation(generation) => generation.ready(shared, block).await,
             Self::Child(child) => child.ended().await,
             Self::Call(call) => {
@@ -104,6 +105,7 @@ impl Source {
             }
             Self::Message(select) => block.mailbox.ready(select).await,
             Self::Signal => block.signals.ready().await,
+            Self::Question(question) => question.step(&**clock).await,
         }
     }
 
@@ -116,9 +118,6 @@ impl Source {
         }
     }
 }
-
-/// How long an alarm is slept for before the wall clock is looked at again.
-const ALARM_STEP_NS: u64 = 60_000_000_000;
 
 /// A wait that may last.
 pub(crate) struct Wait {

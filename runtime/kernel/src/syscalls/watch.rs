@@ -2,7 +2,7 @@
 
 use super::{Call, Context};
 use crate::{control::ControlBlock, kernel::Shared, process::Process};
-use remit_abi::{ChildrenRequest, MailboxRequest, Request, WaitId, WaitRequest};
+use remit_abi::{ChildrenRequest, HumanRequest, MailboxRequest, Request, WaitId, WaitRequest};
 use std::sync::Arc;
 
 /// The request itself, where a process can sleep through it: nobody works for it meanwhile.
@@ -12,6 +12,7 @@ pub(crate) fn sleeps_through(request: &Request) -> Option<Request> {
             matches!(request, MailboxRequest::Receive { .. } | MailboxRequest::Collect { .. })
         }
         Request::Children(request) => matches!(request, ChildrenRequest::Wait { .. }),
+        Request::Human(request) => matches!(request, HumanRequest::Collect { .. }),
         Request::Wait(WaitRequest::Any { ids }) => !ids.iter().any(|id| matches!(id, WaitId::Generation(_))),
         _ => false,
     };
@@ -37,6 +38,7 @@ impl Watch {
         match &self.0 {
             Some(Call::Receive(receive)) => receive.ready(block).await,
             Some(Call::Collect(collect)) => drop(collect.ready(shared, block).await),
+            Some(Call::CollectFromPeople(collect)) => collect.ready(shared).await,
             Some(Call::WaitForChild(wait)) => drop(wait.ready(shared, block).await),
             Some(Call::Wait(wait)) => drop(wait.ready(shared, block).await),
             _ => {}

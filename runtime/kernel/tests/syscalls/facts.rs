@@ -31,7 +31,7 @@ where
     node.run(Given::default(), script).await;
     let facts: Vec<_> = facts(node).into_iter().map(|(fact, _)| fact).collect();
     let [created, began, between @ .., exited] = facts.as_slice() else { panic!("{facts:?}") };
-    let (package, component) = ("script".into(), "script".into());
+    let (package, component) = ("script".into(), "digest of script".into());
     assert_eq!(*created, Fact::Created { package, component, parent: None, funds: tokens(1000) });
     assert_eq!(*began, Fact::Began { restarts: 0 });
     assert_eq!(between, expect);

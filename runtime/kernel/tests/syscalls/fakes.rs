@@ -125,7 +125,7 @@ where
     R: Future<Output = Exit> + Send + 'static,
 {
     let boxed: Script = Box::new(move |guest| Box::pin(script(guest)));
-    Program { name: name.into(), digest: "script".into(), image: Arc::new(boxed), limits }
+    Program { name: name.into(), digest: format!("digest of {name}").into(), image: Arc::new(boxed), limits }
 }
 
 /// A clock that a test moves.

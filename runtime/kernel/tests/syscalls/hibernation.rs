@@ -19,7 +19,7 @@ use std::{
 };
 
 /// Lets time go by, between any two turns of anybody, until a future is ready; how often somebody was seen asleep.
-async fn sleeping_until<T>(node: &TestNode, future: impl Future<Output = T>) -> (T, usize) {
+pub(crate) async fn sleeping_until<T>(node: &TestNode, future: impl Future<Output = T>) -> (T, usize) {
     let (kernel, clock) = (node.kernel.clone(), node.clock.clone());
     let asleep = Arc::new(AtomicUsize::new(0));
     let seen = asleep.clone();

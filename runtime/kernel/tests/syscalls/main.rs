@@ -13,6 +13,8 @@ mod fakes;
 mod fork;
 mod guest;
 mod hibernation;
+mod human;
+mod human_recovery;
 mod labels;
 mod limits;
 mod llm;

@@ -131,12 +131,12 @@ async fn goes_on(memory: MemoryJournal) -> Option<(Result, TestNode)> {
 }
 
 /// The places at which a crash may leave the log.
-fn places(memory: &MemoryJournal) -> impl Iterator<Item = Position> + use<> {
+pub(crate) fn places(memory: &MemoryJournal) -> impl Iterator<Item = Position> + use<> {
     (0..=memory.end().0).map(Position)
 }
 
 /// The place from which on the process of an operator is there, and the one at which it is not any more.
-fn life(memory: &MemoryJournal) -> (Position, Position) {
+pub(crate) fn life(memory: &MemoryJournal) -> (Position, Position) {
     let there = |at: &Position| !memory.up_to(*at).node().expect("it is in memory").living.is_empty();
     let first = places(memory).find(there).expect("it lived");
     let last = places(memory).filter(there).last().expect("it lived");

@@ -3,6 +3,7 @@
 mod extract;
 mod freezes;
 mod grants;
+mod inbox;
 mod metrics;
 mod models;
 mod past;
@@ -79,6 +80,8 @@ pub(crate) fn router(managed: Arc<Managed>) -> Router {
         .route("/resume", post(processes::resume))
         .route("/suspend", post(processes::suspend));
     let api = Router::new()
+        .route("/approvals", get(inbox::approvals))
+        .route("/approvals/{number}/withdraw", post(inbox::withdraw))
         .route("/audit", get(past::export))
         .route("/denials", get(grants::denials))
         .route("/erase", post(past::erase))
@@ -89,7 +92,10 @@ pub(crate) fn router(managed: Arc<Managed>) -> Router {
         .route("/grants", get(grants::tree))
         .route("/grants/{grant}", delete(grants::revoke))
         .route("/health", get(health))
+        .route("/inbox", get(inbox::questions))
+        .route("/inbox/{number}/answer", post(inbox::answer))
         .route("/models", get(models::list))
+        .route("/notices", get(inbox::notices))
         .route("/processes", get(processes::list))
         .nest("/processes/{pid}", process)
         .route("/routes", get(routes::list))

@@ -25,6 +25,10 @@ pub enum ErrorCode {
     NoSuchProcess,
     /// No grant of that name.
     NoSuchGrant,
+    /// No open question of that number.
+    NoSuchQuestion,
+    /// No standing approval of that number.
+    NoSuchApproval,
     /// The body is larger than it may be.
     TooLarge,
     /// The body did not come in time.
@@ -45,6 +49,7 @@ impl ErrorCode {
             Self::BadRequest => StatusCode::BAD_REQUEST,
             Self::Invalid | Self::Refused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::NotFound | Self::NoSuchAgent | Self::NoSuchProcess | Self::NoSuchGrant => StatusCode::NOT_FOUND,
+            Self::NoSuchQuestion | Self::NoSuchApproval => StatusCode::NOT_FOUND,
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,

@@ -7,6 +7,7 @@
 mod error;
 mod fork;
 mod grant;
+mod inbox;
 mod model;
 mod past;
 mod process;
@@ -16,6 +17,9 @@ mod task;
 pub use error::{ErrorCode, Refusal};
 pub use fork::{ForkRequest, Forked, Recorded};
 pub use grant::{Denials, Denied, Given, Grant, GrantName, GrantRequest, Grants, NotAGrant, Reason, Revoked, Terms};
+pub use inbox::{
+    AnswerRequest, Approval, Approvals, Inbox, Notice, Notices, Question, Response, Wanted, WithdrawRequest,
+};
 pub use model::{DeviceMemory, Figures, Model, ModelPlace, Models};
 pub use past::{EraseRequest, ForgetRequest, Forgotten};
 pub use process::{Affected, Ended, Frozen, Health, Process, ProcessState, Processes, Selection};
