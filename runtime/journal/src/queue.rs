@@ -34,7 +34,7 @@ pub const WAITING_BYTES_MAX: usize = 64 << 20;
 /// What may wait before whoever appends is held up, in bytes: some hundred milliseconds of writing.
 const BUSY_BYTES: usize = 8 << 20;
 /// How long somebody is held up before the disk is taken to stand still.
-const HELD_UP_MAX: Duration = Duration::from_millis(500);
+const HELD_UP_MAX: Duration = Duration::from_secs(30);
 /// What a record takes besides its entry and its changes: its place in the group.
 const RECORD_BYTES: usize = size_of::<Taken>();
 /// What a change is taken to weigh besides the data that it carries.

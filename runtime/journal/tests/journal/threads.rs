@@ -100,7 +100,7 @@ fn whoever_is_faster_than_the_disk_is_held_up_and_not_refused() {
             });
         }
     });
-    let history = |thread| journal.history(pid(1, thread), 1, usize::MAX).expect("it can be read").len();
+    let history = |thread| journal.history(pid(thread, thread), 1, usize::MAX).expect("it can be read").len();
     assert!((1..=4).all(|thread| history(thread) == lines as usize));
 }
 
