@@ -26,8 +26,8 @@ fn change(folder: &Path, pragma: &str) {
 
 #[test]
 fn a_newer_version_is_refused() {
-    let newer = |folder: &Path| change(folder, "PRAGMA user_version = 3");
-    check(newer, |error| matches!(error, OpenError::Newer { found: 3, known: 2 }), "of version 3");
+    let newer = |folder: &Path| change(folder, "PRAGMA user_version = 4");
+    check(newer, |error| matches!(error, OpenError::Newer { found: 4, known: 3 }), "of version 4");
 }
 
 #[test]
