@@ -22,7 +22,7 @@ async fn drafts(stage: &Stage, budget: u64, answers: &[Response]) -> (Shown, Vec
             kernel.answer(question.number, "ann", answer.clone()).expect("it is open");
             proposals.push(question);
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     };
     let job = Job { budget: Some(tokens(budget)), ..task(agent("drafter"), TASK) };
     let shown = tokio::select! {

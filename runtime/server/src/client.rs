@@ -318,7 +318,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn forget(&self, request: &ForgetRequest) -> Result<Forgotten, ClientError> {
-        self.answer(Method::POST, "forget", request).await
+        self.reply(Method::POST, "forget", request).await
     }
 
     /// Erases a tenant. It takes as long as it takes.
@@ -326,7 +326,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn erase(&self, request: &EraseRequest) -> Result<(), ClientError> {
-        self.answer(Method::POST, "erase", request).await
+        self.reply(Method::POST, "erase", request).await
     }
 
     async fn connect(&self) -> Result<UnixStream, ClientError> {
@@ -342,12 +342,12 @@ impl Client {
         path: &str,
         body: &impl Serialize,
     ) -> Result<T, ClientError> {
-        let answer = self.answer(method, path, body);
-        time::timeout(ANSWER_TIME_MAX, answer).await.unwrap_or_else(|_| Err(broken("it does not answer")))
+        let reply = self.reply(method, path, body);
+        time::timeout(ANSWER_TIME_MAX, reply).await.unwrap_or_else(|_| Err(broken("it does not answer")))
     }
 
     /// The same, however long it takes.
-    async fn answer<T: DeserializeOwned>(
+    async fn reply<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,

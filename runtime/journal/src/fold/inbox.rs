@@ -88,7 +88,7 @@ fn answered(tools: &mut Tools<'_>, number: u64, answer: &GivenAnswer) -> Result<
 }
 
 fn key(tools: &mut Tools<'_>, tenant: TenantId) -> Result<Key, Damage> {
-    Ok(tools.folder.tenant_or_new(tenant, tools.sealer)?)
+    tools.folder.tenant_or_new(tenant, tools.sealer)
 }
 
 fn put(

@@ -85,9 +85,10 @@ pub(crate) fn changes() -> Vec<Change> {
     ]
 }
 
-pub(crate) fn inbox(
-    node: NodeImage,
-) -> (Vec<(PostedQuestion, QuestionState)>, Vec<StandingApproval>, Vec<Notice>, u64) {
+/// Questions, approvals, notices, and the next number.
+type Inbox = (Vec<(PostedQuestion, QuestionState)>, Vec<StandingApproval>, Vec<Notice>, u64);
+
+pub(crate) fn inbox(node: NodeImage) -> Inbox {
     (node.questions, node.approvals, node.notices, node.next.question)
 }
 
