@@ -185,6 +185,9 @@ impl Writer {
             self.write_down([(tenant, Act::Erased)])?;
         }
         self.db.execute_batch("COMMIT")?;
+        // Zeros are written over what is deleted, and not over the copies that a page's gap keeps when cells move to another page: all
+        // pages are written anew.
+        self.db.execute_batch("VACUUM")?;
         Ok(self.empty_wal()?)
     }
 }
