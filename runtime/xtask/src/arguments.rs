@@ -22,7 +22,7 @@ Environment:
   PROTOC                 the protoc to use
   NO_COLOR               no colours";
 
-/// Kills of a long run: each step of a process's life is hit some dozens of times.
+/// Kills of a long run: some ten minutes. Most of what a team is told is then what it was told last before a kill, the rarest a dozen times.
 const SOAK_KILLS: u32 = 1000;
 
 /// What the user asks for.

@@ -3,7 +3,7 @@
 //! Principles:
 //!
 //! - A record is kept whole or not at all, and none is kept before those that were appended earlier.
-//! - Appending does not wait for a disk. Whoever lets something out of the node waits until what it may depend on is
+//! - Appending does not wait for a disk that keeps up; it may hold up whoever is faster than it for long. Whoever lets something out of the node waits until what it may depend on is
 //!   [durable](Journal::durable); since there is one order, that is one number.
 //! - What is true after the log (accounts, grants, mailboxes) is kept beside it, so that a start reads no history.
 
