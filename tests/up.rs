@@ -7,10 +7,12 @@ mod history;
 mod inbox;
 mod metrics;
 mod processes;
+mod relay;
 mod routes;
 mod soak;
 mod socket;
 mod stage;
+mod upgrade;
 
 use stage::{Host, program};
 use std::{

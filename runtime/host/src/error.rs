@@ -72,7 +72,10 @@ pub enum LoadError {
     #[error("the component is damaged: {0}")]
     Malformed(String),
     /// Imports that are no interface of this host.
-    #[error("the agent imports what no agent can have: {}; build it without them", .0.join(", "))]
+    #[error(
+        "the agent imports what no agent can have: {}; build it without them, or against the versions that this host has",
+        .0.join(", ")
+    )]
     UnknownImports(Vec<String>),
     /// Interfaces that need a grant which was not given.
     #[error(

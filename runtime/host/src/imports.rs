@@ -180,7 +180,7 @@ pub(crate) fn check(imports: &[Import], granted_kinds: &[&str]) -> Result<(), Lo
     let unknown: Vec<String> = imports
         .iter()
         .filter(|import| import.standing == Standing::Unknown)
-        .map(|import| import.name.clone())
+        .map(|import| refused(&import.name))
         .collect();
     if !unknown.is_empty() {
         return Err(LoadError::UnknownImports(unknown));
@@ -255,6 +255,15 @@ fn standing(import: &str) -> Standing {
     }
 }
 
+/// The name of an import that is refused, with the version that the host has of it, if it has one.
+fn refused(import: &str) -> String {
+    let name = import.split_once('@').map(|(name, _)| name);
+    match INTERFACES.iter().find(|interface| Some(interface.name) == name) {
+        Some(Interface { track, .. }) => format!("{import} (this host has {track})"),
+        None => import.to_owned(),
+    }
+}
+
 /// A plain patch number: a pre-release promises no compatibility.
 fn is_patch(text: &str) -> bool {
     !text.is_empty() && text.len() <= 9 && text.bytes().all(|byte| byte.is_ascii_digit())
@@ -317,6 +326,13 @@ mod tests {
         ] {
             assert_eq!(standing(name) != Standing::Unknown, known, "{name}");
         }
+    }
+
+    #[test]
+    fn another_version_of_a_known_interface_is_refused_with_that_of_the_host() {
+        assert_eq!(refused("remit:kernel/llm@0.2.0"), "remit:kernel/llm@0.2.0 (this host has 0.1)");
+        assert_eq!(refused("wasi:sockets/tcp@0.2.0"), "wasi:sockets/tcp@0.2.0");
+        assert_eq!(refused("run"), "run");
     }
 
     #[test]

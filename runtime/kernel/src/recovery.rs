@@ -20,7 +20,7 @@ use crate::{
     spawn::Unfinished,
 };
 use futures::future::BoxFuture;
-use remit_abi::{AccountId, CheckpointRequest, Pid, Reply, Request, Tokens};
+use remit_abi::{AccountId, CheckpointRequest, Pid, Reply, Request, Tokens, limits};
 use std::{
     collections::HashSet,
     sync::{Arc, atomic::Ordering},
@@ -146,7 +146,8 @@ impl Shared {
         self.table.write().skip_to(node.next.process);
         self.skip_letters_to(node.next.letter);
         for (call, state) in node.calls {
-            let left_ns = call.deadline_ns.saturating_sub(wall_ns);
+            // The wall clock may have been set back meanwhile: no call waits longer than any may.
+            let left_ns = call.deadline_ns.saturating_sub(wall_ns).min(limits::CALL_TIMEOUT_NS_MAX);
             links.restore_call(call, state, now_ns.saturating_add(left_ns));
         }
         {

@@ -24,7 +24,7 @@ use std::{
     panic::AssertUnwindSafe,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
     task::Poll,
 };
@@ -132,6 +132,8 @@ where
 #[derive(Default)]
 pub(crate) struct ManualClock {
     now_ns: AtomicU64,
+    /// How far the wall clock was set ahead, or back.
+    set_ns: AtomicI64,
     moved: Arc<Notify>,
     /// What happens while somebody next looks at the wall clock.
     pub(crate) meanwhile: Mutex<Option<Box<dyn FnOnce() + Send>>>,
@@ -142,7 +144,15 @@ impl ManualClock {
         self.now_ns.fetch_add(ns, Ordering::SeqCst);
         self.moved.notify_waiters();
     }
+
+    /// Sets the wall clock so far ahead, or back, of what it would read. Nobody is told.
+    pub(crate) fn set_wall(&self, ahead_ns: i64) {
+        self.set_ns.store(ahead_ns, Ordering::SeqCst);
+    }
 }
+
+/// What the wall clock reads when the monotonic one reads zero.
+const WALL_NS: u64 = 1_000_000_000;
 
 /// Shared with the futures that it makes.
 #[derive(Clone, Default)]
@@ -152,7 +162,7 @@ impl Clock for SharedClock {
     fn wall_ns(&self) -> u64 {
         let meanwhile = self.0.meanwhile.lock().take();
         meanwhile.into_iter().for_each(|happens| happens());
-        1_000_000_000 + self.monotonic_ns()
+        WALL_NS.saturating_add(self.monotonic_ns()).saturating_add_signed(self.0.set_ns.load(Ordering::SeqCst))
     }
 
     fn monotonic_ns(&self) -> u64 {

@@ -5,6 +5,7 @@ mod authority;
 mod budget;
 mod calls;
 mod children;
+mod clock_jumps;
 mod deadlock;
 mod durability;
 mod embed;
