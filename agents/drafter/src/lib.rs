@@ -76,7 +76,6 @@ fn work(task: &Task, state: &mut State) -> Result<End, Stop> {
             None => {
                 progress(step, DRAFTS_MAX as u64, "drafting")?;
                 let draft = write(&model, task, state)?;
-                state.drafted(draft.clone());
                 checkpoint::commit(&*state)?;
                 draft
             }
@@ -98,8 +97,9 @@ fn work(task: &Task, state: &mut State) -> Result<End, Stop> {
     Ok(End::Unapproved("it was rejected too often"))
 }
 
-/// Has the model write a draft, with as many of the latest remarks before it as fit.
-fn write(model: &Model, task: &Task, state: &State) -> Result<String, Stop> {
+/// Has the model write a draft, with as many of the latest remarks before it as fit. One that the end of the budget cuts off is shown to
+/// nobody but whoever gave the task.
+fn write(model: &Model, task: &Task, state: &mut State) -> Result<String, Stop> {
     let max_tokens = DRAFT_TOKENS_MAX.min(model.max_tokens_per_call().unwrap_or(u32::MAX));
     let capacity = model.info()?.context_length.saturating_sub(max_tokens);
     let mut without = 0;
@@ -109,9 +109,13 @@ fn write(model: &Model, task: &Task, state: &State) -> Result<String, Stop> {
         messages = conversation(task, state, without);
     }
     let answer = model.chat(&messages).max_tokens(max_tokens).send()?;
-    let draft = answer.text()?;
-    match (draft.trim(), answer.summary.finish) {
-        ("", FinishReason::Budget) => Err(Stop::Budget),
+    let text = answer.text()?;
+    let draft = text.trim();
+    if !draft.is_empty() {
+        state.drafted(draft.to_owned());
+    }
+    match (draft, answer.summary.finish) {
+        (_, FinishReason::Budget) => Err(Stop::Budget),
         ("", _) => Err(Failure::new("the model wrote nothing: ask for something else, or choose another model").into()),
         (draft, _) => Ok(draft.to_owned()),
     }

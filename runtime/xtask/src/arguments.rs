@@ -10,6 +10,7 @@ Commands:
   demo               build everything, then show one agent after the other at work
   test [-- ARGS]     build everything, then run all tests (ARGS go to `cargo test`)
   soak [KILLS]       kill a host at so many random moments (1000), and see that its processes lose nothing
+  fuzz [SECONDS]     search for files that the readers of models do not survive, so long for each reader (60)
   lint               formatting and clippy, as CI runs them
   agents             build the agents and the test programs as components
   bench NAME         run one benchmark (without NAME: list them; names of its parts go behind `--`)
@@ -25,6 +26,9 @@ Environment:
 /// Kills of a long run: some ten minutes. Most of what a team is told is then what it was told last before a kill, the rarest a dozen times.
 const SOAK_KILLS: u32 = 1000;
 
+/// Seconds for each target: enough to see that all of them work; a search takes hours.
+const FUZZ_SECONDS: u32 = 60;
+
 /// What the user asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Task {
@@ -33,6 +37,7 @@ pub(crate) enum Task {
     Bench { name: String, parts: Vec<String> },
     Demo,
     Doctor,
+    Fuzz { seconds: u32 },
     Lint,
     Soak { kills: u32 },
     Test { extra: Vec<String> },
@@ -60,6 +65,11 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Task> {
         ["bench", name] => return Ok(Task::Bench { name: (*name).to_owned(), parts: extra }),
         ["demo"] => Task::Demo,
         ["doctor"] => Task::Doctor,
+        ["fuzz"] => Task::Fuzz { seconds: FUZZ_SECONDS },
+        ["fuzz", seconds] => match seconds.parse() {
+            Ok(seconds) if seconds > 0 => Task::Fuzz { seconds },
+            _ => bail!("`fuzz` takes a number of seconds, and `{seconds}` is none"),
+        },
         ["lint"] => Task::Lint,
         ["soak"] => Task::Soak { kills: SOAK_KILLS },
         ["soak", kills] => match kills.parse() {
@@ -67,7 +77,7 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Task> {
             _ => bail!("`soak` takes a number of kills, and `{kills}` is none"),
         },
         ["test", surplus, ..] => bail!("`test` does not take `{surplus}`: put what is for `cargo test` behind `--`"),
-        [command @ ("agents" | "bench" | "demo" | "doctor" | "lint" | "soak"), .., surplus] => {
+        [command @ ("agents" | "bench" | "demo" | "doctor" | "fuzz" | "lint" | "soak"), .., surplus] => {
             bail!("`{command}` does not take `{surplus}`")
         }
         [unknown, ..] => bail!("there is no command `{unknown}`"),
@@ -99,6 +109,8 @@ mod unit_tests {
         check("bench --help", &Ok(Task::Help));
         check("demo", &Ok(Task::Demo));
         check("soak", &Ok(Task::Soak { kills: 1000 }));
+        check("fuzz", &Ok(Task::Fuzz { seconds: 60 }));
+        check("fuzz 600", &Ok(Task::Fuzz { seconds: 600 }));
         check("soak 20", &Ok(Task::Soak { kills: 20 }));
         check("bench spawn", &Ok(Task::Bench { name: "spawn".to_owned(), parts: Vec::new() }));
         let parts = vec!["flood".to_owned(), "wasm".to_owned()];
@@ -112,6 +124,7 @@ mod unit_tests {
     fn nonsense_is_refused() {
         check("dance", &Err("no command `dance`"));
         check("demo fast", &Err("does not take `fast`"));
+        check("fuzz 0", &Err("a number of seconds"));
         check("soak long", &Err("a number of kills"));
         check("test remit-kernel", &Err("behind `--`"));
         check("demo -- fast", &Err("only `test`"));

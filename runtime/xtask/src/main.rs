@@ -24,6 +24,7 @@ mod debian;
 mod demo;
 mod doctor;
 mod environment;
+mod fuzz;
 mod guest_compiler;
 mod guest_std;
 mod host_rustc;
@@ -68,6 +69,7 @@ fn perform(task: Task) -> anyhow::Result<()> {
         Task::Bench { name, parts } => benches::command(&name, &parts),
         Task::Demo => demo::command(),
         Task::Doctor => doctor::command(),
+        Task::Fuzz { seconds } => fuzz::command(seconds),
         Task::Lint => tests::lint_command(),
         Task::Soak { kills } => tests::soak_command(kills),
         Task::Test { extra } => tests::command(&extra),
