@@ -21,6 +21,13 @@ fn ended_by(host: Host, signal: &str) -> TempDir {
     host.ended().1
 }
 
+/// What detached tasks came to: pid, package and end of each, latest first.
+fn results(host: &Host) -> Vec<(String, String, String)> {
+    let listed = host.json(&["results"])["results"].as_array().cloned().expect("it is a list");
+    let text = |value: &Value| value.as_str().expect("it is a text").to_owned();
+    listed.iter().map(|result| (text(&result["pid"]), text(&result["package"]), text(&result["status"]))).collect()
+}
+
 fn pids(host: &Host) -> Vec<String> {
     let listed = host.json(&["ps"])["processes"].as_array().cloned().unwrap_or_default();
     listed.iter().map(|process| process["pid"].as_str().expect("each has a pid").to_owned()).collect()
@@ -91,4 +98,28 @@ fn who_waits_for_long_leaves_memory_and_comes_back() {
     host.until("its sleep on another host", |host| is_asleep(host, &long));
     host.ask(&["kill", &long]);
     host.until("its end", |host| pids(host).is_empty().then_some(()));
+}
+
+#[test]
+fn what_a_detached_task_came_to_is_there_until_it_is_dropped() {
+    let host = Host::up();
+    let ended = |host: &Host| pids(host).is_empty().then_some(());
+    let (echo, dies) = (host.detach("echo", &["hello"]), host.detach("panics", &[]));
+    host.ask(&["run", "--detach", "--ephemeral", &program("echo"), "gone"]);
+    host.until("their ends", ended);
+    let host = Host::on(ended_by(host, "KILL"), &[]);
+    let of = |pid: &str, end: &str| results(&host).into_iter().find(|result| result.0 == pid && result.2 == end);
+    assert!(of(&echo, "complete").is_some_and(|result| result.1 == "echo"), "{:?}", results(&host));
+    assert!(of(&dies, "faulted").is_some() && results(&host).len() == 2, "{:?}", results(&host));
+    assert_eq!(host.ask(&["results", "show", &echo]).trim(), "hello");
+    let shown = host.remit(&["results", "show", &dies]);
+    assert!(shown.code != 0 && shown.stderr.contains("panicked"), "{shown:?}");
+    assert!(host.ask(&["results"]).contains("complete"));
+    host.ask(&["results", "drop", &dies]);
+    let again = host.remit(&["results", "drop", &dies]);
+    assert!(again.code == 2 && again.stderr.contains("there is no result"), "{again:?}");
+    let host = Host::on(ended_by(host, "TERM"), &[]);
+    assert_eq!(results(&host).into_iter().map(|result| result.0).collect::<Vec<_>>(), [echo.as_str()]);
+    host.ask(&["forget", "--older-than", "0s"]);
+    assert_eq!(host.ask(&["results"]), "no detached task has ended whose result is kept\n");
 }

@@ -2,7 +2,9 @@
 
 use remit_abi::Pid;
 use remit_journal::SqliteJournal;
-use remit_kernel::ports::{Journal, JournalError, Line, NodeImage, PortFuture, Position, Record, StoredProcess};
+use remit_kernel::ports::{
+    Journal, JournalError, Line, NodeImage, PortFuture, Position, Record, StoredProcess, StoredResult,
+};
 use std::sync::Arc;
 use tokio::runtime::Handle;
 
@@ -42,6 +44,10 @@ impl Journal for FolderJournal {
             let ended = |error| Err(JournalError::Unreadable(format!("reading ended early: {error}").into()));
             reading.await.unwrap_or_else(ended)
         })
+    }
+
+    fn results(&self, of: Option<Pid>, limit: usize) -> Result<Vec<StoredResult>, JournalError> {
+        self.journal.results(of, limit)
     }
 
     fn history(&self, pid: Pid, from: u64, limit: usize) -> Result<Vec<Line>, JournalError> {

@@ -34,7 +34,7 @@ pub use remit_journal::audit;
 pub use remit_kernel::{
     Denied, Ended, Events, Finished, GiveError, GrantView, History, HistoryError, InboxError, KeptEvent, Kernel,
     Ledger, Listener, Logged, Output, ProcessView, Reran, Run, RunawayPolicy, Selection, State, Step,
-    ports::{Notice, PostedQuestion, Response, StandingApproval},
+    ports::{JournalError, Notice, PostedQuestion, Response, StandingApproval, StoredResult},
     routing,
     schedule::Weight,
 };

@@ -24,6 +24,7 @@ mod past;
 mod ps;
 mod recorded;
 mod replay;
+mod results;
 mod routes;
 mod run;
 mod table;
@@ -79,6 +80,8 @@ enum Command {
     Inspect(ps::Inspect),
     /// Show what a process showed
     Logs(logs::Logs),
+    /// See what detached tasks came to
+    Results(results::Results),
     /// Run a process again, offline, from its log
     Replay(replay::Replay),
     /// Compare two runs by their logs
@@ -156,6 +159,7 @@ impl Command {
             Self::Forget(forget) => forget.run(),
             Self::Erase(erase) => erase.run(),
             Self::Inbox(inbox) => inbox.run(),
+            Self::Results(results) => results.run(),
             Self::CompileComponent(compile) => compile.run(),
         }
     }

@@ -47,7 +47,9 @@ use parking_lot::Mutex;
 use queue::{Queue, Taken};
 use read::Reader;
 use remit_abi::{Pid, TenantId};
-use remit_kernel::ports::{Journal, JournalError, Line, NodeImage, PortFuture, Position, Record, StoredProcess};
+use remit_kernel::ports::{
+    Journal, JournalError, Line, NodeImage, PortFuture, Position, Record, StoredProcess, StoredResult,
+};
 use retain::Job;
 use std::{
     fmt,
@@ -228,6 +230,10 @@ impl Journal for SqliteJournal {
 
     fn process(&self, pid: Pid) -> Result<Option<StoredProcess>, JournalError> {
         self.read(format_args!("process {pid}"), |reader| reader.process(pid))
+    }
+
+    fn results(&self, of: Option<Pid>, limit: usize) -> Result<Vec<StoredResult>, JournalError> {
+        self.read("what has ended", |reader| reader.results(of, limit))
     }
 
     fn history(&self, pid: Pid, from: u64, limit: usize) -> Result<Vec<Line>, JournalError> {

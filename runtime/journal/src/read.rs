@@ -19,10 +19,10 @@ use remit_kernel::{
     Finished, Selection,
     ports::{
         AccountImage, Beginning, CallImage, CallState, Entry, GrantImage, LetterImage, Line, NodeImage, PostedQuestion,
-        QuestionState, StoredProcess,
+        QuestionState, StoredProcess, StoredResult,
     },
 };
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, params};
 use serde::de::DeserializeOwned;
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -143,10 +143,12 @@ impl Reader {
         .collect()
     }
 
-    fn reports(&self) -> Result<Vec<(Pid, Option<Pid>, Finished)>, Damage> {
+    /// Of children: what has no parent is an operator's, who asks for it when it is wanted.
+    fn reports(&self) -> Result<Vec<(Pid, Pid, Finished)>, Damage> {
         let mut select = self.db.prepare_cached(&format!(
             "SELECT tenant, number, payload, {COLUMNS}
-             FROM reports JOIN processes USING (process) LEFT JOIN logs USING (process) ORDER BY process"
+             FROM reports JOIN processes USING (process) LEFT JOIN logs USING (process)
+             WHERE parent_number IS NOT NULL ORDER BY process"
         ))?;
         let rows = select.query_map([], |row| {
             Ok((pid_of(row.get(0)?, row.get(1)?), row.get::<_, Vec<u8>>(2)?, Stored::read(row, 3)?))
@@ -154,7 +156,40 @@ impl Reader {
         rows.map(|row| {
             let (pid, sealed, row) = row?;
             let report = decode(&self.key(pid, &row)?.open(Place::report(pid), &sealed)?)?;
-            Ok((pid, row.parent, report))
+            Ok((pid, row.parent.ok_or(Damage::Missing)?, report))
+        })
+        .collect()
+    }
+
+    /// What processes without a parent came to, latest first.
+    pub(crate) fn results(&self, of: Option<Pid>, limit: usize) -> Result<Vec<StoredResult>, Damage> {
+        let mut select = self.db.prepare_cached(&format!(
+            "SELECT tenant, number, payload, at_ns, {COLUMNS}
+             FROM reports JOIN processes USING (process) LEFT JOIN logs USING (process)
+             LEFT JOIN (SELECT position, at_ns FROM chunks) ON position = last
+             WHERE parent_number IS NULL AND (?1 IS NULL OR (tenant = ?1 AND number = ?2))
+             ORDER BY at_ns DESC, process DESC LIMIT ?3"
+        ))?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows = select.query_map(
+            params![of.map(|pid| pid.tenant.0), of.map(|pid| stored(number::process(pid))), limit],
+            |row| {
+                let (pid, ended_ns) = (pid_of(row.get(0)?, row.get(1)?), row.get::<_, Option<i64>>(3)?);
+                Ok((pid, row.get::<_, Vec<u8>>(2)?, ended_ns.map(number::read), Stored::read(row, 4)?))
+            },
+        )?;
+        rows.map(|row| {
+            let (pid, sealed, ended_ns, row) = row?;
+            let key = self.key(pid, &row)?;
+            let finished = decode(&key.open(Place::report(pid), &sealed)?)?;
+            let created = match row.created.map(|first| self.header(first)).transpose()?.flatten() {
+                Some(header) => self.chunk(pid, &key, header.position)?.into_iter().find_map(|line| match line.entry {
+                    Entry::Created(created) => Some(*created),
+                    _ => None,
+                }),
+                None => None,
+            };
+            Ok(StoredResult { pid, created, ended_ns, finished })
         })
         .collect()
     }

@@ -101,8 +101,14 @@ impl Writer {
         chains.flush(&self.db)
     }
 
-    /// Rows of ended processes of which nothing is left.
+    /// Rows of ended processes of which nothing is left. What a process without a parent came to is forgotten with the last of its
+    /// history.
     fn forget_processes(&self) -> Result<(), rusqlite::Error> {
+        self.db.execute(
+            "DELETE FROM reports WHERE process IN (SELECT process FROM processes WHERE ended = 1 AND parent_number IS NULL)
+               AND NOT EXISTS (SELECT 1 FROM logs JOIN chunks ON position = last WHERE logs.process = reports.process)",
+            [],
+        )?;
         let mut delete = self.db.prepare_cached(
             "DELETE FROM processes WHERE ended = 1
                AND NOT EXISTS (SELECT 1 FROM logs JOIN chunks ON position = last WHERE logs.process = processes.process)

@@ -59,6 +59,7 @@ mod recording;
 mod recovery;
 mod replay;
 mod rerun;
+mod results;
 mod room;
 pub mod routing;
 mod runaway;

@@ -10,7 +10,7 @@ use crate::{
     ports::{
         AccountImage, Clock, Engine, EngineError, EngineStream, Entropy, Entry, GenerationJob, Journal, JournalError,
         Line, ModelCard, NodeImage, PackageError, Packages, PortFuture, Position, Program, PromptText, Record, Runner,
-        StoredProcess, Told,
+        StoredProcess, StoredResult, Told,
     },
 };
 use parking_lot::Mutex;
@@ -368,6 +368,10 @@ impl Journal for OneProcess {
 
     fn process(&self, pid: Pid) -> Result<Option<StoredProcess>, JournalError> {
         Ok((pid == self.0.pid).then(|| self.0.clone()))
+    }
+
+    fn results(&self, _: Option<Pid>, _: usize) -> Result<Vec<StoredResult>, JournalError> {
+        Ok(Vec::new())
     }
 
     fn history(&self, _: Pid, _: u64, _: usize) -> Result<Vec<Line>, JournalError> {

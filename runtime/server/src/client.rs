@@ -4,8 +4,8 @@ use crate::{
     protocol::{
         Affected, AnswerRequest, Approval, Approvals, Denials, Ended, EraseRequest, ExplainRequest, Explanations,
         ForgetRequest, Forgotten, ForkRequest, Forked, Frozen, Given, GrantName, GrantRequest, Grants, Health, Inbox,
-        Models, Notices, Numbered, Process, Processes, Refusal, Revoked, Routes, RunLine, RunRequest, Selection,
-        VERSION, WithdrawRequest,
+        Models, Notices, Numbered, Process, Processes, Refusal, Results, Revoked, Routes, RunLine, RunRequest,
+        Selection, TaskResult, VERSION, WithdrawRequest,
     },
     socket::{SocketError, socket_path},
 };
@@ -237,6 +237,30 @@ impl Client {
     /// [`ClientError`].
     pub async fn denials(&self, pid: Option<Pid>) -> Result<Denials, ClientError> {
         self.ask(Method::GET, &format!("denials{}", of(pid)), &()).await
+    }
+
+    /// What detached tasks came to, latest first; at most so many.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn results(&self, limit: usize) -> Result<Results, ClientError> {
+        self.ask(Method::GET, &format!("results?limit={limit}"), &()).await
+    }
+
+    /// What one of them came to.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn result(&self, pid: Pid) -> Result<TaskResult, ClientError> {
+        self.ask(Method::GET, &format!("results/{pid}"), &()).await
+    }
+
+    /// Drops what one of them came to.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn drop_result(&self, pid: Pid) -> Result<(), ClientError> {
+        self.ask(Method::DELETE, &format!("results/{pid}"), &()).await
     }
 
     /// Questions that wait for people.

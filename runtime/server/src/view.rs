@@ -3,8 +3,8 @@
 use crate::protocol::{
     Approval, Breaker, Content, Denied, DeviceMemory, End, ExplainRequest, Explanation, Explanations, FaultKind,
     Figures, Finished, Grant, GrantName, Ledger, Marking, MissedRule, Model, ModelPlace, Models, Notice, Process,
-    ProcessState, Question, RankedModel, Reason, Response, Route, RouteArm, RouteTier, Routes, Selection, Shown, Terms,
-    Wanted,
+    ProcessState, Question, RankedModel, Reason, Response, Route, RouteArm, RouteTier, Routes, Selection, Shown,
+    TaskResult, Terms, Wanted,
 };
 use remit_abi::{
     Event, Fault, GrantLimits, GrantSpec, Label, Scope, Status, TagSet, TenantId, Tokens, Wanted as Asked,
@@ -12,7 +12,7 @@ use remit_abi::{
 use remit_assembly::{
     Denied as DeniedView, Ended, Finished as FinishedView, GrantError, GrantView, Kernel, Ledger as Books, Node,
     Notice as Told, Output, PostedQuestion, ProcessView, Refusal as Cause, Response as Said, Selection as Chosen,
-    StandingApproval, State,
+    StandingApproval, State, StoredResult,
     models::{ModelFigures, ModelView, Place, ResidencyView},
     routing::{ArmExplained, ArmView, RouteView, breaker::BreakerState, count::CountsView, policy::RequestClass},
     want_lines,
@@ -50,6 +50,19 @@ pub fn finished(node: &Node, finished: FinishedView, keep_state: bool) -> Finish
         restarts: finished.restarts,
         logs_dropped: finished.logs_dropped,
         state: finished.checkpoint.filter(|_| keep_state).map(Into::into),
+    }
+}
+
+/// What a detached task came to.
+pub(crate) fn result(node: &Node, result: StoredResult) -> TaskResult {
+    let StoredResult { pid, created, ended_ns, finished } = result;
+    TaskResult {
+        pid,
+        package: created.as_ref().map(|created| created.package.to_string()),
+        name: created.as_ref().and_then(|created| created.name.as_deref().map(str::to_owned)),
+        started_ns: created.as_ref().map(|created| created.started_ns),
+        ended_ns,
+        finished: self::finished(node, finished, true),
     }
 }
 

@@ -155,7 +155,8 @@ fn old_history_is_forgotten_and_what_is_needed_is_kept() {
         let stored = stage.journal().process(*pid).expect("it can be read").map(crate::model::Plain::from);
         assert_eq!(stored, story.model.process(*pid), "{pid}");
     }
-    // Reports are kept until they are taken; then nothing is left of those who left them.
+    assert_eq!(stage.journal().results(None, 9), Ok(Vec::new()), "an operator's results are history");
+    // Reports of children are kept until they are taken; then nothing is left of those who left them.
     let reports = story.model.reports.keys().map(|pid| Change::ReportGone { pid: *pid });
     let calls = story.model.calls.keys().map(|number| Change::CallGone { number: *number });
     let mut taken = Story::default();

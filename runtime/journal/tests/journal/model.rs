@@ -199,18 +199,31 @@ impl Model {
         accounts.iter().map(|row| row.balance.micro() + row.spent.micro() + row.spent_below.micro()).sum()
     }
 
-    /// What is true of the node, in order of ids.
-    pub(crate) fn node(&self) -> NodeImage {
-        let parent = |pid: &Pid| match self.processes.get(pid).and_then(|process| process.entries.first()) {
+    fn parent(&self, pid: Pid) -> Option<Pid> {
+        match self.processes.get(&pid).and_then(|process| process.entries.first()) {
             Some(Entry::Created(created)) => created.parent,
             _ => None,
-        };
+        }
+    }
+
+    /// What processes without a parent came to, in order of their pids.
+    pub(crate) fn results(&self) -> Vec<(Pid, Finished)> {
+        let roots = self.reports.iter().filter(|(pid, _)| self.parent(**pid).is_none());
+        roots.map(|(pid, finished)| (*pid, finished.clone())).collect()
+    }
+
+    /// What is true of the node, in order of ids.
+    pub(crate) fn node(&self) -> NodeImage {
         let has_log = |process: &Process| !process.ended && !process.entries.is_empty();
         NodeImage {
             accounts: self.accounts.values().copied().collect(),
             grants: self.grants.values().cloned().collect(),
             calls: self.calls.values().cloned().collect(),
-            reports: self.reports.iter().map(|(pid, report)| (*pid, parent(pid), report.clone())).collect(),
+            reports: self
+                .reports
+                .iter()
+                .filter_map(|(pid, end)| Some((*pid, self.parent(*pid)?, end.clone())))
+                .collect(),
             living: self.processes.iter().filter(|(_, process)| has_log(process)).map(|(pid, _)| *pid).collect(),
             tags: self.tags.iter().map(|((tenant, bit), name)| (*tenant, *bit, name.clone())).collect(),
             frozen: self.frozen.clone(),

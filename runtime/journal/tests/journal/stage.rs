@@ -2,8 +2,12 @@
 
 use crate::model::{Model, Owned, Plain};
 use futures::executor::block_on;
+use remit_abi::Pid;
 use remit_journal::{Options, Retry, SqliteJournal};
-use remit_kernel::ports::{Journal, NodeImage, Position};
+use remit_kernel::{
+    Finished,
+    ports::{Journal, NodeImage, Position},
+};
 use std::{
     path::Path,
     sync::atomic::{AtomicU64, Ordering},
@@ -81,8 +85,21 @@ pub(crate) fn sorted(mut node: NodeImage) -> NodeImage {
     node
 }
 
+/// What processes without a parent came to, in order of their pids.
+fn results(journal: &SqliteJournal) -> Vec<(Pid, Finished)> {
+    let results = journal.results(None, usize::MAX).expect("they can be read");
+    assert!(results.is_sorted_by(|one, two| one.ended_ns >= two.ended_ns), "the latest first");
+    for result in &results {
+        assert_eq!(journal.results(Some(result.pid), 1).as_deref(), Ok(std::slice::from_ref(result)));
+    }
+    let mut results: Vec<_> = results.into_iter().map(|result| (result.pid, result.finished)).collect();
+    results.sort_by_key(|(pid, _)| *pid);
+    results
+}
+
 /// A journal says what plain maps say.
 pub(crate) fn compare(journal: &SqliteJournal, model: &Model) {
+    assert_eq!(results(journal), model.results());
     let node = journal.node().expect("it can be read");
     assert_eq!(Model::sum(&node.accounts), model.tokens, "tokens are conserved");
     for (at, row) in node.accounts.iter().enumerate() {

@@ -5,7 +5,7 @@
 
 use crate::ports::{
     AccountImage, CallState, Change, Entry, GrantImage, Journal, JournalError, Line, NextNumbers, NodeImage, Notice,
-    PortFuture, Position, PostedQuestion, QuestionState, Record, StandingApproval, StoredProcess,
+    PortFuture, Position, PostedQuestion, QuestionState, Record, StandingApproval, StoredProcess, StoredResult,
 };
 use parking_lot::Mutex;
 use remit_abi::{AccountId, GrantId, Pid, Tokens};
@@ -106,6 +106,19 @@ impl Journal for MemoryJournal {
             signals: living.signals,
             detached: living.detached,
         }))
+    }
+
+    fn results(&self, of: Option<Pid>, limit: usize) -> Result<Vec<StoredResult>, JournalError> {
+        let reports = self.state().reports.into_iter().rev();
+        let roots = reports.filter(|(pid, (parent, _))| parent.is_none() && of.is_none_or(|of| of == *pid));
+        let result = |(pid, (_, finished))| {
+            let created = match self.lines(pid).into_iter().next().map(|line| line.entry) {
+                Some(Entry::Created(created)) => Some(*created),
+                _ => None,
+            };
+            StoredResult { pid, created, ended_ns: Some(0), finished }
+        };
+        Ok(roots.take(limit).map(result).collect())
     }
 
     fn history(&self, pid: Pid, from: u64, limit: usize) -> Result<Vec<Line>, JournalError> {
@@ -237,9 +250,8 @@ impl State {
             Change::Unanswered { number } => self.settle_call(number, CallState::Unanswered),
             Change::CallGone { number } => drop(self.calls.remove(&number)),
             Change::Ended { pid, finished } => {
-                if let Some(living) = self.living.remove(&pid) {
-                    let parent = living.parent.filter(|_| !living.detached);
-                    self.reports.insert(pid, (parent, *finished));
+                if let Some(living) = self.living.remove(&pid).filter(|living| !living.detached) {
+                    self.reports.insert(pid, (living.parent, *finished));
                 }
             }
             Change::ReportGone { pid } => drop(self.reports.remove(&pid)),
@@ -302,7 +314,7 @@ impl State {
             accounts: parents_first(self.accounts.into_values().collect(), |a| (a.account, a.parent)),
             grants: parents_first(self.grants.into_values().collect(), |grant| (grant.grant, grant.parent)),
             calls: self.calls.into_values().collect(),
-            reports: self.reports.into_iter().map(|(pid, (parent, finished))| (pid, parent, finished)).collect(),
+            reports: self.reports.into_iter().filter_map(|(pid, (parent, end))| Some((pid, parent?, end))).collect(),
             living: self.living.into_keys().collect(),
             tags: self.tags,
             frozen: self.frozen,

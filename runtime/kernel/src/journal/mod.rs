@@ -6,7 +6,7 @@ mod memory;
 
 pub use memory::{KeptRecord, MemoryJournal};
 
-use crate::ports::{Journal, JournalError, Line, NodeImage, PortFuture, Position, Record, StoredProcess};
+use crate::ports::{Journal, JournalError, Line, NodeImage, PortFuture, Position, Record, StoredProcess, StoredResult};
 use remit_abi::Pid;
 
 /// Takes everything and remembers nothing.
@@ -32,6 +32,10 @@ impl Journal for EphemeralJournal {
 
     fn process(&self, _: Pid) -> Result<Option<StoredProcess>, JournalError> {
         Ok(None)
+    }
+
+    fn results(&self, _: Option<Pid>, _: usize) -> Result<Vec<StoredResult>, JournalError> {
+        Ok(Vec::new())
     }
 
     fn history(&self, _: Pid, _: u64, _: usize) -> Result<Vec<Line>, JournalError> {

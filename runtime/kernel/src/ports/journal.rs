@@ -80,6 +80,19 @@ pub struct StoredProcess {
     pub detached: bool,
 }
 
+/// What is left of a process that an operator started, and that has ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredResult {
+    /// Which.
+    pub pid: Pid,
+    /// What it was; `None` where that was forgotten.
+    pub created: Option<Created>,
+    /// When it ended, on the wall clock; `None` where that was forgotten.
+    pub ended_ns: Option<u64>,
+    /// How.
+    pub finished: Finished,
+}
+
 /// What is true of a node after its log.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct NodeImage {
@@ -89,8 +102,8 @@ pub struct NodeImage {
     pub grants: Vec<GrantImage>,
     /// In the order of their numbers.
     pub calls: Vec<(CallImage, CallState)>,
-    /// Processes that have ended and whose report nobody has taken: with who started them.
-    pub reports: Vec<(Pid, Option<Pid>, Finished)>,
+    /// Children that have ended and whose report nobody has taken: with who started them.
+    pub reports: Vec<(Pid, Pid, Finished)>,
     /// Processes that have not ended.
     pub living: Vec<Pid>,
     /// Tenant, bit and name of each confidentiality tag.
@@ -157,6 +170,13 @@ pub trait Journal: Send + Sync + 'static {
     fn wake(&self, pid: Pid) -> PortFuture<'_, Result<Option<StoredProcess>, JournalError>> {
         Box::pin(std::future::ready(self.process(pid)))
     }
+
+    /// What processes that have no parent came to, latest first: of one of them, or at most `limit` of all. Each is kept until it is
+    /// [dropped](Change::ReportGone), or all of its history is forgotten.
+    ///
+    /// # Errors
+    /// [`JournalError::Unreadable`].
+    fn results(&self, of: Option<Pid>, limit: usize) -> Result<Vec<StoredResult>, JournalError>;
 
     /// The whole log of a process, also of one that has ended, as far as it is kept: at most `limit` lines from `from` on.
     ///

@@ -13,7 +13,7 @@ pub use change::{CallImage, CallState, Change, LetterImage};
 pub use entry::{Asked, Beginning, Created, Entry, Forked, HeldImage, ModelImage, ModelUse, Note, Told, ValueImage};
 pub use fact::{AnswerKind, DenialKind, EndKind, Fact};
 pub use inbox::{GivenAnswer, Notice, PostedQuestion, QuestionState, Response, StandingApproval};
-pub use journal::{Journal, JournalError, Line, NextNumbers, NodeImage, Position, Record, StoredProcess};
+pub use journal::{Journal, JournalError, Line, NextNumbers, NodeImage, Position, Record, StoredProcess, StoredResult};
 pub use remit_authority::{AccountImage, GrantImage};
 
 use remit_abi::{

@@ -32,12 +32,12 @@ async fn alarms_follow_a_clock_that_is_set_and_calls_do_not() {
     let to_bob = stage.connect(&alice, &bob);
     let call = alice.ask(to_bob, message("question", "?"), HOUR_NS).await.expect("there is room");
     let now_ns = clock(&alice, ClockRequest::Wall).await;
-    let alarm = alice.alarm("later", now_ns + HOUR_NS).await;
+    let later = [WaitId::Alarm(alice.alarm("later", now_ns + HOUR_NS).await)];
     let began_ns = clock(&alice, ClockRequest::Monotonic).await;
     let mut answer = pin!(alice.collect(call));
     assert!(answer.as_mut().now_or_never().is_none());
     {
-        let mut rings = pin!(alice.wait_for(&[WaitId::Alarm(alarm)]));
+        let mut rings = pin!(alice.wait_for(&later));
         stage.pass(MINUTE_NS).await;
         assert!(rings.as_mut().now_or_never().is_none(), "it is an hour away");
         stage.node.clock.set_wall(2 * MONTH_NS);
@@ -47,7 +47,7 @@ async fn alarms_follow_a_clock_that_is_set_and_calls_do_not() {
     assert!(answer.as_mut().now_or_never().is_none(), "what was said to wait an hour waits an hour");
     stage.node.clock.set_wall(0);
     assert_eq!(clock(&alice, ClockRequest::Monotonic).await, began_ns + 2 * MINUTE_NS, "it never falls");
-    let mut rings = pin!(alice.wait_for(&[WaitId::Alarm(alarm)]));
+    let mut rings = pin!(alice.wait_for(&later));
     stage.pass(HOUR_NS).await;
     assert!(rings.as_mut().now_or_never().is_none(), "it is a month away now");
     assert_eq!(answer.now_or_never(), Some(Err(MailboxError::TimedOut)));

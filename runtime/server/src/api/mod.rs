@@ -9,6 +9,7 @@ mod models;
 mod past;
 mod processes;
 mod recordings;
+mod results;
 mod routes;
 mod tasks;
 
@@ -98,6 +99,8 @@ pub(crate) fn router(managed: Arc<Managed>) -> Router {
         .route("/notices", get(inbox::notices))
         .route("/processes", get(processes::list))
         .nest("/processes/{pid}", process)
+        .route("/results", get(results::list))
+        .route("/results/{pid}", get(results::show).delete(results::drop))
         .route("/routes", get(routes::list))
         .route("/routes/explain", post(routes::explain))
         .route("/routes/reload", post(routes::reload))

@@ -96,7 +96,10 @@ fn read(path: &Path) -> Result<Recording, Refusal> {
     Recording::from_bytes(&Bytes::from(bytes)).map_err(|error: FileError| said(ErrorCode::Invalid, &error))
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Refusal> + Send + 'static) -> Result<T, Refusal> {
+/// Work that blocks, on a thread for that.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Refusal> {
     let ended = |error| Refusal::new(ErrorCode::MachineFailed, format_args!("it was not done: {error}"));
     task::spawn_blocking(work).await.unwrap_or_else(|error| Err(ended(error)))
 }

@@ -26,7 +26,9 @@ pub use process::{Affected, Ended, Frozen, Health, Process, ProcessState, Proces
 pub use route::{
     Breaker, ExplainRequest, Explanation, Explanations, MissedRule, RankedModel, Route, RouteArm, RouteTier, Routes,
 };
-pub use task::{Content, End, FaultKind, Finished, Ledger, Message, Numbered, RunLine, RunRequest, Shown};
+pub use task::{
+    Content, End, FaultKind, Finished, Ledger, Message, Numbered, Results, RunLine, RunRequest, Shown, TaskResult,
+};
 
 use remit_abi::Integrity;
 use serde::{Deserialize, Serialize};

@@ -245,6 +245,35 @@ pub struct Finished {
     pub state: Option<Vec<u8>>,
 }
 
+/// What a detached task came to. `GET /v1/results/{pid}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskResult {
+    /// The process that did it.
+    pub pid: Pid,
+    /// Of which package. Where its history was forgotten in part, this and the next two are not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub package: Option<String>,
+    /// The operator's name for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// When it was started, in nanoseconds since 1970-01-01T00:00:00Z.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_ns: Option<u64>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_ns: Option<u64>,
+    /// How.
+    #[serde(flatten)]
+    pub finished: Finished,
+}
+
+/// What detached tasks came to, latest first. `GET /v1/results`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Results {
+    /// Each of them.
+    pub results: Vec<TaskResult>,
+}
+
 mod optional_hex {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 

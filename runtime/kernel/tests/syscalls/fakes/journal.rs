@@ -4,7 +4,7 @@ use parking_lot::Mutex;
 use remit_abi::{Exit, Pid, Reply, Request};
 use remit_kernel::{
     MemoryJournal,
-    ports::{Entry, Journal, JournalError, Line, NodeImage, PortFuture, Position, Record, StoredProcess},
+    ports::{Entry, Journal, JournalError, Line, NodeImage, PortFuture, Position, Record, StoredProcess, StoredResult},
 };
 use std::{
     future::ready,
@@ -79,6 +79,10 @@ impl Journal for RecordingJournal {
 
     fn process(&self, pid: Pid) -> Result<Option<StoredProcess>, JournalError> {
         self.memory.process(pid)
+    }
+
+    fn results(&self, of: Option<Pid>, limit: usize) -> Result<Vec<StoredResult>, JournalError> {
+        self.memory.results(of, limit)
     }
 
     fn history(&self, pid: Pid, from: u64, limit: usize) -> Result<Vec<Line>, JournalError> {
