@@ -359,7 +359,9 @@ impl Unfinished {
         }
         match self.block.take_finished() {
             Some(finished) => {
-                if self.block.facts.durability == Durability::Durable {
+                // What it came to is its operator's to drop, where no process started it.
+                let Facts { durability, parent, .. } = &self.block.facts;
+                if *durability == Durability::Durable && parent.is_some() {
                     self.kernel.shared.change(None, [Change::ReportGone { pid: self.block.pid }]);
                 }
                 finished

@@ -10,7 +10,7 @@ use futures::FutureExt;
 use remit_abi::{
     CallId, ClockReply, ClockRequest, Event, Exit, GrantKind, MailboxError, Pid, Reply, Request, WaitId, limits,
 };
-use remit_kernel::Ended;
+use remit_kernel::{Ended, Events};
 use std::pin::pin;
 
 const MINUTE_NS: u64 = 60_000_000_000;
@@ -100,24 +100,24 @@ async fn after_a_jump(ahead_ns: i64) -> (TestNode, Pid) {
     (node, pid)
 }
 
-async fn shown(node: &TestNode, pid: Pid) -> Vec<String> {
-    let events = node.kernel.events(pid).expect("it lives").known(0).await;
+async fn shown(events: &Events) -> Vec<String> {
     let text = |event| match event {
         Event::Text { text, .. } => String::from_utf8(text.to_vec()).ok(),
         _ => None,
     };
-    events.into_iter().filter_map(|kept| text(kept.event)).collect()
+    events.known(0).await.into_iter().filter_map(|kept| text(kept.event)).collect()
 }
 
 #[tokio::test]
 async fn a_host_that_finds_itself_in_the_past_lets_no_call_wait_for_ever() {
     let (node, pid) = after_a_jump(-MONTH_NS).await;
     let mut resumed = node.kernel.recover().expect("it can be read").go_on().await;
+    let events = node.kernel.events(pid).expect("it lives");
     node.settle().await;
-    assert_eq!(shown(&node, pid).await, ["asked"]);
+    assert_eq!(shown(&events).await, ["asked"]);
     node.clock.advance(limits::CALL_TIMEOUT_NS_MAX);
     node.settle().await;
-    assert_eq!(shown(&node, pid).await, ["asked", "[0]"], "the call has expired, and the alarm waits for its moment");
+    assert_eq!(shown(&events).await, ["asked", "[0]"], "the call has expired, and the alarm waits for its moment");
     let finished = resumed.remove(0).finished.await;
     assert!(matches!(finished.ended, Ended::Done(..)), "{finished:?}");
 }
@@ -126,8 +126,9 @@ async fn a_host_that_finds_itself_in_the_past_lets_no_call_wait_for_ever() {
 async fn a_host_that_finds_itself_in_the_future_rings_what_it_missed() {
     let (node, pid) = after_a_jump(MONTH_NS).await;
     let mut resumed = node.kernel.recover().expect("it can be read").go_on().await;
+    let events = node.kernel.events(pid).expect("it lives");
     node.settle().await;
-    assert_eq!(shown(&node, pid).await, ["asked", "[0, 1]"]);
+    assert_eq!(shown(&events).await, ["asked", "[0, 1]"]);
     let finished = resumed.remove(0).finished.await;
     assert!(matches!(finished.ended, Ended::Done(..)), "{finished:?}");
 }

@@ -64,3 +64,15 @@ async fn a_process_whose_journal_fails_is_told_nothing() {
         .await;
     assert_eq!(events, [], "an effect without a durable intent is not done");
 }
+
+#[tokio::test]
+async fn what_a_process_without_a_parent_came_to_is_kept_until_it_is_dropped() {
+    let node = TestNode::new();
+    let (finished, _) = node.run(Given::default(), async |_| done()).await;
+    let results = node.kernel.results(9).expect("they can be read");
+    let [result] = &results[..] else { panic!("it is one: {results:?}") };
+    assert_eq!(result.finished, finished);
+    assert_eq!(node.kernel.result(result.pid).as_ref(), Ok(&Some(result.clone())));
+    assert_eq!(node.kernel.drop_result(result.pid), Ok(true));
+    assert_eq!((node.kernel.results(9), node.kernel.drop_result(result.pid)), (Ok(Vec::new()), Ok(false)));
+}
