@@ -20,6 +20,9 @@ fn keep(to: &Path) {
     for part in ["journal", "components"] {
         relay::copy(&home.path().join(part), &to.join(part));
     }
+    for made_anew in ["journal.lock", "journal.sqlite-shm"] {
+        fs::remove_file(to.join("journal").join(made_anew)).expect("it was copied");
+    }
     fs::write(to.join("pid"), pid).expect("it is writable");
 }
 
