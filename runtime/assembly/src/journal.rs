@@ -1,9 +1,10 @@
 //! The data folder's journal as the kernel's port: what blocks is done on tokio's threads for that.
 
-use remit_abi::Pid;
+use remit_abi::{AccountId, GrantId, Pid};
 use remit_journal::SqliteJournal;
 use remit_kernel::ports::{
-    Journal, JournalError, Line, NodeImage, PortFuture, Position, Record, StoredProcess, StoredResult,
+    Holdings, Journal, JournalError, Line, NodeImage, PortFuture, Position, Record, Roused, Sleeper, StoredProcess,
+    StoredResult,
 };
 use std::sync::Arc;
 use tokio::runtime::Handle;
@@ -31,6 +32,23 @@ impl Journal for FolderJournal {
 
     fn node(&self) -> Result<NodeImage, JournalError> {
         self.journal.node()
+    }
+
+    fn awake(&self, sleeper: &mut dyn FnMut(Sleeper)) -> Result<NodeImage, JournalError> {
+        self.journal.awake(sleeper)
+    }
+
+    fn holdings(&self, accounts: &[AccountId], grants: &[GrantId]) -> Result<Holdings, JournalError> {
+        self.journal.holdings(accounts, grants)
+    }
+
+    fn rouse_later(&self, sleeper: Arc<Sleeper>) -> PortFuture<'_, Result<Option<Roused>, JournalError>> {
+        let journal = self.journal.clone();
+        let reading = self.runtime.spawn_blocking(move || journal.rouse(&sleeper));
+        Box::pin(async move {
+            let ended = |error| Err(JournalError::Unreadable(format!("reading ended early: {error}").into()));
+            reading.await.unwrap_or_else(ended)
+        })
     }
 
     fn process(&self, pid: Pid) -> Result<Option<StoredProcess>, JournalError> {

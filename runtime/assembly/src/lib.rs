@@ -19,6 +19,7 @@ pub mod recording;
 mod resumed;
 pub mod routes;
 mod schedule;
+mod serving;
 mod wants;
 
 pub use check::{Import, Report, check};

@@ -14,13 +14,12 @@ use crate::{
     payment::Payment,
     routes::{RouteBook, RouteError},
     schedule::Schedule,
+    serving::{Models, serve_one_of},
     wants,
 };
 use bytes::Bytes;
 use parking_lot::Mutex;
-use remit_abi::{
-    GrantId, GrantKind, GrantSpec, Integrity, Label, Pid, Priority, Role, ScopeError, TagSet, TenantId, Tokens,
-};
+use remit_abi::{GrantId, GrantSpec, Integrity, Label, Pid, Priority, Role, ScopeError, TagSet, TenantId, Tokens};
 use remit_authority::PriceList;
 use remit_host::{CompileLimits, CompilerCommand, Host, HostConfig, HostError, LoadError};
 use remit_inference::device::keep_in;
@@ -242,7 +241,7 @@ pub struct Node {
     default_model: String,
     pub(crate) home: Home,
     /// Routes that somebody was granted, whose models are open.
-    served: Mutex<BTreeSet<Box<str>>>,
+    served: Arc<Mutex<BTreeSet<Box<str>>>>,
     /// Whether processes can outlive the host.
     pub(crate) durable: bool,
     /// Where they can: what they are told.
@@ -309,7 +308,7 @@ impl Node {
         let kernel = Kernel::new(ports, config.prices);
         kernel.set_patience(config.patience.map(|patience| u64::try_from(patience.as_nanos()).unwrap_or(u64::MAX)));
         kernel.set_routes(routes);
-        let (served, durable) = (Mutex::default(), config.durable);
+        let (served, durable) = (Arc::default(), config.durable);
         Ok(Self { kernel, host, engines, default_model, home, served, durable, journal: kept })
     }
 
@@ -383,19 +382,14 @@ impl Node {
         Ok(self.kernel.give(pid, grant)?)
     }
 
-    /// Opens the models that grants name, and those of routes that they name. Those that a pattern opens are opened by whoever
-    /// is granted them by name.
+    /// The models of this node.
+    pub(crate) fn models(&self) -> Models {
+        Models { kernel: self.kernel.clone(), engines: self.engines.clone(), served: self.served.clone() }
+    }
+
+    /// Opens the models that grants name, and those of routes that they name. Blocks.
     pub(crate) fn serve_models(&self, grants: &[GrantSpec]) -> Result<(), EngineLoadError> {
-        let Some(engines) = &self.engines else { return Ok(()) };
-        let models = grants.iter().filter(|grant| grant.kind == GrantKind::Model);
-        let mut names = models.flat_map(|grant| grant.scope.entries()).filter(|name| !name.ends_with('*'));
-        names.try_for_each(|name| match self.kernel.models_of_route(name) {
-            Some(models) => {
-                self.served.lock().insert(name.clone());
-                serve_one_of(engines, &models)
-            }
-            None => engines.open(name),
-        })
+        self.models().serve(grants)
     }
 
     /// Reads the routes of the data folder again, and opens the models of those that are in use. Blocks.
@@ -470,24 +464,6 @@ impl Node {
             label: Label { integrity: if trusted { Integrity::Trusted } else { Integrity::Untrusted }, tags: set },
         };
         Ok(messages.into_iter().map(given).collect())
-    }
-}
-
-/// Opens models of which a request needs one: an error only where none can be served, which is the first one's.
-fn serve_one_of(engines: &Engines, models: &[Box<str>]) -> Result<(), EngineLoadError> {
-    let (mut serves, mut trouble) = (false, None);
-    for model in models {
-        match engines.open(model) {
-            Ok(()) => serves = true,
-            Err(error) => {
-                tracing::warn!(%model, %error, "a model of a route cannot be served");
-                trouble = trouble.or(Some(error));
-            }
-        }
-    }
-    match trouble {
-        Some(error) if !serves => Err(error),
-        _ => Ok(()),
     }
 }
 

@@ -16,7 +16,7 @@ mod numbered;
 mod price;
 mod tree;
 
-pub use account::{AccountError, AccountImage, AccountNode, Accounts};
+pub use account::{AccountError, AccountImage, AccountNode, Accounts, Away};
 pub use arena::Arena;
 pub use grant::{Explanation, GrantError, GrantImage, GrantNode, Grants, Limit, Refusal, Use};
 pub use numbered::Numbered;

@@ -7,6 +7,7 @@
 //! | `writer` | the thread that commits groups of records; what becomes of a commit that fails |
 //! | `fold` | what records do to the tables |
 //! | `read` | nodes, processes and histories, by a second connection |
+//! | `sleepers` | processes that have left memory, by the same |
 //! | `retain` | forgets what is too old, and tenants |
 //! | `audit` | a hash chain a tenant over the log, its export, and the check of an export |
 //! | `seal`, `folder` | keys, and what is sealed under them; the folder's files |
@@ -33,6 +34,7 @@ mod queue;
 mod read;
 mod retain;
 mod seal;
+mod sleepers;
 mod writer;
 
 pub use error::{ExportError, ForgetError, OpenError};
@@ -46,9 +48,10 @@ use folder::Folder;
 use parking_lot::Mutex;
 use queue::{Queue, Taken};
 use read::Reader;
-use remit_abi::{Pid, TenantId};
+use remit_abi::{AccountId, GrantId, Pid, TenantId};
 use remit_kernel::ports::{
-    Journal, JournalError, Line, NodeImage, PortFuture, Position, Record, StoredProcess, StoredResult,
+    Holdings, Journal, JournalError, Line, NodeImage, PortFuture, Position, Record, Sleeper, StoredProcess,
+    StoredResult,
 };
 use retain::Job;
 use std::{
@@ -226,6 +229,14 @@ impl Journal for SqliteJournal {
 
     fn node(&self) -> Result<NodeImage, JournalError> {
         self.read("the node's tables", Reader::node)
+    }
+
+    fn awake(&self, sleeper: &mut dyn FnMut(Sleeper)) -> Result<NodeImage, JournalError> {
+        self.read("the node's tables", |reader| reader.awake(sleeper))
+    }
+
+    fn holdings(&self, accounts: &[AccountId], grants: &[GrantId]) -> Result<Holdings, JournalError> {
+        self.read("accounts and grants", |reader| reader.holdings(accounts, grants))
     }
 
     fn process(&self, pid: Pid) -> Result<Option<StoredProcess>, JournalError> {

@@ -13,16 +13,17 @@ use crate::{
     folder::Folder,
     number::{self, account_id, grant_id, pid as pid_of, stored},
     seal::{Key, Place},
+    sleepers::LeftOut,
 };
-use remit_abi::{Pid, TenantId};
+use remit_abi::{AccountId, GrantId, Pid, TenantId, Tokens};
 use remit_kernel::{
     Finished, Selection,
     ports::{
-        AccountImage, Beginning, CallImage, CallState, Entry, GrantImage, LetterImage, Line, NodeImage, PostedQuestion,
-        QuestionState, StoredProcess, StoredResult,
+        AccountImage, Away, Beginning, CallImage, CallState, Entry, GrantImage, LetterImage, Line, NodeImage,
+        PostedQuestion, QuestionState, Sleeper, StoredProcess, StoredResult,
     },
 };
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::de::DeserializeOwned;
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -30,6 +31,20 @@ use std::{collections::BTreeMap, sync::Arc};
 pub(crate) struct Reader {
     pub(crate) db: Connection,
     pub(crate) folder: Arc<Folder>,
+}
+
+/// The columns of a grant, in the order in which they are read.
+const GRANT_COLUMNS: &str = "grant_, parent, tenant, uses, revoked, released, payload";
+
+/// An account as it is kept.
+fn account_image(key: i64, row: &Account) -> AccountImage {
+    AccountImage {
+        account: account_id(number::read(key)),
+        parent: row.parent.map(account_id),
+        balance: Tokens::from_micro(row.balance),
+        spent: Tokens::from_micro(row.spent),
+        spent_below: Tokens::from_micro(row.spent_below),
+    }
 }
 
 /// A chunk without its payload.
@@ -40,7 +55,7 @@ struct Header {
 }
 
 /// A value as it was sealed.
-fn decode<T: DeserializeOwned>(plain: &[u8]) -> Result<T, Damage> {
+pub(crate) fn decode<T: DeserializeOwned>(plain: &[u8]) -> Result<T, Damage> {
     Ok(postcard::from_bytes(body(plain)?)?)
 }
 
@@ -51,12 +66,25 @@ fn body(plain: &[u8]) -> Result<&[u8], Damage> {
 impl Reader {
     /// What is true after the log.
     pub(crate) fn node(&self) -> Result<NodeImage, Damage> {
+        self.all_but(LeftOut::nothing(), LeftOut::nothing(), self.asleep(true)?)
+    }
+
+    /// The same without processes that sleep, which are told instead.
+    pub(crate) fn awake(&self, sleeper: &mut dyn FnMut(Sleeper)) -> Result<NodeImage, Damage> {
+        let (accounts, grants) = self.sleepers(sleeper)?;
+        self.all_but(accounts, grants, self.asleep(false)?)
+    }
+
+    /// What is true after the log, without some accounts and grants, and of those that sleep with these processes only.
+    fn all_but(&self, accounts: LeftOut, grants: LeftOut, asleep: Vec<Pid>) -> Result<NodeImage, Damage> {
+        let (accounts, away) = self.accounts(accounts)?;
         Ok(NodeImage {
-            accounts: self.accounts()?,
-            grants: self.grants()?,
+            accounts,
+            away,
+            grants: self.grants(grants)?,
             calls: self.calls()?,
             reports: self.reports()?,
-            living: self.living()?,
+            living: [self.living()?, asleep].concat(),
             tags: self.tags()?,
             questions: self.questions()?,
             approvals: self.kept("approvals", Place::approval)?,
@@ -66,51 +94,70 @@ impl Reader {
         })
     }
 
-    fn accounts(&self) -> Result<Vec<AccountImage>, Damage> {
+    fn accounts(&self, mut left_out: LeftOut) -> Result<(Vec<AccountImage>, Away), Damage> {
         let mut select = self.db.prepare_cached(
-            "SELECT account, parent, balance, spent, spent_below, opened FROM accounts WHERE opened = 1",
+            "SELECT account, parent, balance, spent, spent_below, opened FROM accounts WHERE opened = 1 ORDER BY account",
         )?;
-        let rows = select.query_map([], |row| Ok((number::read(row.get(0)?), Account::read(row, 1)?)))?;
-        let images = rows.map(|row| {
-            let (account, row) = row?;
-            let image = AccountImage {
-                account: account_id(account),
-                parent: row.parent.map(account_id),
-                balance: remit_abi::Tokens::from_micro(row.balance),
-                spent: remit_abi::Tokens::from_micro(row.spent),
-                spent_below: remit_abi::Tokens::from_micro(row.spent_below),
-            };
-            Ok((account, (row.parent, image)))
-        });
-        Ok(parents_first(images.collect::<Result<_, Damage>>()?))
+        let mut rows = select.query([])?;
+        let (mut images, mut away) = (BTreeMap::new(), Away::default());
+        while let Some(row) = rows.next()? {
+            let key = row.get(0)?;
+            let image = account_image(key, &Account::read(row, 1)?);
+            match left_out.has(key) {
+                true => away = away.with(&image),
+                false => drop(images.insert(number::read(key), (image.parent.map(number::account), image))),
+            }
+        }
+        Ok((parents_first(images), away))
     }
 
-    fn grants(&self) -> Result<Vec<GrantImage>, Damage> {
-        let mut select =
-            self.db.prepare_cached("SELECT grant_, parent, tenant, uses, revoked, released, payload FROM grants")?;
+    /// An account that is open.
+    pub(crate) fn account(&self, account: AccountId) -> Result<Option<AccountImage>, Damage> {
+        let key = stored(number::account(account));
+        let mut select = self.db.prepare_cached(
+            "SELECT parent, balance, spent, spent_below, opened FROM accounts WHERE account = ?1 AND opened = 1",
+        )?;
+        Ok(select.query_row([key], |row| Ok(account_image(key, &Account::read(row, 0)?))).optional()?)
+    }
+
+    fn grants(&self, mut left_out: LeftOut) -> Result<Vec<GrantImage>, Damage> {
+        let mut select = self.db.prepare_cached(&format!("SELECT {GRANT_COLUMNS} FROM grants ORDER BY grant_"))?;
         let mut rows = select.query([])?;
         let mut images = BTreeMap::new();
         while let Some(row) = rows.next()? {
-            let grant = number::read(row.get(0)?);
-            let parent = row.get::<_, Option<i64>>(1)?.map(number::read);
-            let key = match row.get::<_, Option<u32>>(2)? {
-                None => self.folder.node().clone(),
-                Some(tenant) => self.folder.tenant(TenantId(tenant))?,
-            };
-            let plain = key.open(Place::grant(grant), row.get_ref(6)?.as_blob().map_err(rusqlite::Error::from)?)?;
-            let (spec, derived_as) = decode(&plain)?;
-            let image = GrantImage {
-                grant: grant_id(grant),
-                parent: parent.map(grant_id),
-                spec,
-                derived_as,
-                uses: number::read(row.get(3)?),
-                revoked: row.get(4)?,
-                released: row.get(5)?,
-            };
-            images.insert(grant, (parent, image));
+            if !left_out.has(row.get(0)?) {
+                let image = self.grant_image(row)?;
+                images.insert(number::grant(image.grant), (image.parent.map(number::grant), image));
+            }
         }
         Ok(parents_first(images))
+    }
+
+    /// A grant that is kept.
+    pub(crate) fn grant(&self, grant: GrantId) -> Result<Option<GrantImage>, Damage> {
+        let mut select = self.db.prepare_cached(&format!("SELECT {GRANT_COLUMNS} FROM grants WHERE grant_ = ?1"))?;
+        let mut rows = select.query([stored(number::grant(grant))])?;
+        rows.next()?.map(|row| self.grant_image(row)).transpose()
+    }
+
+    /// From [`GRANT_COLUMNS`].
+    fn grant_image(&self, row: &Row<'_>) -> Result<GrantImage, Damage> {
+        let grant = number::read(row.get(0)?);
+        let key = match row.get::<_, Option<u32>>(2)? {
+            None => self.folder.node().clone(),
+            Some(tenant) => self.folder.tenant(TenantId(tenant))?,
+        };
+        let plain = key.open(Place::grant(grant), row.get_ref(6)?.as_blob().map_err(rusqlite::Error::from)?)?;
+        let (spec, derived_as) = decode(&plain)?;
+        Ok(GrantImage {
+            grant: grant_id(grant),
+            parent: row.get::<_, Option<i64>>(1)?.map(|parent| grant_id(number::read(parent))),
+            spec,
+            derived_as,
+            uses: number::read(row.get(3)?),
+            revoked: row.get(4)?,
+            released: row.get(5)?,
+        })
     }
 
     fn calls(&self) -> Result<Vec<(CallImage, CallState)>, Damage> {

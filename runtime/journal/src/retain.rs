@@ -69,7 +69,7 @@ impl Writer {
         let mut delete = self.db.prepare_cached(
             "DELETE FROM chunks WHERE position > ?1 AND position <= ?2 AND at_ns < ?3 AND NOT EXISTS (
                  SELECT 1 FROM processes
-                 WHERE processes.process = chunks.process AND ended = 0
+                 WHERE processes.process = chunks.process AND ended <> 1
                    AND (began IS NULL OR chunks.position >= began OR chunks.position = created))
              RETURNING ifnull((SELECT tenant FROM processes WHERE processes.process = chunks.process), -1)",
         )?;
@@ -124,7 +124,7 @@ impl Writer {
     /// Chunks of some of a tenant's processes, from the newest to the oldest; then the rest of the tenant.
     fn forget_tenant_slice(&mut self, tenant: TenantId) -> Result<Slice, ForgetError> {
         let living: i64 = self.db.query_row(
-            "SELECT count(*) FROM processes WHERE tenant = ?1 AND ended = 0 AND created IS NOT NULL",
+            "SELECT count(*) FROM processes WHERE tenant = ?1 AND ended <> 1 AND created IS NOT NULL",
             [tenant.0],
             |row| row.get(0),
         )?;

@@ -90,6 +90,10 @@ impl Place {
         Self::new(b'I', [tenant.0.into(), number])
     }
 
+    pub(crate) fn sleeper(pid: Pid) -> Self {
+        Self::new(b'Z', [pid.tenant.0.into(), crate::number::process(pid)])
+    }
+
     fn get(&self) -> &[u8] {
         &self.bytes[..self.length]
     }

@@ -1,11 +1,13 @@
 //! The control block of a process: what others may touch of it while it runs, without its lock.
 
 use crate::{
+    away::Absence,
     bill::Bill,
+    end::End,
     life::Finished,
     mailbox::Mailbox,
     outlet::{Audience, Outlet},
-    ports::Position,
+    ports::{Created, Position},
     process::Process,
     signals::Signals,
     supervise::RestartPolicy,
@@ -81,11 +83,16 @@ struct Parked {
     for_now: bool,
 }
 
-#[derive(Debug)]
-enum Ending {
-    Alive,
-    Ended(Finished),
-    Taken,
+/// How much of a process is in memory.
+#[derive(Debug, Default)]
+pub(crate) enum Presence {
+    /// All, and its life is under way.
+    #[default]
+    Whole,
+    /// What others may reach. What it holds is to be read.
+    Away(Box<Absence>),
+    /// All, and its life is to begin.
+    Back(Box<Created>),
 }
 
 /// One process, for everybody but itself.
@@ -97,16 +104,15 @@ pub(crate) struct ControlBlock {
     pub(crate) outlet: Outlet,
     pub(crate) process: Mutex<Process>,
     pub(crate) restarts: AtomicU32,
-    ending: Mutex<Ending>,
-    ended: AtomicBool,
+    /// Shared with whoever waits for it.
+    pub(crate) end: Arc<End>,
+    pub(crate) presence: Mutex<Presence>,
     killed: AtomicBool,
     holds: AtomicU8,
     /// Why it cannot go on, where it cannot.
     parked: Mutex<Option<Parked>>,
     /// Whether it sleeps.
     asleep: AtomicBool,
-    /// Where its end is in the log.
-    ended_at: Mutex<Position>,
     /// Woken at every change of the four above.
     changed: Notify,
 }
@@ -130,13 +136,12 @@ impl ControlBlock {
             outlet,
             process: Mutex::new(process),
             restarts: AtomicU32::new(0),
-            ending: Mutex::new(Ending::Alive),
-            ended: AtomicBool::new(false),
+            end: Arc::default(),
+            presence: Mutex::default(),
             killed: AtomicBool::new(false),
             holds: AtomicU8::new(0),
             parked: Mutex::new(None),
             asleep: AtomicBool::new(false),
-            ended_at: Mutex::default(),
             changed: Notify::new(),
         }
     }
@@ -254,43 +259,27 @@ impl ControlBlock {
         self.asleep.load(Ordering::Acquire)
     }
 
-    /// Where its end is in the log.
-    pub(crate) fn ended_at(&self) -> Position {
-        *self.ended_at.lock()
-    }
-
     /// Sets its end, which is at this place of the log, once.
     pub(crate) fn end(&self, finished: Finished, at: Position) {
-        *self.ended_at.lock() = at;
-        *self.ending.lock() = Ending::Ended(finished);
-        self.ended.store(true, Ordering::Release);
-        self.changed.notify_waiters();
+        self.end.set(finished, at);
     }
 
     pub(crate) fn has_ended(&self) -> bool {
-        self.ended.load(Ordering::Acquire)
+        self.end.is_set()
     }
 
     pub(crate) async fn ended(&self) {
-        self.until(Self::has_ended).await;
+        self.end.reached().await;
     }
 
     /// What is left of it, once; `None` while it lives and after that.
     pub(crate) fn take_finished(&self) -> Option<Finished> {
-        let mut ending = self.ending.lock();
-        match std::mem::replace(&mut *ending, Ending::Taken) {
-            Ending::Ended(finished) => Some(finished),
-            Ending::Alive => {
-                *ending = Ending::Alive;
-                None
-            }
-            Ending::Taken => None,
-        }
+        self.end.take()
     }
 
     /// Puts back what could not be used.
     pub(crate) fn put_back(&self, finished: Finished) {
-        *self.ending.lock() = Ending::Ended(finished);
+        self.end.put_back(finished);
     }
 
     async fn until(&self, holds: impl Fn(&Self) -> bool) {

@@ -36,7 +36,7 @@ pub(crate) enum Publish {
     /// Something that people are told.
     Notice { number: u64, sender: Pid },
     /// A question whose grant was revoked.
-    Withdrawn { question: Arc<PendingQuestion> },
+    Withdrawn { asker: Pid, question: Arc<PendingQuestion> },
 }
 
 /// What goes out with the next entry of a process.
@@ -104,7 +104,7 @@ impl Publish {
             Self::Event { block, event, is_due } => block.outlet.keep(event, is_due, at),
             Self::Question { number, grant, .. } => shared.show_question(number, grant),
             Self::Notice { number, .. } => shared.inbox.lock().show(number),
-            Self::Withdrawn { question } => question.withdraw(),
+            Self::Withdrawn { asker, question } => shared.withdraw(asker, &question),
         }
     }
 
@@ -117,7 +117,7 @@ impl Publish {
                 shared.inbox.lock().remove(process.tenant, number);
             }
             // The grant is revoked all the same.
-            Self::Withdrawn { question } => question.withdraw(),
+            Self::Withdrawn { asker, question } => shared.withdraw(asker, &question),
             Self::Order { .. } | Self::Kill { .. } | Self::Event { .. } => {}
         }
     }

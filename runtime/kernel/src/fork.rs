@@ -99,6 +99,7 @@ impl Kernel {
             return Err(SpawnError::Frozen.into());
         }
         let mut given = Given::issue(shared, grants)?;
+        shared.whole_with_account(payer);
         let account = given.split(payer, budget)?;
         let created = created(&history.created, account, budget, shared.ports.clock.wall_ns());
         let entered = shared.table.write().enter(tenant, None, |pid| shared.block_of(pid, &created, &run.began));

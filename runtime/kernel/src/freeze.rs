@@ -3,7 +3,7 @@
 use crate::{
     control::{ControlBlock, Hold},
     kernel::Kernel,
-    ports::Change,
+    ports::{Change, Sleeper},
 };
 use remit_abi::TenantId;
 use serde::{Deserialize, Serialize};
@@ -63,25 +63,36 @@ impl Kernel {
         }
         let blocks = self.blocks(|block| selection.holds(block.pid.tenant, &block.facts.package));
         blocks.iter().for_each(|block| self.shared.hold(block, Hold::Frozen, true));
-        blocks.len()
+        // Who is not in memory takes no turns, and is frozen when it comes back.
+        blocks.len() + self.count_away(|sleeper| selection.holds(sleeper.pid.tenant, &sleeper.kind.package))
     }
 
     /// Undoes one freeze. A process that another one holds stays frozen. How many go on.
     pub fn thaw(&self, selection: &Selection) -> usize {
         let mut frozen = self.shared.frozen.lock();
-        if frozen.0.contains(selection) {
+        let was_frozen = frozen.0.contains(selection);
+        if was_frozen {
             frozen.0.retain(|one| one != selection);
             self.shared.change(None, [Change::Thawed(selection.clone())]);
         }
         let blocks = self.blocks(|block| block.is_held_by(Hold::Frozen) && !frozen.has(block));
         blocks.iter().for_each(|block| self.shared.hold(block, Hold::Frozen, false));
-        blocks.len()
+        let goes_on = |sleeper: &Sleeper| {
+            let (tenant, package) = (sleeper.pid.tenant, &*sleeper.kind.package);
+            selection.holds(tenant, package) && !frozen.holds(tenant, package)
+        };
+        blocks.len() + if was_frozen { self.count_away(goes_on) } else { 0 }
     }
 
     /// What is frozen now.
     #[must_use]
     pub fn frozen(&self) -> Vec<Selection> {
         self.shared.frozen.lock().0.clone()
+    }
+
+    /// How many are not in memory.
+    fn count_away(&self, which: impl Fn(&Sleeper) -> bool) -> usize {
+        self.shared.table.read().away().filter(|row| which(&row.sleeper)).count()
     }
 
     fn blocks(&self, which: impl Fn(&ControlBlock) -> bool) -> Vec<Arc<ControlBlock>> {

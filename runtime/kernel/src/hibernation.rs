@@ -5,10 +5,12 @@
 //! | --- | --- | --- |
 //! | less than the node's patience | awake | all that it has |
 //! | longer, for a message, an answer, a person, a child, a moment or a signal | asleep | what others may reach: mailbox, grants, account, children, calls, questions, alarms |
+//! | and is tied to nobody | asleep, and [away](crate::away) | a row of a table |
 //! | for a generation, for room in a mailbox, for a listener | awake | all that it has: somebody works for it |
 //!
-//! Nothing is written when it falls asleep, and nobody can tell: what it waits for is watched in its place, and its guest asks for
-//! it again when it was told again what it was told. A new run begins only where the log says that it may, as after a crash.
+//! Nobody can tell that it fell asleep: what it waits for is watched in its place, and its guest asks for it again when it was told again
+//! what it was told. A new run begins only where the log says that it may, as after a crash. Only that it is away is written
+//! down, so that a start need not look at it.
 
 use crate::{
     control::ControlBlock,
@@ -17,7 +19,7 @@ use crate::{
     process::{Process, Toll, Values},
     recovery::last_run,
     replay::{Links, Replay},
-    syscalls::Watch,
+    syscalls::{Watch, wakes_ns},
 };
 use remit_abi::Request;
 use remit_authority::Arena;
@@ -34,6 +36,15 @@ pub(crate) struct Waiting {
     pub(crate) request: Option<Request>,
     /// On the node's monotonic clock.
     pub(crate) since_ns: u64,
+}
+
+/// What became of a process that slept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Slept {
+    /// What it waits for is there, and it is ready to be told again what it was told.
+    Woken,
+    /// It is not in memory any more, and its life is over until it comes back.
+    Away,
 }
 
 impl Shared {
@@ -62,21 +73,52 @@ impl Shared {
         }
     }
 
-    /// Lets a process sleep, whose run was thrown away, until what it waits for is there; then it is ready to be told again what it was
-    /// told.
+    /// Lets a process sleep, whose run was thrown away, until what it waits for is there; or lets it leave memory, where it may.
     pub(crate) async fn sleep(
         self: &Arc<Self>,
         block: &Arc<ControlBlock>,
         request: &Request,
-    ) -> Result<(), JournalError> {
-        let watch = {
+        may_leave: bool,
+    ) -> Result<Slept, JournalError> {
+        let (watch, wakes_ns) = {
             let process = &mut *block.process.lock();
+            let wakes_ns = wakes_ns(self, process, request);
             let watch = Watch::of(self, block, process, request);
             process.fall_asleep();
-            watch
+            (watch, wakes_ns)
         };
         block.set_asleep(true);
-        watch.ready(self, block).await;
+        let woken = async {
+            watch.ready(self, block).await;
+            Slept::Woken
+        };
+        let slept = tokio::select! {
+            biased;
+            woken = woken => woken,
+            away = self.leaves(block, wakes_ns), if may_leave => away,
+        };
+        if slept == Slept::Woken {
+            self.wake(block).await?;
+        }
+        Ok(slept)
+    }
+
+    /// Waits until nothing ties a process that sleeps, and takes it out of memory. It is looked at again after pauses that double.
+    async fn leaves(&self, block: &Arc<ControlBlock>, wakes_ns: Option<u64>) -> Slept {
+        let clock = &self.ports.clock;
+        let mut pause_ns = self.patience_ns.load(Ordering::Relaxed);
+        while self.may_leave(block) {
+            if self.leave(block, wakes_ns) {
+                return Slept::Away;
+            }
+            clock.sleep_until(clock.monotonic_ns().saturating_add(pause_ns)).await;
+            pause_ns = pause_ns.saturating_mul(2);
+        }
+        std::future::pending().await
+    }
+
+    /// Makes a process that sleeps ready to be told again what it was told.
+    async fn wake(self: &Arc<Self>, block: &ControlBlock) -> Result<(), JournalError> {
         let stored = self.ports.journal.wake(block.pid).await?;
         block.set_asleep(false);
         let gone = || JournalError::Unreadable("it does not know the process any more".into());

@@ -69,6 +69,11 @@ impl PendingQuestion {
         Self { number, expires_ns, label, state: Mutex::new(state), changed: Notify::new() }
     }
 
+    /// Until when people can answer it, on the wall clock.
+    pub(crate) fn expires_ns(&self) -> u64 {
+        self.expires_ns
+    }
+
     /// Whether its asker need not wait any longer.
     pub(crate) fn is_ready(&self, clock: &dyn Clock) -> bool {
         !matches!(*self.state.lock(), State::Open) || clock.wall_ns() >= self.expires_ns
@@ -234,15 +239,15 @@ impl Inbox {
         question.pending.settle(State::Answered(answer));
     }
 
-    /// Takes out the open questions that were asked under these grants.
-    pub(crate) fn take_asked_under(&mut self, grants: &[GrantId]) -> Vec<Arc<PendingQuestion>> {
+    /// Takes out the open questions that were asked under these grants, with who asked.
+    pub(crate) fn take_asked_under(&mut self, grants: &[GrantId]) -> Vec<(Pid, Arc<PendingQuestion>)> {
         let unwritten = &self.unwritten;
         let is_asked_under = |number: &u64, question: &OpenQuestion| {
             grants.contains(&question.posted.grant) && !unwritten.contains(number)
         };
         let trays = self.trays.values_mut();
         let taken = trays.flat_map(|tray| tray.questions.extract_if(.., |number, open| is_asked_under(number, open)));
-        taken.map(|(_, question)| question.pending).collect()
+        taken.map(|(_, question)| (question.posted.asker, question.pending)).collect()
     }
 
     /// Takes out the open questions of a process; their numbers.

@@ -1,6 +1,7 @@
 //! The kernel of a node, and what all of its syscalls work on.
 
 use crate::{
+    away::Keeper,
     control::{ControlBlock, Durability, Hold},
     deadlock::WaitGraph,
     denials::Denials,
@@ -48,6 +49,7 @@ pub(crate) struct Shared {
     pub(crate) accounts: Arc<Treasury>,
     pub(crate) tags: Tags,
     pub(crate) table: RwLock<Table>,
+    pub(crate) keeper: Keeper,
     pub(crate) waits: WaitGraph,
     pub(crate) streams: Streams,
     pub(crate) routing: Arc<Routing>,
@@ -71,6 +73,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// A process that is in memory. Whoever tells it something [reaches](Shared::reach) for it.
     pub(crate) fn block(&self, pid: Pid) -> Option<Arc<ControlBlock>> {
         self.table.read().get(pid).cloned()
     }
@@ -172,6 +175,7 @@ impl Kernel {
                 accounts: Arc::default(),
                 tags: Tags::default(),
                 table: RwLock::default(),
+                keeper: Keeper::default(),
                 waits: WaitGraph::default(),
                 streams: Streams::default(),
                 routing: Arc::default(),
@@ -202,6 +206,7 @@ impl Kernel {
 
     /// Closes a root account and takes what it holds out of the tree: a deposit, undone. A closed account holds nothing.
     pub fn withdraw(&self, account: AccountId) -> Tokens {
+        self.shared.whole_with_account(account);
         let held = self.shared.accounts.lock().close(account);
         if held.is_ok() {
             self.shared.change(None, [Change::Closed { account }]);
@@ -257,7 +262,7 @@ impl Kernel {
 
     /// Stops a process where it stands, and its children with it. A stale pid is no error: it is dead already.
     pub fn kill(&self, pid: Pid) {
-        if let Some(block) = self.shared.block(pid) {
+        if let Some(block) = self.shared.reach(pid) {
             self.shared.kill(&block);
         }
     }
@@ -277,13 +282,16 @@ impl Kernel {
         self.shared.stopped.store(true, Ordering::Release);
         let blocks: Vec<_> = self.shared.table.read().iter().cloned().collect();
         blocks.iter().for_each(|block| self.shared.kill(block));
+        self.shared.end_waits_for_sleepers();
     }
 
-    /// Takes a grant back, and all that derive from it, calls under way and open questions included; how many.
+    /// Takes a grant back, and all that derive from it, calls under way and open questions included; how many. Blocks while its holder is
+    /// read, where that is not in memory.
     ///
     /// # Errors
     /// [`GrantError::Dead`].
     pub fn revoke(&self, grant: GrantId) -> Result<usize, GrantError> {
+        self.shared.whole_with_grant(grant);
         let revoked = self.shared.grants.lock().revoke(grant)?;
         self.shared.feel_revoked(&revoked);
         self.shared.change(None, []);

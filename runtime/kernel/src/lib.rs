@@ -13,7 +13,7 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | `kernel` | what all syscalls work on |
-//! | `table`, `control`, `process` | the process table; one process for others, and for itself |
+//! | `table`, `control`, `process`, `end` | the process table; one process for others, and for itself; its end |
 //! | `spawn`, `life`, `supervise` | starting, running, starting again and reaping processes |
 //! | `dispatch` | the Door: the four steps, journal, label and denial log |
 //! | `syscalls` | what is particular to each interface |
@@ -28,11 +28,14 @@
 //! | `manage`, `freeze`, `denials` | what an operator sees and does |
 //! | `due`, `recording` | what an act did, written down before anybody sees it |
 //! | `recovery`, `replay` | a node put together again from its journal; processes told again what they were told |
-//! | `hibernation` | processes that wait leave memory, and come back |
+//! | `hibernation` | processes that wait let go of what nobody else can reach, and have it again |
+//! | `away`, `attend` | processes that sleep and are not in memory at all, and who brings them back |
 //! | `history`, `rerun`, `fork` | the whole log of a process; running it again, offline; a new one that goes on where it was |
 //! | `journal` | journals that survive no crash |
 //! | `ports` | what others provide |
 
+mod attend;
+mod away;
 mod bill;
 mod calls;
 mod control;
@@ -40,6 +43,7 @@ mod deadlock;
 mod denials;
 mod dispatch;
 mod due;
+mod end;
 mod fork;
 mod freeze;
 mod generation;
@@ -73,6 +77,7 @@ mod tags;
 mod treasury;
 mod tries;
 
+pub use attend::Attendant;
 pub use bill::Ledger;
 pub use control::Durability;
 pub use denials::Denied;

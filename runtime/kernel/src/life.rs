@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | running | its start, or the end of a pause | its runner reports an exit, or it is killed |
 //! | pausing | an exit after which its policy starts it again | the pause is over, or it is killed |
+//! | away | it sleeps, and nothing ties it ([`away`](crate::away)) | somebody reaches for it, or its moment comes: another life goes on |
 //! | ending | its last exit | its children have ended |
 //! | dead | then | for ever: its pid is stale, its work is settled, its funds are back |
 //!
@@ -14,6 +15,7 @@ use crate::{
     bill::Ledger,
     control::ControlBlock,
     dispatch::ProcessDoor,
+    hibernation::Slept,
     kernel::Kernel,
     mailbox::Letter,
     ports::{Change, Entry, PortFuture, Program},
@@ -96,14 +98,14 @@ pub(crate) struct Life {
 
 impl Life {
     pub(crate) fn new(kernel: Kernel, block: Arc<ControlBlock>, program: Program) -> Self {
-        Self { program, reaper: Reaper { kernel, block, reaped: false } }
+        Self { program, reaper: Reaper { kernel, block, is_over: false } }
     }
 
     /// The life of a process that cannot go on, for this reason: until it is killed.
     pub(crate) fn parked(kernel: Kernel, block: Arc<ControlBlock>, why: &str) -> PortFuture<'static, ()> {
         let why: Box<str> = why.into();
         Box::pin(async move {
-            let mut reaper = Reaper { kernel, block, reaped: false };
+            let mut reaper = Reaper { kernel, block, is_over: false };
             park(&reaper.kernel, &reaper.block, &why).await;
             reaper.reap(Exit { end: Err(Fault::Killed), fuel: None });
         })
@@ -118,7 +120,11 @@ impl Life {
         supervisor.restarts = block.restarts.load(Ordering::Relaxed);
         let exit = loop {
             let began_ns = clock.monotonic_ns();
-            let exit = run_and_sleep(&kernel, &block, &program).await;
+            let may_leave = supervisor.is_calm(began_ns);
+            let Lived::To(exit) = run_and_sleep(&kernel, &block, &program, may_leave).await else {
+                reaper.is_over = true;
+                return;
+            };
             if let Err(Fault::Diverged(why)) = &exit.end {
                 park(&kernel, &block, why).await;
                 break Exit { end: Err(Fault::Killed), fuel: None };
@@ -150,21 +156,32 @@ enum Ran {
     Asleep(Request),
 }
 
+/// How far a process came.
+enum Lived {
+    To(Exit),
+    /// It is not in memory any more.
+    Away,
+}
+
 /// One run, from its start to an exit; it may sleep meanwhile.
-async fn run_and_sleep(kernel: &Kernel, block: &Arc<ControlBlock>, program: &Program) -> Exit {
+async fn run_and_sleep(kernel: &Kernel, block: &Arc<ControlBlock>, program: &Program, may_leave: bool) -> Lived {
     loop {
         let request = match run_once(kernel, block, program).await {
-            Ran::To(exit) => return exit,
+            Ran::To(exit) => return Lived::To(exit),
             Ran::Asleep(request) => request,
         };
-        let woken = tokio::select! {
+        let slept = tokio::select! {
             biased;
-            () = block.killed() => return Exit { end: Err(Fault::Killed), fuel: None },
-            woken = kernel.shared.sleep(block, &request) => woken,
+            () = block.killed() => return Lived::To(Exit { end: Err(Fault::Killed), fuel: None }),
+            slept = kernel.shared.sleep(block, &request, may_leave) => slept,
         };
-        if let Err(error) = woken {
-            let why = format!("it slept and cannot be woken: {error}");
-            return Exit { end: Err(Fault::Diverged(why.into())), fuel: None };
+        match slept {
+            Ok(Slept::Woken) => {}
+            Ok(Slept::Away) => return Lived::Away,
+            Err(error) => {
+                let why = format!("it slept and cannot be woken: {error}");
+                return Lived::To(Exit { end: Err(Fault::Diverged(why.into())), fuel: None });
+            }
         }
     }
 }
@@ -288,12 +305,13 @@ async fn end_children(kernel: &Kernel, block: &ControlBlock) {
 struct Reaper {
     kernel: Kernel,
     block: Arc<ControlBlock>,
-    reaped: bool,
+    /// Whether there is nothing to take down.
+    is_over: bool,
 }
 
 impl Reaper {
     fn reap(&mut self, exit: Exit) {
-        self.reaped = true;
+        self.is_over = true;
         let shared = &self.kernel.shared;
         shared.table.write().leave(self.block.pid);
         let mut letters = self.block.mailbox.close();
@@ -355,7 +373,7 @@ impl Reaper {
 
 impl Drop for Reaper {
     fn drop(&mut self) {
-        if !self.reaped {
+        if !self.is_over {
             self.reap(Exit { end: Err(Fault::Killed), fuel: None });
         }
     }

@@ -1,18 +1,22 @@
 //! What an operator sees of a node and does to its processes. Nothing here is reachable for a guest.
 
 use crate::{
+    away::Row,
     bill::Ledger,
     control::{ControlBlock, Durability, Hold},
     denials::Denied,
     kernel::Kernel,
     outlet::Events,
-    ports::Entry,
-    process::Held,
+    ports::{Entry, GrantImage, Sleeper},
+    process::{Held, Process},
 };
 use remit_abi::{GrantId, GrantSpec, Label, Pid, Priority, Restart, Signal, TenantId, Tokens};
 use remit_authority::GrantError;
 use serde::Serialize;
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering},
+};
 use thiserror::Error;
 
 /// What a process is doing.
@@ -118,30 +122,99 @@ pub enum GiveError {
     Grant(#[from] GrantError),
 }
 
+/// What a process is doing that is in memory.
+fn state(block: &ControlBlock, process: &Process) -> State {
+    match process.waits_in {
+        _ if block.parked().is_some() => State::Parked,
+        _ if block.is_held_by(Hold::Frozen) => State::Frozen,
+        _ if block.is_held_by(Hold::Suspended) => State::Suspended,
+        _ if block.is_asleep() => State::Asleep,
+        Some(ref waiting) => State::Waiting(waiting.interface),
+        None => State::Running,
+    }
+}
+
 impl Kernel {
-    /// Every live process, in no stated order.
+    /// Every live process, in no stated order. What one has read and did that is not in memory is not known here: look at it by its pid.
     #[must_use]
     pub fn processes(&self) -> Vec<ProcessView> {
-        let blocks: Vec<_> = self.shared.table.read().iter().cloned().collect();
-        blocks.iter().map(|block| self.view(block)).collect()
+        let (blocks, away): (Vec<_>, Vec<_>) = {
+            let table = self.shared.table.read();
+            (table.iter().cloned().collect(), table.away().map(|row| row.sleeper.clone()).collect())
+        };
+        let away = away.iter().map(|sleeper| self.view_of_sleeper(sleeper));
+        blocks.iter().map(|block| self.view(block)).chain(away).collect()
     }
 
-    /// One of them.
+    /// One of them. Blocks while it is read, where it is not in memory; then it is told again what it was told, until it sleeps again.
     #[must_use]
     pub fn process(&self, pid: Pid) -> Option<ProcessView> {
-        self.shared.block(pid).map(|block| self.view(&block))
+        self.shared.whole(pid).map(|block| self.view(&block))
+    }
+
+    /// How many live, in memory or not.
+    #[must_use]
+    pub fn living(&self) -> usize {
+        let table = self.shared.table.read();
+        table.iter().count() + table.away().count()
+    }
+
+    /// Those that end with the host.
+    #[must_use]
+    pub fn ephemeral(&self) -> Vec<Pid> {
+        let table = self.shared.table.read();
+        let ends = |block: &&Arc<ControlBlock>| block.facts.durability == Durability::Ephemeral;
+        table.iter().filter(ends).map(|block| block.pid).collect()
+    }
+
+    /// How many live that are not in memory.
+    #[must_use]
+    pub fn away(&self) -> usize {
+        self.shared.table.read().away().count()
+    }
+
+    fn view_of_sleeper(&self, sleeper: &Sleeper) -> ProcessView {
+        let (tenant, kind) = (sleeper.pid.tenant, &*sleeper.kind);
+        let is_frozen = self.shared.frozen.lock().holds(tenant, &kind.package);
+        ProcessView {
+            pid: sleeper.pid,
+            package: kind.package.clone(),
+            digest: kind.digest.clone(),
+            name: sleeper.name.clone(),
+            parent: None,
+            priority: kind.priority,
+            restart: kind.restart.restart,
+            restarts: 0,
+            state: if is_frozen { State::Frozen } else { State::Asleep },
+            parked: None,
+            durable: true,
+            started_ns: sleeper.started_ns,
+            label: Label::default(),
+            tags: Vec::new(),
+            funds: sleeper.funds,
+            remaining: sleeper.remaining,
+            ledger: Ledger::default(),
+            messages: 0,
+            children: 0,
+            grants: sleeper.grants.len(),
+            value_bytes: 0,
+        }
+    }
+
+    /// Tells what each live process is doing.
+    pub fn each_state(&self, mut tell: impl FnMut(State)) {
+        let blocks: Vec<_> = self.shared.table.read().iter().cloned().collect();
+        blocks.iter().for_each(|block| tell(state(block, &block.process.lock())));
+        let frozen = self.shared.frozen.lock();
+        for row in self.shared.table.read().away() {
+            let is_frozen = frozen.holds(row.sleeper.pid.tenant, &row.sleeper.kind.package);
+            tell(if is_frozen { State::Frozen } else { State::Asleep });
+        }
     }
 
     fn view(&self, block: &ControlBlock) -> ProcessView {
         let process = block.process.lock();
-        let state = match process.waits_in {
-            _ if block.parked().is_some() => State::Parked,
-            _ if block.is_held_by(Hold::Frozen) => State::Frozen,
-            _ if block.is_held_by(Hold::Suspended) => State::Suspended,
-            _ if block.is_asleep() => State::Asleep,
-            Some(ref waiting) => State::Waiting(waiting.interface),
-            None => State::Running,
-        };
+        let state = state(block, &process);
         let facts = &block.facts;
         ProcessView {
             pid: block.pid,
@@ -168,9 +241,13 @@ impl Kernel {
         }
     }
 
-    /// The grant tree, each node before those that derive from it; of one process's grants and what they derive from, or all.
+    /// The grant tree, each node before those that derive from it; of one process's grants and what they derive from, or all. Blocks
+    /// while grants of processes are read that are not in memory.
     #[must_use]
     pub fn grant_tree(&self, pid: Option<Pid>) -> Vec<GrantView> {
+        if let Some(pid) = pid {
+            self.shared.whole(pid);
+        }
         let blocks: Vec<_> = self.shared.table.read().iter().cloned().collect();
         let held = |block: &Arc<ControlBlock>| -> Vec<_> {
             block.process.lock().grants.iter().map(|held| (held.id, block.pid)).collect()
@@ -190,7 +267,7 @@ impl Kernel {
                 released: node.released,
             })
             .collect();
-        let Some(pid) = pid else { return views };
+        let Some(pid) = pid else { return [views, self.grants_away()].concat() };
         // Backwards, each node comes after those that derive from it.
         let mut wanted = std::collections::HashSet::new();
         for view in views.iter().rev() {
@@ -202,12 +279,35 @@ impl Kernel {
         views.into_iter().filter(|view| wanted.contains(&view.id)).collect()
     }
 
-    /// Gives a live process a grant.
+    /// Grants of processes that are not in memory: each an operator's own, from which nothing derives.
+    fn grants_away(&self) -> Vec<GrantView> {
+        let holders: BTreeMap<GrantId, Pid> = {
+            let table = self.shared.table.read();
+            let held = |row: &Row| row.sleeper.grants.iter().map(|grant| (*grant, row.sleeper.pid)).collect::<Vec<_>>();
+            table.away().flat_map(held).collect()
+        };
+        let wanted: Vec<GrantId> = holders.keys().copied().collect();
+        let read = self.shared.ports.journal.holdings(&[], &wanted);
+        let read = read.inspect_err(|error| tracing::error!(%error, "grants of processes that sleep cannot be read"));
+        let view = |image: GrantImage| GrantView {
+            id: image.grant,
+            parent: image.parent,
+            depth: 0,
+            holder: holders.get(&image.grant).copied(),
+            spec: image.spec,
+            uses: image.uses,
+            revoked: image.revoked,
+            released: image.released,
+        };
+        read.map(|holdings| holdings.grants.into_iter().map(view).collect()).unwrap_or_default()
+    }
+
+    /// Gives a live process a grant. Blocks while the process is read, where it is not in memory.
     ///
     /// # Errors
     /// [`GiveError`].
     pub fn give(&self, pid: Pid, spec: GrantSpec) -> Result<GrantId, GiveError> {
-        let block = self.shared.block(pid).ok_or(GiveError::NoProcess)?;
+        let block = self.shared.whole(pid).ok_or(GiveError::NoProcess)?;
         let process = &mut *block.process.lock();
         let namesake = process.grants.find(&spec.label);
         if namesake.is_some_and(|held| self.shared.grants.lock().is_live(held)) {
@@ -238,27 +338,28 @@ impl Kernel {
 
     /// Asks a process to end politely; whether it lives.
     pub fn cancel(&self, pid: Pid) -> bool {
-        self.shared.block(pid).map(|block| self.shared.signal(&block, Signal::Cancel)).is_some()
+        self.shared.reach(pid).map(|block| self.shared.signal(&block, Signal::Cancel)).is_some()
     }
 
     /// Lets a process take no more turns; whether it lives.
     pub fn suspend(&self, pid: Pid) -> bool {
-        self.shared.block(pid).map(|block| self.shared.suspend(&block, true)).is_some()
+        self.shared.reach(pid).map(|block| self.shared.suspend(&block, true)).is_some()
     }
 
     /// Lets it take turns again; whether it lives.
     pub fn resume(&self, pid: Pid) -> bool {
-        let Some(block) = self.shared.block(pid) else { return false };
+        let Some(block) = self.shared.whole(pid) else { return false };
         block.unpark();
         block.process.lock().circles = None;
         self.shared.suspend(&block, false);
         true
     }
 
-    /// What a process shows, for whoever looks on; `None` where it has ended.
+    /// What a process shows, for whoever looks on; `None` where it has ended. One that is not in memory shows again what it showed in its
+    /// last run.
     #[must_use]
     pub fn events(&self, pid: Pid) -> Option<Events> {
-        Some(Events { block: self.shared.block(pid)?, journal: self.shared.ports.journal.clone() })
+        Some(Events { block: self.shared.reach(pid)?, journal: self.shared.ports.journal.clone() })
     }
 
     /// The latest denials, oldest first; of one process, or of all.

@@ -155,6 +155,26 @@ impl Outlet {
         self.changed.notify_waiters();
     }
 
+    /// Whoever listened does no more, where somebody did: nothing is due.
+    fn lose_listener(&self, audience: Audience) {
+        {
+            let memory = &mut *self.memory.lock();
+            if memory.audience != Audience::Listener {
+                return;
+            }
+            memory.audience = audience;
+            memory.events.iter_mut().for_each(|shown| shown.due = false);
+            (memory.due, memory.due_bytes) = (0, 0);
+            memory.forget();
+        }
+        self.changed.notify_waiters();
+    }
+
+    /// Whether whoever listened is gone.
+    pub(crate) fn has_lost_its_listener(&self) -> bool {
+        self.memory.lock().audience == Audience::Gone
+    }
+
     /// How many events there were in all.
     pub(crate) fn count(&self) -> u64 {
         self.memory.lock().count
@@ -250,6 +270,11 @@ impl fmt::Debug for Listener {
 }
 
 impl Listener {
+    /// Nobody listens from here on, and the process need not know: what it shows is kept as far as it is for whoever looks on.
+    pub fn leave(self) {
+        self.block.outlet.lose_listener(Audience::Nobody);
+    }
+
     /// The next event, once it survives a crash; `None` when there will be none. Where it never will survive one, nobody is to see
     /// it, and this waits for ever.
     ///
@@ -274,15 +299,7 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        let outlet = &self.block.outlet;
-        {
-            let memory = &mut *outlet.memory.lock();
-            memory.audience = Audience::Gone;
-            memory.events.iter_mut().for_each(|shown| shown.due = false);
-            (memory.due, memory.due_bytes) = (0, 0);
-            memory.forget();
-        }
-        outlet.changed.notify_waiters();
+        self.block.outlet.lose_listener(Audience::Gone);
     }
 }
 

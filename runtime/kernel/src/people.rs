@@ -2,13 +2,16 @@
 //! no syscall answers.
 
 use crate::{
-    inbox::Full,
+    inbox::{Full, PendingQuestion},
     kernel::{Kernel, Shared},
     ports::{Change, GivenAnswer, JournalError, Notice, PostedQuestion, Response, StandingApproval},
     process::Process,
 };
-use remit_abi::{GrantId, TenantId, Wanted, limits};
-use std::{mem, sync::atomic::Ordering};
+use remit_abi::{GrantId, Pid, TenantId, Wanted, limits};
+use std::{
+    mem,
+    sync::{Arc, atomic::Ordering},
+};
 use thiserror::Error;
 
 /// What a person cannot do.
@@ -74,6 +77,9 @@ impl Kernel {
             inbox.approve(standing);
         }
         inbox.answer(number, answer);
+        drop(inbox);
+        // It has something to do, where it is not in memory.
+        self.shared.reach(asker);
         Ok(())
     }
 
@@ -170,8 +176,16 @@ impl Shared {
     /// Withdraws the open questions that were asked under grants that are revoked: nobody is to answer them.
     pub(crate) fn withdraw_asked_under(&self, revoked: &[GrantId]) {
         let withdrawn = self.inbox.lock().take_asked_under(revoked);
-        self.change(None, withdrawn.iter().map(|question| Change::QuestionWithdrawn { number: question.number }));
-        withdrawn.iter().for_each(|question| question.withdraw());
+        let gone = |(_, question): &(_, Arc<PendingQuestion>)| Change::QuestionWithdrawn { number: question.number };
+        self.change(None, withdrawn.iter().map(gone));
+        withdrawn.iter().for_each(|(asker, question)| self.withdraw(*asker, question));
+    }
+
+    /// Tells who asked that nobody will answer.
+    pub(crate) fn withdraw(&self, asker: Pid, question: &PendingQuestion) {
+        question.withdraw();
+        // It has something to do, where it is not in memory.
+        self.reach(asker);
     }
 
     /// Lets go of all questions of a process whose run is over: those that it holds, and those that it was not told again of.

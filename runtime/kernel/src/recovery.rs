@@ -2,6 +2,12 @@
 //!
 //! What is true of the node (accounts, grants, calls, reports) is read as it is; each process that had not ended is made anew as its
 //! last run began, and runs from there on what the log says. One that cannot is parked or named, and the others go on.
+//!
+//! | a process that | is read | runs |
+//! | --- | --- | --- |
+//! | was awake, or asleep and tied to somebody | whole | at once, until it waits |
+//! | had left memory, where somebody [attends](Kernel::attend) the node | as one row, without its log, its account and its grants | when somebody reaches for it, or its moment comes |
+//! | had left memory, where nobody does | whole | at once, until it waits |
 
 use crate::{
     bill::Bill,
@@ -20,7 +26,7 @@ use crate::{
     spawn::Unfinished,
 };
 use futures::future::BoxFuture;
-use remit_abi::{AccountId, CheckpointRequest, Pid, Reply, Request, Tokens, limits};
+use remit_abi::{AccountId, CheckpointRequest, GrantSpec, Pid, Reply, Request, TenantId, Tokens, limits};
 use std::{
     collections::HashSet,
     sync::{Arc, atomic::Ordering},
@@ -52,13 +58,18 @@ pub struct Resumed {
 }
 
 impl Kernel {
-    /// Puts together again what the journal knows. To be called once, before anything else; blocks while it reads.
+    /// Puts together again what the journal knows. To be called once, before anything else but [`Kernel::attend`]; blocks while it reads.
     ///
     /// # Errors
     /// [`JournalError::Unreadable`] where the node's own tables cannot be read.
     pub fn recover(&self) -> Result<Recovery, JournalError> {
         let shared = &self.shared;
-        let node = shared.ports.journal.node()?;
+        let mut sleepers = Vec::new();
+        let node = match shared.keeper.attends() {
+            true => shared.ports.journal.awake(&mut |sleeper| sleepers.push(sleeper))?,
+            false => shared.ports.journal.node()?,
+        };
+        shared.table.write().restore_away(sleepers);
         let (mut stored, mut unreadable) = (Vec::new(), Vec::new());
         for pid in &node.living {
             match shared.ports.journal.process(*pid) {
@@ -83,6 +94,12 @@ impl Kernel {
 }
 
 impl Recovery {
+    /// What those may use that go on at once.
+    #[must_use]
+    pub fn held(&self) -> Vec<GrantSpec> {
+        self.processes.iter().flat_map(|rebuilt| self.kernel.shared.specs_of(&rebuilt.block)).collect()
+    }
+
     /// Sets every process going again.
     pub async fn go_on(self) -> Vec<Resumed> {
         let Self { kernel, processes, .. } = self;
@@ -101,20 +118,36 @@ impl Recovery {
 pub(crate) fn resumed(kernel: &Kernel, block: &Arc<ControlBlock>) -> Resumed {
     let account = block.process.lock().bill.account();
     let payer = kernel.shared.accounts.lock().node(account).and_then(|node| node.parent);
-    let guard = Unfinished { kernel: kernel.clone(), block: block.clone() };
-    Resumed { pid: block.pid, payer, finished: Box::pin(guard.finished()) }
+    let finished = Box::pin(Unfinished::of(kernel, block).finished());
+    Resumed { pid: block.pid, payer, finished }
 }
 
 impl Kernel {
     async fn go_on(&self, block: &Arc<ControlBlock>, created: Created) {
-        let (pid, packages) = (block.pid, &self.shared.ports.packages);
-        let opened = packages.reopen(pid.tenant, &created.package, &created.digest, &created.kinds).await;
+        let opened = self.reopen(block.pid.tenant, &created).await;
+        self.go_on_with(block, &created, opened);
+    }
+
+    /// The component that a process runs.
+    pub(crate) async fn reopen(&self, tenant: TenantId, created: &Created) -> Result<Program, PackageError> {
+        let Created { package, digest, kinds, .. } = created;
+        self.shared.ports.packages.reopen(tenant, package, digest, kinds).await
+    }
+
+    /// Sets a process going again, or parks it where it has no component.
+    pub(crate) fn go_on_with(
+        &self,
+        block: &Arc<ControlBlock>,
+        created: &Created,
+        opened: Result<Program, PackageError>,
+    ) {
+        block.set_asleep(false);
         match opened {
             Ok(program) => self.shared.set_going(block, Program { limits: created.limits, ..program }),
             Err(PackageError(why)) => {
                 let why = format!("its package cannot be loaded again: {why}");
                 let parked = Life::parked(self.clone(), block.clone(), &why);
-                self.shared.ports.runner.start(pid, created.priority, parked);
+                self.shared.ports.runner.start(block.pid, created.priority, parked);
             }
         }
     }
@@ -139,6 +172,7 @@ impl Shared {
             let mut accounts = self.accounts.lock();
             let lost = node.accounts.iter().filter(|account| !accounts.restore(account)).count();
             accounts.skip_to(node.next.account);
+            accounts.restore_away(node.away);
             if lost > 0 {
                 tracing::error!(lost, "accounts of the journal have no place in the tree");
             }
@@ -157,24 +191,38 @@ impl Shared {
             }
         }
         self.skip_questions_to(node.next.question);
-        node.questions.into_iter().for_each(|(posted, state)| self.restore_question(posted, state, links, living));
+        let questions = node.questions.into_iter();
+        let answered = questions.filter_map(|(posted, state)| self.restore_question(posted, state, links, living));
+        // Each of them has something to do.
+        answered.collect::<HashSet<_>>().into_iter().for_each(|asker| drop(self.reach(asker)));
         let mut inbox = self.inbox.lock();
         node.approvals.into_iter().for_each(|approval| inbox.approve(approval));
         node.notices.into_iter().for_each(|notice| inbox.restore_notice(notice));
     }
 
-    /// A question that nobody has taken the answer of. One whose asker ended with its host is withdrawn.
-    fn restore_question(&self, posted: PostedQuestion, state: QuestionState, links: &Links, living: &HashSet<Pid>) {
-        if !living.contains(&posted.asker) {
-            self.change(None, [Change::QuestionGone { number: posted.number }]);
-            return;
-        }
+    /// A question that nobody has taken the answer of. One whose asker ended with its host is withdrawn. Its asker, where that is not in
+    /// memory and need not wait for it any longer.
+    fn restore_question(
+        &self,
+        posted: PostedQuestion,
+        state: QuestionState,
+        links: &Links,
+        living: &HashSet<Pid>,
+    ) -> Option<Pid> {
         let is_open = state == QuestionState::Open;
-        let pending = PendingQuestion::of(&posted, state);
-        links.keep_question(pending.clone());
+        let (asker, pending) = (posted.asker, PendingQuestion::of(&posted, state));
+        let is_away = self.table.write().get_away(asker).map(|row| row.keep_question(pending.clone())).is_some();
+        if !is_away && !living.contains(&asker) {
+            self.change(None, [Change::QuestionGone { number: posted.number }]);
+            return None;
+        }
+        if !is_away {
+            links.keep_question(pending.clone());
+        }
         if is_open {
             self.inbox.lock().restore(posted, pending);
         }
+        (is_away && !is_open).then_some(asker)
     }
 
     /// A process as its last run began, with what it is to be told again. It runs nothing yet.
@@ -203,10 +251,10 @@ impl Shared {
         block
     }
 
-    /// A process as a run of it began.
+    /// A process as a run of it began, for others.
     pub(crate) fn block_of(&self, pid: Pid, created: &Created, began: &Beginning) -> ControlBlock {
+        let process = self.process_of(pid, created, began);
         let created = created.clone();
-        let bill = Bill::new(self.accounts.clone(), created.account, self.prices.clone()).with_ledger(began.ledger);
         let facts = Facts {
             package: created.package,
             digest: created.digest,
@@ -219,17 +267,28 @@ impl Shared {
             started_ns: created.started_ns,
             durability: Durability::Durable,
         };
-        let now_ns = self.ports.clock.monotonic_ns();
-        let zero_ns = i128::from(now_ns) - i128::from(began.clock_ns);
-        let mut process = Process::new(pid, created.limits, began.label, Arc::new(bill), zero_ns);
-        process.due = self.due(Durability::Durable);
-        process.begin(began);
-        process.input = created.input.into_iter().map(|(role, value)| (role, Value::from(value))).collect();
         let outlet = Outlet::new(Audience::Nobody);
         outlet.count_from(began.events);
         let block = ControlBlock::new(pid, facts, process, outlet, Arc::default());
         block.restarts.store(began.restarts, Ordering::Relaxed);
         block
+    }
+
+    /// What it holds.
+    pub(crate) fn process_of(&self, pid: Pid, created: &Created, began: &Beginning) -> Process {
+        let bill = self.bill_of(created.account).with_ledger(began.ledger);
+        let now_ns = self.ports.clock.monotonic_ns();
+        let zero_ns = i128::from(now_ns) - i128::from(began.clock_ns);
+        let mut process = Process::new(pid, created.limits, began.label, Arc::new(bill), zero_ns);
+        process.due = self.due(Durability::Durable);
+        process.begin(began);
+        process.input = created.input.iter().map(|(role, value)| (*role, Value::from(value.clone()))).collect();
+        process
+    }
+
+    /// The bill of an account.
+    pub(crate) fn bill_of(&self, account: AccountId) -> Bill {
+        Bill::new(self.accounts.clone(), account, self.prices.clone())
     }
 }
 

@@ -8,14 +8,15 @@ use crate::{
     history::{History, HistoryError, Run},
     kernel::{Kernel, Ports},
     ports::{
-        AccountImage, Clock, Engine, EngineError, EngineStream, Entropy, Entry, GenerationJob, Journal, JournalError,
-        Line, ModelCard, NodeImage, PackageError, Packages, PortFuture, Position, Program, PromptText, Record, Runner,
-        StoredProcess, StoredResult, Told,
+        AccountImage, Clock, Engine, EngineError, EngineStream, Entropy, Entry, GenerationJob, Holdings, Journal,
+        JournalError, Line, ModelCard, NodeImage, PackageError, Packages, PortFuture, Position, Program, PromptText,
+        Record, Runner, StoredProcess, StoredResult, Told,
     },
 };
 use parking_lot::Mutex;
 use remit_abi::{
-    Class, Dispatch, Door, Exit, Fault, GrantKind, Pid, Priority, Reply, Request, Start, TenantId, Tokens,
+    AccountId, Class, Dispatch, Door, Exit, Fault, GrantId, GrantKind, Pid, Priority, Reply, Request, Start, TenantId,
+    Tokens,
 };
 use remit_authority::PriceList;
 use std::{
@@ -364,6 +365,10 @@ impl Journal for OneProcess {
         let account =
             AccountImage { account: self.0.created.account, parent: None, balance, spent: none, spent_below: none };
         Ok(NodeImage { accounts: vec![account], living: vec![self.0.pid], ..NodeImage::default() })
+    }
+
+    fn holdings(&self, _: &[AccountId], _: &[GrantId]) -> Result<Holdings, JournalError> {
+        Ok(Holdings::default())
     }
 
     fn process(&self, pid: Pid) -> Result<Option<StoredProcess>, JournalError> {

@@ -4,6 +4,7 @@ use crate::{
     bill::Bill,
     control::{ControlBlock, Durability, Facts, Hold},
     due::Due,
+    end::End,
     kernel::{Kernel, Shared},
     life::{Finished, Life},
     outlet::{Audience, Listener, Outlet},
@@ -246,6 +247,7 @@ impl Kernel {
         let limits = spawn.program.limits.lowered_to(shared.table.read().limits(spawn.tenant).process);
         check_input(&spawn.conversation, &limits)?;
         let mut given = Given::issue(shared, spawn.grants)?;
+        shared.whole_with_account(spawn.payer);
         let account = given.split(spawn.payer, spawn.budget)?;
         let program = spawn.program.clone();
         let block = shared.enter(Entrant {
@@ -274,7 +276,7 @@ impl Kernel {
         shared.set_going(&block, program);
         let (pid, journal) = (block.pid, shared.ports.journal.clone());
         let events = Listener { block: block.clone(), journal, ahead: None };
-        let guard = Unfinished { kernel: self.clone(), block };
+        let guard = Unfinished::of(self, &block);
         Ok(Spawned { pid, events, finished: guard.finished() })
     }
 
@@ -346,23 +348,30 @@ impl Drop for Given<'_> {
 
 /// A process whose end somebody waits for. Who stops waiting stops it.
 pub(crate) struct Unfinished {
-    pub(crate) kernel: Kernel,
-    pub(crate) block: Arc<ControlBlock>,
+    kernel: Kernel,
+    pid: Pid,
+    parent: Option<Pid>,
+    durability: Durability,
+    end: Arc<End>,
 }
 
 impl Unfinished {
+    pub(crate) fn of(kernel: &Kernel, block: &ControlBlock) -> Self {
+        let Facts { parent, durability, .. } = block.facts;
+        Self { kernel: kernel.clone(), pid: block.pid, parent, durability, end: block.end.clone() }
+    }
+
     pub(crate) async fn finished(self) -> Finished {
-        self.block.ended().await;
-        let durable = self.kernel.shared.ports.journal.durable(self.block.ended_at()).await;
+        self.end.reached().await;
+        let durable = self.kernel.shared.ports.journal.durable(self.end.at()).await;
         if let Err(error) = durable {
-            tracing::error!(pid = %self.block.pid, %error, "the end of a process may not survive a crash");
+            tracing::error!(pid = %self.pid, %error, "the end of a process may not survive a crash");
         }
-        match self.block.take_finished() {
+        match self.end.take() {
             Some(finished) => {
                 // What it came to is its operator's to drop, where no process started it.
-                let Facts { durability, parent, .. } = &self.block.facts;
-                if *durability == Durability::Durable && parent.is_some() {
-                    self.kernel.shared.change(None, [Change::ReportGone { pid: self.block.pid }]);
+                if self.durability == Durability::Durable && self.parent.is_some() {
+                    self.kernel.shared.change(None, [Change::ReportGone { pid: self.pid }]);
                 }
                 finished
             }
@@ -373,8 +382,8 @@ impl Unfinished {
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
-        if !self.block.has_ended() {
-            self.kernel.shared.kill(&self.block);
+        if !self.end.is_set() {
+            self.kernel.kill(self.pid);
         }
     }
 }

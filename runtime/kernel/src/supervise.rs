@@ -97,6 +97,11 @@ impl Supervisor {
         Verdict::Again { pause_ns }
     }
 
+    /// Whether no restart counts towards a storm any more.
+    pub(crate) fn is_calm(&self, now_ns: u64) -> bool {
+        self.recent.back().is_none_or(|moment| now_ns.saturating_sub(*moment) >= self.policy.storm_ns)
+    }
+
     fn wants_another(&self, exit: &Exit) -> bool {
         match (self.policy.restart, &exit.end) {
             (Restart::Never, _) => false,

@@ -1,18 +1,27 @@
-//! The process table: who lives, under which pid, and how many of each tenant.
+//! The process table: who lives, under which pid, in memory or not, and how many of each tenant.
 
-use crate::control::ControlBlock;
+use crate::{away::Row, control::ControlBlock, ports::Sleeper};
 use remit_abi::{Pid, TenantId, limits::TenantLimits};
 use remit_authority::Numbered;
 use rustc_hash::FxHashMap;
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 /// Slot and generation of a process, without its tenant.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Slot(u32, u32);
 
 impl From<(u32, u32)> for Slot {
     fn from((index, generation): (u32, u32)) -> Self {
         Self(index, generation)
+    }
+}
+
+impl Slot {
+    const fn of(pid: Pid) -> Self {
+        Self(pid.index, pid.generation)
     }
 }
 
@@ -42,7 +51,12 @@ pub(crate) enum Refused {
 /// All processes of a node.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
+    /// Those that are in memory.
     blocks: Numbered<Slot, Arc<ControlBlock>>,
+    /// Those that sleep and are not.
+    away: Numbered<Slot, Row>,
+    /// When they wake of themselves, on the wall clock.
+    moments: BTreeSet<(u64, Slot)>,
     tenants: FxHashMap<TenantId, Tenant>,
 }
 
@@ -55,14 +69,14 @@ impl Table {
         self.tenants.entry(tenant).or_default().limits = limits;
     }
 
-    /// A stale pid finds nothing, nor does one of another tenant.
+    /// A process that is in memory. A stale pid finds nothing, nor does one of another tenant.
     pub(crate) fn get(&self, pid: Pid) -> Option<&Arc<ControlBlock>> {
-        self.blocks.get(Slot(pid.index, pid.generation)).filter(|block| block.pid.tenant == pid.tenant)
+        self.blocks.get(Slot::of(pid)).filter(|block| block.pid.tenant == pid.tenant)
     }
 
-    /// The process that receives under a name.
-    pub(crate) fn named(&self, tenant: TenantId, name: &str) -> Option<&Arc<ControlBlock>> {
-        self.get(*self.tenants.get(&tenant)?.names.get(name)?)
+    /// The process that receives under a name, wherever it is.
+    pub(crate) fn named(&self, tenant: TenantId, name: &str) -> Option<Pid> {
+        self.tenants.get(&tenant)?.names.get(name).copied()
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<ControlBlock>> {
@@ -95,14 +109,76 @@ impl Table {
     /// Puts a process back that was there before the host started anew.
     pub(crate) fn restore(&mut self, block: Arc<ControlBlock>) {
         let (pid, name) = (block.pid, block.facts.name.clone());
-        if !self.blocks.restore(Slot(pid.index, pid.generation), block) {
+        if !self.blocks.restore(Slot::of(pid), block) {
             return;
         }
+        self.count(pid, name);
+    }
+
+    /// Puts processes in that sleep and are not in memory since before the host started anew.
+    pub(crate) fn restore_away(&mut self, sleepers: Vec<Sleeper>) {
+        let moment = |sleeper: &Sleeper| Some((sleeper.wakes_ns?, Slot::of(sleeper.pid)));
+        // All at once: a set that is made of many is made faster than one that grows.
+        self.moments = sleepers.iter().filter_map(moment).collect();
+        for sleeper in sleepers {
+            let (pid, name) = (sleeper.pid, sleeper.name.clone());
+            if self.away.restore(Slot::of(pid), Row::of(sleeper)) {
+                self.count(pid, name);
+            }
+        }
+    }
+
+    /// One more process of a tenant.
+    fn count(&mut self, pid: Pid, name: Option<Arc<str>>) {
         let tenant = self.tenants.entry(pid.tenant).or_default();
         tenant.living += 1;
         if let Some(name) = name {
             tenant.names.insert(name, pid);
         }
+    }
+
+    /// All that are not in memory.
+    pub(crate) fn away(&self) -> impl Iterator<Item = &Row> {
+        self.away.iter().map(|(_, row)| row)
+    }
+
+    /// One that is not in memory.
+    pub(crate) fn get_away(&mut self, pid: Pid) -> Option<&mut Row> {
+        self.away.get_mut(Slot::of(pid)).filter(|row| row.sleeper.pid == pid)
+    }
+
+    /// Takes a process out of memory. It keeps its pid and its name.
+    pub(crate) fn put_away(&mut self, row: Row) {
+        let slot = Slot::of(row.sleeper.pid);
+        if self.blocks.remove(slot).is_some() {
+            self.moments.extend(row.sleeper.wakes_ns.map(|moment_ns| (moment_ns, slot)));
+            self.away.restore(slot, row);
+        }
+    }
+
+    /// A process that is in memory, or whose row becomes this block; whether it did.
+    pub(crate) fn call_back(
+        &mut self,
+        pid: Pid,
+        block: impl FnOnce(Row) -> ControlBlock,
+    ) -> Option<(Arc<ControlBlock>, bool)> {
+        if let Some(block) = self.get(pid) {
+            return Some((block.clone(), false));
+        }
+        self.get_away(pid)?;
+        let row = self.away.remove(Slot::of(pid))?;
+        if let Some(moment_ns) = row.sleeper.wakes_ns {
+            self.moments.remove(&(moment_ns, Slot::of(pid)));
+        }
+        let block = Arc::new(block(row));
+        self.blocks.restore(Slot::of(pid), block.clone());
+        Some((block, true))
+    }
+
+    /// Who of those that are not in memory wakes first, and when.
+    pub(crate) fn next_moment(&self) -> Option<(u64, Pid)> {
+        let (moment_ns, slot) = self.moments.first()?;
+        Some((*moment_ns, self.away.get(*slot)?.sleeper.pid))
     }
 
     /// Gives out no pid of a number below this one.
@@ -112,7 +188,7 @@ impl Table {
 
     /// Takes a process out: its pid and its name are stale from here on.
     pub(crate) fn leave(&mut self, pid: Pid) {
-        let Some(block) = self.blocks.remove(Slot(pid.index, pid.generation)) else { return };
+        let Some(block) = self.blocks.remove(Slot::of(pid)) else { return };
         if let Some(tenant) = self.tenants.get_mut(&pid.tenant) {
             tenant.living = tenant.living.saturating_sub(1);
             if let Some(name) = &block.facts.name {

@@ -6,9 +6,9 @@ use crate::{
     limits::{LAST_WAIT_MAX, Limits},
     socket::{Bound, SocketError, socket_path},
 };
-use remit_assembly::{Home, HomeLock, Node};
+use remit_assembly::{Home, HomeLock, Node, ResumedTask};
 use std::{path::Path, sync::Arc, time::Duration};
-use tokio::time;
+use tokio::{task::JoinHandle, time};
 use tokio_util::sync::CancellationToken;
 
 /// A node that listens on the control socket of its data folder.
@@ -41,7 +41,7 @@ impl Server {
     /// it takes no new work, asks every process to end that does not outlive the host, gives them `grace`, or until it is asked
     /// again, and kills those that are left. Who is told of an end is told before the socket goes.
     pub async fn serve(self, grace: Duration, mut asked: impl AsyncFnMut()) {
-        self.see_resumed().await;
+        let attending = self.see_resumed().await;
         let stop = CancellationToken::new();
         let router = router(self.managed.clone());
         let serving = connections::serve(&self.bound.listener, &router, self.limits, &stop);
@@ -56,13 +56,14 @@ impl Server {
             () = serving => {}
             () = ending => {}
         }
+        attending.abort();
     }
 
     async fn end_processes(&self, grace: Duration, mut asked: impl AsyncFnMut()) {
         let (managed, kernel) = (&self.managed, self.managed.node.kernel());
         managed.close();
-        for process in kernel.processes().iter().filter(|process| !process.durable) {
-            kernel.cancel(process.pid);
+        for pid in kernel.ephemeral() {
+            kernel.cancel(pid);
         }
         tokio::select! {
             () = managed.all_ended(|_| {}) => {}
@@ -77,12 +78,16 @@ impl Server {
         managed.node.stop();
     }
 
-    /// Lets the processes go on that the host before left behind.
-    async fn see_resumed(&self) {
+    /// Lets the processes go on that the host before left behind, and sees to those that are not in memory until it is aborted.
+    async fn see_resumed(&self) -> JoinHandle<()> {
+        let managed = self.managed.clone();
+        let resumed = move |task: ResumedTask| drop(managed.resumed.spawn(task.finished));
+        let attending = tokio::spawn(self.managed.node.attend(resumed));
         match self.managed.node.recover().await {
             Ok(resumed) => resumed.into_iter().for_each(|task| drop(self.managed.resumed.spawn(task.finished))),
             Err(error) => tracing::error!(%error, "no process of the host before goes on"),
         }
+        attending
     }
 }
 
@@ -91,11 +96,10 @@ impl Managed {
     /// waited for is treated before.
     async fn all_ended(&self, treat: impl Fn(remit_abi::Pid)) {
         loop {
-            let mut living = self.node.kernel().processes();
-            living.retain(|process| !process.durable);
-            living.iter().for_each(|process| treat(process.pid));
+            let living = self.node.kernel().ephemeral();
+            living.iter().for_each(|pid| treat(*pid));
             let Some(first) = living.first() else { break };
-            self.ended(first.pid).await;
+            self.ended(*first).await;
         }
         self.tasks.close();
         self.tasks.wait().await;

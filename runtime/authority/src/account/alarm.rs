@@ -28,6 +28,11 @@ impl Alarm {
         Self { threshold, state: State::Armed }
     }
 
+    /// Whether it can ever ring.
+    pub(super) fn is_set(self) -> bool {
+        self.threshold > Tokens::ZERO
+    }
+
     pub(super) fn is_pending(self) -> bool {
         self.state == State::Pending
     }

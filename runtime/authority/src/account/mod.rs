@@ -9,12 +9,13 @@
 //! Principles:
 //!
 //! - The sum of the three over the whole tree is what was deposited, after any sequence of operations. A root that is
-//!   closed takes what it holds out of the tree.
+//!   closed takes what it holds out of the tree. What accounts hold and paid that are [away](Accounts::leave) is part of the sum.
 //! - An operation is done as a whole or not at all.
 //! - No operation looks at more accounts than one has children or ancestors; only [`Accounts::tree`], [`Accounts::spent`] and
 //!   [`Accounts::is_conserved`] look at all.
 
 mod alarm;
+mod away;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
@@ -22,6 +23,7 @@ mod tests;
 
 use crate::tree::Tree;
 use alarm::Alarm;
+pub use away::Away;
 use remit_abi::{
     AccountId, Shortfall, Tokens,
     limits::{ACCOUNT_CHILDREN_MAX, ACCOUNT_DEPTH_MAX},
@@ -139,6 +141,8 @@ pub struct Accounts {
     deposited: Tokens,
     /// By roots that are closed.
     spent_before: Tokens,
+    /// Of accounts that are open and not here.
+    away: Away,
 }
 
 impl Accounts {
@@ -375,18 +379,18 @@ impl Accounts {
         self.tree.iter().map(|(id, account)| self.seen(id, account))
     }
 
-    /// What all accounts paid, those that are closed included, less what was refunded.
+    /// What all accounts paid, those that are closed or away included, less what was refunded.
     #[must_use]
     pub fn spent(&self) -> Tokens {
         let spent: Tokens = self.tree.iter().map(|(_, account)| account.spent_in_all()).sum();
-        spent.saturating_add(self.spent_before)
+        spent.saturating_add(self.spent_before).saturating_add(self.away.spent)
     }
 
     /// Whether every deposited token is in a balance, reserved or spent.
     #[must_use]
     pub fn is_conserved(&self) -> bool {
         let held: Tokens = self.tree.iter().map(|(_, account)| account.held()).sum();
-        held.saturating_add(self.spent()) == self.deposited
+        held.saturating_add(self.away.held).saturating_add(self.spent()) == self.deposited
     }
 
     fn seen(&self, id: AccountId, account: &Account) -> AccountNode {

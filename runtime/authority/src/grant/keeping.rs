@@ -52,6 +52,22 @@ impl Grants {
         self.tree.restore(id, parent, grant)
     }
 
+    /// Whether a grant can leave memory, to be kept elsewhere as it is: an operator's own that somebody holds, from which nothing
+    /// derives, whose rate nobody counts, and which has not changed since somebody last wrote that down.
+    #[must_use]
+    pub fn can_leave(&self, id: GrantId) -> bool {
+        let is_quiet = |grant: &Grant| !grant.released && grant.spec.limits.rate.is_none();
+        self.tree.get(id).is_some_and(is_quiet)
+            && self.tree.parent(id).is_none()
+            && self.tree.children_count(id) == 0
+            && !self.changed.as_ref().is_some_and(|changed| changed.contains(&id))
+    }
+
+    /// Takes a grant out of memory that [can leave](Grants::can_leave); whether it could. It comes back by [`Grants::restore`].
+    pub fn leave(&mut self, id: GrantId) -> bool {
+        self.can_leave(id) && self.tree.remove(id).is_some()
+    }
+
     /// Gives out no number below this one from here on.
     pub fn skip_to(&mut self, number: u64) {
         self.tree.skip_to(number);
@@ -86,6 +102,23 @@ mod tests {
         let kind = GrantKind::Model;
         let scope = Scope::parse(kind, &["m"]).expect("it is well-formed");
         GrantSpec { label: "chat".into(), kind, scope, access: Access::ReadWrite, limits: GrantLimits::default() }
+    }
+
+    #[test]
+    fn a_grant_that_nothing_hangs_on_leaves_and_comes_back_unchanged() {
+        let mut grants = Grants::default();
+        grants.remember_changes();
+        let root = grants.issue(spec()).expect("an operator's");
+        assert!(!grants.leave(root), "nobody has written it down");
+        let kept = grants.take_changed().pop().and_then(Result::ok).expect("it is new");
+        let part = grants.attenuate(root, "part", &Narrowing::default()).expect("no wider");
+        grants.take_changed();
+        assert!(!grants.leave(root) && !grants.leave(part), "one derives from the other");
+        grants.release(part);
+        grants.take_changed();
+        assert!(grants.leave(root) && !grants.is_live(root));
+        assert!(!grants.has_changed(), "it is kept as it was");
+        assert!(grants.restore(kept) && grants.is_live(root));
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! | part | tables |
 //! | --- | --- |
-//! | `processes` | `processes`, `chunks` |
+//! | `processes` | `processes`, `logs`, `chunks` |
+//! | `sleepers` | `sleepers`, `kinds` |
 //! | `accounts` | `accounts` |
 //! | `grants` | `grants` |
 //! | `mail` | `letters`, `calls`, `reports` |
@@ -20,6 +21,7 @@ pub(crate) mod mail;
 mod names;
 pub(crate) mod processes;
 pub(crate) mod rows;
+mod sleepers;
 
 use crate::{
     audit::{Chains, Signer, chain},
@@ -142,8 +144,8 @@ impl Fold {
         use Change::{
             Answered, ApprovalWithdrawn, Approved, CallGone, Called, Closed, Deposited, Detached, Ended, Frozen,
             GrantGone, GrantUsed, Granted, Held, LetterGone, Moved, NoticeGone, Notified, Paid, QuestionAnswered,
-            QuestionGone, QuestionWithdrawn, Questioned, Refunded, ReportGone, Sent, Signalled, Split, Tagged, Thawed,
-            Unanswered,
+            QuestionGone, QuestionWithdrawn, Questioned, Refunded, ReportGone, Sent, Signalled, Slept, Split, Tagged,
+            Thawed, Unanswered,
         };
         match change {
             Deposited { .. } | Split { .. } | Moved { .. } | Paid { .. } | Refunded { .. } | Closed { .. } => {
@@ -178,6 +180,7 @@ impl Fold {
             }
             Held { pid, holds } => self.processes.change(tools, *pid, |process| process.holds = *holds),
             Signalled { pid, signals } => self.processes.change(tools, *pid, |process| process.signals = *signals),
+            Slept(sleeper) => self.processes.sleep(tools, sleeper),
             Frozen(selection) => self.names.freeze(selection, true),
             Thawed(selection) => self.names.freeze(selection, false),
             Tagged { tenant, index, name } => {
@@ -212,6 +215,7 @@ impl Fold {
             Change::Sent { number, to, letter } => {
                 self.next.letter = self.next.letter.max(*number + 1);
                 self.saw_process(*to);
+                self.processes.wake(tools, *to)?;
                 self.mail.send(tools, &mut self.processes, *number, *to, letter)
             }
             Change::LetterGone { number } => {

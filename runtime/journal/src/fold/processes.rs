@@ -1,8 +1,10 @@
-//! Processes and their logs: the lines of a commit are collected into one chunk a process.
+//! Processes and their logs: the lines of a commit are collected into one chunk a process. Whatever is written down of a process that
+//! sleeps ends its sleep.
 
 use super::{
     Tools,
     rows::{Rows, Write},
+    sleepers::{Kinds, Sleep},
 };
 use crate::{
     audit::Salts,
@@ -12,6 +14,7 @@ use crate::{
     seal::{Key, Place},
 };
 use remit_abi::Pid;
+use remit_kernel::ports::Sleeper;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 /// The first byte of a sealed plaintext: by which version it was written.
@@ -37,14 +40,31 @@ pub(crate) struct Stored {
     pub(crate) signals: u8,
     pub(crate) detached: bool,
     pub(crate) ended: bool,
+    /// Whether it has left memory, and nothing was written down of it since.
+    pub(crate) asleep: bool,
 }
 
+/// `processes.ended`.
+const ALIVE: u8 = 0;
+const ENDED: u8 = 1;
+const ASLEEP: u8 = 2;
+
 impl Stored {
+    /// As it is stored.
+    const fn state(&self) -> u8 {
+        match (self.ended, self.asleep) {
+            (true, _) => ENDED,
+            (false, true) => ASLEEP,
+            (false, false) => ALIVE,
+        }
+    }
+
     /// From [`COLUMNS`], which begin at `first`.
     pub(crate) fn read(row: &Row<'_>, first: usize) -> rusqlite::Result<Self> {
         let number =
             |column: usize| row.get::<_, Option<i64>>(first + column).map(|number| number.map(i64::cast_unsigned));
         let parent = row.get::<_, Option<u32>>(first + 2)?.zip(row.get::<_, Option<i64>>(first + 3)?);
+        let state: u8 = row.get(first + 12)?;
         Ok(Self {
             row: row.get(first)?,
             key: row.get(first + 1)?,
@@ -56,7 +76,8 @@ impl Stored {
             holds: row.get(first + 9)?,
             signals: row.get(first + 10)?,
             detached: row.get(first + 11)?,
-            ended: row.get(first + 12)?,
+            ended: state == ENDED,
+            asleep: state == ASLEEP,
         })
     }
 
@@ -80,6 +101,16 @@ pub(crate) struct Process {
     chunk: Option<usize>,
     /// More is different than its last chunk and its count of lines.
     facts: bool,
+    sleep: Sleep,
+}
+
+impl Process {
+    /// Something is written down of it: it sleeps no more.
+    fn wake(&mut self) {
+        if self.stored.asleep {
+            (self.stored.asleep, self.facts, self.sleep) = (false, true, Sleep::Ends);
+        }
+    }
 }
 
 /// A chunk that is collected.
@@ -100,12 +131,13 @@ pub(crate) struct Processes {
     chunks: Vec<Chunk>,
     /// The next row that was ever given out.
     last_row: i64,
+    kinds: Kinds,
 }
 
 impl Processes {
     pub(crate) fn new(db: &Connection) -> Result<Self, Damage> {
         let last_row = db.query_row("SELECT ifnull(max(process), 0) FROM processes", [], |row| row.get(0))?;
-        Ok(Self { rows: Rows::default(), chunks: Vec::new(), last_row })
+        Ok(Self { rows: Rows::default(), chunks: Vec::new(), last_row, kinds: Kinds::default() })
     }
 
     /// A process that has a row.
@@ -123,8 +155,30 @@ impl Processes {
         if self.find(tools, pid)?.is_some()
             && let Some(process) = self.rows.edit(pid, || load(tools, pid))?
         {
+            process.wake();
             change(&mut process.stored);
             process.facts = true;
+        }
+        Ok(())
+    }
+
+    /// A message is written down for a process.
+    pub(crate) fn wake(&mut self, tools: &mut Tools<'_>, pid: Pid) -> Result<(), Damage> {
+        match self.find(tools, pid)?.is_some_and(|process| process.stored.asleep) {
+            true => self.change(tools, pid, |_| {}),
+            false => Ok(()),
+        }
+    }
+
+    /// A process has left memory. Not where it is held or signalled, or has ended: then it would have something to do.
+    pub(crate) fn sleep(&mut self, tools: &mut Tools<'_>, sleeper: &Sleeper) -> Result<(), Damage> {
+        let (pid, mut sleeps) = (sleeper.pid, false);
+        self.change(tools, pid, |process| {
+            sleeps = process.holds == 0 && process.signals == 0 && !process.ended && process.created.is_some();
+            process.asleep = sleeps;
+        })?;
+        if sleeps && let Some(process) = self.rows.edit(pid, || load(tools, pid))? {
+            process.sleep = Sleep::Begins(Box::new(sleeper.clone()));
         }
         Ok(())
     }
@@ -150,9 +204,10 @@ impl Processes {
             signals: 0,
             detached: false,
             ended: false,
+            asleep: false,
         };
         let row = self.rows.edit(pid, || Ok::<_, Damage>(None))?;
-        Ok(row.insert(Process { stored, salts: key.salts(), key, chunk: None, facts: true }))
+        Ok(row.insert(Process { stored, salts: key.salts(), key, chunk: None, facts: true, sleep: Sleep::AsBefore }))
     }
 
     /// The process's key, where its row is in memory.
@@ -171,6 +226,7 @@ impl Processes {
     ) -> Result<(u64, &Salts), Damage> {
         self.find_or_new(tools, pid)?;
         let Some(process) = self.rows.edit(pid, || load(tools, pid))? else { return Err(Damage::Missing) };
+        process.wake();
         let row = &mut process.stored;
         row.lines += 1;
         let chunk = *process.chunk.get_or_insert_with(|| {
@@ -201,7 +257,7 @@ impl Processes {
     }
 
     pub(crate) fn flush(&mut self, tools: &mut Tools<'_>) -> Result<(), Damage> {
-        self.flush_rows(tools.db)?;
+        self.flush_rows(tools)?;
         let mut insert = tools.db.prepare_cached(
             "INSERT INTO chunks(position, process, previous, first_sequence, at_ns, payload) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )?;
@@ -216,7 +272,8 @@ impl Processes {
         Ok(())
     }
 
-    fn flush_rows(&mut self, db: &Connection) -> Result<(), Damage> {
+    fn flush_rows(&mut self, tools: &mut Tools<'_>) -> Result<(), Damage> {
+        let (db, kinds) = (tools.db, &mut self.kinds);
         let mut insert = db.prepare_cached(
             "INSERT INTO processes(process, key, parent_tenant, parent_number, created, began, began_sequence, holds,
                                    signals, detached, ended, tenant, number)
@@ -255,7 +312,7 @@ impl Processes {
                     row.holds,
                     row.signals,
                     row.detached,
-                    row.ended,
+                    row.state(),
                     pid.tenant.0,
                     stored(crate::number::process(pid))
                 ])?;
@@ -274,21 +331,21 @@ impl Processes {
                     row.holds,
                     row.signals,
                     row.detached,
-                    row.ended
+                    row.state()
                 ])?;
             }
-            Ok(())
+            kinds.write(tools, row.row, &process.sleep)
         })
     }
 
     pub(crate) fn settle(&mut self) {
         self.chunks.clear();
-        self.rows.settle(|process| (process.chunk, process.facts) = (None, false));
+        self.rows.settle(|process| (process.chunk, process.facts, process.sleep) = (None, false, Sleep::AsBefore));
     }
 }
 
 fn load(tools: &Tools<'_>, pid: Pid) -> Result<Option<Process>, Damage> {
     let Some(stored) = Stored::find(tools.db, pid)? else { return Ok(None) };
     let key = tools.folder.tenant(pid.tenant)?.open_key(Place::process_key(pid), &stored.key)?;
-    Ok(Some(Process { stored, salts: key.salts(), key, chunk: None, facts: false }))
+    Ok(Some(Process { stored, salts: key.salts(), key, chunk: None, facts: false, sleep: Sleep::AsBefore }))
 }

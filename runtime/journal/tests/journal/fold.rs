@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use remit_abi::{AccountId, Tokens};
 use remit_kernel::ports::{Change, Journal, Record};
 
-fn choices() -> impl Strategy<Value = Vec<Choice>> {
+pub(crate) fn choices() -> impl Strategy<Value = Vec<Choice>> {
     let step = (0..STEPS, any::<u16>(), 0..1_000_u16);
     // First some that others are about.
     let first = [0, 6, 6].into_iter().map(|step| (step, 999, 999)).collect::<Vec<_>>();

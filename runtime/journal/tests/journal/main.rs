@@ -10,6 +10,7 @@ mod model;
 mod opening;
 mod people;
 mod sample;
+mod sleepers;
 mod stage;
 mod threads;
 mod versions;

@@ -120,6 +120,8 @@ impl Model {
             Change::Frozen(_) => {}
             Change::Thawed(selection) => self.frozen.retain(|one| *one != selection),
             Change::Tagged { tenant, index, name } => drop(self.tags.insert((tenant, index), name)),
+            // Who sleeps is compared elsewhere.
+            Change::Slept(_) => {}
             amount => self.amount(&amount),
         }
     }

@@ -9,16 +9,17 @@ use remit_abi::{
 use remit_kernel::{
     Ended, Finished, Ledger, Output, RestartPolicy, Selection,
     ports::{
-        Asked, Beginning, CallImage, Change, Created, Entry, GrantImage, HeldImage, LetterImage, Note, Told, ValueImage,
+        Asked, Beginning, CallImage, Change, Created, Entry, GrantImage, HeldImage, LetterImage, Note, Sleeper,
+        SleeperKind, Told, ValueImage,
     },
 };
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 /// A step, and what it is about: any numbers do.
 pub(crate) type Choice = (u8, u16, u16);
 
 /// How many steps there are.
-pub(crate) const STEPS: u8 = 27;
+pub(crate) const STEPS: u8 = 28;
 
 /// What a text of a guest looks like: tests look for it in files.
 pub(crate) const SECRET: &str = "the heron stands in the reeds";
@@ -146,6 +147,28 @@ pub(crate) fn grant(index: u32, parent: Option<GrantId>, revoked: bool) -> Chang
         revoked,
         released: false,
     }))
+}
+
+/// A process that left memory, with what is its own.
+pub(crate) fn sleeper(pid: Pid, account: AccountId, payer: Option<AccountId>, grant: Option<GrantId>) -> Sleeper {
+    Sleeper {
+        pid,
+        kind: Arc::new(SleeperKind {
+            package: "heron".into(),
+            digest: "d1".into(),
+            priority: Priority::High,
+            restart: RestartPolicy::default(),
+        }),
+        name: pid.index.is_multiple_of(2).then(|| SECRET.into()),
+        account,
+        payer,
+        grants: grant.into_iter().collect(),
+        funds: Tokens::from_micro(7),
+        remaining: Tokens::from_micro(3),
+        started_ns: 5,
+        zero_ns: -4,
+        wakes_ns: pid.index.is_multiple_of(3).then_some(u64::MAX),
+    }
 }
 
 /// One of them, where there is one.
@@ -320,6 +343,14 @@ impl Story {
             (25, _) => {
                 let change = if a.is_multiple_of(2) { Change::Frozen(selection) } else { Change::Thawed(selection) };
                 self.add(None, None, vec![change]);
+            }
+            (27, Some(pid)) => {
+                let accounts = self.model.accounts.values();
+                let payer = pick(accounts.clone().map(|row| row.account), b);
+                let account = pick(accounts.map(|row| row.account), a).unwrap_or(AccountId { index: 0, generation: 1 });
+                let grant = pick(self.model.grants.keys().copied(), a);
+                let sleeper = sleeper(pid, account, payer.filter(|payer| *payer != account), grant);
+                self.add(Some(pid), None, vec![Change::Slept(Box::new(sleeper))]);
             }
             _ => {
                 let name = format!("{SECRET} {b}").into();

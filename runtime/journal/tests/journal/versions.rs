@@ -8,6 +8,7 @@ use crate::{
     disk::{Disk, Fault, Kept},
     people,
     sample::Story,
+    sleepers::asleep,
     stage::{Stage, compare, options},
 };
 use remit_journal::{SqliteJournal, audit::Detail};
@@ -87,13 +88,6 @@ fn a_journal_of_version_2_is_read_and_goes_on() {
 fn a_journal_of_version_3_is_read_and_goes_on_with_what_people_are_asked() {
     let people = people::changes();
     let people = Record { pid: None, entry: None, changes: &people };
-    if let Some(folder) = std::env::var_os("REMIT_JOURNAL_GOLDEN") {
-        let journal = SqliteJournal::open_with(Path::new(&folder), options(None)).expect("it opens");
-        for record in story().records {
-            journal.append(&[record.record()]).expect("there is room");
-        }
-        journal.append(std::slice::from_ref(&people)).expect("there is room");
-    }
     let stage = Stage::at(golden(3));
     let (story, from) = gone_on();
     compare_chains(stage.journal(), &story.records[..from]);
@@ -105,6 +99,34 @@ fn a_journal_of_version_3_is_read_and_goes_on_with_what_people_are_asked() {
     model.append(&[people]).expect("it takes everything");
     let inbox = |journal: &dyn Journal| people::inbox(journal.node().expect("it can be read"));
     assert_eq!(inbox(stage.journal()), inbox(&model));
+}
+
+#[test]
+fn a_journal_of_version_4_is_read_and_goes_on_with_who_sleeps() {
+    let (slept, sleeper) = asleep(4);
+    let people = people::changes();
+    let people = Record { pid: None, entry: None, changes: &people };
+    if let Some(folder) = std::env::var_os("REMIT_JOURNAL_GOLDEN") {
+        let journal = SqliteJournal::open_with(Path::new(&folder), options(None)).expect("it opens");
+        let records: Vec<_> = story().records.into_iter().chain(slept.records.clone()).collect();
+        for record in &records {
+            journal.append(&[record.record()]).expect("there is room");
+        }
+        journal.append(std::slice::from_ref(&people)).expect("there is room");
+    }
+    let stage = Stage::at(golden(4));
+    let asleep = || {
+        let mut sleepers = Vec::new();
+        stage.journal().awake(&mut |sleeper| sleepers.push(sleeper)).expect("it can be read");
+        sleepers
+    };
+    assert_eq!(asleep(), [sleeper.clone()]);
+    let roused = stage.journal().rouse(&sleeper).expect("it can be read").expect("it lives");
+    assert_eq!((roused.process.pid, roused.holdings.accounts.len()), (sleeper.pid, 2));
+    let pid = Some(sleeper.pid);
+    stage.journal().append(&[Record { pid, entry: Some(crate::sample::told(1)), changes: &[] }]).expect("it is open");
+    assert_eq!(asleep(), []);
+    whole(&export(stage.journal(), 4, Detail::Contents).expect("it has a chain"));
 }
 
 #[test]

@@ -4,8 +4,9 @@
 //! any place, as if the host had ended there.
 
 use crate::ports::{
-    AccountImage, CallState, Change, Entry, GrantImage, Journal, JournalError, Line, NextNumbers, NodeImage, Notice,
-    PortFuture, Position, PostedQuestion, QuestionState, Record, StandingApproval, StoredProcess, StoredResult,
+    AccountImage, Away, CallState, Change, Entry, GrantImage, Holdings, Journal, JournalError, Line, NextNumbers,
+    NodeImage, Notice, PortFuture, Position, PostedQuestion, QuestionState, Record, Sleeper, StandingApproval,
+    StoredProcess, StoredResult,
 };
 use parking_lot::Mutex;
 use remit_abi::{AccountId, GrantId, Pid, Tokens};
@@ -59,6 +60,9 @@ impl MemoryJournal {
     fn state(&self) -> State {
         let mut state = State::default();
         for (_, record) in self.records.lock().iter() {
+            if let (Some(pid), true) = (record.pid, record.entry.is_some()) {
+                state.wake(pid);
+            }
             if let (Some(pid), Some(Entry::Created(created))) = (record.pid, &record.entry) {
                 state.living.insert(pid, Living { parent: created.parent, ..Living::default() });
                 state.next.process = state.next.process.max(next(pid.index, pid.generation));
@@ -86,6 +90,26 @@ impl Journal for MemoryJournal {
 
     fn node(&self) -> Result<NodeImage, JournalError> {
         Ok(self.state().into_image())
+    }
+
+    fn awake(&self, sleeper: &mut dyn FnMut(Sleeper)) -> Result<NodeImage, JournalError> {
+        let mut state = self.state();
+        let asleep: Vec<_> = state.living.extract_if(.., |_, living| living.sleeps()).collect();
+        let mut away = Away::default();
+        for told in asleep.into_iter().filter_map(|(_, living)| living.asleep) {
+            let accounts = told.accounts().filter_map(|account| state.accounts.remove(&account));
+            away = accounts.fold(away, |away, account| away.with(&account));
+            told.grants.iter().for_each(|grant| drop(state.grants.remove(grant)));
+            sleeper(*told);
+        }
+        Ok(NodeImage { away, ..state.into_image() })
+    }
+
+    fn holdings(&self, accounts: &[AccountId], grants: &[GrantId]) -> Result<Holdings, JournalError> {
+        let State { accounts: all, grants: tree, .. } = self.state();
+        let accounts = accounts.iter().filter_map(|account| all.get(account).copied()).collect();
+        let grants = grants.iter().filter_map(|grant| tree.get(grant).cloned()).collect();
+        Ok(Holdings { accounts, grants })
     }
 
     fn process(&self, pid: Pid) -> Result<Option<StoredProcess>, JournalError> {
@@ -133,6 +157,14 @@ struct Living {
     holds: u8,
     signals: u8,
     detached: bool,
+    /// Where it left memory, and nothing was written down of it since.
+    asleep: Option<Box<Sleeper>>,
+}
+
+impl Living {
+    fn sleeps(&self) -> bool {
+        self.asleep.is_some() && self.letters.is_empty()
+    }
 }
 
 /// What is true after some records.
@@ -235,6 +267,7 @@ impl State {
         match change {
             Change::Sent { number, to, letter } => {
                 self.seen_letter(number);
+                self.wake(to);
                 if let Some(living) = self.living.get_mut(&to) {
                     living.letters.insert(number, *letter);
                 }
@@ -255,9 +288,12 @@ impl State {
                 }
             }
             Change::ReportGone { pid } => drop(self.reports.remove(&pid)),
-            Change::Detached { pid } => self.with_living(pid, |living| living.detached = true),
-            Change::Held { pid, holds } => self.with_living(pid, |living| living.holds = holds),
-            Change::Signalled { pid, signals } => self.with_living(pid, |living| living.signals = signals),
+            Change::Detached { pid } => self.change_living(pid, |living| living.detached = true),
+            Change::Held { pid, holds } => self.change_living(pid, |living| living.holds = holds),
+            Change::Signalled { pid, signals } => self.change_living(pid, |living| living.signals = signals),
+            Change::Slept(sleeper) => self.with_living(sleeper.pid, |living| {
+                living.asleep = Some(sleeper).filter(|_| living.holds == 0 && living.signals == 0);
+            }),
             Change::Frozen(selection) => self.frozen.push(selection),
             Change::Thawed(selection) => self.frozen.retain(|frozen| *frozen != selection),
             Change::Tagged { tenant, index, name } => self.tags.push((tenant, index, name)),
@@ -303,6 +339,16 @@ impl State {
         }
     }
 
+    /// Something is written down of a process: it does not sleep any more.
+    fn wake(&mut self, pid: Pid) {
+        self.with_living(pid, |living| living.asleep = None);
+    }
+
+    fn change_living(&mut self, pid: Pid, change: impl FnOnce(&mut Living)) {
+        self.wake(pid);
+        self.with_living(pid, change);
+    }
+
     fn with_living(&mut self, pid: Pid, change: impl FnOnce(&mut Living)) {
         if let Some(living) = self.living.get_mut(&pid) {
             change(living);
@@ -322,6 +368,7 @@ impl State {
             approvals: self.approvals.into_values().collect(),
             notices: self.notices.into_values().collect(),
             next: self.next,
+            away: Away::default(),
         }
     }
 }

@@ -6,8 +6,10 @@ mod memory;
 
 pub use memory::{KeptRecord, MemoryJournal};
 
-use crate::ports::{Journal, JournalError, Line, NodeImage, PortFuture, Position, Record, StoredProcess, StoredResult};
-use remit_abi::Pid;
+use crate::ports::{
+    Holdings, Journal, JournalError, Line, NodeImage, PortFuture, Position, Record, StoredProcess, StoredResult,
+};
+use remit_abi::{AccountId, GrantId, Pid};
 
 /// Takes everything and remembers nothing.
 #[derive(Clone, Copy, Debug, Default)]
@@ -28,6 +30,10 @@ impl Journal for EphemeralJournal {
 
     fn node(&self) -> Result<NodeImage, JournalError> {
         Ok(NodeImage::default())
+    }
+
+    fn holdings(&self, _: &[AccountId], _: &[GrantId]) -> Result<Holdings, JournalError> {
+        Ok(Holdings::default())
     }
 
     fn process(&self, _: Pid) -> Result<Option<StoredProcess>, JournalError> {

@@ -3,7 +3,7 @@
 //! A change is told in the same record as the entry that caused it, so that both survive a crash or neither does. Amounts are
 //! relative, so that records of different processes may come in any order, and each leaves the sum of all accounts as it was.
 
-use super::{GivenAnswer, HeldImage, Notice, PostedQuestion, StandingApproval, ValueImage};
+use super::{GivenAnswer, HeldImage, Notice, PostedQuestion, Sleeper, StandingApproval, ValueImage};
 use crate::{Finished, Selection};
 use remit_abi::{AccountId, GrantId, Label, Pid, TenantId, Tokens};
 use remit_authority::GrantImage;
@@ -182,6 +182,8 @@ pub enum Change {
         /// Which.
         number: u64,
     },
+    /// A process has left memory. Void where it is held or signalled, and from the next thing on that is written down of it.
+    Slept(Box<Sleeper>),
 }
 
 /// A message in a mailbox, or the answer to a call.

@@ -8,12 +8,12 @@
 //! - What is true after the log (accounts, grants, mailboxes) is kept beside it, so that a start reads no history.
 
 use super::{
-    AccountImage, Beginning, CallImage, CallState, Change, Created, Entry, GrantImage, LetterImage, Notice, PortFuture,
-    PostedQuestion, QuestionState, StandingApproval,
+    AccountImage, Away, Beginning, CallImage, CallState, Change, Created, Entry, GrantImage, Holdings, LetterImage,
+    Notice, PortFuture, PostedQuestion, QuestionState, Roused, Sleeper, StandingApproval,
 };
 use crate::{Finished, Selection};
-use remit_abi::{Pid, TenantId};
-use std::fmt;
+use remit_abi::{AccountId, GrantId, Pid, TenantId};
+use std::{fmt, sync::Arc};
 use thiserror::Error;
 
 /// A place in the node's log; what was appended later has a larger one. 0 is before all.
@@ -118,6 +118,8 @@ pub struct NodeImage {
     pub notices: Vec<Notice>,
     /// What is given out next.
     pub next: NextNumbers,
+    /// What the accounts hold and paid that were left out with processes that sleep.
+    pub away: Away,
 }
 
 /// The next numbers: those before were given out once, and are not again, so that a stale one never finds something new. Those of
@@ -159,6 +161,36 @@ pub trait Journal: Send + Sync + 'static {
     /// # Errors
     /// [`JournalError::Unreadable`].
     fn node(&self) -> Result<NodeImage, JournalError>;
+
+    /// What is true after the log of all but the processes that sleep, and the accounts and grants that left with them; each of these
+    /// processes is told instead. A journal that knows of none leaves nobody out.
+    ///
+    /// # Errors
+    /// [`JournalError::Unreadable`].
+    fn awake(&self, _sleeper: &mut dyn FnMut(Sleeper)) -> Result<NodeImage, JournalError> {
+        self.node()
+    }
+
+    /// Accounts and grants as they are; what is not there is left out.
+    ///
+    /// # Errors
+    /// [`JournalError::Unreadable`].
+    fn holdings(&self, accounts: &[AccountId], grants: &[GrantId]) -> Result<Holdings, JournalError>;
+
+    /// A process that sleeps, with what left with it; `None` where there is none.
+    ///
+    /// # Errors
+    /// [`JournalError::Unreadable`], which concerns this process alone.
+    fn rouse(&self, sleeper: &Sleeper) -> Result<Option<Roused>, JournalError> {
+        let Some(process) = self.process(sleeper.pid)? else { return Ok(None) };
+        let accounts: Vec<_> = sleeper.accounts().collect();
+        Ok(Some(Roused { process, holdings: self.holdings(&accounts, &sleeper.grants)? }))
+    }
+
+    /// As [`Journal::rouse`], without blocking the caller's thread.
+    fn rouse_later(&self, sleeper: Arc<Sleeper>) -> PortFuture<'_, Result<Option<Roused>, JournalError>> {
+        Box::pin(std::future::ready(self.rouse(&sleeper)))
+    }
 
     /// A process that has not ended; `None` where there is none.
     ///

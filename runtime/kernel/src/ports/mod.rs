@@ -8,13 +8,15 @@ mod entry;
 mod fact;
 mod inbox;
 mod journal;
+mod sleeper;
 
 pub use change::{CallImage, CallState, Change, LetterImage};
 pub use entry::{Asked, Beginning, Created, Entry, Forked, HeldImage, ModelImage, ModelUse, Note, Told, ValueImage};
 pub use fact::{AnswerKind, DenialKind, EndKind, Fact};
 pub use inbox::{GivenAnswer, Notice, PostedQuestion, QuestionState, Response, StandingApproval};
 pub use journal::{Journal, JournalError, Line, NextNumbers, NodeImage, Position, Record, StoredProcess, StoredResult};
-pub use remit_authority::{AccountImage, GrantImage};
+pub use remit_authority::{AccountImage, Away, GrantImage};
+pub use sleeper::{Holdings, Roused, Sleeper, SleeperKind};
 
 use remit_abi::{
     Door, DrawnToken, Exit, Fault, GrantKind, OutputFormat, Params, Pid, Priority, Role, Start, TenantId, ToolCall,

@@ -56,9 +56,9 @@ pub(super) fn act(context: &mut Context<'_>, request: &CapabilityRequest) -> Res
                 context.shared.grants.lock().revoke_derived(*grant, label).map_err(|error| refused(&error))?;
             context.shared.feel_revoked(&revoked);
             let withdrawn = context.shared.inbox.lock().take_asked_under(&revoked);
-            for question in withdrawn {
+            for (asker, question) in withdrawn {
                 context.process.due.change(|| Change::QuestionWithdrawn { number: question.number });
-                context.process.due.publish(Publish::Withdrawn { question });
+                context.process.due.publish(Publish::Withdrawn { asker, question });
             }
             Ok(CapabilityReply::Revoked(u32::try_from(revoked.len()).unwrap_or(u32::MAX)))
         }

@@ -238,20 +238,21 @@ impl Send {
 
 /// The process that a grant opens the mailbox of. A grant of several has to be narrowed to one first.
 fn target(context: &Context<'_>, to: GrantId) -> Result<Arc<ControlBlock>, MailboxError> {
-    let grants = context.shared.grants.lock();
-    let node = grants.node(to).ok_or(MailboxError::Dead)?;
-    let [address] = node.spec.scope.entries() else { return Err(MailboxError::Invalid(SEVERAL.into())) };
+    let address = {
+        let grants = context.shared.grants.lock();
+        let node = grants.node(to).ok_or(MailboxError::Dead)?;
+        let [address] = node.spec.scope.entries() else { return Err(MailboxError::Invalid(SEVERAL.into())) };
+        address.clone()
+    };
     if address.ends_with('*') {
         return Err(MailboxError::Invalid(SEVERAL.into()));
     }
     let tenant = context.process.pid.tenant;
-    let table = context.shared.table.read();
     let found = match address.parse::<Pid>() {
-        Ok(pid) if pid.tenant == tenant => table.get(pid),
-        Ok(_) => None,
-        Err(_) => table.named(tenant, address),
+        Ok(pid) => Some(pid).filter(|pid| pid.tenant == tenant),
+        Err(_) => context.shared.table.read().named(tenant, &address),
     };
-    found.cloned().ok_or(MailboxError::Gone)
+    found.and_then(|pid| context.shared.reach(pid)).ok_or(MailboxError::Gone)
 }
 
 const SEVERAL: &str = "the grant opens several mailboxes: attenuate it to one";

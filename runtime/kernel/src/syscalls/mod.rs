@@ -33,7 +33,7 @@ mod watch;
 pub(crate) use again::again;
 pub use params::validate_params;
 pub(crate) use streaming::Streaming;
-pub(crate) use watch::{Watch, sleeps_through};
+pub(crate) use watch::{Watch, sleeps_through, wakes_ns};
 
 use crate::{
     bill::{Quote, Reservation},

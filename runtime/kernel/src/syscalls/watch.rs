@@ -2,7 +2,7 @@
 
 use super::{Call, Context};
 use crate::{control::ControlBlock, kernel::Shared, process::Process};
-use remit_abi::{ChildrenRequest, HumanRequest, MailboxRequest, Request, WaitId, WaitRequest};
+use remit_abi::{ChildrenRequest, HumanRequest, MailboxRequest, QuestionId, Request, WaitId, WaitRequest};
 use std::sync::Arc;
 
 /// The request itself, where a process can sleep through it: nobody works for it meanwhile.
@@ -17,6 +17,26 @@ pub(crate) fn sleeps_through(request: &Request) -> Option<Request> {
         _ => false,
     };
     sleeps.then(|| request.clone())
+}
+
+/// When a process that waits so wakes of itself, on the wall clock; `None` where only others wake it.
+pub(crate) fn wakes_ns(shared: &Shared, process: &Process, request: &Request) -> Option<u64> {
+    let zero_ns = i128::from(shared.zero_wall_ns(process));
+    let expiry = |id: QuestionId| process.questions.get(id).map(|question| question.expires_ns());
+    let moment = |id: &WaitId| match *id {
+        WaitId::Timer(timer) => {
+            let deadline_ns = i128::from(*process.timers.get(timer)?);
+            Some(u64::try_from((zero_ns + deadline_ns).max(0)).unwrap_or(u64::MAX))
+        }
+        WaitId::Alarm(alarm) => process.alarms.get(alarm).map(|alarm| alarm.at_ns),
+        WaitId::Question(question) => expiry(question),
+        _ => None,
+    };
+    match request {
+        Request::Wait(WaitRequest::Any { ids }) => ids.iter().filter_map(moment).min(),
+        Request::Human(HumanRequest::Collect { question }) => expiry(*question),
+        _ => None,
+    }
 }
 
 /// What is watched; nothing where the request could be answered at once.

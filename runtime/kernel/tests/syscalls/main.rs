@@ -2,6 +2,7 @@
 //! told to fail.
 
 mod authority;
+mod away;
 mod budget;
 mod calls;
 mod children;

@@ -132,7 +132,7 @@ async fn health(State(host): Host) -> Json<Health> {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         protocol: VERSION,
         system_pid: std::process::id(),
-        processes: host.node.kernel().processes().len(),
+        processes: host.node.kernel().living(),
         shutting_down: *host.closed.read(),
     })
 }

@@ -145,17 +145,24 @@ impl Follower {
         self.tell(&RunLine::Started { pid }).await;
         let end: Finished = loop {
             let gone = self.gone;
+            if gone && self.detach {
+                // Whoever listens keeps a process in memory.
+                events.leave();
+                break finished.await;
+            }
             tokio::select! {
                 biased;
                 () = self.lines.closed(), if !gone => self.nobody_reads(),
                 Some(event) = events.recv() => self.show(event).await,
-                end = &mut finished => break end,
+                end = &mut finished => {
+                    // A process that has ended shows nothing more: what is left is there, and then the end of it.
+                    while let Some(event) = events.recv().await {
+                        self.show(event).await;
+                    }
+                    break end;
+                }
             }
         };
-        // A process that has ended shows nothing more: what is left is there, and then the end of it.
-        while let Some(event) = events.recv().await {
-            self.show(event).await;
-        }
         let end = view::finished(&self.host.node, end, keep_state);
         self.tell(&RunLine::Finished(Box::new(end))).await;
     }

@@ -61,8 +61,8 @@ impl Snapshot {
     /// A node now.
     pub(crate) fn of(node: &Node) -> Self {
         let mut processes = Processes::default();
-        for process in node.kernel().processes() {
-            *match process.state {
+        node.kernel().each_state(|state| {
+            *match state {
                 State::Running => &mut processes.running,
                 State::Waiting(_) => &mut processes.waiting,
                 State::Asleep => &mut processes.asleep,
@@ -70,7 +70,7 @@ impl Snapshot {
                 State::Frozen => &mut processes.frozen,
                 State::Parked => &mut processes.parked,
             } += 1;
-        }
+        });
         let (models, residency) = (node.figures(), node.residency());
         Self { models, residency, processes, charged: node.kernel().spent() }
     }

@@ -1,10 +1,13 @@
 //! A journal that keeps everything, or fails, and that a node can be started anew from.
 
 use parking_lot::Mutex;
-use remit_abi::{Exit, Pid, Reply, Request};
+use remit_abi::{AccountId, Exit, GrantId, Pid, Reply, Request};
 use remit_kernel::{
     MemoryJournal,
-    ports::{Entry, Journal, JournalError, Line, NodeImage, PortFuture, Position, Record, StoredProcess, StoredResult},
+    ports::{
+        Entry, Holdings, Journal, JournalError, Line, NodeImage, PortFuture, Position, Record, Sleeper, StoredProcess,
+        StoredResult,
+    },
 };
 use std::{
     future::ready,
@@ -75,6 +78,14 @@ impl Journal for RecordingJournal {
 
     fn node(&self) -> Result<NodeImage, JournalError> {
         self.memory.node()
+    }
+
+    fn awake(&self, sleeper: &mut dyn FnMut(Sleeper)) -> Result<NodeImage, JournalError> {
+        self.memory.awake(sleeper)
+    }
+
+    fn holdings(&self, accounts: &[AccountId], grants: &[GrantId]) -> Result<Holdings, JournalError> {
+        self.memory.holdings(accounts, grants)
     }
 
     fn process(&self, pid: Pid) -> Result<Option<StoredProcess>, JournalError> {
