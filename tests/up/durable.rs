@@ -113,7 +113,7 @@ fn what_a_detached_task_came_to_is_there_until_it_is_dropped() {
     assert!(of(&dies, "faulted").is_some() && results(&host).len() == 2, "{:?}", results(&host));
     assert_eq!(host.ask(&["results", "show", &echo]).trim(), "hello");
     let shown = host.remit(&["results", "show", &dies]);
-    assert!(shown.code != 0 && shown.stderr.contains("panicked"), "{shown:?}");
+    assert!(shown.code != 0 && shown.stderr.contains("crashed"), "{shown:?}");
     assert!(host.ask(&["results"]).contains("complete"));
     host.ask(&["results", "drop", &dies]);
     let again = host.remit(&["results", "drop", &dies]);

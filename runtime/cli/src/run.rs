@@ -20,6 +20,7 @@ use std::{
     process::ExitCode,
     time::Instant,
 };
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// How results are written to standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -126,6 +127,7 @@ impl Run {
     /// Runs it on the host. An interrupt kills it, and the rest of its events are still shown.
     async fn run_on(&self, host: &Client, sink: &mut Sink) -> Result<(Finished, bool), CommandError> {
         let request = self.request()?;
+        let mut interrupts = interrupts()?;
         sink.note("loading");
         let mut lines = host.run(&request).await?;
         let (mut pid, mut interrupted) = (None, false);
@@ -133,7 +135,7 @@ impl Run {
             let line = tokio::select! {
                 biased;
                 line = lines.next() => line?,
-                Ok(()) = tokio::signal::ctrl_c(), if !interrupted => {
+                Some(()) = interrupts.recv(), if !interrupted => {
                     interrupted = true;
                     if let Some(pid) = pid {
                         host.kill(pid).await?;
@@ -274,16 +276,22 @@ impl Sink {
     }
 }
 
+/// Interrupts from here on, which end nothing by themselves any more.
+fn interrupts() -> Result<Signal, CommandError> {
+    let failed = |error| CommandError::Machine(format!("interrupts cannot be heard: {error}"));
+    signal(SignalKind::interrupt()).map_err(failed)
+}
+
 /// Shows events until the process ends.
 async fn follow(node: &Node, running: Running, sink: &mut Sink) -> Result<(Finished, bool), CommandError> {
     let Running { pid, mut events, mut finished } = running;
-    let mut interrupted = false;
+    let (mut interrupts, mut interrupted) = (interrupts()?, false);
     let end = loop {
         tokio::select! {
             biased;
             Some(event) = events.recv() => sink.event(&remit_server::shown(node, event))?,
             end = &mut finished => break end,
-            Ok(()) = tokio::signal::ctrl_c(), if !interrupted => {
+            Some(()) = interrupts.recv(), if !interrupted => {
                 interrupted = true;
                 node.kill(pid);
             }

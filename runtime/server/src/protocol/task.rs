@@ -249,6 +249,7 @@ pub struct Finished {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskResult {
     /// The process that did it.
+    #[serde(with = "text")]
     pub pid: Pid,
     /// Of which package. Where its history was forgotten in part, this and the next two are not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
