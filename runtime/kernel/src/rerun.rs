@@ -9,8 +9,8 @@ use crate::{
     kernel::{Kernel, Ports},
     ports::{
         AccountImage, Clock, Engine, EngineError, EngineStream, Entropy, Entry, GenerationJob, Journal, JournalError,
-        Line, ModelCard, NodeImage, PackageError, Packages, PortFuture, Position, Program, PromptText, Record, Runner,
-        StoredProcess, Told,
+        Line, ModelCard, NoTools, NodeImage, PackageError, Packages, PortFuture, Position, Program, PromptText, Record,
+        Runner, StoredProcess, Told,
     },
 };
 use parking_lot::Mutex;
@@ -125,6 +125,8 @@ impl Rerun {
             journal: Arc::new(OneProcess(stored)),
             clock,
             entropy,
+            // What tools said is in the log, and none is called again.
+            tools: Arc::new(NoTools),
         };
         let kernel = Kernel::new(ports, PriceList::built_in());
         // It is read from memory.

@@ -9,7 +9,7 @@
 
 use super::{
     AccountImage, Beginning, CallImage, CallState, Change, Created, Entry, GrantImage, LetterImage, Notice, PortFuture,
-    PostedQuestion, QuestionState, StandingApproval,
+    PostedQuestion, QuestionState, StandingApproval, ToolCallImage,
 };
 use crate::{Finished, Selection};
 use remit_abi::{Pid, TenantId};
@@ -103,6 +103,8 @@ pub struct NodeImage {
     pub approvals: Vec<StandingApproval>,
     /// Notices that are kept, oldest first.
     pub notices: Vec<Notice>,
+    /// Calls of tools that nobody has taken the outcome of, in the order of their numbers.
+    pub tool_calls: Vec<ToolCallImage>,
     /// What is given out next.
     pub next: NextNumbers,
 }
@@ -121,6 +123,8 @@ pub struct NextNumbers {
     pub letter: u64,
     /// Of questions and notices; the first one is 1.
     pub question: u64,
+    /// Of calls of tools; the first one is 1.
+    pub tool_call: u64,
 }
 
 /// One ordered log, and what is true after it.

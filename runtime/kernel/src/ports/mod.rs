@@ -8,13 +8,21 @@ mod entry;
 mod fact;
 mod inbox;
 mod journal;
+mod tools;
 
 pub use change::{CallImage, CallState, Change, LetterImage};
-pub use entry::{Asked, Beginning, Created, Entry, Forked, HeldImage, ModelImage, ModelUse, Note, Told, ValueImage};
+pub use entry::{
+    Asked, Beginning, CalledTool, Created, Entry, Forked, HeldImage, ModelImage, ModelUse, Note, ReturnedTool, Told,
+    ValueImage,
+};
 pub use fact::{AnswerKind, DenialKind, EndKind, Fact};
 pub use inbox::{GivenAnswer, Notice, PostedQuestion, QuestionState, Response, StandingApproval};
 pub use journal::{Journal, JournalError, Line, NextNumbers, NodeImage, Position, Record, StoredProcess};
 pub use remit_authority::{AccountImage, GrantImage};
+pub use tools::{
+    Decided, Effect, NoTools, OutcomeKind, PostedToolCall, ToolCallImage, ToolEnd, ToolFacts, ToolFailure, ToolJob,
+    ToolOutcome, ToolOutput, Tools, Uncertain, Verdict,
+};
 
 use remit_abi::{
     Door, DrawnToken, Exit, Fault, GrantKind, OutputFormat, Params, Pid, Priority, Role, Start, TenantId, ToolCall,
