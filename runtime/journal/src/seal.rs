@@ -90,6 +90,18 @@ impl Place {
         Self::new(b'I', [tenant.0.into(), number])
     }
 
+    pub(crate) fn tool_call(tenant: TenantId, number: u64) -> Self {
+        Self::new(b'E', [tenant.0.into(), number])
+    }
+
+    pub(crate) fn tool_outcome(tenant: TenantId, number: u64) -> Self {
+        Self::new(b'O', [tenant.0.into(), number])
+    }
+
+    pub(crate) fn tool_decision(tenant: TenantId, number: u64) -> Self {
+        Self::new(b'D', [tenant.0.into(), number])
+    }
+
     fn get(&self) -> &[u8] {
         &self.bytes[..self.length]
     }

@@ -12,4 +12,5 @@ mod people;
 mod sample;
 mod stage;
 mod threads;
+mod tool_calls;
 mod versions;

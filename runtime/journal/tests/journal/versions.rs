@@ -9,6 +9,7 @@ use crate::{
     people,
     sample::Story,
     stage::{Stage, compare, options},
+    tool_calls,
 };
 use remit_journal::{SqliteJournal, audit::Detail};
 use remit_kernel::{
@@ -87,13 +88,6 @@ fn a_journal_of_version_2_is_read_and_goes_on() {
 fn a_journal_of_version_3_is_read_and_goes_on_with_what_people_are_asked() {
     let people = people::changes();
     let people = Record { pid: None, entry: None, changes: &people };
-    if let Some(folder) = std::env::var_os("REMIT_JOURNAL_GOLDEN") {
-        let journal = SqliteJournal::open_with(Path::new(&folder), options(None)).expect("it opens");
-        for record in story().records {
-            journal.append(&[record.record()]).expect("there is room");
-        }
-        journal.append(std::slice::from_ref(&people)).expect("there is room");
-    }
     let stage = Stage::at(golden(3));
     let (story, from) = gone_on();
     compare_chains(stage.journal(), &story.records[..from]);
@@ -105,6 +99,30 @@ fn a_journal_of_version_3_is_read_and_goes_on_with_what_people_are_asked() {
     model.append(&[people]).expect("it takes everything");
     let inbox = |journal: &dyn Journal| people::inbox(journal.node().expect("it can be read"));
     assert_eq!(inbox(stage.journal()), inbox(&model));
+}
+
+#[test]
+fn a_journal_of_version_4_is_read_and_goes_on_with_the_calls_of_tools() {
+    let calls = tool_calls::changes();
+    let calls = Record { pid: None, entry: None, changes: &calls };
+    if let Some(folder) = std::env::var_os("REMIT_JOURNAL_GOLDEN") {
+        let journal = SqliteJournal::open_with(Path::new(&folder), options(None)).expect("it opens");
+        for record in story().records {
+            journal.append(&[record.record()]).expect("there is room");
+        }
+        journal.append(std::slice::from_ref(&calls)).expect("there is room");
+    }
+    let stage = Stage::at(golden(4));
+    let (story, from) = gone_on();
+    compare_chains(stage.journal(), &story.records[..from]);
+    stage.append(&story.records[from..]);
+    for tenant in 1..=3 {
+        whole(&export(stage.journal(), tenant, Detail::Contents).expect("it has a chain"));
+    }
+    let model = MemoryJournal::default();
+    model.append(&[calls]).expect("it takes everything");
+    let kept = |journal: &dyn Journal| tool_calls::calls(journal.node().expect("it can be read"));
+    assert_eq!(kept(stage.journal()), kept(&model));
 }
 
 #[test]
