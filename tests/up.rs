@@ -11,6 +11,7 @@ mod routes;
 mod soak;
 mod socket;
 mod stage;
+mod tools;
 
 use stage::{Host, program};
 use std::{
