@@ -7,6 +7,7 @@ mod heavy;
 mod hostile;
 mod layers;
 mod neighbours;
+mod operator;
 mod processes;
 mod programs;
 mod recorded;

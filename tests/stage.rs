@@ -4,8 +4,8 @@ use crate::recorded::RecordedEngine;
 use bytes::Bytes;
 use remit_abi::{Event, Status, Tokens};
 use remit_assembly::{
-    CompileLimits, CompilerCommand, Ended, Finished, GrantChoice, Home, Manifest, Node, NodeConfig, Package, PriceList,
-    ProcessView, Running, Schedule, StartError, Task, TaskMessage,
+    CompileLimits, CompilerCommand, Declarations, Ended, Finished, GrantChoice, Home, Manifest, Node, NodeConfig,
+    Package, PriceList, ProcessView, Running, Schedule, StartError, Task, TaskMessage,
 };
 use std::{
     fs,
@@ -103,6 +103,11 @@ const GUESTS: u32 = 64;
 
 impl Stage {
     pub(crate) fn new(recording: &str) -> Self {
+        Self::with_tools(recording, Declarations::default())
+    }
+
+    /// Whose operator has declared these.
+    pub(crate) fn with_tools(recording: &str, tools: Declarations) -> Self {
         let engine = Arc::new(RecordedEngine::load(recording));
         let config = NodeConfig {
             home: home(),
@@ -115,6 +120,7 @@ impl Stage {
             swapping: remit_assembly::models::Swapping::default(),
             durable: false,
             patience: None,
+            tools,
             schedule: Schedule::default(),
             prices: PriceList::built_in(),
         };

@@ -12,6 +12,7 @@ mod routes;
 mod soak;
 mod socket;
 mod stage;
+mod tools;
 mod upgrade;
 
 use stage::{Host, program};

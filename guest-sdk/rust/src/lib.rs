@@ -32,6 +32,7 @@
 //! | know how likely a token was | [`Call::logprobs`], [`logprob`] |
 //! | have an answer in a form: JSON, a pattern, a choice | [`Call::json_schema`], [`Call::regex`], [`Call::choice`], [`Call::grammar`] |
 //! | let a model ask for something to be done | [`Call::tools`], [`tool`] |
+//! | act outside the node, or let a model do so | [`tool::GrantedTool`], [`tool::Toolbox`] |
 //! | show something | [`emit_text`], [`progress`](fn@progress), [`artifact`] |
 //! | know what is left, divide it | [`budget`] |
 //! | see, narrow and give up rights | [`capability`] |
@@ -80,7 +81,7 @@ pub use budget::Tokens;
 pub use call::{Call, ChatPrompt, TextPrompt};
 pub use error::{
     AlarmError, AnswerError, AskError, AttenuationError, BudgetError, CallError, CheckpointError, Denial, EmitError,
-    LlmError, ReceiveError, SendError, Shortfall, SpawnError, ValueError, WaitError,
+    LlmError, ReceiveError, ResultError, SendError, Shortfall, SpawnError, ToolError, ValueError, WaitError,
 };
 pub use generate::{Completion, FinishReason, Generation, Summary, Usage};
 pub use model::{Media, Message, Model, ModelInfo, Part, Prompt};

@@ -1,4 +1,10 @@
-//! Tools: what a model may ask an agent to do, and what it asks for.
+//! Tools: what a model may ask an agent to do, and what it asks for; and tools of the host, which act outside the node.
+//!
+//! | | is | runs |
+//! | --- | --- | --- |
+//! | [`Tool`], [`ToolCall`] | what a model is shown, and what it writes when it wants one | nothing |
+//! | [`GrantedTool`] | a right to have a tool of the host act | a program that the host's operator declared |
+//! | [`Toolbox`] | all of these, shown to a model, and its calls carried out | as many |
 //!
 //! A model runs nothing. Where it was given [tools](crate::Call::tools), it may answer with calls; the agent does what they say,
 //! or does not, and tells the model with the next messages what came of it.
@@ -30,6 +36,12 @@
 //! Calls parse and fit the tool's parameters, whatever the model, unless the answer was cut, as
 //! [`Summary::finish`](crate::Summary::finish) says then. They say what the model holds and not what is so: an agent that pays
 //! or deletes by a call checks it first.
+
+mod dialogue;
+mod granted;
+
+pub use dialogue::{Dialogue, Step, Toolbox};
+pub use granted::{Description, GrantedTool, PendingResult};
 
 use crate::{Value, ValueError};
 

@@ -111,6 +111,8 @@ object_ids! {
     AlarmId;
     /// A question that a process put to people.
     QuestionId;
+    /// A call of a tool.
+    ToolCallId;
 }
 
 /// What a process can wait for.
@@ -132,6 +134,8 @@ pub enum WaitId {
     Signal,
     /// Ready when the answer is there, or none will come.
     Question(QuestionId),
+    /// Ready when it is known what came of the call.
+    ToolCall(ToolCallId),
 }
 
 #[cfg(test)]

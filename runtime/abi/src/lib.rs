@@ -14,6 +14,7 @@
 mod alarm;
 mod amount;
 mod door;
+mod effect;
 mod error;
 mod event;
 mod grant;
@@ -35,6 +36,7 @@ mod tool;
 pub use alarm::{AlarmError, AlarmReply, AlarmRequest};
 pub use amount::{Fuel, Tokens, Usage};
 pub use door::{Dispatch, Door};
+pub use effect::{ToolError, ToolReply, ToolRequest, ToolUse};
 pub use error::{
     BudgetError, CapabilityError, CheckpointError, Denial, EmitError, Fault, LlmError, Party, Shortfall, ValueError,
 };
@@ -43,7 +45,7 @@ pub use grant::{Access, GrantKind, GrantLimits, GrantSpec, Narrowing, Rate};
 pub use human::{Answered, HumanError, HumanReply, HumanRequest, Question, Said, Wanted};
 pub use id::{
     AccountId, AlarmId, AnswerId, CallId, ChildId, GenerationId, GrantId, ModelId, NotAPid, Pid, QuestionId, TenantId,
-    TimerId, ValueId, WaitId, WatchId,
+    TimerId, ToolCallId, ValueId, WaitId, WatchId,
 };
 pub use label::{Integrity, Label, TagSet};
 pub use mailbox::{Filter, Incoming, MailboxError, MailboxReply, MailboxRequest, Outgoing};

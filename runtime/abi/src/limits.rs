@@ -174,6 +174,26 @@ pub const NOTICES_KEPT_MAX: usize = 256;
 /// Approvals of one tenant that stand: more than that nobody overlooks. Each proposal is compared with all of them.
 pub const APPROVALS_MAX: usize = 256;
 
+/// What a tool says at most when it is done: as much as a message. The kernel keeps it until somebody takes it.
+pub const TOOL_OUTPUT_BYTES_MAX: usize = MIB as usize;
+
+/// What a tool says at most when it fails, its last words: a message and the end of a trace.
+pub const TOOL_FAILURE_BYTES_MAX: usize = 16 * KIB as usize;
+
+/// Calls of tools that one process has: those under way, and those of which it has not taken what came.
+pub const TOOL_CALLS_MAX: u64 = 16;
+
+/// Calls of tools of one tenant, all its processes together: each holds up to [`TOOL_BYTES_MAX`] and [`TOOL_OUTPUT_BYTES_MAX`] of the
+/// host's memory.
+pub const TENANT_TOOL_CALLS_MAX: usize = KIB as usize;
+
+/// Calls of one tenant that run side by side, each a program of its own; others stand in line. After a crash no more than so many
+/// are uncertain.
+pub const TOOL_CALLS_RUNNING_MAX: usize = 16;
+
+/// How long a tool may run: a day. What takes longer is begun by one call, and asked for by others.
+pub const TOOL_TIME_NS_MAX: u64 = 24 * 3_600_000_000_000;
+
 /// Generations of processes below the one that the operator started: teams of teams, and no fork bomb.
 pub const PROCESS_DEPTH_MAX: u32 = 16;
 

@@ -2,7 +2,7 @@
 
 use crate::{
     Access, AccountId, AlarmRequest, ChildrenRequest, GenerationId, GrantId, HumanRequest, Integrity, LogLevel,
-    MailboxRequest, ModelId, Params, ProcessRequest, Prompt, Rate, TimerId, Tokens, ValueId, WaitId,
+    MailboxRequest, ModelId, Params, ProcessRequest, Prompt, Rate, TimerId, Tokens, ToolRequest, ValueId, WaitId,
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -42,6 +42,8 @@ pub enum Request {
     Fuel(FuelRequest),
     /// `human`: people.
     Human(HumanRequest),
+    /// `tool`: acts outside the node.
+    Tool(ToolRequest),
 }
 
 const _: () = assert!(size_of::<Request>() <= 64, "a request is copied, queued and journaled: keep it in a cache line");
@@ -78,6 +80,7 @@ impl Request {
             Self::Wait(_) => "poll",
             Self::Fuel(_) => "fuel",
             Self::Human(_) => "human",
+            Self::Tool(_) => "tool",
         }
     }
 
@@ -88,6 +91,7 @@ impl Request {
             Self::Value(_) | Self::Trace(_) => Class::Pure,
             Self::Llm(LlmRequest::DropModel { .. } | LlmRequest::DropGeneration { .. }) => Class::Pure,
             Self::Clock(ClockRequest::Resolution | ClockRequest::DropTimer { .. }) => Class::Pure,
+            Self::Tool(ToolRequest::Call(_)) => Class::Effect,
             Self::Capability(_)
             | Self::Budget(_)
             | Self::Llm(_)
@@ -101,7 +105,8 @@ impl Request {
             | Self::Task(_)
             | Self::Wait(_)
             | Self::Fuel(_)
-            | Self::Human(_) => Class::Observed,
+            | Self::Human(_)
+            | Self::Tool(_) => Class::Observed,
         }
     }
 
@@ -126,6 +131,7 @@ impl Request {
                     | MailboxRequest::Collect { .. }
             ),
             Self::Human(request) => matches!(request, HumanRequest::Collect { .. }),
+            Self::Tool(request) => matches!(request, ToolRequest::Collect { .. }),
             Self::Task(_) | Self::Checkpoint(_) => true,
             Self::Wait(WaitRequest::Any { .. }) => true,
             Self::Value(_)

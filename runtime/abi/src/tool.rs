@@ -1,6 +1,7 @@
 //! Tools that a model may ask for, its calls, and what they come to.
 //!
-//! The kernel runs no tool. A call is a wish of the model's, which the agent that was told it fulfils or does not.
+//! A call is a wish of the model's, which the agent that was told it fulfils or does not: itself, or by a tool that it was
+//! [granted](crate::ToolRequest).
 
 use crate::Content;
 use serde::{Deserialize, Serialize};

@@ -107,6 +107,12 @@ impl Home {
         self.0.join("routes.toml")
     }
 
+    /// The operator's tools, where they are not in a file that is named.
+    #[must_use]
+    pub fn tool_list(&self) -> PathBuf {
+        self.0.join("tools.toml")
+    }
+
     /// Which version of each route is in effect.
     #[must_use]
     pub fn route_state(&self) -> PathBuf {

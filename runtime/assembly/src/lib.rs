@@ -35,12 +35,13 @@ pub use remit_journal::audit;
 pub use remit_kernel::{
     Denied, Ended, Events, Finished, GiveError, GrantView, History, HistoryError, InboxError, KeptEvent, Kernel,
     Ledger, Listener, Logged, Output, ProcessView, Reran, Run, RunawayPolicy, Selection, State, Step,
-    ports::{JournalError, Notice, PostedQuestion, Response, StandingApproval, StoredResult},
+    ports::{Effect, JournalError, Notice, PostedQuestion, Response, StandingApproval, StoredResult, Uncertain},
     routing,
     schedule::Weight,
 };
 pub use remit_package::{
     Manifest, Package, PackageError, Sentence, Want, explain, json_schema, spawn_cycle, want_lines,
 };
+pub use remit_tools::{Declarations, Declared, ToolsError};
 pub use resumed::ResumedTask;
 pub use schedule::{Policy, Schedule, TenantShare};

@@ -29,7 +29,8 @@ use remit_kernel::{
     SpawnError, Spawned,
     ports::{Engine, Journal, JournalError, PortFuture, Program},
 };
-use remit_package::{ManifestError, Package, PackageError};
+use remit_package::{Manifest, ManifestError, Package, PackageError};
+use remit_tools::{Commands, Declarations};
 use std::{collections::BTreeSet, io, path::Path, sync::Arc, time::Duration};
 use thiserror::Error;
 use tokio::runtime::Handle;
@@ -61,6 +62,8 @@ pub struct NodeConfig {
     pub durable: bool,
     /// How long a durable process waits before it leaves memory; without this none does.
     pub patience: Option<Duration>,
+    /// What agents may have act outside the node.
+    pub tools: Declarations,
     /// Who runs next.
     pub schedule: Schedule,
     /// What turns work into tokens. [`Node::open`] adds what the lists of models say of those that it does not name.
@@ -159,6 +162,19 @@ pub enum StartError {
     /// The manifest's budget.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
+    /// A tool that nobody declared.
+    #[error(
+        "the agent asks for the tool {tool} by its grant {label}, and this host has declared {declared}: declare it in the file of \
+         tools, or leave the grant out with --grant"
+    )]
+    NoSuchTool {
+        /// The grant's label.
+        label: String,
+        /// What it opens.
+        tool: String,
+        /// What there is.
+        declared: String,
+    },
     /// The default model's name.
     #[error("the default model cannot be granted: {0}")]
     Scope(ScopeError),
@@ -201,7 +217,7 @@ impl StartError {
     pub const fn is_usage(&self) -> bool {
         match self {
             Self::Spawn(error) => !matches!(error, SpawnError::Journal(_)),
-            _ => matches!(self, Self::NoSuchWant { .. } | Self::Tags),
+            _ => matches!(self, Self::NoSuchWant { .. } | Self::NoSuchTool { .. } | Self::Tags),
         }
     }
 }
@@ -296,6 +312,7 @@ impl Node {
             Some(kept) => Arc::new(FolderJournal::new(kept.clone(), runtime.clone())),
             None => Arc::new(EphemeralJournal),
         };
+        let tools = Arc::new(Commands::new(config.tools, runtime.clone()));
         let ports = Ports {
             runner: Arc::new(HostRunner { host: host.clone() }),
             engine,
@@ -303,6 +320,7 @@ impl Node {
             journal,
             clock: Arc::new(SystemClock::of_runtime(runtime)),
             entropy: Arc::new(SystemEntropy),
+            tools,
         };
         let default_model = Registry::built_in().default_model().name.clone();
         let kernel = Kernel::new(ports, config.prices);
@@ -324,6 +342,7 @@ impl Node {
     pub fn load(&self, package: &Package, choice: &GrantChoice) -> Result<Agent, StartError> {
         let manifest = &package.manifest;
         let grants = wants::granted(&self.kernel, LOCAL_TENANT, manifest, choice, &self.default_model)?;
+        self.check_tools(manifest, &grants)?;
         let kinds: Vec<&str> = grants.iter().map(|grant| grant.kind.name()).collect();
         let image = self.host.load_file(&package.component, &kinds)?;
         self.serve_models(&grants)?;
@@ -339,6 +358,24 @@ impl Node {
             restart: wants::restart(&manifest.restart),
             priority: wants::priority(manifest.priority),
         })
+    }
+
+    /// Whether every tool that an agent cannot do without is declared.
+    fn check_tools(&self, manifest: &Manifest, grants: &[GrantSpec]) -> Result<(), StartError> {
+        let names = self.kernel.tools(LOCAL_TENANT);
+        let is_optional = |label: &str| manifest.wants.iter().any(|want| want.label == *label && want.optional);
+        for grant in grants.iter().filter(|grant| grant.kind == GrantKind::Tool && !is_optional(&grant.label)) {
+            let undeclared = grant.scope.entries().iter().find(|tool| !tool.ends_with('*') && !names.contains(*tool));
+            if let Some(tool) = undeclared {
+                let declared = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+                return Err(StartError::NoSuchTool {
+                    label: grant.label.to_string(),
+                    tool: tool.to_string(),
+                    declared,
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Starts a process of an agent.

@@ -1,7 +1,7 @@
 //! How the program ends: errors, and the exit codes that scripts may rely on.
 
 use remit_assembly::{
-    HistoryError, LockError, NoHome, NodeError, PackageError, StartError,
+    HistoryError, LockError, NoHome, NodeError, PackageError, StartError, ToolsError,
     audit::Flaw,
     eval::AnswererError,
     models::{ModelError, PullNewError, RegistryError, UnknownModel},
@@ -66,6 +66,8 @@ pub(crate) enum CommandError {
     #[error(transparent)]
     PullNew(#[from] PullNewError),
     #[error(transparent)]
+    Tools(#[from] ToolsError),
+    #[error(transparent)]
     Lock(#[from] LockError),
     #[error(transparent)]
     Socket(#[from] SocketError),
@@ -100,6 +102,8 @@ impl CommandError {
             Self::Usage(_) | Self::UnknownModel(_) | Self::Registry(_) | Self::PullNew(PullNewError::Registry(_)) => {
                 USAGE
             }
+            Self::Tools(ToolsError::Read { .. }) => MACHINE,
+            Self::Tools(_) => USAGE,
             Self::Route(RouteError::Io { .. }) => MACHINE,
             Self::Route(_) | Self::Answerer(AnswererError::Registry(_)) => USAGE,
             Self::Answerer(_) => MACHINE,

@@ -30,6 +30,7 @@ mod run;
 mod table;
 mod terminal;
 mod text;
+mod tools;
 mod top;
 mod up;
 
@@ -58,6 +59,8 @@ enum Command {
     /// See routes, try new versions of them, and go back
     #[command(subcommand)]
     Routes(routes::Routes),
+    /// List the tools that agents can be granted
+    Tools(tools::Tools),
     /// Ask recorded tasks again, and compare who answers
     Eval(eval::Eval),
     /// Say what this machine has and lacks
@@ -130,6 +133,7 @@ impl Command {
             Self::Check(check) => check.run(),
             Self::Models(models) => models.run(),
             Self::Routes(routes) => routes.run(),
+            Self::Tools(tools) => tools.run(),
             Self::Eval(eval) => eval.run(),
             Self::Doctor { device } => doctor::run(device),
             Self::ManifestSchema => {

@@ -6,7 +6,7 @@ use crate::{
 };
 use clap::{Args, value_parser};
 use remit_assembly::{
-    CompileLimits, CompilerCommand, Home, Node, NodeConfig, PriceList, Schedule, compile_child,
+    CompileLimits, CompilerCommand, Declarations, Home, Node, NodeConfig, PriceList, Schedule, compile_child,
     models::{DeviceChoice, Swapping},
 };
 use remit_server::Client;
@@ -85,6 +85,7 @@ pub(crate) fn open(
     prices: PriceList,
     computing: &Computing,
     outliving: Outliving,
+    tools: Declarations,
 ) -> Result<Node, CommandError> {
     let (compiler, schedule) = (compiler()?, Schedule::default());
     Ok(Node::open(NodeConfig {
@@ -98,6 +99,7 @@ pub(crate) fn open(
         swapping: computing.swapping(),
         durable: outliving != Outliving::Never,
         patience: outliving.patience(),
+        tools,
         schedule,
         prices,
     })?)

@@ -6,6 +6,7 @@ use crate::{
     ledger,
     node::{self, Computing, Outliving},
     terminal::Terminal,
+    tools::declared,
 };
 use clap::{Args, ValueEnum};
 use remit_abi::{Tokens, limits::Limits};
@@ -59,6 +60,9 @@ pub(crate) struct Run {
     /// Prices instead of the built-in ones, in TOML; a running host has its own
     #[arg(long, value_name = "FILE")]
     prices: Option<PathBuf>,
+    /// The file in which tools are declared, in TOML; the data folder's tools.toml without this. A running host has its own
+    #[arg(long, value_name = "FILE")]
+    tools: Option<PathBuf>,
     #[command(flatten)]
     computing: Computing,
     /// Show at the end what was done and paid
@@ -98,6 +102,10 @@ impl Run {
                 let sentence = "a running host has its own prices: give them to `remit up`, or run with --local";
                 return Err(CommandError::Usage(sentence.to_owned()));
             }
+            Some(_) if self.tools.is_some() => {
+                let sentence = "a running host has its own tools: give them to `remit up`, or run with --local";
+                return Err(CommandError::Usage(sentence.to_owned()));
+            }
             Some(_) if self.computing.asks_for_memory() => {
                 let sentence = "a running host has its own memory: give it to `remit up`, or run with --local";
                 return Err(CommandError::Usage(sentence.to_owned()));
@@ -116,7 +124,8 @@ impl Run {
     async fn run_here(&self, home: Home, sink: &mut Sink) -> Result<(Finished, bool), CommandError> {
         let package = open_package(&home, &self.agent)?;
         let RunRequest { grants, messages, tags, name, .. } = self.request()?;
-        let node = node::open(home, node::prices(self.prices.as_deref())?, &self.computing, Outliving::Never)?;
+        let (prices, tools) = (node::prices(self.prices.as_deref())?, declared(&home, self.tools.as_deref())?);
+        let node = node::open(home, prices, &self.computing, Outliving::Never, tools)?;
         sink.note("loading");
         let agent = node.load(&package, &grants.map_or(GrantChoice::All, GrantChoice::Only))?;
         let messages = messages.into_iter().map(|Message { text, trusted }| TaskMessage { text, trusted }).collect();

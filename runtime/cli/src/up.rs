@@ -4,6 +4,7 @@ use crate::{
     exit::CommandError,
     node::{self, Computing, Outliving},
     text::duration,
+    tools::declared,
 };
 use clap::{Args, ValueEnum};
 use remit_assembly::{Home, RunawayPolicy};
@@ -35,6 +36,9 @@ pub(crate) struct Up {
     /// Prices instead of the built-in ones, in TOML
     #[arg(long, value_name = "FILE")]
     prices: Option<PathBuf>,
+    /// The file in which tools are declared that agents may have act, in TOML; the data folder's tools.toml without this
+    #[arg(long, value_name = "FILE")]
+    tools: Option<PathBuf>,
     #[command(flatten)]
     computing: Computing,
 }
@@ -71,11 +75,12 @@ impl Up {
         let home = Home::find()?;
         let lock = home.lock()?;
         let prices = node::prices(self.prices.as_deref())?;
+        let tools = declared(&home, self.tools.as_deref())?;
         let outliving = Outliving::Durable { patience: self.patience };
         // From here on a signal is an orderly end.
         let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-        let node = node::open(home.clone(), prices, &self.computing, outliving)?;
+        let node = node::open(home.clone(), prices, &self.computing, outliving, tools)?;
         node.kernel().set_runaway(self.runaway.policy());
         let server = Server::bind(node, home, lock)?;
         let ready = format!("listening on {}\n", server.path().display());

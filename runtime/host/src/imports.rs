@@ -47,6 +47,7 @@ const INTERFACES: &[Interface] = &[
     base("remit:kernel/mailbox", "0.1", "receive messages, and send them to whom it was granted"),
     base("remit:kernel/alarm", "0.1", "set alarms that outlive a restart"),
     granted("remit:kernel/human", "0.1", "ask and tell the people it was granted", GrantKind::Person),
+    granted("remit:kernel/tool", "0.1", "have the tools it was granted act outside", GrantKind::Tool),
     base("remit:kernel/task", "0.1", "show its answer and its progress to whoever started it"),
     base("remit:kernel/checkpoint", "0.1", "keep a state to go on from"),
     base("remit:kernel/trace", "0.1", "write log lines"),

@@ -42,6 +42,7 @@ mod process;
 mod random;
 mod row;
 mod task;
+mod tool;
 mod trace;
 mod value;
 

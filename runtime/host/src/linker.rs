@@ -14,8 +14,12 @@ use wasmtime::{
 type Add = fn(&mut Linker<Guest>) -> Result<()>;
 
 /// The kinds of grants that make a difference.
-const GRANTED: [(GrantKind, Add); 3] =
-    [(GrantKind::Model, add_models), (GrantKind::Process, add_processes), (GrantKind::Person, add_people)];
+const GRANTED: [(GrantKind, Add); 4] = [
+    (GrantKind::Model, add_models),
+    (GrantKind::Process, add_processes),
+    (GrantKind::Person, add_people),
+    (GrantKind::Tool, add_tools),
+];
 
 /// One linker for each set of such kinds, built once. Of the place of a set in the list, each kind that is in it is a bit.
 pub(crate) struct Linkers(Vec<Linker<Guest>>);
@@ -50,6 +54,10 @@ fn add_processes(linker: &mut Linker<Guest>) -> Result<()> {
 
 fn add_people(linker: &mut Linker<Guest>) -> Result<()> {
     kernel::human::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest)
+}
+
+fn add_tools(linker: &mut Linker<Guest>) -> Result<()> {
+    kernel::tool::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest)
 }
 
 fn base(engine: &Engine) -> Result<Linker<Guest>> {

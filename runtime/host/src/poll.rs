@@ -61,7 +61,8 @@ impl poll::HostPollable for Guest {
             | WaitId::Call(_)
             | WaitId::Alarm(_)
             | WaitId::Signal
-            | WaitId::Question(_) => Ok(()),
+            | WaitId::Question(_)
+            | WaitId::ToolCall(_) => Ok(()),
         }
     }
 }

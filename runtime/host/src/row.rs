@@ -3,7 +3,8 @@
 #![allow(unreachable_pub, reason = "the generated bindings export them under names of their own")]
 
 use remit_abi::{
-    AccountId, AlarmId, AnswerId, CallId, ChildId, GenerationId, GrantId, ModelId, QuestionId, ValueId, WaitId,
+    AccountId, AlarmId, AnswerId, CallId, ChildId, GenerationId, GrantId, ModelId, QuestionId, ToolCallId, ValueId,
+    WaitId,
 };
 
 /// A handle on a value.
@@ -62,6 +63,10 @@ pub struct AskedRow(pub(crate) QuestionId);
 /// A handle on a proposal to people.
 #[derive(Clone, Copy, Debug)]
 pub struct ProposedRow(pub(crate) QuestionId);
+
+/// A handle on a call of a tool.
+#[derive(Clone, Copy, Debug)]
+pub struct ToolCallRow(pub(crate) ToolCallId);
 
 /// A handle on something to wait for.
 #[derive(Clone, Copy, Debug)]

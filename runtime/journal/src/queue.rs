@@ -14,7 +14,7 @@
 use crate::{audit, retain::Job};
 use parking_lot::{Condvar, Mutex};
 use remit_abi::{AccountId, Pid};
-use remit_kernel::ports::{Change, Entry, JournalError, Position, Record};
+use remit_kernel::ports::{Change, Entry, JournalError, Position, Record, ToolOutcome};
 use std::{
     collections::{BTreeMap, VecDeque},
     future::Future,
@@ -97,6 +97,11 @@ fn weight(change: &Change) -> usize {
         Change::Sent { letter, .. } | Change::Answered { letter, .. } => letter.body.bytes.len() + letter.topic.len(),
         Change::Questioned(question) => question.content.bytes.len(),
         Change::Notified(notice) => notice.content.bytes.len(),
+        Change::ToolCalled(posted) => posted.arguments.bytes.len(),
+        Change::ToolReturned { outcome, .. } => match &**outcome {
+            ToolOutcome::Done(said) | ToolOutcome::Failed(said) => said.bytes.len(),
+            _ => 0,
+        },
         Change::Ended { finished, .. } => finished.checkpoint.as_deref().map_or(0, <[u8]>::len),
         _ => 0,
     };

@@ -20,7 +20,7 @@ use remit_kernel::{
     Finished, Selection,
     ports::{
         AccountImage, Away, Beginning, CallImage, CallState, Entry, GrantImage, LetterImage, Line, NodeImage,
-        PostedQuestion, QuestionState, Sleeper, StoredProcess, StoredResult,
+        PostedQuestion, QuestionState, Sleeper, StoredProcess, StoredResult, ToolCallImage,
     },
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -89,6 +89,7 @@ impl Reader {
             questions: self.questions()?,
             approvals: self.kept("approvals", Place::approval)?,
             notices: self.kept("notices", Place::notice)?,
+            tool_calls: self.tool_calls()?,
             frozen: self.frozen()?,
             next: next(&self.db)?,
         })
@@ -287,6 +288,33 @@ impl Reader {
             Ok((question, state))
         })
         .collect()
+    }
+
+    fn tool_calls(&self) -> Result<Vec<ToolCallImage>, Damage> {
+        let mut select = self.db.prepare_cached(
+            "SELECT number, tenant, attempts, question, payload, decided, outcome FROM tool_calls ORDER BY number",
+        )?;
+        let mut rows = select.query([])?;
+        let mut images = Vec::new();
+        while let Some(row) = rows.next()? {
+            let (number, tenant) = (number::read(row.get(0)?), TenantId(row.get(1)?));
+            let key = self.folder.tenant(tenant)?;
+            let opened = |column: usize, place: Place| match row.get::<_, Option<Vec<u8>>>(column)? {
+                Some(sealed) => Ok::<_, Damage>(Some(key.open(place, &sealed)?)),
+                None => Ok(None),
+            };
+            let posted = opened(4, Place::tool_call(tenant, number))?.ok_or(Damage::Missing)?;
+            let decided = opened(5, Place::tool_decision(tenant, number))?;
+            let outcome = opened(6, Place::tool_outcome(tenant, number))?;
+            images.push(ToolCallImage {
+                posted: decode(&posted)?,
+                attempts: row.get(2)?,
+                question: row.get::<_, Option<i64>>(3)?.map(number::read),
+                decided: decided.map(|plain| decode(&plain)).transpose()?,
+                outcome: outcome.map(|plain| decode(&plain)).transpose()?,
+            });
+        }
+        Ok(images)
     }
 
     /// All rows of a table that has a number, a tenant and a payload.

@@ -94,6 +94,18 @@ impl Place {
         Self::new(b'Z', [pid.tenant.0.into(), crate::number::process(pid)])
     }
 
+    pub(crate) fn tool_call(tenant: TenantId, number: u64) -> Self {
+        Self::new(b'E', [tenant.0.into(), number])
+    }
+
+    pub(crate) fn tool_outcome(tenant: TenantId, number: u64) -> Self {
+        Self::new(b'O', [tenant.0.into(), number])
+    }
+
+    pub(crate) fn tool_decision(tenant: TenantId, number: u64) -> Self {
+        Self::new(b'D', [tenant.0.into(), number])
+    }
+
     fn get(&self) -> &[u8] {
         &self.bytes[..self.length]
     }

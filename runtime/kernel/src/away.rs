@@ -8,7 +8,7 @@
 //!
 //! Principles:
 //!
-//! - What ties a process is whatever would miss it: a hold, a message in its mailbox, a signal, a call, a child, a parent, somebody who
+//! - What ties a process is whatever would miss it: a hold, a message in its mailbox, a signal, a call of a process or a tool, a child, a parent, somebody who
 //!   listens to it or looks on, a limit that is counted in memory. Whoever has its block in hand ties it, so that nobody is left with
 //!   an old one.
 //! - Whoever waits for its end does not: ends are shared apart from blocks ([`End`](crate::end::End)).
@@ -171,6 +171,7 @@ impl Process {
             && !self.is_another()
             && self.parts.is_empty()
             && self.calls.is_empty()
+            && self.tool_calls.is_empty()
             && self.answers.is_empty()
             && self.children.is_empty()
             && self.leaving.iter().all(|child| child.has_ended())

@@ -7,6 +7,7 @@
 use crate::{
     calls::Answer,
     control::ControlBlock,
+    effects::WithdrawnCall,
     inbox::PendingQuestion,
     kernel::Shared,
     mailbox::Letter,
@@ -37,6 +38,10 @@ pub(crate) enum Publish {
     Notice { number: u64, sender: Pid },
     /// A question whose grant was revoked.
     Withdrawn { asker: Pid, question: Arc<PendingQuestion> },
+    /// A call of a tool, which was made under this grant.
+    ToolCall { number: u64, caller: Pid, grant: GrantId },
+    /// A call of a tool whose grant was revoked.
+    WithdrawnCall { call: Box<WithdrawnCall> },
 }
 
 /// What goes out with the next entry of a process.
@@ -105,6 +110,8 @@ impl Publish {
             Self::Question { number, grant, .. } => shared.show_question(number, grant),
             Self::Notice { number, .. } => shared.inbox.lock().show(number),
             Self::Withdrawn { asker, question } => shared.withdraw(asker, &question),
+            Self::ToolCall { number, caller, grant } => shared.set_tool_call_going(caller.tenant, number, grant),
+            Self::WithdrawnCall { call } => shared.tell_withdrawn(&call),
         }
     }
 
@@ -118,6 +125,8 @@ impl Publish {
             }
             // The grant is revoked all the same.
             Self::Withdrawn { asker, question } => shared.withdraw(asker, &question),
+            Self::WithdrawnCall { call } => shared.tell_withdrawn(&call),
+            Self::ToolCall { number, caller, .. } => shared.unmake_tool_call(caller, number),
             Self::Order { .. } | Self::Kill { .. } | Self::Event { .. } => {}
         }
     }

@@ -8,7 +8,7 @@
 //! | generations under way | the same, asked for again |
 //! | its account, with parts that it split off | an account of its own, with what it is given now; no parts |
 //! | its grants | those that it is given now, found under the same labels; others are not granted any more |
-//! | children, calls, messages that it had not read | nothing: they are the other one's. A child that it asks for is gone |
+//! | children, calls, questions, calls of tools, messages that it had not read | nothing: they are the other one's. A child that it asks for is gone |
 //!
 //! Its log has the lines of the other one first, and then [`Entry::Forked`], so that it can itself be recovered, run again and forked.
 //! The ids of grants and accounts in what it was told are the other's. Its guest goes on using them, and the kernel
@@ -27,7 +27,7 @@ use crate::{
 use remit_abi::{
     Access, AccountId, BudgetRequest, CapabilityRequest, ChildrenRequest, GrantId, GrantKind, GrantLimits, GrantSpec,
     HumanRequest, LlmRequest, MailboxRequest, NamedGrant, Outgoing, Pid, Plan, ProcessReply, ProcessRequest, Reply,
-    Request, Scope, TenantId, Tokens,
+    Request, Scope, TenantId, Tokens, ToolRequest,
 };
 use rustc_hash::FxHashMap;
 use std::{borrow::Cow, sync::Arc};
@@ -230,10 +230,13 @@ impl OwnNames {
             Request::Mailbox(request) => self.read_mailbox(request),
             Request::Human(HumanRequest::Ask(question)) => self.grant(&mut question.grant),
             Request::Human(HumanRequest::Notify { grant, .. }) => self.grant(grant),
+            Request::Tool(ToolRequest::Describe { grant }) => self.grant(grant),
+            Request::Tool(ToolRequest::Call(called)) => self.grant(&mut called.grant),
             Request::Value(_)
             | Request::Llm(_)
             | Request::Process(_)
             | Request::Human(_)
+            | Request::Tool(_)
             | Request::Children(_)
             | Request::Alarm(_)
             | Request::Task(_)

@@ -4,7 +4,7 @@
 //! | a durable process that waits | is | holds |
 //! | --- | --- | --- |
 //! | less than the node's patience | awake | all that it has |
-//! | longer, for a message, an answer, a person, a child, a moment or a signal | asleep | what others may reach: mailbox, grants, account, children, calls, questions, alarms |
+//! | longer, for a message, an answer, a person, a tool, a child, a moment or a signal | asleep | what others may reach: mailbox, grants, account, children, calls, questions, calls of tools, alarms |
 //! | and is tied to nobody | asleep, and [away](crate::away) | a row of a table |
 //! | for a generation, for room in a mailbox, for a listener | awake | all that it has: somebody works for it |
 //!
@@ -162,6 +162,9 @@ impl Process {
         links.keep_answers(mem::take(&mut self.answers).into_objects());
         for (_, question) in mem::take(&mut self.questions).iter() {
             links.keep_question(question.clone());
+        }
+        for (_, call) in mem::take(&mut self.tool_calls).iter() {
+            links.keep_tool_call(call.clone());
         }
         for (_, child) in mem::take(&mut self.children).iter() {
             links.ended.lock().insert(child.block.pid, child.block.clone());

@@ -5,11 +5,12 @@ use crate::{
     control::{ControlBlock, Durability, Hold},
     deadlock::WaitGraph,
     denials::Denials,
+    effects::Effects,
     freeze::Frozen,
     generation::Streams,
     inbox::Inbox,
     mailbox::Letter,
-    ports::{Change, Clock, Engine, Entropy, Journal, JournalError, Packages, Position, Runner},
+    ports::{Change, Clock, Engine, Entropy, Journal, JournalError, Packages, Position, Runner, Tools},
     routing::Routing,
     runaway::RunawayPolicy,
     table::Table,
@@ -39,6 +40,8 @@ pub struct Ports {
     pub clock: Arc<dyn Clock>,
     /// Draws bytes.
     pub entropy: Arc<dyn Entropy>,
+    /// Acts outside.
+    pub tools: Arc<dyn Tools>,
 }
 
 /// What all syscalls work on.
@@ -56,10 +59,13 @@ pub(crate) struct Shared {
     pub(crate) frozen: Mutex<Frozen>,
     pub(crate) denials: Denials,
     pub(crate) inbox: Mutex<Inbox>,
+    pub(crate) effects: Mutex<Effects>,
     /// Of the next letter or call.
     next_letter: AtomicU64,
     /// Of the next question or notice.
     pub(crate) next_question: AtomicU64,
+    /// Of the next call of a tool.
+    pub(crate) next_tool_call: AtomicU64,
     /// The place of the record that was appended last.
     pub(crate) appended: AtomicU64,
     /// Whether nothing is written down any more.
@@ -100,6 +106,16 @@ impl Shared {
     /// Gives out no number of a letter below this one.
     pub(crate) fn skip_letters_to(&self, number: u64) {
         self.next_letter.fetch_max(number, Ordering::Relaxed);
+    }
+
+    /// The set of one confidentiality tag; `None` where the tenant has too many others.
+    pub(crate) fn tag(&self, tenant: TenantId, name: &str) -> Option<TagSet> {
+        let (tag, is_new) = self.tags.intern(tenant, name)?;
+        if is_new {
+            let index = tag.indices().next().unwrap_or_default();
+            self.change(None, [Change::Tagged { tenant, index, name: name.into() }]);
+        }
+        Some(tag)
     }
 
     /// Raises a signal of a process.
@@ -182,9 +198,11 @@ impl Kernel {
                 frozen: Mutex::default(),
                 denials: Denials::default(),
                 inbox: Mutex::default(),
+                effects: Mutex::default(),
                 next_letter: AtomicU64::new(0),
                 // People begin to count at 1.
                 next_question: AtomicU64::new(1),
+                next_tool_call: AtomicU64::new(1),
                 appended: AtomicU64::new(0),
                 stopped: AtomicBool::new(false),
                 patience_ns: AtomicU64::new(u64::MAX),
@@ -226,6 +244,12 @@ impl Kernel {
         self.shared.accounts.lock().spent()
     }
 
+    /// The names of the tools that are declared.
+    #[must_use]
+    pub fn tools(&self, tenant: TenantId) -> Vec<Box<str>> {
+        self.shared.ports.tools.names(tenant)
+    }
+
     /// The prices that everything is charged by.
     #[must_use]
     pub fn prices(&self) -> &PriceList {
@@ -241,12 +265,7 @@ impl Kernel {
     /// The set of one confidentiality tag; `None` where the tenant has too many others.
     #[must_use]
     pub fn tag(&self, tenant: TenantId, name: &str) -> Option<TagSet> {
-        let (tag, is_new) = self.shared.tags.intern(tenant, name)?;
-        if is_new {
-            let index = tag.indices().next().unwrap_or_default();
-            self.shared.change(None, [Change::Tagged { tenant, index, name: name.into() }]);
-        }
-        Some(tag)
+        self.shared.tag(tenant, name)
     }
 
     /// The names of a label's tags, sorted.
@@ -285,8 +304,8 @@ impl Kernel {
         self.shared.end_waits_for_sleepers();
     }
 
-    /// Takes a grant back, and all that derive from it, calls under way and open questions included; how many. Blocks while its holder is
-    /// read, where that is not in memory.
+    /// Takes a grant back, and all that derive from it, calls under way, open questions and tools that run included; how many. Blocks
+    /// while its holder is read, where that is not in memory.
     ///
     /// # Errors
     /// [`GrantError::Dead`].
@@ -296,6 +315,7 @@ impl Kernel {
         self.shared.feel_revoked(&revoked);
         self.shared.change(None, []);
         self.shared.withdraw_asked_under(&revoked);
+        self.shared.withdraw_called_under(&revoked);
         Ok(revoked.len())
     }
 }

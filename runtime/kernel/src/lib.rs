@@ -25,6 +25,7 @@
 //! | `schedule` | who runs next |
 //! | `runaway` | agents that run in circles |
 //! | `inbox`, `people` | what people are asked and told, and what they say |
+//! | `effects`, `tool_calls`, `doubts` | what tools are called for outside the node, that it is done, and what of it is uncertain after a crash |
 //! | `manage`, `freeze`, `denials` | what an operator sees and does |
 //! | `due`, `recording` | what an act did, written down before anybody sees it |
 //! | `recovery`, `replay` | a node put together again from its journal; processes told again what they were told |
@@ -42,7 +43,9 @@ mod control;
 mod deadlock;
 mod denials;
 mod dispatch;
+mod doubts;
 mod due;
+mod effects;
 mod end;
 mod fork;
 mod freeze;
@@ -74,6 +77,7 @@ mod supervise;
 mod syscalls;
 mod table;
 mod tags;
+mod tool_calls;
 mod treasury;
 mod tries;
 

@@ -280,6 +280,7 @@ fn let_go(kernel: &Kernel, process: &mut Process) -> Vec<Letter> {
     }
     process.watches = Arena::default();
     kernel.shared.drop_questions(process);
+    kernel.shared.drop_tool_calls(process);
     process.waits_in = None;
     process.replay = None;
     process.own_names = None;

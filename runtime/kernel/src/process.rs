@@ -5,6 +5,7 @@ use crate::{
     calls::{Answer, PendingCall},
     control::ControlBlock,
     due::Due,
+    effects::PendingToolCall,
     fork::OwnNames,
     hibernation::Waiting,
     inbox::PendingQuestion,
@@ -17,7 +18,7 @@ use crate::{
 use bytes::Bytes;
 use remit_abi::{
     AccountId, AlarmId, AnswerId, CallId, ChildId, Content, Fuel, GenerationId, GrantId, GrantKind, Input, Label,
-    ModelId, Pid, QuestionId, Role, Shortfall, Start, TimerId, Tokens, ValueError, ValueId, WatchId,
+    ModelId, Pid, QuestionId, Role, Shortfall, Start, TimerId, Tokens, ToolCallId, ValueError, ValueId, WatchId,
     limits::{self, Limits},
 };
 use remit_authority::Arena;
@@ -115,6 +116,7 @@ pub(crate) struct Process {
     pub(crate) answers: Arena<AnswerId, Answer>,
     pub(crate) watches: Arena<WatchId, Arc<Select>>,
     pub(crate) questions: Arena<QuestionId, Arc<PendingQuestion>>,
+    pub(crate) tool_calls: Arena<ToolCallId, Arc<PendingToolCall>>,
     /// What the node's monotonic clock would have read when the process began: its own clock starts at zero then, and goes on where
     /// it was when a host starts anew.
     pub(crate) zero_ns: i128,
@@ -170,6 +172,7 @@ impl Process {
             answers: Arena::default(),
             watches: Arena::default(),
             questions: Arena::default(),
+            tool_calls: Arena::default(),
             zero_ns,
             logs_dropped: 0,
             circles: None,
@@ -249,6 +252,7 @@ impl Process {
             && self.calls.is_empty()
             && self.answers.is_empty()
             && self.questions.is_empty()
+            && self.tool_calls.is_empty()
             && self.parts.is_empty()
     }
 

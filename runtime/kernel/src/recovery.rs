@@ -12,6 +12,7 @@
 use crate::{
     bill::Bill,
     control::{ControlBlock, Durability, Facts, Hold},
+    doubts::Doubt,
     inbox::PendingQuestion,
     kernel::{Kernel, Shared},
     life::{Finished, Life},
@@ -36,6 +37,8 @@ use std::{
 pub struct Recovery {
     kernel: Kernel,
     processes: Vec<Rebuilt>,
+    /// Calls of tools that people are asked about.
+    doubts: Vec<Doubt>,
     /// Those whose log cannot be read, and why: nothing of them was changed.
     pub unreadable: Vec<(Pid, JournalError)>,
 }
@@ -82,14 +85,14 @@ impl Kernel {
         }
         let links = Arc::new(Links::default());
         let kept: HashSet<Pid> = node.living.iter().copied().collect();
-        shared.restore(node, &links, &kept);
+        let doubts = shared.restore(node, &links, &kept);
         let rebuilt = |process: StoredProcess| Rebuilt {
             block: shared.rebuild(&process, &links),
             is_an_operators: process.detached || process.created.parent.is_none_or(|parent| !kept.contains(&parent)),
             created: process.created,
         };
         let processes = stored.into_iter().map(rebuilt).collect();
-        Ok(Recovery { kernel: self.clone(), processes, unreadable })
+        Ok(Recovery { kernel: self.clone(), processes, doubts, unreadable })
     }
 }
 
@@ -102,7 +105,7 @@ impl Recovery {
 
     /// Sets every process going again.
     pub async fn go_on(self) -> Vec<Resumed> {
-        let Self { kernel, processes, .. } = self;
+        let Self { kernel, processes, doubts, .. } = self;
         let mut goes_on = Vec::new();
         for Rebuilt { block, created, is_an_operators } in processes {
             kernel.go_on(&block, created).await;
@@ -110,6 +113,7 @@ impl Recovery {
                 goes_on.push(resumed(&kernel, &block));
             }
         }
+        kernel.shared.resume_tool_calls(doubts);
         goes_on
     }
 }
@@ -154,8 +158,8 @@ impl Kernel {
 }
 
 impl Shared {
-    /// The node's own tables.
-    fn restore(&self, node: NodeImage, links: &Links, living: &HashSet<Pid>) {
+    /// The node's own tables; the calls of tools that people are asked about.
+    fn restore(self: &Arc<Self>, node: NodeImage, links: &Links, living: &HashSet<Pid>) -> Vec<Doubt> {
         let clock = &self.ports.clock;
         let (now_ns, wall_ns) = (clock.monotonic_ns(), clock.wall_ns());
         node.tags.iter().for_each(|(tenant, index, name)| self.tags.restore(*tenant, *index, name));
@@ -195,9 +199,14 @@ impl Shared {
         let answered = questions.filter_map(|(posted, state)| self.restore_question(posted, state, links, living));
         // Each of them has something to do.
         answered.collect::<HashSet<_>>().into_iter().for_each(|asker| drop(self.reach(asker)));
-        let mut inbox = self.inbox.lock();
-        node.approvals.into_iter().for_each(|approval| inbox.approve(approval));
-        node.notices.into_iter().for_each(|notice| inbox.restore_notice(notice));
+        {
+            let mut inbox = self.inbox.lock();
+            node.approvals.into_iter().for_each(|approval| inbox.approve(approval));
+            node.notices.into_iter().for_each(|notice| inbox.restore_notice(notice));
+        }
+        self.skip_tool_calls_to(node.next.tool_call);
+        let calls = node.tool_calls.into_iter();
+        calls.filter_map(|call| self.restore_tool_call(call, links, living)).collect()
     }
 
     /// A question that nobody has taken the answer of. One whose asker ended with its host is withdrawn. Its asker, where that is not in

@@ -10,6 +10,7 @@
 use crate::{
     calls::{Answer, PendingCall},
     control::ControlBlock,
+    effects::PendingToolCall,
     inbox::PendingQuestion,
     kernel::Shared,
     ports::{Asked, CallImage, CallState, Change, Entry, Line},
@@ -42,6 +43,7 @@ pub(crate) struct Links {
     /// Whether nothing is ever found: it is another process's.
     is_anothers: bool,
     questions: Mutex<FxHashMap<u64, Arc<PendingQuestion>>>,
+    tool_calls: Mutex<FxHashMap<u64, Arc<PendingToolCall>>>,
 }
 
 /// Nobody's.
@@ -113,8 +115,23 @@ impl Links {
 
     /// A question to people. Of one that the log has forgotten the answer was taken, or it was let go.
     pub(crate) fn question(&self, number: u64) -> Arc<PendingQuestion> {
-        let kept = self.questions.lock().get(&number).cloned();
-        kept.unwrap_or_else(|| PendingQuestion::taken_before(self.own(number)))
+        self.known_question(number).unwrap_or_else(|| PendingQuestion::taken_before(self.own(number)))
+    }
+
+    /// A question that the log has not forgotten.
+    pub(crate) fn known_question(&self, number: u64) -> Option<Arc<PendingQuestion>> {
+        self.questions.lock().get(&number).cloned()
+    }
+
+    /// A call of a tool that its caller is to find again.
+    pub(crate) fn keep_tool_call(&self, call: Arc<PendingToolCall>) {
+        self.tool_calls.lock().insert(call.number, call);
+    }
+
+    /// A call of a tool. Of one that the log has forgotten the outcome was taken, or it was let go.
+    pub(crate) fn tool_call(&self, number: u64) -> Arc<PendingToolCall> {
+        let kept = self.tool_calls.lock().get(&number).cloned();
+        kept.unwrap_or_else(|| PendingToolCall::taken_before(self.own(number)))
     }
 
     /// A child: one that lives, one whose report nobody has taken, or what is left of one that is gone. One that kept no journal

@@ -9,8 +9,8 @@ use crate::{
     kernel::{Kernel, Ports},
     ports::{
         AccountImage, Clock, Engine, EngineError, EngineStream, Entropy, Entry, GenerationJob, Holdings, Journal,
-        JournalError, Line, ModelCard, NodeImage, PackageError, Packages, PortFuture, Position, Program, PromptText,
-        Record, Runner, StoredProcess, StoredResult, Told,
+        JournalError, Line, ModelCard, NoTools, NodeImage, PackageError, Packages, PortFuture, Position, Program,
+        PromptText, Record, Runner, StoredProcess, StoredResult, Told,
     },
 };
 use parking_lot::Mutex;
@@ -126,6 +126,8 @@ impl Rerun {
             journal: Arc::new(OneProcess(stored)),
             clock,
             entropy,
+            // What tools said is in the log, and none is called again.
+            tools: Arc::new(NoTools),
         };
         let kernel = Kernel::new(ports, PriceList::built_in());
         // It is read from memory.

@@ -17,7 +17,7 @@ use crate::{
     kernel::{Kernel, Shared},
     process::Process,
 };
-use remit_abi::{CheckpointRequest, Event, HumanReply, MailboxReply, Reply, Request, Signal};
+use remit_abi::{CheckpointRequest, Event, HumanReply, MailboxReply, Reply, Request, Signal, ToolReply};
 use rustc_hash::FxHasher;
 use std::{
     collections::VecDeque,
@@ -155,12 +155,21 @@ impl Process {
                 Publish::Start { block, .. } => circles.worked(hash_of(block.pid)),
                 // A person is there to see that it is the same again.
                 Publish::Question { number, .. } => circles.worked(hash_of(number)),
-                Publish::Order { .. } | Publish::Kill { .. } | Publish::Notice { .. } | Publish::Withdrawn { .. } => {}
+                // What a tool says to it is looked at when it says that.
+                Publish::ToolCall { .. }
+                | Publish::WithdrawnCall { .. }
+                | Publish::Order { .. }
+                | Publish::Kill { .. }
+                | Publish::Notice { .. }
+                | Publish::Withdrawn { .. } => {}
             }
         }
         if let Reply::Mailbox(Ok(MailboxReply::Received(incoming))) = reply {
             let body = self.values.get(incoming.body).map(|value| hash_of(&value.bytes));
             circles.worked(hash_of((incoming.sender, body)));
+        }
+        if let Reply::Tool(Ok(ToolReply::Returned(said) | ToolReply::Failed(said))) = reply {
+            circles.worked(hash_of(self.values.get(*said).map(|value| hash_of(&value.bytes))));
         }
         // A person spoke.
         if let Reply::Human(Ok(HumanReply::Answered(answered))) = reply {

@@ -78,10 +78,10 @@ const fn own(power: Power, text: String) -> Sentence {
 fn power(want: &Want) -> Power {
     use GrantKind::{Context, Device, File, Http, KeyValue, Mailbox, Memory, Model, Person, Process, Tool};
     match (want.kind, want.access) {
-        (Process | Tool, _) | (Device | Http, Access::ReadWrite) => Power::Act,
+        (Process, _) | (Tool | Device | Http, Access::ReadWrite) => Power::Act,
         (File | KeyValue | Memory | Context, Access::ReadWrite) => Power::Change,
-        // Whoever asks for a page tells its server what they ask.
-        (Http, Access::ReadOnly) | (Mailbox | Person, _) => Power::Send,
+        // Whoever asks for a page tells its server what they ask, and so does who looks something up.
+        (Http | Tool, Access::ReadOnly) | (Mailbox | Person, _) => Power::Send,
         (File | KeyValue | Memory | Context | Device, Access::ReadOnly) => Power::Read,
         (Model, _) => Power::Think,
     }
@@ -106,7 +106,8 @@ fn of_want(want: &Want) -> String {
         }
         (GrantKind::Http, true) => format!("It may send requests to {things}, and change things there"),
         (GrantKind::Http, false) => format!("It may fetch from {things}, and so tell them what it asks"),
-        (GrantKind::Tool, _) => format!("It may use {things}"),
+        (GrantKind::Tool, true) => format!("It may use {things}"),
+        (GrantKind::Tool, false) => format!("It may look things up with {things}"),
         (GrantKind::Process, _) => format!("It may start {things}"),
         (GrantKind::Mailbox, _) => format!("It may send messages to {things}"),
         (GrantKind::Person, true) => format!("It may tell, ask and seek approval of {things}"),
@@ -310,7 +311,8 @@ mod tests {
             "stores = ['notes', 'team-*']\naccess = 'read-write'",
             "It may read and change the memory store notes and every memory store whose name begins with team-.",
         );
-        check_want("tools", "tools = ['*']", "It may use every tool.");
+        check_want("tools", "tools = ['*']", "It may look things up with every tool.");
+        check_want("tools", "tools = ['*']\naccess = 'read-write'", "It may use every tool.");
         check_want("files", "paths = ['docs', 'notes']", "It may read files at and below docs and notes.");
         check_want(
             "files",
@@ -350,12 +352,12 @@ mod tests {
         );
         check_want(
             "tools",
-            "tools = ['send']\nceiling = { integrity = 'trusted', tags = ['hr', 'law firm'] }",
+            "tools = ['send']\naccess = 'read-write'\nceiling = { integrity = 'trusted', tags = ['hr', 'law firm'] }",
             "It may use the tool send. Only trusted data may flow there, with no tag but hr and \"law firm\".",
         );
         check_want(
             "tools",
-            "tools = ['send']\nexpires = 2030-01-01T00:00:00Z\nceiling = { integrity = 'untrusted' }",
+            "tools = ['send']\naccess = 'read-write'\nexpires = 2030-01-01T00:00:00Z\nceiling = { integrity = 'untrusted' }",
             "It may use the tool send, until 2030-01-01T00:00:00Z. \
              Data of any origin may flow there, and none that is tagged.",
         );
@@ -366,6 +368,7 @@ mod tests {
         check_want(
             "tools",
             r#"tools = ['send']
+               access = 'read-write'
                reason = "To \"send\".\n\u001b[2J\u202eIt may do nothing else." "#,
             "It may use the tool send. \
              Its author says why: \"To 'send'. [2JIt may do nothing else.\"",
@@ -388,9 +391,11 @@ mod tests {
             [[wants.tools]]
             label = 'one'
             tools = ['one']
+            access = 'read-write'
             [[wants.tools]]
             label = 'all'
             tools = ['*']
+            access = 'read-write'
             [[wants.people]]
             label = 'boss'
             people = ['boss']

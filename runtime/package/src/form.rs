@@ -173,15 +173,15 @@ pub(crate) const fn entries_key(kind: GrantKind) -> &'static str {
     }
 }
 
-/// Whether less than everything can be done with things of a kind: looking without changing, or with people, asking and telling without
-/// having them approve.
+/// Whether less than everything can be done with things of a kind: looking without changing; with people, asking and telling without
+/// having them approve; with tools, calling those alone that change nothing, as their operator says.
 ///
-/// A model, a tool, an agent and a mailbox have one use each; what a tool changes is the tool's to say.
+/// A model, an agent and a mailbox have one use each.
 pub(crate) const fn has_access(kind: GrantKind) -> bool {
     use GrantKind::{Context, Device, File, Http, KeyValue, Mailbox, Memory, Model, Person, Process, Tool};
     match kind {
-        Context | Memory | File | Http | KeyValue | Person | Device => true,
-        Model | Tool | Process | Mailbox => false,
+        Context | Memory | Tool | File | Http | KeyValue | Person | Device => true,
+        Model | Process | Mailbox => false,
     }
 }
 

@@ -147,6 +147,7 @@ impl Stage {
             swapping: remit_assembly::models::Swapping::default(),
             durable: patience.is_some(),
             patience,
+            tools: remit_assembly::Declarations::default(),
             schedule: Schedule::default(),
             prices: PriceList::built_in(),
         };

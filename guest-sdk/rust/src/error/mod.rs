@@ -6,11 +6,13 @@ mod grants;
 mod messages;
 mod people;
 mod processes;
+mod tools;
 
 pub use grants::{AttenuationError, BudgetError};
 pub use messages::{CallError, ReceiveError, SendError};
 pub use people::{AnswerError, AskError};
 pub use processes::{AlarmError, SpawnError, WaitError};
+pub use tools::{ResultError, ToolError};
 
 use crate::{
     Media, Tokens,

@@ -77,6 +77,8 @@ fn a_model_is_linked_only_where_it_was_granted() {
 
 const PEOPLE_IMPORT: &str = r#"(import "remit:kernel/human@0.1.0" "[resource-drop]pending-answer" (func (param i32)))"#;
 
+const TOOL_IMPORT: &str = r#"(import "remit:kernel/tool@0.1.0" "[resource-drop]pending-result" (func (param i32)))"#;
+
 const CHILDREN_IMPORT: &str = r#"(import "remit:kernel/children@0.1.0" "[resource-drop]child" (func (param i32)))"#;
 
 #[test]
@@ -95,6 +97,9 @@ fn each_granted_kind_links_its_own_interface_and_no_other() {
     check_refusal(&all, &["person", "model"], &["kind process"]);
     HOST.load(&people, &["person"]).expect("it was granted");
     HOST.load(&all, &["person", "process", "model"]).expect("all were granted");
+    let tools = agent(TOOL_IMPORT, "");
+    check_refusal(&tools, &["process", "model", "person"], &["remit:kernel/tool", "kind tool", "[wants]"]);
+    HOST.load(&tools, &["tool"]).expect("it was granted");
 }
 
 #[test]

@@ -17,4 +17,5 @@ mod program;
 mod seen;
 mod stage;
 mod suspending;
+mod tool;
 mod waiting;

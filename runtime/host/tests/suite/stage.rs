@@ -45,7 +45,7 @@ pub(crate) fn pid() -> Pid {
 }
 
 pub(crate) fn load(component: &[u8]) -> Arc<Image> {
-    HOST.load(component, &["model", "process", "person"]).expect("the component is an agent")
+    HOST.load(component, &["model", "process", "person", "tool"]).expect("the component is an agent")
 }
 
 /// A guest on a host's run queue; its end is the answer. Dropping it stops the guest.

@@ -136,7 +136,9 @@ impl Summary {
             | Fact::Committed { .. }
             | Fact::Exited { .. }
             | Fact::Forked { .. }
-            | Fact::Answered { .. } => {}
+            | Fact::Answered { .. }
+            | Fact::CalledTool { .. }
+            | Fact::ReturnedTool { .. } => {}
         }
     }
 

@@ -9,6 +9,7 @@
 //! | `mail` | `letters`, `calls`, `reports` |
 //! | `names` | `tags`, `frozen` |
 //! | `inbox` | `questions`, `approvals`, `notices` |
+//! | `tool_calls` | `tool_calls` |
 //! | `audit::chain` | `chains`, `audit`, `checkpoints` |
 //!
 //! A fold that fails is thrown away as a whole, and done again from the records: what is in memory is what is in the tables, or what the
@@ -22,6 +23,7 @@ mod names;
 pub(crate) mod processes;
 pub(crate) mod rows;
 mod sleepers;
+mod tool_calls;
 
 use crate::{
     audit::{Chains, Signer, chain},
@@ -41,6 +43,7 @@ use remit_abi::{Pid, TenantId};
 use remit_kernel::ports::{Change, NextNumbers};
 use rusqlite::{Connection, params};
 use serde::Serialize;
+use tool_calls::ToolCalls;
 
 /// What a fold needs besides its state.
 pub(crate) struct Tools<'a> {
@@ -69,6 +72,7 @@ pub(crate) struct Fold {
     mail: Mail,
     names: Names,
     inbox: Inbox,
+    tool_calls: ToolCalls,
     chains: Chains,
     next: NextNumbers,
 }
@@ -83,6 +87,7 @@ impl Fold {
             mail: Mail::default(),
             names: Names::default(),
             inbox: Inbox::default(),
+            tool_calls: ToolCalls::default(),
             chains: Chains::new(db)?,
             next: next(db)?,
         })
@@ -99,14 +104,15 @@ impl Fold {
         self.mail.flush(tools, &self.processes)?;
         self.names.flush(tools)?;
         self.inbox.flush(tools)?;
+        self.tool_calls.flush(tools)?;
         self.chains.flush(tools.db)?;
-        let NextNumbers { process, account, grant, letter, question } = self.next;
-        let next = [group.last(), process, account, grant, letter, question].map(stored);
+        let NextNumbers { process, account, grant, letter, question, tool_call } = self.next;
+        let next = [group.last(), process, account, grant, letter, question, tool_call].map(stored);
         tools
             .db
             .prepare_cached(
-                "UPDATE node SET position = ?1, process = ?2, account = ?3, grant_ = ?4, letter = ?5, question = ?6
-                 WHERE id = 1",
+                "UPDATE node SET position = ?1, process = ?2, account = ?3, grant_ = ?4, letter = ?5, question = ?6,
+                 tool_call = ?7 WHERE id = 1",
             )?
             .execute(next)?;
         Ok(())
@@ -120,6 +126,7 @@ impl Fold {
         self.mail.settle();
         self.names.settle();
         self.inbox.settle();
+        self.tool_calls.settle();
         self.chains.settle();
     }
 
@@ -145,7 +152,7 @@ impl Fold {
             Answered, ApprovalWithdrawn, Approved, CallGone, Called, Closed, Deposited, Detached, Ended, Frozen,
             GrantGone, GrantUsed, Granted, Held, LetterGone, Moved, NoticeGone, Notified, Paid, QuestionAnswered,
             QuestionGone, QuestionWithdrawn, Questioned, Refunded, ReportGone, Sent, Signalled, Slept, Split, Tagged,
-            Thawed, Unanswered,
+            Thawed, ToolBegun, ToolCallGone, ToolCalled, ToolDoubted, ToolReturned, Unanswered,
         };
         match change {
             Deposited { .. } | Split { .. } | Moved { .. } | Paid { .. } | Refunded { .. } | Closed { .. } => {
@@ -170,6 +177,13 @@ impl Fold {
             | NoticeGone { .. } => {
                 self.saw_question(change);
                 self.inbox.change(change);
+                Ok(())
+            }
+            ToolCalled(_) | ToolBegun { .. } | ToolDoubted { .. } | ToolReturned { .. } | ToolCallGone { .. } => {
+                if let ToolCalled(posted) = change {
+                    self.next.tool_call = self.next.tool_call.max(posted.number + 1);
+                }
+                self.tool_calls.change(change);
                 Ok(())
             }
             Ended { pid, finished } => self.mail.end(tools, &mut self.processes, *pid, finished),
@@ -258,10 +272,17 @@ impl Fold {
 
 /// What is given out next.
 pub(crate) fn next(db: &Connection) -> Result<NextNumbers, Damage> {
-    let next = db.query_row("SELECT process, account, grant_, letter, question FROM node", params![], |row| {
-        let number = |column| Ok::<_, rusqlite::Error>(row.get::<_, i64>(column)?.cast_unsigned());
-        let [process, account, grant, letter, question] = [number(0)?, number(1)?, number(2)?, number(3)?, number(4)?];
-        Ok(NextNumbers { process, account, grant, letter, question })
-    });
+    let next =
+        db.query_row("SELECT process, account, grant_, letter, question, tool_call FROM node", params![], |row| {
+            let number = |column| Ok::<_, rusqlite::Error>(row.get::<_, i64>(column)?.cast_unsigned());
+            Ok(NextNumbers {
+                process: number(0)?,
+                account: number(1)?,
+                grant: number(2)?,
+                letter: number(3)?,
+                question: number(4)?,
+                tool_call: number(5)?,
+            })
+        });
     Ok(next?)
 }

@@ -13,4 +13,5 @@ mod sample;
 mod sleepers;
 mod stage;
 mod threads;
+mod tool_calls;
 mod versions;

@@ -10,6 +10,7 @@ use crate::{
     sample::Story,
     sleepers::asleep,
     stage::{Stage, compare, options},
+    tool_calls,
 };
 use remit_journal::{SqliteJournal, audit::Detail};
 use remit_kernel::{
@@ -102,17 +103,17 @@ fn a_journal_of_version_3_is_read_and_goes_on_with_what_people_are_asked() {
 }
 
 #[test]
-fn a_journal_of_version_4_is_read_and_goes_on_with_who_sleeps() {
+fn a_journal_of_version_4_is_read_and_goes_on_with_who_sleeps_and_the_calls_of_tools() {
     let (slept, sleeper) = asleep(4);
-    let people = people::changes();
-    let people = Record { pid: None, entry: None, changes: &people };
+    let (people, calls) = (people::changes(), tool_calls::changes());
+    let record = |changes| Record { pid: None, entry: None, changes };
     if let Some(folder) = std::env::var_os("REMIT_JOURNAL_GOLDEN") {
         let journal = SqliteJournal::open_with(Path::new(&folder), options(None)).expect("it opens");
         let records: Vec<_> = story().records.into_iter().chain(slept.records.clone()).collect();
         for record in &records {
             journal.append(&[record.record()]).expect("there is room");
         }
-        journal.append(std::slice::from_ref(&people)).expect("there is room");
+        journal.append(&[record(&people), record(&calls)]).expect("there is room");
     }
     let stage = Stage::at(golden(4));
     let asleep = || {
@@ -126,7 +127,13 @@ fn a_journal_of_version_4_is_read_and_goes_on_with_who_sleeps() {
     let pid = Some(sleeper.pid);
     stage.journal().append(&[Record { pid, entry: Some(crate::sample::told(1)), changes: &[] }]).expect("it is open");
     assert_eq!(asleep(), []);
-    whole(&export(stage.journal(), 4, Detail::Contents).expect("it has a chain"));
+    for tenant in 1..=4 {
+        whole(&export(stage.journal(), tenant, Detail::Contents).expect("it has a chain"));
+    }
+    let model = MemoryJournal::default();
+    model.append(&[record(&calls)]).expect("it takes everything");
+    let kept = |journal: &dyn Journal| tool_calls::calls(journal.node().expect("it can be read"));
+    assert_eq!(kept(stage.journal()), kept(&model));
 }
 
 #[test]

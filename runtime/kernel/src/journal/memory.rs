@@ -6,7 +6,7 @@
 use crate::ports::{
     AccountImage, Away, CallState, Change, Entry, GrantImage, Holdings, Journal, JournalError, Line, NextNumbers,
     NodeImage, Notice, PortFuture, Position, PostedQuestion, QuestionState, Record, Sleeper, StandingApproval,
-    StoredProcess, StoredResult,
+    StoredProcess, StoredResult, ToolCallImage,
 };
 use parking_lot::Mutex;
 use remit_abi::{AccountId, GrantId, Pid, Tokens};
@@ -180,6 +180,7 @@ struct State {
     questions: BTreeMap<u64, (PostedQuestion, QuestionState)>,
     approvals: BTreeMap<u64, StandingApproval>,
     notices: BTreeMap<u64, Notice>,
+    tool_calls: BTreeMap<u64, ToolCallImage>,
     next: NextNumbers,
 }
 
@@ -319,7 +320,31 @@ impl State {
                 self.notices.insert(notice.number, *notice);
             }
             Change::NoticeGone { number } => drop(self.notices.remove(&number)),
+            change => self.apply_to_tool_calls(change),
+        }
+    }
+
+    fn apply_to_tool_calls(&mut self, change: Change) {
+        match change {
+            Change::ToolCalled(posted) => {
+                self.next.tool_call = self.next.tool_call.max(posted.number.saturating_add(1));
+                self.tool_calls.insert(posted.number, ToolCallImage::of(*posted));
+            }
+            Change::ToolBegun { number, decided } => self.with_tool_call(number, |call| call.begin(decided)),
+            Change::ToolDoubted { number, question } => {
+                self.with_tool_call(number, |call| call.question = Some(question));
+            }
+            Change::ToolReturned { number, outcome, decided } => {
+                self.with_tool_call(number, |call| call.settle(*outcome, decided));
+            }
+            Change::ToolCallGone { number } => drop(self.tool_calls.remove(&number)),
             _ => unreachable!("all others were looked at before"),
+        }
+    }
+
+    fn with_tool_call(&mut self, number: u64, change: impl FnOnce(&mut ToolCallImage)) {
+        if let Some(call) = self.tool_calls.get_mut(&number) {
+            change(call);
         }
     }
 
@@ -367,6 +392,7 @@ impl State {
             questions: self.questions.into_values().collect(),
             approvals: self.approvals.into_values().collect(),
             notices: self.notices.into_values().collect(),
+            tool_calls: self.tool_calls.into_values().collect(),
             next: self.next,
             away: Away::default(),
         }

@@ -3,7 +3,10 @@
 //! A change is told in the same record as the entry that caused it, so that both survive a crash or neither does. Amounts are
 //! relative, so that records of different processes may come in any order, and each leaves the sum of all accounts as it was.
 
-use super::{GivenAnswer, HeldImage, Notice, PostedQuestion, Sleeper, StandingApproval, ValueImage};
+use super::{
+    Decided, GivenAnswer, HeldImage, Notice, PostedQuestion, PostedToolCall, Sleeper, StandingApproval, ToolOutcome,
+    ValueImage,
+};
 use crate::{Finished, Selection};
 use remit_abi::{AccountId, GrantId, Label, Pid, TenantId, Tokens};
 use remit_authority::GrantImage;
@@ -184,6 +187,36 @@ pub enum Change {
     },
     /// A process has left memory. Void where it is held or signalled, and from the next thing on that is written down of it.
     Slept(Box<Sleeper>),
+    /// A tool was called. It is not begun before this is durable.
+    ToolCalled(Box<PostedToolCall>),
+    /// A call of a tool is begun, once or once more. From here on it may have been done.
+    ToolBegun {
+        /// Which.
+        number: u64,
+        /// Where a person said that it is to be.
+        decided: Option<Decided>,
+    },
+    /// People are asked about a call of a tool that may have been done.
+    ToolDoubted {
+        /// Which.
+        number: u64,
+        /// The question.
+        question: u64,
+    },
+    /// Something came of a call of a tool.
+    ToolReturned {
+        /// Of which.
+        number: u64,
+        /// What.
+        outcome: Box<ToolOutcome>,
+        /// Where it is what a person said.
+        decided: Option<Decided>,
+    },
+    /// The caller has what came of it, or wants it no more.
+    ToolCallGone {
+        /// Which.
+        number: u64,
+    },
 }
 
 /// A message in a mailbox, or the answer to a call.

@@ -14,6 +14,7 @@
 //! Syscalls of class [`Pure`](remit_abi::Class::Pure) have no entry: they follow from the others. Only what was told since the last
 //! [`Beginning`] is needed to rebuild a process; what came before is history.
 
+use super::{Decided, Effect, OutcomeKind};
 use crate::{Ledger, RestartPolicy};
 use bytes::Bytes;
 use remit_abi::{
@@ -178,6 +179,36 @@ pub enum Note {
     Used(ModelUse),
     /// The number of a question to people.
     Question(u64),
+    /// A call of a tool.
+    CalledTool(CalledTool),
+    /// What came of one: for an auditor. A replay passes over it.
+    ReturnedTool(ReturnedTool),
+}
+
+/// A tool that was called.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CalledTool {
+    /// Of the call.
+    pub number: u64,
+    /// The tool's name.
+    pub tool: Box<str>,
+    /// What it does outside.
+    pub effect: Effect,
+    /// The idempotency key.
+    pub key: Box<str>,
+}
+
+/// What came of the call of a tool.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReturnedTool {
+    /// Of the call.
+    pub number: u64,
+    /// How often it was begun.
+    pub attempts: u32,
+    /// Without what was said.
+    pub outcome: OutcomeKind,
+    /// Where a person had to decide: what they did last.
+    pub decided: Option<Decided>,
 }
 
 /// The work of a model, as far as it is known when the reply is told.

@@ -3,7 +3,7 @@
 //! Principles:
 //!
 //! - No text that an agent chose is in a fact, and no digest of one: the digest of a short text tells the text.
-//! - Names are those that an operator gave: of packages and of models. Digests are those of programs and weights.
+//! - Names are those that an operator gave: of packages, of models and of tools. Digests are those of programs and weights.
 //! - Facts are written down for ever. A variant may be added at the end of its enum; nothing else may change.
 //!
 //! | entry | fact |
@@ -15,16 +15,18 @@
 //! | [`Told`](Entry::Told), a denial | at which interface, and of what kind |
 //! | [`Told`](Entry::Told), a state was committed | how large it is |
 //! | [`Told`](Entry::Told), a person answered | who, when, and in which way |
+//! | [`Told`](Entry::Told), a tool was called | which, what it does, under which number and key |
+//! | [`Told`](Entry::Told), a tool returned | what kind of outcome, how often it was begun, and who decided what was uncertain |
 //! | [`Given`](Entry::Given) | of what kind the grant is |
 //! | [`Exited`](Entry::Exited) | in which way, and with how much fuel |
 //! | [`Forked`](Entry::Forked) | of what kinds its grants are |
 //! | any other | none: that something was told shows in the digest of its line |
 
-use super::{Created, Entry, ModelUse, Note, Told};
+use super::{CalledTool, Created, Decided, Effect, Entry, ModelUse, Note, OutcomeKind, ReturnedTool, Told};
 use remit_abi::{
     Answered, CapabilityError, ChildrenError, Completion, Delta, Denial, Exit, Failure, Fault, FinishReason, Fuel,
     GrantKind, HumanError, HumanReply, LlmError, LlmReply, MailboxError, Outcome, Pid, Reply, Said, Status, Summary,
-    Tokens, Usage,
+    Tokens, ToolError, Usage,
 };
 use serde::{Deserialize, Serialize};
 
@@ -136,6 +138,28 @@ pub enum Fact {
         at_ns: u64,
         /// In which way.
         said: AnswerKind,
+    },
+    /// A tool was called: from here on it may be done.
+    CalledTool {
+        /// Of the call, of all of the node.
+        number: u64,
+        /// The tool's name.
+        tool: Box<str>,
+        /// What it does outside.
+        effect: Effect,
+        /// The idempotency key.
+        key: Box<str>,
+    },
+    /// What came of a call was taken.
+    ReturnedTool {
+        /// Of which.
+        number: u64,
+        /// How often it was begun.
+        attempts: u32,
+        /// What kind of outcome it is.
+        outcome: OutcomeKind,
+        /// Where it was uncertain and a person decided: what they did last.
+        decided: Option<Decided>,
     },
 }
 
@@ -276,6 +300,8 @@ impl Fact {
             Reply::Mailbox(Err(MailboxError::Denied(denial))) => Some(Self::denied("mailbox", denial)),
             Reply::Human(Err(HumanError::Denied(denial))) => Some(Self::denied("human", denial)),
             Reply::Human(Ok(HumanReply::Answered(answered))) => Some(Self::of_answer(answered)),
+            Reply::Tool(Err(ToolError::Denied(denial))) => Some(Self::denied("tool", denial)),
+            Reply::Tool(_) => Self::of_tool(&told.notes),
             _ => None,
         }
     }
@@ -290,6 +316,18 @@ impl Fact {
             Said::Rejected(_) => AnswerKind::Rejected,
         };
         Self::Answered { by: by.clone(), at_ns: *at_ns, said }
+    }
+
+    fn of_tool(notes: &[Note]) -> Option<Self> {
+        notes.iter().find_map(|note| match note.clone() {
+            Note::CalledTool(CalledTool { number, tool, effect, key }) => {
+                Some(Self::CalledTool { number, tool, effect, key })
+            }
+            Note::ReturnedTool(ReturnedTool { number, attempts, outcome, decided }) => {
+                Some(Self::ReturnedTool { number, attempts, outcome, decided })
+            }
+            _ => None,
+        })
     }
 
     fn denied(interface: &str, denial: &Denial) -> Self {

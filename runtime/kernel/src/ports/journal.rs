@@ -9,7 +9,7 @@
 
 use super::{
     AccountImage, Away, Beginning, CallImage, CallState, Change, Created, Entry, GrantImage, Holdings, LetterImage,
-    Notice, PortFuture, PostedQuestion, QuestionState, Roused, Sleeper, StandingApproval,
+    Notice, PortFuture, PostedQuestion, QuestionState, Roused, Sleeper, StandingApproval, ToolCallImage,
 };
 use crate::{Finished, Selection};
 use remit_abi::{AccountId, GrantId, Pid, TenantId};
@@ -116,6 +116,8 @@ pub struct NodeImage {
     pub approvals: Vec<StandingApproval>,
     /// Notices that are kept, oldest first.
     pub notices: Vec<Notice>,
+    /// Calls of tools that nobody has taken the outcome of, in the order of their numbers.
+    pub tool_calls: Vec<ToolCallImage>,
     /// What is given out next.
     pub next: NextNumbers,
     /// What the accounts hold and paid that were left out with processes that sleep.
@@ -136,6 +138,8 @@ pub struct NextNumbers {
     pub letter: u64,
     /// Of questions and notices; the first one is 1.
     pub question: u64,
+    /// Of calls of tools; the first one is 1.
+    pub tool_call: u64,
 }
 
 /// One ordered log, and what is true after it.

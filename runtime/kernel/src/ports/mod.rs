@@ -9,14 +9,22 @@ mod fact;
 mod inbox;
 mod journal;
 mod sleeper;
+mod tools;
 
 pub use change::{CallImage, CallState, Change, LetterImage};
-pub use entry::{Asked, Beginning, Created, Entry, Forked, HeldImage, ModelImage, ModelUse, Note, Told, ValueImage};
+pub use entry::{
+    Asked, Beginning, CalledTool, Created, Entry, Forked, HeldImage, ModelImage, ModelUse, Note, ReturnedTool, Told,
+    ValueImage,
+};
 pub use fact::{AnswerKind, DenialKind, EndKind, Fact};
 pub use inbox::{GivenAnswer, Notice, PostedQuestion, QuestionState, Response, StandingApproval};
 pub use journal::{Journal, JournalError, Line, NextNumbers, NodeImage, Position, Record, StoredProcess, StoredResult};
 pub use remit_authority::{AccountImage, Away, GrantImage};
 pub use sleeper::{Holdings, Roused, Sleeper, SleeperKind};
+pub use tools::{
+    Decided, Effect, NoTools, OutcomeKind, PostedToolCall, ToolCallImage, ToolEnd, ToolFacts, ToolFailure, ToolJob,
+    ToolOutcome, ToolOutput, Tools, Uncertain, Verdict,
+};
 
 use remit_abi::{
     Door, DrawnToken, Exit, Fault, GrantKind, OutputFormat, Params, Pid, Priority, Role, Start, TenantId, ToolCall,

@@ -21,7 +21,7 @@ use remit_abi::{
     BudgetReply, BudgetRequest, CapabilityReply, CapabilityRequest, CheckpointRequest, ChildEnded, ChildrenReply,
     ChildrenRequest, ClockReply, ClockRequest, Completion, Delta, FuelReply, GenerationId, HumanReply, HumanRequest,
     Incoming, LlmError, LlmReply, LlmRequest, MailboxError, MailboxReply, MailboxRequest, Reply, Request, Said,
-    TaskRequest, ValueId, limits,
+    TaskRequest, ToolReply, ToolRequest, ValueId, limits,
 };
 use std::sync::Arc;
 
@@ -59,6 +59,13 @@ impl Notes<'_> {
     fn question(&mut self) -> Result<u64, &'static str> {
         match self.0.next() {
             Some(Note::Question(number)) => Ok(*number),
+            _ => Err(MISSING),
+        }
+    }
+
+    fn called_tool(&mut self) -> Result<u64, &'static str> {
+        match self.0.next() {
+            Some(Note::CalledTool(called)) => Ok(called.number),
             _ => Err(MISSING),
         }
     }
@@ -111,6 +118,7 @@ pub(crate) fn again(context: &mut Context<'_>, links: &Links, request: &Request,
             children(context, links, request, reply.as_ref().ok(), &mut notes)
         }
         (Request::Human(request), Reply::Human(Ok(reply))) => human(context, links, request, reply, &mut notes),
+        (Request::Tool(request), Reply::Tool(Ok(reply))) => tool(context, links, request, reply, &mut notes),
         (Request::Budget(request), Reply::Budget(Ok(reply))) => {
             budgets(context, links, request, reply);
             Ok(())
@@ -304,6 +312,28 @@ fn human(
             Ok(())
         }
         (_, HumanReply::Done) => Ok(()),
+    }
+}
+
+fn tool(
+    context: &mut Context<'_>,
+    links: &Links,
+    request: &ToolRequest,
+    reply: &ToolReply,
+    notes: &mut Notes<'_>,
+) -> Again {
+    let process = &mut *context.process;
+    match (request, reply) {
+        (_, ToolReply::Called(call)) => {
+            let pending = links.tool_call(notes.called_tool()?);
+            same(&process.tool_calls.insert(pending), call)
+        }
+        (_, ToolReply::Returned(said) | ToolReply::Failed(said)) => notes.insert_value(process, Some(*said)),
+        (ToolRequest::Drop { call }, ToolReply::Done) => {
+            process.tool_calls.remove(*call);
+            Ok(())
+        }
+        (_, ToolReply::Done | ToolReply::Described(_)) => Ok(()),
     }
 }
 

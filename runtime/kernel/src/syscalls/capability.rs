@@ -60,6 +60,11 @@ pub(super) fn act(context: &mut Context<'_>, request: &CapabilityRequest) -> Res
                 context.process.due.change(|| Change::QuestionWithdrawn { number: question.number });
                 context.process.due.publish(Publish::Withdrawn { asker, question });
             }
+            let withdrawn = context.shared.effects.lock().take_called_under(&revoked);
+            for call in withdrawn {
+                call.changes().for_each(|change| context.process.due.change(|| change));
+                context.process.due.publish(Publish::WithdrawnCall { call: Box::new(call) });
+            }
             Ok(CapabilityReply::Revoked(u32::try_from(revoked.len()).unwrap_or(u32::MAX)))
         }
         CapabilityRequest::Discard { grant } => {

@@ -6,7 +6,7 @@ use super::{
     prompt::{self, Resolved},
     route,
     streaming::Streaming,
-    tools,
+    toolset,
 };
 use crate::{
     bill::{Quote, Reservation},
@@ -48,7 +48,7 @@ fn validate_generate(process: &Process, generate: &remit_abi::Generate) -> Resul
         Way::Routed { .. } => route::validate_params(&generate.params)?,
     }
     validate_params(&generate.params, open.card.vocabulary)?;
-    tools::validate_beside(&generate.prompt, &generate.params.format)
+    toolset::validate_beside(&generate.prompt, &generate.params.format)
 }
 
 pub(super) fn right(process: &Process, request: &LlmRequest) -> Right {

@@ -24,7 +24,8 @@ mod random;
 mod route;
 mod streaming;
 mod task;
-mod tools;
+mod tool;
+mod toolset;
 mod trace;
 mod value;
 mod wait;
@@ -44,7 +45,7 @@ use crate::{
 use remit_abi::{
     Access, CapabilityError, ChildrenError, ChildrenRequest, Denial, FuelReply, GrantId, GrantKind, HumanError,
     HumanRequest, Label, LlmError, LlmRequest, MailboxError, MailboxRequest, Reply, Request, Shortfall, Tokens,
-    WaitRequest,
+    ToolError, ToolRequest, WaitRequest,
 };
 use std::sync::Arc;
 
@@ -84,6 +85,7 @@ pub(crate) fn validate(process: &Process, request: &Request) -> Result<(), Reply
         Request::Children(request) => children::validate(process, request).map_err(|error| Reply::Children(Err(error))),
         Request::Mailbox(request) => mailbox::validate(process, request).map_err(|error| Reply::Mailbox(Err(error))),
         Request::Human(request) => human::validate(process, request).map_err(|error| Reply::Human(Err(error))),
+        Request::Tool(request) => tool::validate(process, request).map_err(|error| Reply::Tool(Err(error))),
         Request::Alarm(request) => alarm::validate(process, request).map_err(|error| Reply::Alarm(Err(error))),
         Request::Task(request) => task::validate(process, request).map_err(|error| Reply::Task(Err(error))),
         Request::Checkpoint(request) => checkpoint::validate(request).map_err(|error| Reply::Checkpoint(Err(error))),
@@ -104,6 +106,7 @@ pub(crate) fn right(context: &Context<'_>, request: &Request) -> Result<Right, R
         Request::Children(request) => Ok(children::right(context.process, request)),
         Request::Mailbox(request) => Ok(mailbox::right(context.process, request)),
         Request::Human(request) => Ok(human::right(context.process, request)),
+        Request::Tool(request) => Ok(tool::right(context, request)),
         _ => Ok(Right::None),
     }
 }
@@ -123,6 +126,7 @@ pub(crate) fn denied(request: &Request, denial: Denial) -> Reply {
         Request::Children(_) => Reply::Children(Err(denial.into())),
         Request::Mailbox(_) => Reply::Mailbox(Err(denial.into())),
         Request::Human(_) => Reply::Human(Err(denial.into())),
+        Request::Tool(_) => Reply::Tool(Err(denial.into())),
         _ => Reply::Capability(Err(CapabilityError::Denied(denial))),
     }
 }
@@ -134,6 +138,7 @@ pub(crate) fn unpaid(request: &Request, shortfall: Shortfall) -> Reply {
         Request::Children(_) => Reply::Children(Err(ChildrenError::Invalid(shortfall.to_string().into()))),
         Request::Mailbox(_) => Reply::Mailbox(Err(MailboxError::Invalid(shortfall.to_string().into()))),
         Request::Human(_) => Reply::Human(Err(HumanError::Invalid(shortfall.to_string().into()))),
+        Request::Tool(_) => Reply::Tool(Err(ToolError::Invalid(shortfall.to_string().into()))),
         _ => Reply::Fuel(FuelReply::Refused(shortfall)),
     }
 }
@@ -149,6 +154,7 @@ pub(crate) fn act(context: &mut Context<'_>, request: &Request) -> Reply {
         Request::Children(request) => Reply::Children(children::act(context, request)),
         Request::Mailbox(request) => Reply::Mailbox(mailbox::act(context, request)),
         Request::Human(request) => Reply::Human(human::act(context, request)),
+        Request::Tool(request) => Reply::Tool(tool::act(context, request)),
         Request::Alarm(request) => Reply::Alarm(alarm::act(context, request)),
         Request::Trace(request) => trace::act(context, request),
         Request::Clock(request) => clock::act(context, request),
@@ -178,6 +184,7 @@ pub(crate) enum Call {
     Receive(mailbox::Receive),
     Collect(mailbox::Collect),
     CollectFromPeople(human::Collect),
+    CollectFromTool(tool::Collect),
     Emit(task::Emit),
     Commit(checkpoint::Commit),
     Wait(wait::Wait),
@@ -193,6 +200,10 @@ impl Call {
             Request::Human(HumanRequest::Collect { question }) => {
                 let collect = human::Collect::prepare(context.process, *question).map(Self::CollectFromPeople);
                 collect.map_err(|error| Reply::Human(Err(error)))
+            }
+            Request::Tool(ToolRequest::Collect { call }) => {
+                let collect = tool::Collect::prepare(context.process, *call).map(Self::CollectFromTool);
+                collect.map_err(|error| Reply::Tool(Err(error)))
             }
             Request::Task(request) => {
                 task::Emit::prepare(context.process, request).map(Self::Emit).map_err(|e| Reply::Task(Err(e)))
@@ -254,6 +265,7 @@ impl Call {
             | Self::Receive(_)
             | Self::Collect(_)
             | Self::CollectFromPeople(_)
+            | Self::CollectFromTool(_)
             | Self::Emit(_)
             | Self::Commit(_)
             | Self::Wait(_) => Ok(Quote::exactly(Tokens::ZERO)),
@@ -273,6 +285,7 @@ impl Call {
             Self::Receive(receive) => Reply::Mailbox(receive.act(shared, block).await),
             Self::Collect(collect) => Reply::Mailbox(collect.act(shared, block).await),
             Self::CollectFromPeople(collect) => Reply::Human(collect.act(shared, block).await),
+            Self::CollectFromTool(collect) => Reply::Tool(collect.act(shared, block).await),
             Self::Emit(emit) => Reply::Task(emit.act(block).await),
             Self::Commit(commit) => Reply::Checkpoint(commit.act(shared, block).await),
             Self::Wait(wait) => wait.act(shared, block).await,

@@ -4,7 +4,7 @@
 //! prompt ends in [`LlmError::NotSupported`]: after the caller's right to the model was checked, and before anything
 //! is tokenised or paid.
 
-use super::tools::{self, Calls};
+use super::toolset::{self, Calls};
 use crate::{
     ports::{Chat, ChatMessage, ModelCard, PromptText},
     process::Process,
@@ -48,7 +48,7 @@ fn conversation_size(process: &Process, conversation: &Conversation) -> Result<S
         let most = limits::PROMPT_MESSAGES_MAX;
         return Err(invalid(format!("a prompt has {} messages and {most} are the most", messages.len())));
     }
-    let tools = tools.as_ref().map_or(Ok(0), |tools| tools::validate(tools))?;
+    let tools = tools.as_ref().map_or(Ok(0), |tools| toolset::validate(tools))?;
     let (mut size, mut calls) = (Size { tools, ..Size::default() }, Calls::default());
     for message in messages {
         let content = &message.content;

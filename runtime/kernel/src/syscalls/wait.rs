@@ -5,6 +5,7 @@ use crate::{
     calls::PendingCall,
     control::ControlBlock,
     deadlock::{Awaited, Circle},
+    effects::PendingToolCall,
     inbox::PendingQuestion,
     kernel::Shared,
     mailbox::Select,
@@ -35,6 +36,7 @@ pub(super) fn validate(process: &Process, request: &WaitRequest) -> Result<(), F
         WaitId::Alarm(alarm) => process.alarms.get(alarm).is_some(),
         WaitId::Signal => true,
         WaitId::Question(question) => process.questions.get(question).is_some(),
+        WaitId::ToolCall(call) => process.tool_calls.get(call).is_some(),
     };
     match ids.iter().all(lives) {
         true => Ok(()),
@@ -60,6 +62,7 @@ enum Source {
     Message(Arc<Select>),
     Signal,
     Question(Arc<PendingQuestion>),
+    ToolCall(Arc<PendingToolCall>),
 }
 
 fn source(process: &Process, id: WaitId) -> Option<Source> {
@@ -72,6 +75,7 @@ fn source(process: &Process, id: WaitId) -> Option<Source> {
         WaitId::Watch(watch) => Source::Message(process.watches.get(watch)?.clone()),
         WaitId::Signal => Source::Signal,
         WaitId::Question(question) => Source::Question(process.questions.get(question)?.clone()),
+        WaitId::ToolCall(call) => Source::ToolCall(process.tool_calls.get(call)?.clone()),
     })
 }
 
@@ -87,6 +91,7 @@ impl Source {
             Self::Message(select) => block.mailbox.has(select),
             Self::Signal => block.signals.is_raised(),
             Self::Question(question) => question.is_ready(&**clock),
+            Self::ToolCall(call) => call.is_ready(),
         }
     }
 
@@ -106,6 +111,7 @@ impl Source {
             Self::Message(select) => block.mailbox.ready(select).await,
             Self::Signal => block.signals.ready().await,
             Self::Question(question) => question.step(&**clock).await,
+            Self::ToolCall(call) => call.ready().await,
         }
     }
 

@@ -2,10 +2,10 @@
 
 use super::{Call, Context};
 use crate::{control::ControlBlock, kernel::Shared, process::Process};
-use remit_abi::{ChildrenRequest, HumanRequest, MailboxRequest, QuestionId, Request, WaitId, WaitRequest};
+use remit_abi::{ChildrenRequest, HumanRequest, MailboxRequest, QuestionId, Request, ToolRequest, WaitId, WaitRequest};
 use std::sync::Arc;
 
-/// The request itself, where a process can sleep through it: nobody works for it meanwhile.
+/// The request itself, where a process can sleep through it: no engine works for it meanwhile.
 pub(crate) fn sleeps_through(request: &Request) -> Option<Request> {
     let sleeps = match request {
         Request::Mailbox(request) => {
@@ -13,6 +13,7 @@ pub(crate) fn sleeps_through(request: &Request) -> Option<Request> {
         }
         Request::Children(request) => matches!(request, ChildrenRequest::Wait { .. }),
         Request::Human(request) => matches!(request, HumanRequest::Collect { .. }),
+        Request::Tool(request) => matches!(request, ToolRequest::Collect { .. }),
         Request::Wait(WaitRequest::Any { ids }) => !ids.iter().any(|id| matches!(id, WaitId::Generation(_))),
         _ => false,
     };
@@ -59,6 +60,7 @@ impl Watch {
             Some(Call::Receive(receive)) => receive.ready(block).await,
             Some(Call::Collect(collect)) => drop(collect.ready(shared, block).await),
             Some(Call::CollectFromPeople(collect)) => collect.ready(shared).await,
+            Some(Call::CollectFromTool(collect)) => collect.ready().await,
             Some(Call::WaitForChild(wait)) => drop(wait.ready(shared, block).await),
             Some(Call::Wait(wait)) => drop(wait.ready(shared, block).await),
             _ => {}

@@ -2,9 +2,11 @@
 
 mod engine;
 mod journal;
+mod tools;
 
 pub(crate) use engine::{EMBEDDING_WIDTH, Other, Play, ScriptedEngine, call, drawn};
 pub(crate) use journal::{RecordingJournal, Written};
+pub(crate) use tools::ScriptedTools;
 
 use futures::{FutureExt, task::AtomicWaker};
 use parking_lot::Mutex;
@@ -199,6 +201,7 @@ pub(crate) struct TestNode {
     pub(crate) engine: Arc<ScriptedEngine>,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) journal: Arc<RecordingJournal>,
+    pub(crate) tools: Arc<ScriptedTools>,
     shelf: Arc<Shelf>,
     pub(crate) runner: Arc<ClosureRunner>,
     payers: Mutex<Vec<AccountId>>,
@@ -279,6 +282,7 @@ impl TestNode {
     fn of(prices: PriceList, journal: RecordingJournal) -> Self {
         let (engine, clock, journal) = (Arc::<ScriptedEngine>::default(), Arc::default(), Arc::new(journal));
         let (shelf, runner) = (Arc::<Shelf>::default(), Arc::<ClosureRunner>::default());
+        let tools = Arc::<ScriptedTools>::default();
         let ports = Ports {
             runner: Arc::<ClosureRunner>::clone(&runner),
             engine: engine.clone(),
@@ -286,8 +290,10 @@ impl TestNode {
             journal: Arc::<RecordingJournal>::clone(&journal),
             clock: Arc::new(SharedClock(Arc::clone(&clock))),
             entropy: Arc::new(Counting),
+            tools: Arc::<ScriptedTools>::clone(&tools),
         };
-        Self { kernel: Kernel::new(ports, prices), engine, clock, journal, shelf, runner, payers: Mutex::default() }
+        let kernel = Kernel::new(ports, prices);
+        Self { kernel, engine, clock, journal, tools, shelf, runner, payers: Mutex::default() }
     }
 
     /// Makes an agent that processes can start.

@@ -36,5 +36,7 @@ mod spawning;
 mod stage;
 mod supervision;
 mod toll;
+mod tool;
+mod tool_recovery;
 mod tools;
 mod waiting;

@@ -9,10 +9,7 @@ use remit_kernel::{
         StoredResult,
     },
 };
-use std::{
-    future::ready,
-    sync::atomic::{AtomicBool, Ordering},
-};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// An entry that was kept.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +35,8 @@ pub(crate) struct RecordingJournal {
     pub(crate) fails: AtomicBool,
     /// Takes everything and keeps nothing.
     pub(crate) forgets: AtomicBool,
+    /// Nothing of it comes to the disk.
+    pub(crate) stalls: AtomicBool,
 }
 
 impl RecordingJournal {
@@ -73,7 +72,12 @@ impl Journal for RecordingJournal {
     }
 
     fn durable(&self, _: Position) -> PortFuture<'_, Result<(), JournalError>> {
-        Box::pin(ready(Ok(())))
+        Box::pin(async {
+            while self.stalls.load(Ordering::SeqCst) {
+                tokio::task::yield_now().await;
+            }
+            Ok(())
+        })
     }
 
     fn node(&self) -> Result<NodeImage, JournalError> {
