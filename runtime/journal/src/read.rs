@@ -135,8 +135,7 @@ impl Reader {
 
     /// A grant that is kept.
     pub(crate) fn grant(&self, grant: GrantId) -> Result<Option<GrantImage>, Damage> {
-        let mut select =
-            self.db.prepare_cached(&format!("SELECT {GRANT_COLUMNS} FROM grants WHERE grant_ = ?1"))?;
+        let mut select = self.db.prepare_cached(&format!("SELECT {GRANT_COLUMNS} FROM grants WHERE grant_ = ?1"))?;
         let mut rows = select.query([stored(number::grant(grant))])?;
         rows.next()?.map(|row| self.grant_image(row)).transpose()
     }

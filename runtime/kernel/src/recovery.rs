@@ -36,6 +36,8 @@ use std::{
 pub struct Recovery {
     kernel: Kernel,
     processes: Vec<Rebuilt>,
+    /// Who is not in memory, and has something to do.
+    answered: HashSet<Pid>,
     /// Those whose log cannot be read, and why: nothing of them was changed.
     pub unreadable: Vec<(Pid, JournalError)>,
 }
@@ -82,14 +84,14 @@ impl Kernel {
         }
         let links = Arc::new(Links::default());
         let kept: HashSet<Pid> = node.living.iter().copied().collect();
-        shared.restore(node, &links, &kept);
+        let answered = shared.restore(node, &links, &kept);
         let rebuilt = |process: StoredProcess| Rebuilt {
             block: shared.rebuild(&process, &links),
             is_an_operators: process.detached || process.created.parent.is_none_or(|parent| !kept.contains(&parent)),
             created: process.created,
         };
         let processes = stored.into_iter().map(rebuilt).collect();
-        Ok(Recovery { kernel: self.clone(), processes, unreadable })
+        Ok(Recovery { kernel: self.clone(), processes, answered, unreadable })
     }
 }
 
@@ -102,7 +104,7 @@ impl Recovery {
 
     /// Sets every process going again.
     pub async fn go_on(self) -> Vec<Resumed> {
-        let Self { kernel, processes, .. } = self;
+        let Self { kernel, processes, answered, .. } = self;
         let mut goes_on = Vec::new();
         for Rebuilt { block, created, is_an_operators } in processes {
             kernel.go_on(&block, created).await;
@@ -110,6 +112,11 @@ impl Recovery {
                 goes_on.push(resumed(&kernel, &block));
             }
         }
+        // Who sleeps may have to do with any of the others.
+        let shared = &kernel.shared;
+        answered.into_iter().for_each(|asker| drop(shared.reach(asker)));
+        shared.table.write().begin_moments();
+        shared.keeper.rang.notify_one();
         goes_on
     }
 }
@@ -154,8 +161,8 @@ impl Kernel {
 }
 
 impl Shared {
-    /// The node's own tables.
-    fn restore(&self, node: NodeImage, links: &Links, living: &HashSet<Pid>) {
+    /// The node's own tables. Who is not in memory, and has something to do.
+    fn restore(&self, node: NodeImage, links: &Links, living: &HashSet<Pid>) -> HashSet<Pid> {
         let clock = &self.ports.clock;
         let (now_ns, wall_ns) = (clock.monotonic_ns(), clock.wall_ns());
         node.tags.iter().for_each(|(tenant, index, name)| self.tags.restore(*tenant, *index, name));
@@ -192,11 +199,11 @@ impl Shared {
         self.skip_questions_to(node.next.question);
         let questions = node.questions.into_iter();
         let answered = questions.filter_map(|(posted, state)| self.restore_question(posted, state, links, living));
-        // Each of them has something to do.
-        answered.collect::<HashSet<_>>().into_iter().for_each(|asker| drop(self.reach(asker)));
+        let answered = answered.collect();
         let mut inbox = self.inbox.lock();
         node.approvals.into_iter().for_each(|approval| inbox.approve(approval));
         node.notices.into_iter().for_each(|notice| inbox.restore_notice(notice));
+        answered
     }
 
     /// A question that nobody has taken the answer of. One whose asker ended with its host is withdrawn. Its asker, where that is not in

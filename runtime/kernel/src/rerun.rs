@@ -9,13 +9,14 @@ use crate::{
     kernel::{Kernel, Ports},
     ports::{
         AccountImage, Clock, Engine, EngineError, EngineStream, Entropy, Entry, GenerationJob, Holdings, Journal,
-        JournalError, Line, ModelCard, NodeImage, PackageError, Packages, PortFuture, Position, Program, PromptText, Record, Runner,
-        StoredProcess, Told,
+        JournalError, Line, ModelCard, NodeImage, PackageError, Packages, PortFuture, Position, Program, PromptText,
+        Record, Runner, StoredProcess, Told,
     },
 };
 use parking_lot::Mutex;
 use remit_abi::{
-    AccountId, Class, Dispatch, Door, Exit, Fault, GrantId, GrantKind, Pid, Priority, Reply, Request, Start, TenantId, Tokens,
+    AccountId, Class, Dispatch, Door, Exit, Fault, GrantId, GrantKind, Pid, Priority, Reply, Request, Start, TenantId,
+    Tokens,
 };
 use remit_authority::PriceList;
 use std::{

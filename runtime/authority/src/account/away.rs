@@ -110,13 +110,8 @@ mod tests {
     fn those_that_were_away_from_the_beginning_are_counted() {
         let mut accounts = Accounts::default();
         let index = AccountId { index: 7, generation: 1 };
-        let image = AccountImage {
-            account: index,
-            parent: None,
-            balance: micro(3),
-            spent: micro(4),
-            spent_below: micro(5),
-        };
+        let image =
+            AccountImage { account: index, parent: None, balance: micro(3), spent: micro(4), spent_below: micro(5) };
         accounts.restore_away(Away::default().with(&image));
         assert!(accounts.is_conserved());
         assert_eq!(accounts.spent(), micro(9));
