@@ -31,6 +31,7 @@ use std::{
     fs,
     future::ready,
     path::{Path, PathBuf},
+    process::Command,
     sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -39,6 +40,8 @@ use tokio::{
     sync::mpsc,
 };
 
+/// In the environment: the folder of a journal that is to be filled, and nothing else done.
+const FILL: &str = "REMIT_BENCH_FILL";
 /// Between two waits for the disk: about the node's memory for records that wait.
 const GROUP: u32 = 10_000;
 const FUNDS: Tokens = Tokens::from_micro(1_000_000_000);
@@ -47,11 +50,18 @@ const FIRST_NS: u64 = 1_790_000_000_000_000_000;
 
 fn main() {
     let mut arguments = std::env::args().skip(1).filter(|argument| !argument.starts_with('-'));
+    if let Some(folder) = std::env::var_os(FILL) {
+        let count = arguments.next().unwrap().parse().unwrap();
+        return make(&SqliteJournal::open(Path::new(&folder)).unwrap(), count);
+    }
     let parent = arguments.next().map_or_else(|| std::env::current_dir().unwrap(), PathBuf::from);
     let mut number = |without: u32| arguments.next().map_or(without, |number| number.parse().unwrap());
     let (count, woken) = (number(1_000_000), number(1_000));
     let folder = tempfile::tempdir_in(&parent).unwrap();
-    let made = timed(|| make(&SqliteJournal::open(folder.path()).unwrap(), count));
+    // By another program, so that nothing of it is in this one's memory.
+    let mut fill = Command::new(std::env::current_exe().unwrap());
+    fill.arg(count.to_string()).env(FILL, folder.path());
+    let made = timed(|| assert!(fill.status().unwrap().success()));
     println!("{count} processes asleep, made in {made:.1} s; {} on the disk", megabytes(on_disk(folder.path())));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let before = resident();

@@ -195,7 +195,7 @@ impl Shared {
             return false;
         }
         // What was not written down was not paid: it will be paid again.
-        process.bill.rewind(process.bill.ledger());
+        process.bill.give_back_unwritten();
         let Some(sleeper) = self.sleeper(block, process, wakes_ns) else { return false };
         if self.try_change(Some(block.pid), [Change::Slept(Box::new(sleeper.clone()))]).is_err() {
             return false;

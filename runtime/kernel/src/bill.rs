@@ -139,6 +139,17 @@ impl Bill {
         let _open = self.accounts.lock().refund(self.account, paid.saturating_sub(refunded));
     }
 
+    /// Gives back what was paid since somebody last wrote it down: it will be paid again.
+    pub(crate) fn give_back_unwritten(&self) {
+        let books = &mut *self.books.lock();
+        let (paid, refunded) = std::mem::take(&mut books.unwritten);
+        let back = paid.saturating_sub(refunded);
+        books.ledger.paid = books.ledger.paid.saturating_sub(back);
+        books.untold = books.untold.saturating_sub(back);
+        // Its process keeps the account open, and it holds at least what was refunded.
+        let _open = self.accounts.lock().refund(self.account, back);
+    }
+
     /// Begins to count: what was done and paid so far was another one's. The fuel that its run bought is still part of it.
     pub(crate) fn begins(&self) {
         let price_version = self.prices.version;

@@ -37,6 +37,8 @@ use std::{
 pub struct Recovery {
     kernel: Kernel,
     processes: Vec<Rebuilt>,
+    /// Who is not in memory, and has something to do.
+    answered: HashSet<Pid>,
     /// Calls of tools that people are asked about.
     doubts: Vec<Doubt>,
     /// Those whose log cannot be read, and why: nothing of them was changed.
@@ -85,14 +87,14 @@ impl Kernel {
         }
         let links = Arc::new(Links::default());
         let kept: HashSet<Pid> = node.living.iter().copied().collect();
-        let doubts = shared.restore(node, &links, &kept);
+        let (answered, doubts) = shared.restore(node, &links, &kept);
         let rebuilt = |process: StoredProcess| Rebuilt {
             block: shared.rebuild(&process, &links),
             is_an_operators: process.detached || process.created.parent.is_none_or(|parent| !kept.contains(&parent)),
             created: process.created,
         };
         let processes = stored.into_iter().map(rebuilt).collect();
-        Ok(Recovery { kernel: self.clone(), processes, doubts, unreadable })
+        Ok(Recovery { kernel: self.clone(), processes, answered, doubts, unreadable })
     }
 }
 
@@ -105,7 +107,7 @@ impl Recovery {
 
     /// Sets every process going again.
     pub async fn go_on(self) -> Vec<Resumed> {
-        let Self { kernel, processes, doubts, .. } = self;
+        let Self { kernel, processes, answered, doubts, .. } = self;
         let mut goes_on = Vec::new();
         for Rebuilt { block, created, is_an_operators } in processes {
             kernel.go_on(&block, created).await;
@@ -113,7 +115,12 @@ impl Recovery {
                 goes_on.push(resumed(&kernel, &block));
             }
         }
-        kernel.shared.resume_tool_calls(doubts);
+        // Who sleeps may have to do with any of the others.
+        let shared = &kernel.shared;
+        answered.into_iter().for_each(|asker| drop(shared.reach(asker)));
+        shared.table.write().begin_moments();
+        shared.keeper.rang.notify_one();
+        shared.resume_tool_calls(doubts);
         goes_on
     }
 }
@@ -158,8 +165,8 @@ impl Kernel {
 }
 
 impl Shared {
-    /// The node's own tables; the calls of tools that people are asked about.
-    fn restore(self: &Arc<Self>, node: NodeImage, links: &Links, living: &HashSet<Pid>) -> Vec<Doubt> {
+    /// The node's own tables. Who is not in memory, and has something to do; the calls of tools that people are asked about.
+    fn restore(self: &Arc<Self>, node: NodeImage, links: &Links, living: &HashSet<Pid>) -> (HashSet<Pid>, Vec<Doubt>) {
         let clock = &self.ports.clock;
         let (now_ns, wall_ns) = (clock.monotonic_ns(), clock.wall_ns());
         node.tags.iter().for_each(|(tenant, index, name)| self.tags.restore(*tenant, *index, name));
@@ -197,8 +204,7 @@ impl Shared {
         self.skip_questions_to(node.next.question);
         let questions = node.questions.into_iter();
         let answered = questions.filter_map(|(posted, state)| self.restore_question(posted, state, links, living));
-        // Each of them has something to do.
-        answered.collect::<HashSet<_>>().into_iter().for_each(|asker| drop(self.reach(asker)));
+        let answered = answered.collect();
         {
             let mut inbox = self.inbox.lock();
             node.approvals.into_iter().for_each(|approval| inbox.approve(approval));
@@ -206,7 +212,7 @@ impl Shared {
         }
         self.skip_tool_calls_to(node.next.tool_call);
         let calls = node.tool_calls.into_iter();
-        calls.filter_map(|call| self.restore_tool_call(call, links, living)).collect()
+        (answered, calls.filter_map(|call| self.restore_tool_call(call, links, living)).collect())
     }
 
     /// A question that nobody has taken the answer of. One whose asker ended with its host is withdrawn. Its asker, where that is not in

@@ -115,17 +115,21 @@ impl Table {
         self.count(pid, name);
     }
 
-    /// Puts processes in that sleep and are not in memory since before the host started anew.
+    /// Puts processes in that sleep and are not in memory since before the host started anew. None wakes of itself yet.
     pub(crate) fn restore_away(&mut self, sleepers: Vec<Sleeper>) {
-        let moment = |sleeper: &Sleeper| Some((sleeper.wakes_ns?, Slot::of(sleeper.pid)));
-        // All at once: a set that is made of many is made faster than one that grows.
-        self.moments = sleepers.iter().filter_map(moment).collect();
         for sleeper in sleepers {
             let (pid, name) = (sleeper.pid, sleeper.name.clone());
             if self.away.restore(Slot::of(pid), Row::of(sleeper)) {
                 self.count(pid, name);
             }
         }
+    }
+
+    /// From here on those wake of themselves whose moment comes.
+    pub(crate) fn begin_moments(&mut self) {
+        let moment = |(slot, row): (Slot, &Row)| Some((row.sleeper.wakes_ns?, slot));
+        // All at once: a set that is made of many is made faster than one that grows.
+        self.moments = self.away.iter().filter_map(moment).collect();
     }
 
     /// One more process of a tenant.

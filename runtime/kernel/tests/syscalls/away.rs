@@ -3,10 +3,10 @@
 
 use crate::{
     fakes::{Given, Guest, TENANT, TestNode, done, generate, grant, model_grant, prompt, tokens},
-    guest::{any, message, topic},
+    guest::{message, topic},
     hibernation::sleeping_until,
     human::{clerk, words},
-    recovery::{emit, life},
+    recovery::emit,
 };
 use parking_lot::Mutex;
 use remit_abi::{
@@ -15,13 +15,13 @@ use remit_abi::{
 };
 use remit_kernel::{
     Attendant, Durability, Ended, Finished, MemoryJournal, Resumed, Selection, Spawned, State,
-    ports::{Change, Entry, Journal, Position, Response},
+    ports::{Change, Response},
 };
 use std::sync::Arc;
 
 /// Takes the ends of processes that came back and that nobody waited for.
 #[derive(Default)]
-struct Ends(Arc<Mutex<Vec<(Pid, Option<AccountId>, Finished)>>>);
+pub(crate) struct Ends(pub(crate) Arc<Mutex<Vec<(Pid, Option<AccountId>, Finished)>>>);
 
 impl Attendant for Ends {
     fn resumed(&self, Resumed { pid, payer, finished }: Resumed) {
@@ -34,7 +34,7 @@ impl Attendant for Ends {
 }
 
 /// Has who sleeps leave memory.
-fn attend(node: &TestNode) -> Arc<Ends> {
+pub(crate) fn attend(node: &TestNode) -> Arc<Ends> {
     let ends = Arc::new(Ends::default());
     node.kernel.set_patience(Some(1));
     tokio::spawn(node.kernel.attend(ends.clone()));
@@ -42,7 +42,11 @@ fn attend(node: &TestNode) -> Arc<Ends> {
 }
 
 /// Starts a script that nobody listens to.
-fn start<F, R>(node: &TestNode, given: Given, script: F) -> (Pid, impl Future<Output = Finished> + Send + use<F, R>)
+pub(crate) fn start<F, R>(
+    node: &TestNode,
+    given: Given,
+    script: F,
+) -> (Pid, impl Future<Output = Finished> + Send + use<F, R>)
 where
     F: Fn(Guest) -> R + Send + Sync + 'static,
     R: Future<Output = Exit> + Send + 'static,
@@ -53,7 +57,7 @@ where
 }
 
 /// Waits until so many have left memory, and nobody else is awake.
-async fn until_away(node: &TestNode, count: usize) {
+pub(crate) async fn until_away(node: &TestNode, count: usize) {
     let away = async {
         while node.kernel.away() < count {
             tokio::task::yield_now().await;
@@ -64,7 +68,7 @@ async fn until_away(node: &TestNode, count: usize) {
 }
 
 /// Waits until nobody lives any more, while time goes by.
-async fn until_all_ended(node: &TestNode) {
+pub(crate) async fn until_all_ended(node: &TestNode) {
     let ended = async {
         while !node.kernel.processes().is_empty() {
             tokio::task::yield_now().await;
@@ -96,7 +100,7 @@ where
 }
 
 /// Waits for a message, and shows that its right and its account are as they were.
-async fn waits(guest: Guest) -> Exit {
+pub(crate) async fn waits(guest: Guest) -> Exit {
     let before = guest.remaining().await;
     emit(&guest, "begun").await;
     guest.receive(topic("go")).await.expect("there is room");
@@ -107,7 +111,7 @@ async fn waits(guest: Guest) -> Exit {
 }
 
 /// Sends one message, to a process of this name.
-async fn sends(node: &TestNode, to: &str, about: &'static str) {
+pub(crate) async fn sends(node: &TestNode, to: &str, about: &'static str) {
     let given = Given { grants: vec![grant("to", GrantKind::Mailbox, &[to])], ..Given::default() };
     let sender = node.spawn(given, move |guest| async move {
         let to = guest.take("to").await;
@@ -118,7 +122,7 @@ async fn sends(node: &TestNode, to: &str, about: &'static str) {
     assert!(matches!(finished.ended, Ended::Done(..)), "{finished:?}");
 }
 
-fn is_done(finished: &Finished) -> bool {
+pub(crate) fn is_done(finished: &Finished) -> bool {
     matches!(finished.ended, Ended::Done(..))
 }
 
@@ -314,7 +318,7 @@ async fn its_own_clock_goes_on_and_its_moments_wake_it() {
 }
 
 /// How often a process left memory, by the log.
-fn slept(memory: &MemoryJournal) -> usize {
+pub(crate) fn slept(memory: &MemoryJournal) -> usize {
     let records = memory.records();
     records.iter().flat_map(|record| &record.changes).filter(|change| matches!(change, Change::Slept(_))).count()
 }
@@ -353,193 +357,4 @@ async fn a_node_that_ends_leaves_nobody_waiting() {
     until_away(&node, 1).await;
     node.kernel.stop();
     assert_eq!(finished.await.ended, Ended::Faulted(Fault::Killed));
-}
-
-/// Does something of everything that can be slept through.
-async fn hub(guest: Guest) -> Exit {
-    let model = guest.open_model().await;
-    let timer = guest.timer(500).await;
-    guest.wait_for(&[WaitId::Timer(timer)]).await;
-    guest.llm(LlmRequest::Chat(generate(model, prompt("first"), 2))).await.expect("it answers");
-    let first = guest.receive(topic("a")).await.expect("there is room");
-    assert_eq!(guest.read(first.body).await, "one");
-    let name = guest.put(words(), "Which name?").await;
-    let Said::Text(said) = guest.heard(name).await.expect("it is answered").said else { panic!("it is in words") };
-    guest.read(said).await;
-    let alarm = guest.alarm("later", 1_000_020_000).await;
-    guest.wait_for(&[WaitId::Alarm(alarm)]).await;
-    let second = guest.receive(any()).await.expect("there is room");
-    assert_eq!(guest.read(second.body).await, "two");
-    guest.llm(LlmRequest::Chat(generate(model, prompt("second"), 2))).await.expect("it answers");
-    emit(&guest, "done").await;
-    done()
-}
-
-async fn sender(guest: Guest) -> Exit {
-    let to = guest.take("to").await;
-    for (text, moment) in [("one", 2_000), ("two", 30_000)] {
-        let timer = guest.timer(moment).await;
-        guest.wait_for(&[WaitId::Timer(timer)]).await;
-        guest.send(to, message("a", text)).await.expect("it lives");
-    }
-    done()
-}
-
-fn install(node: &TestNode) {
-    node.install("hub", hub);
-    node.install("sender", sender);
-}
-
-/// Answers questions until nobody lives.
-async fn all_end(node: &TestNode) {
-    let kernel = node.kernel.clone();
-    let person = tokio::spawn(async move {
-        loop {
-            for question in kernel.inbox(None) {
-                kernel.answer(question.number, "ann", Response::Text("Ada".into())).expect("it was open just now");
-            }
-            tokio::task::yield_now().await;
-        }
-    });
-    until_all_ended(node).await;
-    person.abort();
-}
-
-/// What a process asked and was told, in order.
-fn told(memory: &MemoryJournal, pid: Pid) -> Vec<String> {
-    let lines = memory.history(pid, 1, usize::MAX).expect("it is in memory");
-    let told = lines.into_iter().filter_map(|line| match line.entry {
-        // When a person answered is part of the reply, and of no other run.
-        Entry::Told(told) => Some(format!("{:?} {:?} {:?}", told.asked, told.paid, told.label)),
-        _ => None,
-    });
-    told.collect()
-}
-
-/// Both scripts on one node, that sleep or do not; the pid of the hub, and how it ended.
-async fn undisturbed(leaves: bool) -> (Pid, Finished, MemoryJournal) {
-    let node = TestNode::new();
-    install(&node);
-    if leaves {
-        attend(&node);
-    }
-    let desk = clerk().grants;
-    let grants = [desk, vec![model_grant(GrantLimits::default())]].concat();
-    let (pid, finished) = start(&node, Given { package: "hub", name: Some("hub"), grants, ..Given::default() }, hub);
-    let grants = vec![grant("to", GrantKind::Mailbox, &["hub"])];
-    let other = node.spawn(Given { package: "sender", grants, ..Given::default() }, sender);
-    let ends = tokio::spawn(async move { tokio::join!(finished, other.finished).0 });
-    all_end(&node).await;
-    let finished = ends.await.expect("both end");
-    assert!(node.kernel.is_conserved());
-    (pid, finished, node.journal.memory.up_to(node.journal.memory.end()))
-}
-
-#[tokio::test]
-async fn who_leaves_memory_whenever_they_wait_ends_as_who_never_does_wherever_the_host_ends() {
-    let (pid, expect, plain) = undisturbed(false).await;
-    let (same, finished, memory) = undisturbed(true).await;
-    assert_eq!((pid, told(&plain, pid)), (same, told(&memory, same)));
-    assert_eq!(finished, expect);
-    assert!(slept(&memory) >= 4, "{} times", slept(&memory));
-    let (born, dead) = life(&memory);
-    let mut found_away = 0;
-    for at in (born.0..dead.0).map(Position) {
-        let node = TestNode::after(memory.up_to(at));
-        install(&node);
-        let ends = attend(&node);
-        let recovery = node.kernel.recover().expect("it can be read");
-        found_away += node.kernel.away();
-        assert!(node.kernel.is_conserved(), "at {at}");
-        recovery.go_on().await.into_iter().for_each(|resumed| ends.resumed(resumed));
-        all_end(&node).await;
-        assert!(node.kernel.is_conserved(), "at {at}");
-        let ends = ends.0.lock();
-        let end = ends.iter().find(|(ended, ..)| *ended == pid);
-        // It had ended, and nobody had taken that, or it was not there yet.
-        let Some((_, payer, finished)) = end else { continue };
-        assert_eq!(finished, &expect, "at {at}");
-        assert!(payer.is_some(), "at {at}");
-        assert_eq!(told(&node.journal.memory, pid), told(&plain, pid), "at {at}");
-    }
-    assert!(found_away >= 4, "hosts found {found_away} that slept");
-}
-
-#[tokio::test]
-async fn a_start_reads_who_sleeps_only_when_it_wakes_and_believes_no_old_hint() {
-    let node = TestNode::new();
-    attend(&node);
-    node.install("late", waits);
-    let given = || Given { package: "late", name: Some("late"), ..Given::default() };
-    let (pid, finished) = start(&node, given(), waits);
-    let finished = tokio::spawn(finished);
-    until_away(&node, 1).await;
-    let asleep = node.journal.memory.up_to(node.journal.memory.end());
-    sends(&node, "late", "go").await;
-    let called = node.journal.memory.up_to(node.journal.memory.end());
-    sleeping_until(&node, finished).await.0.expect("it ends");
-    for (memory, away) in [(asleep, 1), (called, 0)] {
-        let again = TestNode::after(memory.up_to(memory.end()));
-        again.install("late", waits);
-        let ends = attend(&again);
-        let recovery = again.kernel.recover().expect("it can be read");
-        assert_eq!((again.kernel.away(), recovery.held().len()), (away, 1 - away));
-        let names = again.try_spawn(given(), waits).err();
-        assert!(names.is_some(), "its name is its own");
-        let resumed = recovery.go_on().await;
-        assert_eq!(resumed.len(), 1 - away);
-        resumed.into_iter().for_each(|resumed| ends.resumed(resumed));
-        if away == 1 {
-            sends(&again, "late", "go").await;
-        }
-        until_all_ended(&again).await;
-        let ended: Vec<_> = ends.0.lock().iter().map(|(pid, _, finished)| (*pid, is_done(finished))).collect();
-        assert!(ended.contains(&(pid, true)), "{ended:?}");
-        assert!(again.kernel.is_conserved());
-        // Where nobody attends, it is read and runs as all others do.
-        let whole = TestNode::after(memory);
-        whole.install("late", waits);
-        let resumed = whole.kernel.recover().expect("it can be read").go_on().await;
-        assert_eq!((whole.kernel.away(), resumed.iter().filter(|resumed| resumed.pid == pid).count()), (0, 1));
-    }
-}
-
-#[tokio::test]
-async fn a_moment_that_passed_while_the_host_was_away_wakes_at_the_start() {
-    async fn rises(guest: Guest) -> Exit {
-        let alarm = guest.alarm("early", 1_000_005_000).await;
-        guest.wait_for(&[WaitId::Alarm(alarm)]).await;
-        done()
-    }
-    let node = TestNode::new();
-    attend(&node);
-    let (pid, finished) = start(&node, Given { package: "early", ..Given::default() }, rises);
-    until_away(&node, 1).await;
-    let memory = node.journal.memory.up_to(node.journal.memory.end());
-    drop(finished);
-    let again = TestNode::after(memory);
-    again.install("early", rises);
-    again.clock.advance(1_000_000);
-    let ends = attend(&again);
-    assert!(again.kernel.recover().expect("it can be read").go_on().await.is_empty());
-    again.settle().await;
-    let ended: Vec<_> = ends.0.lock().iter().map(|(pid, ..)| *pid).collect();
-    assert_eq!(ended, [pid], "no time had to pass");
-}
-
-#[tokio::test]
-async fn one_whose_package_is_gone_when_it_wakes_is_parked_and_can_be_ended() {
-    let node = TestNode::new();
-    attend(&node);
-    let (pid, finished) = start(&node, Given::default(), waits);
-    until_away(&node, 1).await;
-    // Its package is not installed: it cannot go on, and can be ended.
-    node.kernel.cancel(pid);
-    sleeping_until(&node, node.settle()).await;
-    let view = node.kernel.process(pid).expect("it lives");
-    assert_eq!(view.state, State::Parked, "{view:?}");
-    node.kernel.kill(pid);
-    let (finished, _) = sleeping_until(&node, finished).await;
-    assert_eq!(finished.ended, Ended::Faulted(Fault::Killed));
-    assert!(node.kernel.is_conserved());
 }

@@ -3,6 +3,7 @@
 
 mod authority;
 mod away;
+mod away_recovery;
 mod budget;
 mod calls;
 mod children;
