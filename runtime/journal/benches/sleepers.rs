@@ -21,8 +21,8 @@ use remit_kernel::{
     Attendant, Ended, Kernel, Ports, RestartPolicy, Resumed,
     ports::{
         Asked, Beginning, Change, Clock, Created, Engine, EngineError, EngineStream, Entropy, Entry, GenerationJob,
-        GrantImage, HeldImage, Journal, ModelCard, PackageError, Packages, PortFuture, Program, PromptText, Record,
-        Runner, Sleeper, SleeperKind, Told,
+        GrantImage, HeldImage, Journal, ModelCard, NoTools, PackageError, Packages, PortFuture, Program, PromptText,
+        Record, Runner, Sleeper, SleeperKind, Told,
     },
 };
 use std::{
@@ -230,6 +230,7 @@ impl Node {
             journal: Arc::new(SqliteJournal::open(folder).unwrap()),
             clock: Arc::new(System(Instant::now())),
             entropy: Arc::new(NoEntropy),
+            tools: Arc::new(NoTools),
         };
         let kernel = Kernel::new(ports, PriceList::built_in());
         let (ends, ended) = mpsc::unbounded_channel();

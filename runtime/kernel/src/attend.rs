@@ -157,22 +157,28 @@ impl Shared {
 
 /// Components that were opened for processes that came back, each by its digest and the kinds of grants that it is linked for.
 #[derive(Default)]
-struct Programs(Vec<(Arc<str>, Arc<str>, Vec<GrantKind>, Program)>);
+struct Programs(Vec<Opened>);
+
+struct Opened {
+    package: Arc<str>,
+    digest: Arc<str>,
+    kinds: Vec<GrantKind>,
+    program: Program,
+}
 
 impl Programs {
     fn find(&self, created: &Created) -> Option<Program> {
-        let Created { package, digest, kinds, .. } = created;
-        let is_it = |known: &&(Arc<str>, Arc<str>, Vec<GrantKind>, Program)| {
-            (&known.0, &known.1, &known.2) == (package, digest, kinds)
+        let is_it = |opened: &&Opened| {
+            (&opened.package, &opened.digest, &opened.kinds) == (&created.package, &created.digest, &created.kinds)
         };
-        self.0.iter().find(is_it).map(|(.., program)| program.clone())
+        self.0.iter().find(is_it).map(|opened| opened.program.clone())
     }
 
     fn keep(&mut self, created: &Created, program: Program) {
         if self.0.len() >= PROGRAMS_MAX {
             self.0.remove(0);
         }
-        let Created { package, digest, kinds, .. } = created;
-        self.0.push((package.clone(), digest.clone(), kinds.clone(), program));
+        let Created { package, digest, kinds, .. } = created.clone();
+        self.0.push(Opened { package, digest, kinds, program });
     }
 }

@@ -89,12 +89,12 @@ impl PendingToolCall {
     /// What came of it, if `take` can use it: what `take` refuses stays. To be called when it is ready.
     pub(crate) fn take<T>(
         &self,
-        take: impl FnOnce(Settled) -> Result<T, (Settled, ToolError)>,
+        take: impl FnOnce(Box<Settled>) -> Result<T, (Box<Settled>, ToolError)>,
     ) -> Result<T, ToolError> {
         let mut state = self.state.lock();
         match mem::replace(&mut *state, State::Taken) {
-            State::Settled(settled) => take(*settled).map_err(|(settled, error)| {
-                *state = State::Settled(Box::new(settled));
+            State::Settled(settled) => take(settled).map_err(|(settled, error)| {
+                *state = State::Settled(settled);
                 error
             }),
             State::Open | State::Taken => Err(ToolError::Taken),

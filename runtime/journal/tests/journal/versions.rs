@@ -121,7 +121,7 @@ fn a_journal_of_version_4_is_read_and_goes_on_with_who_sleeps_and_the_calls_of_t
         stage.journal().awake(&mut |sleeper| sleepers.push(sleeper)).expect("it can be read");
         sleepers
     };
-    assert_eq!(asleep(), [sleeper.clone()]);
+    assert_eq!(asleep(), std::slice::from_ref(&sleeper));
     let roused = stage.journal().rouse(&sleeper).expect("it can be read").expect("it lives");
     assert_eq!((roused.process.pid, roused.holdings.accounts.len()), (sleeper.pid, 2));
     let pid = Some(sleeper.pid);

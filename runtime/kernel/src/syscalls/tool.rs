@@ -185,7 +185,7 @@ type Taken = (Result<ToolReply, ToolError>, ReturnedTool);
 
 /// Makes what a tool said its caller's, or hands it back where there is no room. It is a value that is not read yet; what a person
 /// decided is told at once, and so it raises the caller's label: they saw arguments that the caller need not have read.
-fn take_in(process: &mut Process, number: u64, settled: Settled) -> Result<Taken, (Settled, ToolError)> {
+fn take_in(process: &mut Process, number: u64, settled: Box<Settled>) -> Result<Taken, (Box<Settled>, ToolError)> {
     let outcome = settled.outcome.clone();
     let kind = outcome.kind();
     let taken = match outcome {
@@ -200,7 +200,7 @@ fn take_in(process: &mut Process, number: u64, settled: Settled) -> Result<Taken
     if taken == Err(ToolError::NoRoom) {
         return Err((settled, ToolError::NoRoom));
     }
-    let Settled { attempts, decided, decision, .. } = settled;
+    let Settled { attempts, decided, decision, .. } = *settled;
     if decided.is_some() {
         process.label = process.label.join(decision);
     }
