@@ -19,7 +19,9 @@ use crate::{
 };
 use bytes::Bytes;
 use parking_lot::Mutex;
-use remit_abi::{GrantId, GrantSpec, Integrity, Label, Pid, Priority, Role, ScopeError, TagSet, TenantId, Tokens};
+use remit_abi::{
+    GrantId, GrantKind, GrantSpec, Integrity, Label, Pid, Priority, Role, ScopeError, TagSet, TenantId, Tokens,
+};
 use remit_authority::PriceList;
 use remit_host::{CompileLimits, CompilerCommand, Host, HostConfig, HostError, LoadError};
 use remit_inference::device::keep_in;

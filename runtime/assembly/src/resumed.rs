@@ -31,8 +31,7 @@ struct Attending<F> {
 impl<F: Fn(ResumedTask) + Send + Sync + 'static> Attendant for Attending<F> {
     fn prepare(&self, grants: Vec<GrantSpec>) -> PortFuture<'static, ()> {
         let (models, opened) = (self.models.clone(), self.opened.clone());
-        let is_open = |name: &Box<str>| opened.lock().contains(name);
-        if names(&grants).all(is_open) {
+        if names(&grants).all(|name| opened.lock().contains(name)) {
             return Box::pin(ready(()));
         }
         let opening = self.runtime.spawn_blocking(move || {
