@@ -9,13 +9,14 @@
 //! | added | what the journal adds to one clock read of one process |
 //! | replay | an agent of model calls, and one without, run again from their logs, beside their lives |
 //! | wake | sleepers with some 90 entries and half a millisecond of computing, that all wake at one moment |
-//! | start | a host that finds so many sleepers |
+//! | a million | a host that finds so many asleep: its start, its memory, its disk, and a thousand of them that wake ([`dormant`]) |
 
 #![allow(missing_docs, reason = "a benchmark has no reader of its documentation")]
 #![allow(clippy::print_stdout, reason = "a benchmark prints its table")]
 
 #[path = "../common/mod.rs"]
 mod common;
+mod dormant;
 mod raw;
 
 use common::{Stage, block_on, compiler, leave, made, median, message, program, program_asking, state};
@@ -53,14 +54,16 @@ const RUNS: usize = 5;
 /// Model calls of the agent that is run again.
 const TURNS: u32 = 10;
 const OUTPUT_TOKENS: u32 = 64;
-/// Sleepers that wake at one moment, and sleepers that a host finds when it starts.
+/// Sleepers that wake at one moment.
 const SLEEPERS: usize = 2_000;
-const FOUND: usize = 10_000;
 /// How long a process waits before it sleeps.
 const PATIENCE: Duration = Duration::from_millis(50);
 const MODEL: &str = "smollm2";
 
 fn main() {
+    if dormant::fill() {
+        return;
+    }
     let folder = made("REMIT_BENCH_OUT").with_file_name("durable");
     drop(fs::remove_dir_all(&folder));
     fs::create_dir_all(&folder).expect("the target folder is writable");
@@ -75,6 +78,7 @@ fn main() {
     put("syscall_added_us", added(&place));
     replays(&place, &mut put);
     sleepers(&place, &mut put);
+    dormant::measure(&folder, &mut put);
     leave(&metrics.into());
     fs::remove_dir_all(&folder).expect("the target folder is writable");
 }
@@ -295,15 +299,5 @@ fn sleepers(place: &Place<'_>, put: &mut impl FnMut(&str, f64)) {
     let seconds = wakes.elapsed().expect("it is later").as_secs_f64();
     println!("\n{SLEEPERS} sleepers woke, did half a millisecond again and ended in {seconds:.2} s");
     put("wake_per_s", SLEEPERS as f64 / seconds);
-    let (running, _) = put_to_sleep(&stage, &agent, FOUND, Duration::from_secs(3600));
-    stage.node.stop();
-    drop((running, stage));
-    let started = Instant::now();
-    let stage = place.stage("sleepers");
-    let found = block_on(stage.node.recover()).expect("it can be read");
-    let seconds = started.elapsed().as_secs_f64();
-    assert_eq!(found.len(), FOUND);
-    println!("a host that finds {FOUND} sleepers starts in {seconds:.2} s");
-    put("start_10k_s", seconds);
     stage.node.stop();
 }

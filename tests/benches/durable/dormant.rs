@@ -1,12 +1,9 @@
 //! A host that finds a million processes asleep: how fast it starts, what they take, and how fast those come back that are called.
 //!
-//! `cargo bench -p remit-journal --bench sleepers [-- FOLDER [PROCESSES [WOKEN]]]`
-//!
 //! The journal is the real one, filled through its own port, and so is the kernel. Guests are closures: what it costs to instantiate a
 //! component is not in these numbers. Each process was told three readings of the clock that are its own, has an account, a payer
 //! and a grant of its own, and waits for a signal. One that wakes is told its readings again, says what they were, and ends.
 
-#![allow(clippy::print_stdout, reason = "it prints a table")]
 #![allow(clippy::unwrap_used, reason = "it ends where it cannot go on")]
 
 use parking_lot::Mutex;
@@ -15,7 +12,7 @@ use remit_abi::{
     Label, Outcome, Pid, Priority, ProcessRequest, Reply, Request, Scope, Start, Status, TenantId, Tokens, WaitId,
     WaitRequest, limits::Limits,
 };
-use remit_authority::PriceList;
+use remit_assembly::PriceList;
 use remit_journal::SqliteJournal;
 use remit_kernel::{
     Attendant, Ended, Kernel, Ports, RestartPolicy, Resumed,
@@ -30,7 +27,7 @@ use std::{
     collections::HashMap,
     fs,
     future::ready,
-    path::{Path, PathBuf},
+    path::Path,
     process::Command,
     sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -42,41 +39,51 @@ use tokio::{
 
 /// In the environment: the folder of a journal that is to be filled, and nothing else done.
 const FILL: &str = "REMIT_BENCH_FILL";
+const PROCESSES: u32 = 1_000_000;
+/// Of these, at random.
+const WOKEN: u32 = 1_000;
 /// Between two waits for the disk: about the node's memory for records that wait.
 const GROUP: u32 = 10_000;
 const FUNDS: Tokens = Tokens::from_micro(1_000_000_000);
 /// The wall clock's readings of the first process; each other one's are its own.
 const FIRST_NS: u64 = 1_790_000_000_000_000_000;
 
-fn main() {
-    let mut arguments = std::env::args().skip(1).filter(|argument| !argument.starts_with('-'));
-    if let Some(folder) = std::env::var_os(FILL) {
-        let count = arguments.next().unwrap().parse().unwrap();
-        return make(&SqliteJournal::open(Path::new(&folder)).unwrap(), count);
-    }
-    let parent = arguments.next().map_or_else(|| std::env::current_dir().unwrap(), PathBuf::from);
-    let mut number = |without: u32| arguments.next().map_or(without, |number| number.parse().unwrap());
-    let (count, woken) = (number(1_000_000), number(1_000));
-    let folder = tempfile::tempdir_in(&parent).unwrap();
+/// Fills a journal, where this program was started for that.
+pub(crate) fn fill() -> bool {
+    let Some(folder) = std::env::var_os(FILL) else { return false };
+    make(&SqliteJournal::open(Path::new(&folder)).unwrap(), PROCESSES);
+    true
+}
+
+/// Starts a host on such a journal.
+pub(crate) fn measure(parent: &Path, put: &mut impl FnMut(&str, f64)) {
+    let folder = tempfile::tempdir_in(parent).unwrap();
     // By another program, so that nothing of it is in this one's memory.
-    let mut fill = Command::new(std::env::current_exe().unwrap());
-    fill.arg(count.to_string()).env(FILL, folder.path());
-    let made = timed(|| assert!(fill.status().unwrap().success()));
-    println!("{count} processes asleep, made in {made:.1} s; {} on the disk", megabytes(on_disk(folder.path())));
+    let mut filling = Command::new(std::env::current_exe().unwrap());
+    let made = timed(|| assert!(filling.env(FILL, folder.path()).status().unwrap().success()));
+    let disk = on_disk(folder.path());
+    println!("\n{PROCESSES} processes asleep, made in {made:.1} s; {} on the disk", megabytes(disk));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let before = resident();
     let started = Instant::now();
     let node = Node::start(folder.path(), &runtime);
     let seconds = started.elapsed().as_secs_f64();
-    assert_eq!(node.kernel.away(), count as usize);
+    assert_eq!(node.kernel.away(), PROCESSES as usize);
     let taken = resident().saturating_sub(before);
-    println!("start      {seconds:.2} s");
-    println!("resident   {}, {} bytes each", megabytes(taken), taken / u64::from(count));
-    println!("conserved  {:.2} s", timed(|| assert!(node.kernel.is_conserved())));
-    let some: Vec<u32> = (0..woken).map(|number| random(number) % count).collect();
-    let seconds = timed(|| node.wake(&some, &runtime));
-    println!("wake       {woken} at random in {seconds:.2} s, {:.0} a second", f64::from(woken) / seconds);
+    println!(
+        "a host starts on them in {seconds:.2} s and takes {}, {} bytes each",
+        megabytes(taken),
+        taken / u64::from(PROCESSES)
+    );
+    println!("the tokens of all are added up in {:.2} s", timed(|| assert!(node.kernel.is_conserved())));
+    let some: Vec<u32> = (0..WOKEN).map(|number| random(number) % PROCESSES).collect();
+    let woken = timed(|| node.wake(&some, &runtime));
+    println!("{WOKEN} at random wake, are told again what they were told, and end in {woken:.2} s");
     node.kernel.stop();
+    put("start_1m_s", seconds);
+    put("resident_1m_bytes_each", taken as f64 / f64::from(PROCESSES));
+    put("disk_1m_bytes_each", disk as f64 / f64::from(PROCESSES));
+    put("random_wake_per_s", f64::from(WOKEN) / woken);
 }
 
 fn timed(work: impl FnOnce()) -> f64 {
