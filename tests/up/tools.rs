@@ -1,6 +1,6 @@
 //! Tools that act outside the node, over crashes of the host: each act is done as often as was promised, with the same key.
 
-use super::stage::{Host, program};
+use super::stage::{Beside, Host, program};
 use std::{fs, path::PathBuf};
 use tempfile::TempDir;
 
@@ -72,9 +72,15 @@ impl Bench {
         Self { host: Host::on(self.host.ended().1, &[]), folder: self.folder }
     }
 
-    /// Waits until the agent has said all of these, and has ended.
-    fn says(&self, pid: &str, lines: &[&str]) {
+    /// Listens to the agent, while its tool hangs.
+    fn listen(&self, pid: &str) -> Beside {
         let mut logs = self.host.beside(&["logs", pid, "--follow"]);
+        logs.lines_until("begins");
+        logs
+    }
+
+    /// Waits until the agent has said all of these, and has ended.
+    fn says(&self, mut logs: Beside, lines: &[&str]) {
         lines.iter().for_each(|line| drop(logs.lines_until(line)));
         self.host.until("its end", |host| (host.ask(&["ps"]).lines().count() == 1).then_some(()));
     }
@@ -88,8 +94,9 @@ fn check_again(policy: &str) {
     bench.until_begun(2);
     let bench = bench.again();
     bench.until_begun(3);
+    let logs = bench.listen(&pid);
     bench.hang(false);
-    bench.says(&pid, &["call 1 done: acted {\"call\": 1}", "call 2 done: acted {\"call\": 2}"]);
+    bench.says(logs, &["call 1 done: acted {\"call\": 1}", "call 2 done: acted {\"call\": 2}"]);
     let keys = bench.keys();
     assert_eq!(keys.len(), 4, "{policy}: {keys:?}");
     assert!(keys[..3].iter().all(|key| *key == keys[0]) && keys[3] != keys[0], "{policy}: {keys:?}");
@@ -112,8 +119,9 @@ fn what_acts_once_is_not_done_again_and_says_that_it_is_not_known() {
     let bench = Bench::up("effect = \"once\"");
     let pid = bench.start(1);
     let bench = bench.again();
+    let logs = bench.listen(&pid);
     bench.hang(false);
-    bench.says(&pid, &["call 1 error: it is not known whether the tool acted", "call 2 done"]);
+    bench.says(logs, &["call 1 error: it is not known whether the tool acted", "call 2 done"]);
     let keys = bench.keys();
     assert!(keys.len() == 2 && keys[0] != keys[1], "{keys:?}");
 }
@@ -134,10 +142,11 @@ fn a_person_decides_whether_it_is_done_again() {
         });
         assert!(question["text"].as_str().is_some_and(|text| text.contains("The tool act was called")), "{question}");
         assert_eq!((bench.keys().len(), &question["desk"]), (1, &"boss".into()), "{question}");
+        let logs = bench.listen(&pid);
         bench.hang(false);
         let number = question["number"].to_string();
         bench.host.ask(&["inbox", "answer", &number, "--as", "ann", "--choice", choice]);
-        bench.says(&pid, &[line, "call 2 done"]);
+        bench.says(logs, &[line, "call 2 done"]);
         let keys = bench.keys();
         assert_eq!(keys.len(), begun, "choice {choice}: {keys:?}");
         assert!(begun == 2 || keys[0] == keys[1], "choice {choice}: {keys:?}");
