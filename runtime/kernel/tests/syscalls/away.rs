@@ -19,16 +19,23 @@ use remit_kernel::{
 };
 use std::sync::Arc;
 
+/// The end of a process that came back.
+pub(crate) struct SeenEnd {
+    pub(crate) pid: Pid,
+    pub(crate) payer: Option<AccountId>,
+    pub(crate) finished: Finished,
+}
+
 /// Takes the ends of processes that came back and that nobody waited for.
 #[derive(Default)]
-pub(crate) struct Ends(pub(crate) Arc<Mutex<Vec<(Pid, Option<AccountId>, Finished)>>>);
+pub(crate) struct Ends(pub(crate) Arc<Mutex<Vec<SeenEnd>>>);
 
 impl Attendant for Ends {
     fn resumed(&self, Resumed { pid, payer, finished }: Resumed) {
         let ends = self.0.clone();
         tokio::spawn(async move {
             let finished = finished.await;
-            ends.lock().push((pid, payer, finished));
+            ends.lock().push(SeenEnd { pid, payer, finished });
         });
     }
 }

@@ -1,7 +1,7 @@
 //! Hosts that end while processes are out of memory: those come back as they were, and a start reads no more of them than it has to.
 
 use crate::{
-    away::{attend, is_done, sends, slept, start, until_all_ended, until_away, waits},
+    away::{SeenEnd, attend, is_done, sends, slept, start, until_all_ended, until_away, waits},
     fakes::{Given, Guest, TestNode, done, generate, grant, model_grant, prompt},
     guest::{any, message, topic},
     hibernation::sleeping_until,
@@ -114,9 +114,9 @@ async fn who_leaves_memory_whenever_they_wait_ends_as_who_never_does_wherever_th
         all_end(&node).await;
         assert!(node.kernel.is_conserved(), "at {at}");
         let ends = ends.0.lock();
-        let end = ends.iter().find(|(ended, ..)| *ended == pid);
+        let end = ends.iter().find(|end| end.pid == pid);
         // It had ended, and nobody had taken that, or it was not there yet.
-        let Some((_, payer, finished)) = end else { continue };
+        let Some(SeenEnd { payer, finished, .. }) = end else { continue };
         assert_eq!(finished, &expect, "at {at}");
         assert!(payer.is_some(), "at {at}");
         assert_eq!(told(&node.journal.memory, pid), told(&plain, pid), "at {at}");
@@ -152,7 +152,7 @@ async fn a_start_reads_who_sleeps_only_when_it_wakes_and_believes_no_old_hint() 
             sends(&again, "late", "go").await;
         }
         until_all_ended(&again).await;
-        let ended: Vec<_> = ends.0.lock().iter().map(|(pid, _, finished)| (*pid, is_done(finished))).collect();
+        let ended: Vec<_> = ends.0.lock().iter().map(|end| (end.pid, is_done(&end.finished))).collect();
         assert!(ended.contains(&(pid, true)), "{ended:?}");
         assert!(again.kernel.is_conserved());
         // Where nobody attends, it is read and runs as all others do.
@@ -182,7 +182,7 @@ async fn a_moment_that_passed_while_the_host_was_away_wakes_at_the_start() {
     let ends = attend(&again);
     assert!(again.kernel.recover().expect("it can be read").go_on().await.is_empty());
     again.settle().await;
-    let ended: Vec<_> = ends.0.lock().iter().map(|(pid, ..)| *pid).collect();
+    let ended: Vec<_> = ends.0.lock().iter().map(|end| end.pid).collect();
     assert_eq!(ended, [pid], "no time had to pass");
 }
 
