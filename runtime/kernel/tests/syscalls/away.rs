@@ -7,6 +7,7 @@ use crate::{
     hibernation::sleeping_until,
     human::{clerk, words},
     recovery::emit,
+    tool::user,
 };
 use parking_lot::Mutex;
 use remit_abi::{
@@ -354,6 +355,30 @@ async fn who_is_tied_to_somebody_stays() {
     until_away(&node, 1).await;
     node.kernel.kill(pid);
     finished.await;
+}
+
+#[tokio::test]
+async fn whose_tool_runs_stays_until_it_lets_go_of_the_call() {
+    async fn acts(guest: Guest) -> Exit {
+        let call = guest.use_tool("set", "{\"slow\":1}").await;
+        guest.came(call).await.expect("something came of it").expect("it was done");
+        guest.drop_tool(call).await;
+        guest.receive(topic("go")).await.expect("there is room");
+        done()
+    }
+    let node = TestNode::new();
+    attend(&node);
+    node.install("script", acts);
+    let (_, finished) = start(&node, Given { name: Some("late"), ..user() }, acts);
+    sleeping_until(&node, node.settle()).await;
+    assert_eq!((node.tools.begun.lock().len(), node.kernel.processes()[0].state), (1, State::Asleep));
+    assert_eq!(node.kernel.away(), 0, "its tool runs");
+    node.tools.release();
+    until_away(&node, 1).await;
+    sends(&node, "late", "go").await;
+    let (finished, _) = sleeping_until(&node, finished).await;
+    assert!(is_done(&finished), "{finished:?}");
+    assert_eq!(node.tools.begun.lock().len(), 1, "told again, it is not begun again");
 }
 
 #[tokio::test]

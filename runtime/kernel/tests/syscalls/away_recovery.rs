@@ -6,12 +6,12 @@ use crate::{
     guest::{any, message, topic},
     hibernation::sleeping_until,
     human::{clerk, words},
-    recovery::{emit, life},
+    recovery::{emit, life, places},
 };
 use remit_abi::{Exit, Fault, GrantKind, GrantLimits, LlmRequest, Pid, Said, WaitId};
 use remit_kernel::{
     Attendant, Ended, Finished, MemoryJournal, State,
-    ports::{Entry, Journal, Position, Response},
+    ports::{Entry, Journal, Position, Response, Runner},
 };
 
 /// Does something of everything that can be slept through.
@@ -101,7 +101,10 @@ async fn who_leaves_memory_whenever_they_wait_ends_as_who_never_does_wherever_th
     assert_eq!((pid, told(&plain, pid)), (same, told(&memory, same)));
     assert_eq!(finished, expect);
     assert!(slept(&memory) >= 4, "{} times", slept(&memory));
-    let (born, dead) = life(&memory);
+    // Before, nobody is there to send what the hub waits for.
+    let are_both_there = |at: &Position| memory.up_to(*at).node().expect("it is in memory").living.len() == 2;
+    let born = places(&memory).find(are_both_there).expect("both lived");
+    let (_, dead) = life(&memory);
     let mut found_away = 0;
     for at in (born.0..dead.0).map(Position) {
         let node = TestNode::after(memory.up_to(at));
@@ -134,8 +137,11 @@ async fn a_start_reads_who_sleeps_only_when_it_wakes_and_believes_no_old_hint() 
     let finished = tokio::spawn(finished);
     until_away(&node, 1).await;
     let asleep = node.journal.memory.up_to(node.journal.memory.end());
+    // It comes back and takes no turn yet: its message lies in its mailbox.
+    node.runner.suspend(pid);
     sends(&node, "late", "go").await;
     let called = node.journal.memory.up_to(node.journal.memory.end());
+    node.runner.resume(pid);
     sleeping_until(&node, finished).await.0.expect("it ends");
     for (memory, away) in [(asleep, 1), (called, 0)] {
         let again = TestNode::after(memory.up_to(memory.end()));
