@@ -27,6 +27,7 @@ use crate::{
     recovery::last_run,
     replay::{Links, Replay},
     runaway::Circles,
+    syscalls::Watch,
 };
 use parking_lot::Mutex;
 use remit_abi::{AccountId, Fault, GrantId, Label, Pid, Tokens, limits::Limits};
@@ -186,7 +187,7 @@ impl Shared {
 
     /// Takes a process out of memory that sleeps until this moment of the wall clock, or until others wake it; whether it left. It is
     /// written down before: as long as it is in memory all the same, that is no more than a hint that is not true.
-    pub(crate) fn leave(&self, block: &Arc<ControlBlock>, wakes_ns: Option<u64>) -> bool {
+    pub(crate) fn leave(&self, block: &Arc<ControlBlock>, watch: &Watch, wakes_ns: Option<u64>) -> bool {
         if !self.may_leave(block) || self.has_stopped() || !block.is_apart() {
             return false;
         }
@@ -207,15 +208,14 @@ impl Shared {
             lost_listener: block.outlet.has_lost_its_listener(),
         };
         let row = Row { sleeper: Arc::new(sleeper), rest: rest.is_something().then(|| Box::new(rest)) };
-        self.let_go_of(block, process, row)
+        self.let_go_of(block, watch, process, row)
     }
 
-    /// In one step: from here on who reaches for the process finds its row.
-    fn let_go_of(&self, block: &Arc<ControlBlock>, process: &mut Process, mut row: Row) -> bool {
+    /// In one step: from here on who reaches for the process finds its row. Whoever answers reaches for it after that; an answer
+    /// before keeps it, where it waits for that one.
+    fn let_go_of(&self, block: &Arc<ControlBlock>, watch: &Watch, process: &mut Process, mut row: Row) -> bool {
         let mut table = self.table.write();
-        let clock = &*self.ports.clock;
-        let is_answered = process.questions.iter().any(|(_, question)| question.is_ready(clock));
-        if is_answered || !block.is_apart() || !self.take_out(&row.sleeper) {
+        if watch.is_answered(&*self.ports.clock) || !block.is_apart() || !self.take_out(&row.sleeper) {
             process.circles = row.rest.take().and_then(|rest| rest.circles);
             return false;
         }

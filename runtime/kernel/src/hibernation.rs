@@ -95,7 +95,7 @@ impl Shared {
         let slept = tokio::select! {
             biased;
             woken = woken => woken,
-            away = self.leaves(block, wakes_ns), if may_leave => away,
+            away = self.leaves(block, &watch, wakes_ns), if may_leave => away,
         };
         if slept == Slept::Woken {
             self.wake(block).await?;
@@ -104,11 +104,11 @@ impl Shared {
     }
 
     /// Waits until nothing ties a process that sleeps, and takes it out of memory. It is looked at again after pauses that double.
-    async fn leaves(&self, block: &Arc<ControlBlock>, wakes_ns: Option<u64>) -> Slept {
+    async fn leaves(&self, block: &Arc<ControlBlock>, watch: &Watch, wakes_ns: Option<u64>) -> Slept {
         let clock = &self.ports.clock;
         let mut pause_ns = self.patience_ns.load(Ordering::Relaxed);
         while self.may_leave(block) {
-            if self.leave(block, wakes_ns) {
+            if self.leave(block, watch, wakes_ns) {
                 return Slept::Away;
             }
             clock.sleep_until(clock.monotonic_ns().saturating_add(pause_ns)).await;

@@ -10,7 +10,7 @@ use crate::{
     due::Publish,
     inbox::{Full, PendingQuestion},
     kernel::Shared,
-    ports::{Change, GivenAnswer, Note, Notice, PostedQuestion, Response, ValueImage},
+    ports::{Change, Clock, GivenAnswer, Note, Notice, PostedQuestion, Response, ValueImage},
     process::{Process, TEXT, Value},
 };
 use remit_abi::{
@@ -186,6 +186,11 @@ pub(crate) struct Collect {
 impl Collect {
     pub(super) fn prepare(process: &Process, question: QuestionId) -> Result<Self, HumanError> {
         process.questions.get(question).cloned().map(|question| Self { question }).ok_or(HumanError::Dead)
+    }
+
+    /// Whether it is there, or will not be.
+    pub(super) fn is_ready(&self, clock: &dyn Clock) -> bool {
+        self.question.is_ready(clock)
     }
 
     /// Waits until it is there, or will not be, and does not take it.

@@ -9,6 +9,7 @@ use crate::{
     inbox::PendingQuestion,
     kernel::Shared,
     mailbox::Select,
+    ports::Clock,
     process::Process,
 };
 use futures::{FutureExt, future::select_all};
@@ -137,6 +138,12 @@ impl Wait {
 
     pub(super) async fn act(self, shared: &Arc<Shared>, block: &ControlBlock) -> Reply {
         Reply::Ready(self.ready(shared, block).await)
+    }
+
+    /// Whether something became of a question among what is waited for.
+    pub(super) fn is_answered(&self, clock: &dyn Clock) -> bool {
+        let is_answered = |source: &Source| matches!(source, Source::Question(question) if question.is_ready(clock));
+        self.sources.iter().any(is_answered)
     }
 
     /// Waits until something is ready, and takes nothing; which.

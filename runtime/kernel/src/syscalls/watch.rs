@@ -1,7 +1,7 @@
 //! What a process that sleeps waits for, watched in its place and not taken.
 
 use super::{Call, Context};
-use crate::{control::ControlBlock, kernel::Shared, process::Process};
+use crate::{control::ControlBlock, kernel::Shared, ports::Clock, process::Process};
 use remit_abi::{ChildrenRequest, HumanRequest, MailboxRequest, QuestionId, Request, ToolRequest, WaitId, WaitRequest};
 use std::sync::Arc;
 
@@ -64,6 +64,14 @@ impl Watch {
             Some(Call::WaitForChild(wait)) => drop(wait.ready(shared, block).await),
             Some(Call::Wait(wait)) => drop(wait.ready(shared, block).await),
             _ => {}
+        }
+    }
+    /// Whether something became of a question to people that is waited for. What became of others wakes nobody.
+    pub(crate) fn is_answered(&self, clock: &dyn Clock) -> bool {
+        match &self.0 {
+            Some(Call::CollectFromPeople(collect)) => collect.is_ready(clock),
+            Some(Call::Wait(wait)) => wait.is_answered(clock),
+            _ => false,
         }
     }
 }

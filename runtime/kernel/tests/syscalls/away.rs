@@ -7,6 +7,7 @@ use crate::{
     hibernation::sleeping_until,
     human::{clerk, words},
     recovery::emit,
+    tool::user,
 };
 use parking_lot::Mutex;
 use remit_abi::{
@@ -19,16 +20,23 @@ use remit_kernel::{
 };
 use std::sync::Arc;
 
+/// The end of a process that came back.
+pub(crate) struct SeenEnd {
+    pub(crate) pid: Pid,
+    pub(crate) payer: Option<AccountId>,
+    pub(crate) finished: Finished,
+}
+
 /// Takes the ends of processes that came back and that nobody waited for.
 #[derive(Default)]
-pub(crate) struct Ends(pub(crate) Arc<Mutex<Vec<(Pid, Option<AccountId>, Finished)>>>);
+pub(crate) struct Ends(pub(crate) Arc<Mutex<Vec<SeenEnd>>>);
 
 impl Attendant for Ends {
     fn resumed(&self, Resumed { pid, payer, finished }: Resumed) {
         let ends = self.0.clone();
         tokio::spawn(async move {
             let finished = finished.await;
-            ends.lock().push((pid, payer, finished));
+            ends.lock().push(SeenEnd { pid, payer, finished });
         });
     }
 }
@@ -347,6 +355,30 @@ async fn who_is_tied_to_somebody_stays() {
     until_away(&node, 1).await;
     node.kernel.kill(pid);
     finished.await;
+}
+
+#[tokio::test]
+async fn whose_tool_runs_stays_until_it_lets_go_of_the_call() {
+    async fn acts(guest: Guest) -> Exit {
+        let call = guest.use_tool("set", "{\"slow\":1}").await;
+        guest.came(call).await.expect("something came of it").expect("it was done");
+        guest.drop_tool(call).await;
+        guest.receive(topic("go")).await.expect("there is room");
+        done()
+    }
+    let node = TestNode::new();
+    attend(&node);
+    node.install("script", acts);
+    let (_, finished) = start(&node, Given { name: Some("late"), ..user() }, acts);
+    sleeping_until(&node, node.settle()).await;
+    assert_eq!((node.tools.begun.lock().len(), node.kernel.processes()[0].state), (1, State::Asleep));
+    assert_eq!(node.kernel.away(), 0, "its tool runs");
+    node.tools.release();
+    until_away(&node, 1).await;
+    sends(&node, "late", "go").await;
+    let (finished, _) = sleeping_until(&node, finished).await;
+    assert!(is_done(&finished), "{finished:?}");
+    assert_eq!(node.tools.begun.lock().len(), 1, "told again, it is not begun again");
 }
 
 #[tokio::test]

@@ -1,17 +1,17 @@
 //! Hosts that end while processes are out of memory: those come back as they were, and a start reads no more of them than it has to.
 
 use crate::{
-    away::{attend, is_done, sends, slept, start, until_all_ended, until_away, waits},
+    away::{SeenEnd, attend, is_done, sends, slept, start, until_all_ended, until_away, waits},
     fakes::{Given, Guest, TestNode, done, generate, grant, model_grant, prompt},
     guest::{any, message, topic},
     hibernation::sleeping_until,
     human::{clerk, words},
-    recovery::{emit, life},
+    recovery::{emit, life, places},
 };
 use remit_abi::{Exit, Fault, GrantKind, GrantLimits, LlmRequest, Pid, Said, WaitId};
 use remit_kernel::{
     Attendant, Ended, Finished, MemoryJournal, State,
-    ports::{Entry, Journal, Position, Response},
+    ports::{Entry, Journal, Position, Response, Runner},
 };
 
 /// Does something of everything that can be slept through.
@@ -101,7 +101,10 @@ async fn who_leaves_memory_whenever_they_wait_ends_as_who_never_does_wherever_th
     assert_eq!((pid, told(&plain, pid)), (same, told(&memory, same)));
     assert_eq!(finished, expect);
     assert!(slept(&memory) >= 4, "{} times", slept(&memory));
-    let (born, dead) = life(&memory);
+    // Before, nobody is there to send what the hub waits for.
+    let are_both_there = |at: &Position| memory.up_to(*at).node().expect("it is in memory").living.len() == 2;
+    let born = places(&memory).find(are_both_there).expect("both lived");
+    let (_, dead) = life(&memory);
     let mut found_away = 0;
     for at in (born.0..dead.0).map(Position) {
         let node = TestNode::after(memory.up_to(at));
@@ -114,9 +117,9 @@ async fn who_leaves_memory_whenever_they_wait_ends_as_who_never_does_wherever_th
         all_end(&node).await;
         assert!(node.kernel.is_conserved(), "at {at}");
         let ends = ends.0.lock();
-        let end = ends.iter().find(|(ended, ..)| *ended == pid);
+        let end = ends.iter().find(|end| end.pid == pid);
         // It had ended, and nobody had taken that, or it was not there yet.
-        let Some((_, payer, finished)) = end else { continue };
+        let Some(SeenEnd { payer, finished, .. }) = end else { continue };
         assert_eq!(finished, &expect, "at {at}");
         assert!(payer.is_some(), "at {at}");
         assert_eq!(told(&node.journal.memory, pid), told(&plain, pid), "at {at}");
@@ -134,8 +137,11 @@ async fn a_start_reads_who_sleeps_only_when_it_wakes_and_believes_no_old_hint() 
     let finished = tokio::spawn(finished);
     until_away(&node, 1).await;
     let asleep = node.journal.memory.up_to(node.journal.memory.end());
+    // It comes back and takes no turn yet: its message lies in its mailbox.
+    node.runner.suspend(pid);
     sends(&node, "late", "go").await;
     let called = node.journal.memory.up_to(node.journal.memory.end());
+    node.runner.resume(pid);
     sleeping_until(&node, finished).await.0.expect("it ends");
     for (memory, away) in [(asleep, 1), (called, 0)] {
         let again = TestNode::after(memory.up_to(memory.end()));
@@ -152,7 +158,7 @@ async fn a_start_reads_who_sleeps_only_when_it_wakes_and_believes_no_old_hint() 
             sends(&again, "late", "go").await;
         }
         until_all_ended(&again).await;
-        let ended: Vec<_> = ends.0.lock().iter().map(|(pid, _, finished)| (*pid, is_done(finished))).collect();
+        let ended: Vec<_> = ends.0.lock().iter().map(|end| (end.pid, is_done(&end.finished))).collect();
         assert!(ended.contains(&(pid, true)), "{ended:?}");
         assert!(again.kernel.is_conserved());
         // Where nobody attends, it is read and runs as all others do.
@@ -182,7 +188,7 @@ async fn a_moment_that_passed_while_the_host_was_away_wakes_at_the_start() {
     let ends = attend(&again);
     assert!(again.kernel.recover().expect("it can be read").go_on().await.is_empty());
     again.settle().await;
-    let ended: Vec<_> = ends.0.lock().iter().map(|(pid, ..)| *pid).collect();
+    let ended: Vec<_> = ends.0.lock().iter().map(|end| end.pid).collect();
     assert_eq!(ended, [pid], "no time had to pass");
 }
 

@@ -18,20 +18,27 @@ use std::{
     },
 };
 
+/// Turns of a node that nothing takes as many of: what is not ready by then never is.
+const TURNS_MAX: usize = 100_000;
+
 /// Lets time go by, between any two turns of anybody, until a future is ready; how often somebody was seen asleep.
 pub(crate) async fn sleeping_until<T>(node: &TestNode, future: impl Future<Output = T>) -> (T, usize) {
     let (kernel, clock) = (node.kernel.clone(), node.clock.clone());
     let asleep = Arc::new(AtomicUsize::new(0));
     let seen = asleep.clone();
-    let time = tokio::spawn(async move {
-        loop {
+    let mut time = tokio::spawn(async move {
+        for _ in 0..TURNS_MAX {
             let sleeps = kernel.processes().iter().filter(|view| view.state == State::Asleep).count();
             seen.fetch_add(sleeps, Ordering::Relaxed);
             clock.advance(10);
             tokio::task::yield_now().await;
         }
     });
-    let outcome = future.await;
+    let outcome = tokio::select! {
+        biased;
+        outcome = future => outcome,
+        _ = &mut time => panic!("it is not ready after {TURNS_MAX} turns: {:?}", node.kernel.processes()),
+    };
     time.abort();
     (outcome, asleep.load(Ordering::Relaxed))
 }

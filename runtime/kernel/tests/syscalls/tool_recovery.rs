@@ -221,12 +221,22 @@ async fn decided<T>(node: &TestNode, choice: u32, work: impl Future<Output = T>)
     outcome
 }
 
-/// What the log says of what came of a call, and who decided.
-fn returned(node: &TestNode) -> Option<(u32, OutcomeKind, Option<(String, Verdict)>)> {
+/// What the log says of what came of a call.
+#[derive(Debug, PartialEq, Eq)]
+struct Returned {
+    attempts: u32,
+    outcome: OutcomeKind,
+    /// Who decided, and what.
+    decided: Option<(String, Verdict)>,
+}
+
+/// What came of the only call that the log knows.
+fn returned(node: &TestNode) -> Option<Returned> {
     let entries = node.journal.memory.records().into_iter().filter_map(|record| record.entry);
     entries.filter_map(|entry: Entry<'static>| entry.fact()).find_map(|fact| match fact {
         Fact::ReturnedTool { attempts, outcome, decided, .. } => {
-            Some((attempts, outcome, decided.map(|decided| (decided.by.to_string(), decided.verdict))))
+            let decided = decided.map(|decided| (decided.by.to_string(), decided.verdict));
+            Some(Returned { attempts, outcome, decided })
         }
         _ => None,
     })
@@ -252,7 +262,8 @@ async fn a_person_decides_about_what_may_have_been_done() {
             assert_eq!(node.tools.begun.lock().len(), again, "at {at}");
             assert_eq!(paid(&result), paid(&expect), "at {at}: it is paid once");
             let attempts = 1 + u32::try_from(again).expect("a small number");
-            assert_eq!(returned(&node), Some((attempts, kind, Some(("ann".into(), verdict)))), "at {at}");
+            let decided = Some(("ann".into(), verdict));
+            assert_eq!(returned(&node), Some(Returned { attempts, outcome: kind, decided }), "at {at}");
             nothing_is_left(&node, 1);
             host_ends_again(&node, at, &asks, choice, &says).await;
         }
