@@ -127,7 +127,7 @@ fn a_journal_of_version_4_is_read_and_goes_on_with_who_sleeps_and_the_calls_of_t
     let pid = Some(sleeper.pid);
     stage.journal().append(&[Record { pid, entry: Some(crate::sample::told(1)), changes: &[] }]).expect("it is open");
     assert_eq!(asleep(), []);
-    for tenant in 1..=4 {
+    for tenant in [1, 2, 4] {
         whole(&export(stage.journal(), tenant, Detail::Contents).expect("it has a chain"));
     }
     let model = MemoryJournal::default();
