@@ -113,6 +113,9 @@ pub(crate) struct Stage {
     _runtime: Runtime,
 }
 
+/// Places for guests where sleepers wake all at once.
+const DURABLE_GUESTS_MAX: u32 = 4096;
+
 impl Stage {
     pub(crate) fn new() -> Self {
         Self::with_guests(GUESTS)
@@ -130,7 +133,7 @@ impl Stage {
 
     /// Whose processes may outlive it, in this data folder, and sleep after so long.
     pub(crate) fn durable(engine: Arc<dyn Engine>, home: Home, patience: Duration) -> Self {
-        Self::of(engine, home, None, Some(patience))
+        Self::of(engine, home, Some(DURABLE_GUESTS_MAX), Some(patience))
     }
 
     fn of(engine: Arc<dyn Engine>, home: Home, guests_max: Option<u32>, patience: Option<Duration>) -> Self {

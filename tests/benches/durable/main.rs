@@ -194,8 +194,8 @@ fn journaled(place: &Place<'_>, put: &mut impl FnMut(&str, f64)) {
     put("journaled_per_s_64_busy", busy);
     put("committed_per_s_64", waited);
     put("committed_per_s_64_busy", busy_waited);
-    put("sqlite_ratio", waited / raw_commits);
-    put("sqlite_ratio_unwaited", rate / raw_reads);
+    put("sqlite_ratio", rate / raw_reads);
+    put("sqlite_ratio_committed", waited / raw_commits);
 }
 
 /// What the journal's files take.
@@ -235,7 +235,8 @@ fn timed<T>(work: impl FnOnce() -> T) -> (f64, f64, T) {
 /// A life, and the recording of it.
 fn lived(stage: &Stage, agent: &Agent, task: Task) -> (f64, f64, Recording) {
     let (wall, cpu, pid) = timed(|| {
-        let Running { pid, finished, .. } = stage.node.start(agent, task).expect("it has a budget");
+        let Running { pid, events, finished } = stage.node.start(agent, task).expect("it has a budget");
+        events.leave();
         is_done(&block_on(finished));
         pid
     });
