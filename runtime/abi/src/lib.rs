@@ -23,6 +23,7 @@ mod id;
 mod label;
 pub mod limits;
 mod mailbox;
+mod memory;
 mod priority;
 mod process;
 mod prompt;
@@ -49,6 +50,9 @@ pub use id::{
 };
 pub use label::{Integrity, Label, TagSet};
 pub use mailbox::{Filter, Incoming, MailboxError, MailboxReply, MailboxRequest, Outgoing};
+pub use memory::{
+    Comparison, Condition, EntryFilter, EntryId, Field, Particulars, Probe, Remembered, Scalar, Search, Weighting,
+};
 pub use priority::Priority;
 pub use process::{
     ChildEnded, ChildInput, ChildReport, ChildrenError, ChildrenReply, ChildrenRequest, NamedGrant, Order, Plan,

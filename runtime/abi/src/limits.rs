@@ -191,6 +191,28 @@ pub const TENANT_TOOL_CALLS_MAX: usize = KIB as usize;
 /// are uncertain.
 pub const TOOL_CALLS_RUNNING_MAX: usize = 16;
 
+/// Content of one entry of a memory: as much as a message. A document is many entries, of some hundred words each, so that each has a vector
+/// of its own and fits into a model's window.
+pub const MEMORY_BYTES_MAX: usize = MIB as usize;
+
+/// Tags of one entry.
+pub const MEMORY_TAGS_MAX: usize = 64;
+
+/// Fields of one entry's metadata.
+pub const MEMORY_FIELDS_MAX: usize = 32;
+
+/// Bytes of one text in an entry's metadata, and in a condition: what is longer is content.
+pub const MEMORY_FIELD_BYTES_MAX: usize = 256;
+
+/// Conditions of one filter.
+pub const MEMORY_CONDITIONS_MAX: usize = 64;
+
+/// Entries that one search finds at most: more than any window takes.
+pub const MEMORY_HITS_MAX: u32 = 256;
+
+/// Words that are looked for: a question, not a document.
+pub const MEMORY_WORDS_BYTES_MAX: usize = 8 * KIB as usize;
+
 /// How long a tool may run: a day. What takes longer is begun by one call, and asked for by others.
 pub const TOOL_TIME_NS_MAX: u64 = 24 * 3_600_000_000_000;
 

@@ -8,6 +8,7 @@ mod entry;
 mod fact;
 mod inbox;
 mod journal;
+mod memory;
 mod sleeper;
 mod tools;
 
@@ -19,6 +20,9 @@ pub use entry::{
 pub use fact::{AnswerKind, DenialKind, EndKind, Fact};
 pub use inbox::{GivenAnswer, Notice, PostedQuestion, QuestionState, Response, StandingApproval};
 pub use journal::{Journal, JournalError, Line, NextNumbers, NodeImage, Position, Record, StoredProcess, StoredResult};
+pub use memory::{
+    Embedder, EntryVersion, MemoryAct, MemoryError, MemoryFigures, MemoryHit, MemoryStore, MemoryWatermark, MemoryWrite,
+};
 pub use remit_authority::{AccountImage, Away, GrantImage};
 pub use sleeper::{Holdings, Roused, Sleeper, SleeperKind};
 pub use tools::{
