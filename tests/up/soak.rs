@@ -1,10 +1,14 @@
 //! A team that works while its host is killed over and over, at random moments. Here a few times; `cargo xtask soak` does it a thousand times,
-//! and prints what the processes were told last before each kill.
+//! and prints where the kills came.
+//!
+//! Two things say where a kill came. What each process was told last, as the journal has it, is the step that it had come to: whatever comes
+//! after it is what was cut. And the host is stopped a moment before, with all its threads where they are, so that it can be seen whether
+//! one of them runs an agent's own instructions; where none does, each of the processes is inside of a syscall.
 
 use super::{relay, stage::Host};
 use remit_journal::SqliteJournal;
 use remit_kernel::ports::{Asked, Entry, Journal as _};
-use std::{collections::BTreeMap, path::Path, thread, time::Duration};
+use std::{collections::BTreeMap, fs, path::Path, thread, time::Duration};
 
 const KILLS: u32 = 8;
 /// Between the host's first word and its end, at most.
@@ -49,11 +53,51 @@ fn said(asked: &Asked) -> String {
         .join(".")
 }
 
+/// Where code lies that neither the program nor a library brought: that of agents.
+fn agents_code(maps: &str) -> Vec<std::ops::Range<u64>> {
+    let code = |line: &str| {
+        let mut words = line.split_whitespace();
+        let (range, mode, path) = (words.next()?, words.next()?, words.nth(3).unwrap_or_default());
+        let library = path.contains(".so") || path.starts_with('[') || Path::new(path).file_name()? == "remit";
+        if library || !mode.contains('x') {
+            return None;
+        }
+        let (start, end) = range.split_once('-')?;
+        Some(hexadecimal(start)?..hexadecimal(end)?)
+    };
+    maps.lines().filter_map(code).collect()
+}
+
+fn hexadecimal(text: &str) -> Option<u64> {
+    u64::from_str_radix(text.trim_start_matches("0x"), 16).ok()
+}
+
+/// Whether all threads of a stopped host are outside of the agents' own code; `None` where the system does not show it.
+fn inside_a_syscall(host: u32) -> Option<bool> {
+    let folder = Path::new("/proc").join(host.to_string());
+    let code = agents_code(&fs::read_to_string(folder.join("maps")).ok()?);
+    for thread in fs::read_dir(folder.join("task")).ok()?.flatten() {
+        // The last word is the instruction's address; a thread that has not come to its stop yet says `running`.
+        let place = loop {
+            let Ok(place) = fs::read_to_string(thread.path().join("syscall")) else { break String::new() };
+            if !place.starts_with("running") {
+                break place;
+            }
+        };
+        let address = place.split_whitespace().last().and_then(hexadecimal);
+        if address.is_some_and(|address| code.iter().any(|range| range.contains(&address))) {
+            return Some(false);
+        }
+    }
+    Some(true)
+}
+
 #[test]
 fn a_team_loses_nothing_however_often_its_host_is_killed() {
     let kills = std::env::var("REMIT_SOAK_KILLS").map_or(KILLS, |kills| kills.parse().expect("it is a number"));
     let mut random = Random(20_261_122);
     let (patient, mut told) = (["--patience", "20ms"], BTreeMap::<String, u32>::new());
+    let (mut inside, mut seen) = (0_u32, 0_u32);
     let home = tempfile::tempdir().expect("a folder for the test");
     relay::install(home.path());
     let mut host = Host::on(home, &patient);
@@ -61,12 +105,20 @@ fn a_team_loses_nothing_however_often_its_host_is_killed() {
     for _ in 0..kills {
         // The moment is the test.
         thread::sleep(Duration::from_millis(random.below(UP_MS_MAX)));
+        host.signal("STOP");
+        if let Some(is_inside) = inside_a_syscall(host.system_pid()) {
+            seen += 1;
+            inside += u32::from(is_inside);
+        }
         host.signal("KILL");
         let home = host.ended().1;
         last_told(home.path()).into_iter().for_each(|step| *told.entry(step).or_default() += 1);
         host = Host::on(home, &patient);
     }
     let rounds = relay::ends_as_ever(&host, &pid);
-    println!("{kills} kills, {rounds} rounds; what the processes were told last:");
+    println!(
+        "{kills} kills, {rounds} rounds; of {seen} kills {inside} came while all processes were inside of a syscall"
+    );
+    println!("what the processes were told last:");
     told.iter().for_each(|(step, count)| println!("{count:>6}  {step}"));
 }

@@ -30,6 +30,7 @@ fn keep(to: &Path) {
 fn kept(folder: &Path) -> (tempfile::TempDir, String) {
     let home = tempfile::tempdir().expect("a folder for the test");
     relay::copy(folder, home.path());
+    relay::install_tools(home.path());
     for key in ["node.key", "audit.key"].map(|name| home.path().join("journal").join(name)) {
         // Git keeps no such modes.
         fs::set_permissions(key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("it is ours");

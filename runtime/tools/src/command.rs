@@ -12,14 +12,14 @@
 //! Killed is a whole group: whatever the program started that did not leave its group ends with it.
 
 use crate::{Declarations, Declared};
-use bytes::Bytes;
 use remit_abi::{TenantId, limits};
 use remit_kernel::ports::{PortFuture, ToolEnd, ToolFacts, ToolFailure, ToolJob, ToolOutput, Tools};
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde::de::IgnoredAny;
 use std::{
     collections::BTreeMap,
-    env, io,
+    env,
+    io::{self, Seek, Write},
     os::unix::process::ExitStatusExt,
     process::{ExitStatus, Stdio},
     sync::Arc,
@@ -27,8 +27,8 @@ use std::{
 };
 use tempfile::TempDir;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
-    process::{Child, ChildStdin, Command},
+    io::{AsyncRead, AsyncReadExt},
+    process::{Child, Command},
     runtime::Handle,
     sync::Semaphore,
     time::timeout,
@@ -86,7 +86,7 @@ impl Tools for Commands {
                 Ok(running) => running,
                 Err(error) => return unavailable(format!("its program cannot be started: {error}")),
             };
-            match timeout(declared.timeout, running.end(job.arguments)).await {
+            match timeout(declared.timeout, running.end()).await {
                 Ok(end) => end,
                 Err(_) => Err(ToolFailure::TimedOut),
             }
@@ -130,25 +130,23 @@ impl Running {
         }
         command.env("REMIT_IDEMPOTENCY_KEY", &*job.key).env("REMIT_TOOL_CALL", job.number.to_string());
         command.current_dir(folder.path()).process_group(0).kill_on_drop(true);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdin(whole(&job.arguments)?).stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = command.spawn()?;
         let leader = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         Ok(Self { group: Group(leader), child, _folder: folder })
     }
 
     /// Waits until it has ended. Dropped before, it is killed.
-    async fn end(mut self, arguments: Bytes) -> ToolEnd {
-        let (stdin, stdout, stderr) = (self.child.stdin.take(), self.child.stdout.take(), self.child.stderr.take());
+    async fn end(mut self) -> ToolEnd {
+        let (stdout, stderr) = (self.child.stdout.take(), self.child.stderr.take());
         let (mut said, mut complained) = (Vec::new(), Vec::new());
         let status = {
-            let talk = async {
-                tokio::join!(feed(stdin, &arguments), read_first(stdout, &mut said), read_last(stderr, &mut complained))
-            };
+            let talk = async { tokio::join!(read_first(stdout, &mut said), read_last(stderr, &mut complained)) };
             tokio::pin!(talk);
             let mut heard = None;
             let status = tokio::select! {
                 status = self.child.wait() => status,
-                ((), whole, ()) = &mut talk => {
+                (whole, ()) = &mut talk => {
                     heard = Some(whole);
                     if !whole {
                         drop(std::mem::replace(&mut self.group, Group(None)));
@@ -159,7 +157,7 @@ impl Running {
             // What it started ends with it.
             drop(std::mem::replace(&mut self.group, Group(None)));
             if heard.is_none() {
-                heard = timeout(GRACE, &mut talk).await.ok().map(|((), whole, ())| whole);
+                heard = timeout(GRACE, &mut talk).await.ok().map(|(whole, ())| whole);
             }
             if heard == Some(false) {
                 let most = limits::TOOL_OUTPUT_BYTES_MAX;
@@ -175,12 +173,13 @@ impl Running {
     }
 }
 
-/// Gives a program its arguments. One that does not read them need not.
-async fn feed(stdin: Option<ChildStdin>, arguments: &[u8]) {
-    if let Some(mut stdin) = stdin {
-        let _unread = stdin.write_all(arguments).await;
-        let _unread = stdin.shutdown().await;
-    }
+/// What a program reads: a file that has no name and that nobody else sees. It is there as a whole before the program begins: one whose host
+/// ends, by whatever, still reads all that it was called with, and never acts on a part.
+fn whole(arguments: &[u8]) -> io::Result<Stdio> {
+    let mut file = tempfile::tempfile()?;
+    file.write_all(arguments)?;
+    file.rewind()?;
+    Ok(file.into())
 }
 
 /// Reads what a result may have; whether that is all.

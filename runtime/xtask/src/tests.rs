@@ -31,7 +31,9 @@ const SOAK: &str = "up::soak::a_team_loses_nothing_however_often_its_host_is_kil
 ///
 /// Something that it needs cannot be had, or a process lost something.
 pub(crate) fn soak_command(kills: u32) -> Result<()> {
-    let arguments = ["-p", "remit-tests", "--test", "remit", "--", "--exact", "--nocapture", SOAK].map(str::to_owned);
+    // Of the whole workspace, as in `cargo xtask test`: one package alone would be built with other features, and so would all that it
+    // stands on.
+    let arguments = ["--test", "remit", "--", "--exact", "--nocapture", SOAK].map(str::to_owned);
     test(&arguments, &[("REMIT_SOAK_KILLS", &kills.to_string())])
 }
 

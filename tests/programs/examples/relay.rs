@@ -1,16 +1,19 @@
-//! A boss and its workers, whose outcome does not depend on who is faster. With the input `boss N` it starts N workers of its own kind
-//! (`workers`, kind `process`), and asks each of them in each round for the square of the round's number, until it is asked to end. It shows
-//! the number of every round. Then each worker sends a note home with the sum of what it answered, and ends. The
-//! boss shows `R rounds, sum S, notes T, paid P`, where P is in micro-tokens what its workers spent, and waits to be killed.
+//! A boss and its workers, whose outcome does not depend on who is faster. With the input `boss N` it works season after season, until it is
+//! asked to end. In each it starts N workers of its own kind (`workers`, kind `process`), and asks each of them in each of a few rounds for
+//! the square of the round's number. For each answer a worker has two tools act (`once` and `keyed`, kind `tool`), with the round and its
+//! name. At the season's end each worker sends a note home with the sum of what it answered and with what its tools came to, and ends; and
+//! the boss commits what all seasons came to. It shows the number of every round; at its end
+//! `R rounds, sum S, notes T, paid P, acted A, uncertain U`, where P is in micro-tokens what its workers spent; and waits to be killed.
 
 use remit::{
-    budget,
+    ResultError, budget,
     capability::{Grant, Narrowing},
     children::{Child, Plan},
     mailbox::{self, Filter, Outgoing},
     prelude::*,
     process::{self, Signal},
     time,
+    tool::{GrantedTool, PendingResult},
 };
 use std::time::Duration;
 use test_programs::{number, words};
@@ -18,63 +21,100 @@ use test_programs::{number, words};
 /// An hour: no host of a test is away for so long.
 const PATIENCE: Duration = Duration::from_secs(3600);
 const PAUSE: Duration = Duration::from_millis(1);
+const ROUNDS: u64 = 3;
+
+/// What all seasons came to so far: rounds, the sum of all answers, that of all notes, micro-tokens, calls of tools that acted, and calls
+/// of which that is not known.
+type Sums = [u64; 6];
 
 #[remit::agent]
-fn run(task: Task) -> Result<Outcome, Failure> {
+fn run(task: Task, resumed: Option<Sums>) -> Result<Outcome, Failure> {
     let words = words(&task)?;
     match words.first().map(String::as_str) {
-        Some("boss") => boss(number(&words, 1)?),
-        _ => worker(),
+        Some("boss") => boss(number(&words, 1)?, resumed.unwrap_or_default()),
+        _ => worker(words.get(1).map_or("nobody", String::as_str)),
     }
 }
 
-fn boss(workers: u64) -> Result<Outcome, Failure> {
-    let grant = Grant::take("workers")?;
-    let account = budget::own();
-    let mut team = Vec::new();
-    for worker in 0..workers {
-        // The component is linked for it, whoever runs it.
-        let right = grant.attenuate(&format!("workers-{worker}"), &Narrowing::new())?;
-        let funds = account.split(account.remaining() / (2 * workers))?;
-        let plan = Plan::new("relay", funds).input("worker").grant("home", process::mailbox()?).grant("workers", right);
-        let child = plan.spawn(&grant)?;
-        let mailbox = child.mailbox()?;
-        team.push((child, mailbox));
-    }
-    let (mut round, mut sum) = (0_u64, 0_u64);
+fn boss(workers: u64, mut sums: Sums) -> Result<Outcome, Failure> {
     while !process::signals().any(|signal| signal == Signal::Cancel) {
-        round += 1;
-        let question = round.to_string();
-        let ask = |(_, mailbox): &(Child, Grant)| mailbox::call(mailbox, Outgoing::new("square", &*question), PATIENCE);
-        let asked = team.iter().map(ask).collect::<Result<Vec<_>, _>>()?;
-        for answer in asked {
-            sum += answer.get()?.body.text()?.parse::<u64>()?;
+        let team = (0..workers).map(|worker| hire(worker, workers)).collect::<Result<Vec<_>, _>>()?;
+        for _ in 0..ROUNDS {
+            round(&team, &mut sums)?;
         }
-        emit_text(format!("{round}\n"))?;
-        time::sleep(PAUSE);
+        for (child, mailbox) in team {
+            dismiss(&child, mailbox, &mut sums)?;
+        }
+        checkpoint::commit(&sums)?;
     }
-    let (mut notes, mut paid) = (0_u64, 0_u64);
-    for (child, mailbox) in &team {
-        mailbox::send(mailbox, Outgoing::new("stop", ""))?;
-        notes += mailbox::receive(&Filter::any().topic("note"))?.body.text()?.parse::<u64>()?;
-        paid += child.wait()?.paid.micro();
-    }
-    emit_text(format!("{round} rounds, sum {sum}, notes {notes}, paid {paid}\n"))?;
+    let [rounds, sum, notes, paid, acted, uncertain] = sums;
+    emit_text(format!(
+        "{rounds} rounds, sum {sum}, notes {notes}, paid {paid}, acted {acted}, uncertain {uncertain}\n"
+    ))?;
     loop {
         time::sleep(PATIENCE);
     }
 }
 
-fn worker() -> Result<Outcome, Failure> {
+fn hire(worker: u64, workers: u64) -> Result<(Child, Grant), Failure> {
+    let grant = Grant::take("workers")?;
+    let account = budget::own();
+    let funds = account.split(account.remaining() / (2 * workers))?;
+    let mut plan = Plan::new("relay", funds).input(format!("worker {worker}")).grant("home", process::mailbox()?);
+    // The component is linked for all of them, whoever runs it.
+    for label in ["workers", "once", "keyed"] {
+        let right = Grant::take(label)?.attenuate(&format!("{label}-{worker}"), &Narrowing::new())?;
+        plan = plan.grant(label, right);
+    }
+    let child = plan.spawn(&grant)?;
+    let mailbox = child.mailbox()?;
+    Ok((child, mailbox))
+}
+
+fn round(team: &[(Child, Grant)], sums: &mut Sums) -> Result<(), Failure> {
+    sums[0] += 1;
+    let question = sums[0].to_string();
+    let ask = |(_, mailbox): &(Child, Grant)| mailbox::call(mailbox, Outgoing::new("square", &*question), PATIENCE);
+    let asked = team.iter().map(ask).collect::<Result<Vec<_>, _>>()?;
+    for answer in asked {
+        sums[1] += answer.get()?.body.text()?.parse::<u64>()?;
+    }
+    emit_text(format!("{question}\n"))?;
+    time::sleep(PAUSE);
+    Ok(())
+}
+
+fn dismiss(child: &Child, mailbox: Grant, sums: &mut Sums) -> Result<(), Failure> {
+    mailbox::send(&mailbox, Outgoing::new("stop", ""))?;
+    let note = mailbox::receive(&Filter::any().topic("note"))?.body.text()?;
+    for (total, said) in [2, 4, 5].into_iter().zip(note.split(' ')) {
+        sums[total] += said.parse::<u64>()?;
+    }
+    sums[3] += child.wait()?.paid.micro();
+    mailbox.discard();
+    Ok(())
+}
+
+fn worker(name: &str) -> Result<Outcome, Failure> {
     let home = Grant::take("home")?;
-    let mut sum = 0_u64;
+    let tools = [GrantedTool::take("once")?, GrantedTool::take("keyed")?];
+    let (mut sum, mut acted, mut uncertain) = (0_u64, 0_u64, 0_u64);
     loop {
         let message = mailbox::receive(&Filter::any())?;
         let Some(answer) = message.call else { break };
         let number: u64 = message.body.text()?.parse()?;
+        let arguments = format!("{{\"round\": {number}, \"worker\": \"{name}\"}}");
+        let calls = tools.iter().map(|tool| tool.call(&*arguments)).collect::<Result<Vec<_>, _>>()?;
+        for came in calls.iter().map(PendingResult::get) {
+            match came {
+                Ok(_) => acted += 1,
+                Err(ResultError::Uncertain(_)) => uncertain += 1,
+                Err(error) => return Err(error.into()),
+            }
+        }
         sum += number * number;
         answer.reply(Outgoing::new("square", (number * number).to_string()))?;
     }
-    mailbox::send(&home, Outgoing::new("note", sum.to_string()))?;
+    mailbox::send(&home, Outgoing::new("note", format!("{sum} {acted} {uncertain}")))?;
     Ok(Outcome::complete())
 }
