@@ -52,8 +52,8 @@ pub use label::{Integrity, Label, TagSet};
 pub use mailbox::{Filter, Incoming, MailboxError, MailboxReply, MailboxRequest, Outgoing};
 pub use memory::{
     Comparison, Condition, Description, EntryFilter, EntryId, Field, Forgetting, Hit, KeptVersion, Likeness, Listing,
-    MemoryError, MemoryReply, MemoryRequest, Particulars, Probe, Remembered, Rewriting, Scalar, Search, Seeking, Weighting,
-    Writing,
+    MemoryError, MemoryReply, MemoryRequest, Particulars, Probe, Remembered, Rewriting, Scalar, Search, Seeking,
+    Weighting, Writing,
 };
 pub use priority::Priority;
 pub use process::{

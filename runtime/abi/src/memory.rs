@@ -3,7 +3,7 @@
 //! An entry lies in a *store*, which has a name that grants open. It is never changed in its place: each write of it is a *version*, and
 //! older ones are kept until they are forgotten.
 
-use crate::{Content, Denial, GrantId, Label, Pid, Shortfall, ValueId};
+use crate::{Content, Denial, GrantId, Integrity, Label, Pid, Shortfall, ValueId};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::{fmt, sync::Arc};
@@ -96,7 +96,7 @@ pub enum Condition {
     ImportanceFrom(f32),
     /// This process wrote this version.
     WrittenBy(Pid),
-    /// What went into it may be known to whoever may know this much: it is no less trusted, and has no other confidentiality tag.
+    /// What went into it [flows](Label::flows_to) to this label. The kernel says so, who knows what a tag's name is.
     FlowsTo(Label),
 }
 
@@ -234,6 +234,8 @@ pub struct Seeking {
     pub likeness: Likeness,
     /// Which may be found.
     pub filter: EntryFilter,
+    /// The highest label of what is found, where there is one.
+    pub within: Option<(Integrity, Box<[Box<str>]>)>,
     /// How they are ordered.
     pub weighting: Weighting,
     /// How many at most.
@@ -247,6 +249,8 @@ pub struct Listing {
     pub grant: GrantId,
     /// Which.
     pub filter: EntryFilter,
+    /// The highest label of what is listed, where there is one.
+    pub within: Option<(Integrity, Box<[Box<str>]>)>,
     /// From the first behind this one.
     pub after: Option<EntryId>,
     /// How many at most.

@@ -2,7 +2,8 @@
 
 use crate::{
     Access, AccountId, AlarmRequest, ChildrenRequest, GenerationId, GrantId, HumanRequest, Integrity, LogLevel,
-    MailboxRequest, MemoryRequest, ModelId, Params, ProcessRequest, Prompt, Rate, TimerId, Tokens, ToolRequest, ValueId, WaitId,
+    MailboxRequest, MemoryRequest, ModelId, Params, ProcessRequest, Prompt, Rate, TimerId, Tokens, ToolRequest,
+    ValueId, WaitId,
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};

@@ -18,7 +18,7 @@ use remit_abi::{
 use remit_authority::PriceList;
 use remit_kernel::{
     Durability, Finished, GivenMessage, Kernel, MemoryJournal, Ports, RestartPolicy, Spawn, SpawnError, Spawned,
-    ports::{Clock, Entropy, PackageError, Packages, PortFuture, Program, Runner},
+    ports::{Clock, Entropy, Memory, PackageError, Packages, PortFuture, Program, Runner},
 };
 use std::{
     collections::HashMap,
@@ -291,6 +291,7 @@ impl TestNode {
             clock: Arc::new(SharedClock(Arc::clone(&clock))),
             entropy: Arc::new(Counting),
             tools: Arc::<ScriptedTools>::clone(&tools),
+            memory: Memory::none(),
         };
         let kernel = Kernel::new(ports, prices);
         Self { kernel, engine, clock, journal, tools, shelf, runner, payers: Mutex::default() }
