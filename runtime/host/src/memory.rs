@@ -2,6 +2,7 @@
 
 use crate::{
     bindings::remit::kernel::{memory, types, value},
+    budget::shortfall_to_wit,
     capability::denial_to_wit,
     guest::{Guest, gone, mismatch},
     row::{GrantRow, ValueRow},
@@ -294,10 +295,7 @@ fn error_to_wit(error: MemoryError) -> Result<memory::MemoryError> {
         MemoryError::Conflict { newest } => memory::MemoryError::Conflict(newest),
         MemoryError::TooLarge { limit } => memory::MemoryError::TooLarge(limit),
         MemoryError::Invalid(why) => memory::MemoryError::Invalid(why.into()),
-        MemoryError::Shortfall(shortfall) => memory::MemoryError::Shortfall(types::Shortfall {
-            needed: shortfall.needed.micro(),
-            remaining: shortfall.remaining.micro(),
-        }),
+        MemoryError::Shortfall(shortfall) => memory::MemoryError::Shortfall(shortfall_to_wit(shortfall)),
         MemoryError::NoRoom => memory::MemoryError::NoRoom,
         MemoryError::Unavailable(why) => memory::MemoryError::Unavailable(why.into()),
         MemoryError::Dead => return Err(gone("a grant or a value")),
