@@ -38,6 +38,7 @@
 //! | see, narrow and give up rights | [`capability`] |
 //! | start other agents | [`children`] |
 //! | send and receive messages | [`mailbox`] |
+//! | remember, and look up what was remembered | [`memory`] |
 //! | ask people, have them approve, tell them | [`human`] |
 //! | know its own name, hear signals | [`process`] |
 //! | survive a restart | [`checkpoint`] |
@@ -69,6 +70,7 @@ pub mod human;
 pub mod log;
 pub mod logprob;
 pub mod mailbox;
+pub mod memory;
 pub mod process;
 pub mod random;
 pub mod task;
@@ -81,7 +83,8 @@ pub use budget::Tokens;
 pub use call::{Call, ChatPrompt, TextPrompt};
 pub use error::{
     AlarmError, AnswerError, AskError, AttenuationError, BudgetError, CallError, CheckpointError, Denial, EmitError,
-    LlmError, ReceiveError, ResultError, SendError, Shortfall, SpawnError, ToolError, ValueError, WaitError,
+    LlmError, MemoryError, ReceiveError, ResultError, SendError, Shortfall, SpawnError, ToolError, ValueError,
+    WaitError,
 };
 pub use generate::{Completion, FinishReason, Generation, Summary, Usage};
 pub use model::{Media, Message, Model, ModelInfo, Part, Prompt};

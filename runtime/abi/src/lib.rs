@@ -51,7 +51,9 @@ pub use id::{
 pub use label::{Integrity, Label, TagSet};
 pub use mailbox::{Filter, Incoming, MailboxError, MailboxReply, MailboxRequest, Outgoing};
 pub use memory::{
-    Comparison, Condition, EntryFilter, EntryId, Field, Particulars, Probe, Remembered, Scalar, Search, Weighting,
+    Comparison, Condition, Description, EntryFilter, EntryId, Field, Forgetting, Hit, KeptVersion, Likeness, Listing,
+    MemoryError, MemoryReply, MemoryRequest, Particulars, Probe, Remembered, Rewriting, Scalar, Search, Seeking,
+    Weighting, Writing,
 };
 pub use priority::Priority;
 pub use process::{

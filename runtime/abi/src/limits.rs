@@ -213,6 +213,9 @@ pub const MEMORY_HITS_MAX: u32 = 256;
 /// Words that are looked for: a question, not a document.
 pub const MEMORY_WORDS_BYTES_MAX: usize = 8 * KIB as usize;
 
+/// Entries that are forgotten by one call: what is more is forgotten by several.
+pub const MEMORY_FORGET_MAX: usize = 4096;
+
 /// How long a tool may run: a day. What takes longer is begun by one call, and asked for by others.
 pub const TOOL_TIME_NS_MAX: u64 = 24 * 3_600_000_000_000;
 

@@ -3,8 +3,8 @@
 use crate::{
     Access, AccountId, AlarmError, AlarmReply, BudgetError, CapabilityError, CheckpointError, ChildrenError,
     ChildrenReply, DrawnToken, EmitError, Fault, GenerationId, GrantId, GrantKind, GrantLimits, HumanError, HumanReply,
-    Label, LlmError, MailboxError, MailboxReply, ModelId, ProcessReply, Shortfall, TimerId, Tokens, ToolCall,
-    ToolError, ToolReply, Usage, ValueError, ValueId,
+    Label, LlmError, MailboxError, MailboxReply, MemoryError, MemoryReply, ModelId, ProcessReply, Shortfall, TimerId,
+    Tokens, ToolCall, ToolError, ToolReply, Usage, ValueError, ValueId,
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -48,6 +48,8 @@ pub enum Reply {
     Human(Result<HumanReply, HumanError>),
     /// To `tool`.
     Tool(Result<ToolReply, ToolError>),
+    /// To `memory`.
+    Memory(Result<MemoryReply, MemoryError>),
 }
 
 /// Answers of `value`.

@@ -2,7 +2,8 @@
 
 use crate::{
     Access, AccountId, AlarmRequest, ChildrenRequest, GenerationId, GrantId, HumanRequest, Integrity, LogLevel,
-    MailboxRequest, ModelId, Params, ProcessRequest, Prompt, Rate, TimerId, Tokens, ToolRequest, ValueId, WaitId,
+    MailboxRequest, MemoryRequest, ModelId, Params, ProcessRequest, Prompt, Rate, TimerId, Tokens, ToolRequest,
+    ValueId, WaitId,
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -44,6 +45,8 @@ pub enum Request {
     Human(HumanRequest),
     /// `tool`: acts outside the node.
     Tool(ToolRequest),
+    /// `memory`: what is remembered.
+    Memory(MemoryRequest),
 }
 
 const _: () = assert!(size_of::<Request>() <= 64, "a request is copied, queued and journaled: keep it in a cache line");
@@ -81,6 +84,7 @@ impl Request {
             Self::Fuel(_) => "fuel",
             Self::Human(_) => "human",
             Self::Tool(_) => "tool",
+            Self::Memory(_) => "memory",
         }
     }
 
@@ -106,7 +110,8 @@ impl Request {
             | Self::Wait(_)
             | Self::Fuel(_)
             | Self::Human(_)
-            | Self::Tool(_) => Class::Observed,
+            | Self::Tool(_)
+            | Self::Memory(_) => Class::Observed,
         }
     }
 
@@ -132,7 +137,7 @@ impl Request {
             ),
             Self::Human(request) => matches!(request, HumanRequest::Collect { .. }),
             Self::Tool(request) => matches!(request, ToolRequest::Collect { .. }),
-            Self::Task(_) | Self::Checkpoint(_) => true,
+            Self::Task(_) | Self::Checkpoint(_) | Self::Memory(_) => true,
             Self::Wait(WaitRequest::Any { .. }) => true,
             Self::Value(_)
             | Self::Capability(_)

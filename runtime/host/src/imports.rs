@@ -48,6 +48,7 @@ const INTERFACES: &[Interface] = &[
     base("remit:kernel/alarm", "0.1", "set alarms that outlive a restart"),
     granted("remit:kernel/human", "0.1", "ask and tell the people it was granted", GrantKind::Person),
     granted("remit:kernel/tool", "0.1", "have the tools it was granted act outside", GrantKind::Tool),
+    granted("remit:kernel/memory", "0.1", "remember and look up in the stores it was granted", GrantKind::Memory),
     base("remit:kernel/task", "0.1", "show its answer and its progress to whoever started it"),
     base("remit:kernel/checkpoint", "0.1", "keep a state to go on from"),
     base("remit:kernel/trace", "0.1", "write log lines"),

@@ -11,7 +11,8 @@ use crate::{
     inbox::PendingQuestion,
     kernel::Shared,
     mailbox::Letter,
-    ports::{Change, ModelUse, Note, Position, Program},
+    memories::HeldEntries,
+    ports::{Change, MemoryAct, ModelUse, Note, Position, Program},
     room::Room,
 };
 use remit_abi::{Event, GrantId, Order, Pid, Signal};
@@ -54,6 +55,10 @@ pub(crate) struct Due {
     pub(crate) notes: Vec<Note>,
     pub(crate) changes: Vec<Change>,
     pub(crate) publish: Vec<Publish>,
+    /// What is written to the tenant's memory.
+    pub(crate) remembers: Vec<MemoryAct>,
+    /// Entries that nobody else writes until that is done.
+    pub(crate) held_entries: HeldEntries,
 }
 
 impl Due {

@@ -26,8 +26,8 @@ use crate::{
 };
 use remit_abi::{
     Access, AccountId, BudgetRequest, CapabilityRequest, ChildrenRequest, GrantId, GrantKind, GrantLimits, GrantSpec,
-    HumanRequest, LlmRequest, MailboxRequest, NamedGrant, Outgoing, Pid, Plan, ProcessReply, ProcessRequest, Reply,
-    Request, Scope, TenantId, Tokens, ToolRequest,
+    HumanRequest, LlmRequest, MailboxRequest, MemoryRequest, NamedGrant, Outgoing, Pid, Plan, ProcessReply,
+    ProcessRequest, Reply, Request, Scope, TenantId, Tokens, ToolRequest,
 };
 use rustc_hash::FxHashMap;
 use std::{borrow::Cow, sync::Arc};
@@ -232,6 +232,7 @@ impl OwnNames {
             Request::Human(HumanRequest::Notify { grant, .. }) => self.grant(grant),
             Request::Tool(ToolRequest::Describe { grant }) => self.grant(grant),
             Request::Tool(ToolRequest::Call(called)) => self.grant(&mut called.grant),
+            Request::Memory(request) => self.read_memory(request),
             Request::Value(_)
             | Request::Llm(_)
             | Request::Process(_)
@@ -246,6 +247,20 @@ impl OwnNames {
             | Request::Random(_)
             | Request::Wait(_)
             | Request::Fuel(_) => {}
+        }
+    }
+
+    fn read_memory(&self, request: &mut MemoryRequest) {
+        match request {
+            MemoryRequest::Put(writing) => self.grant(&mut writing.grant),
+            MemoryRequest::Update(rewriting) => self.grant(&mut rewriting.writing.grant),
+            MemoryRequest::Forget(forgetting) => self.grant(&mut forgetting.grant),
+            MemoryRequest::Search(seeking) => self.grant(&mut seeking.grant),
+            MemoryRequest::List(listing) => self.grant(&mut listing.grant),
+            MemoryRequest::Get { grant, .. }
+            | MemoryRequest::Describe { grant, .. }
+            | MemoryRequest::Versions { grant, .. }
+            | MemoryRequest::Restore { grant, .. } => self.grant(grant),
         }
     }
 

@@ -10,7 +10,8 @@ use crate::{
     generation::Streams,
     inbox::Inbox,
     mailbox::Letter,
-    ports::{Change, Clock, Engine, Entropy, Journal, JournalError, Packages, Position, Runner, Tools},
+    memories::Memories,
+    ports::{Change, Clock, Engine, Entropy, Journal, JournalError, Memory, Packages, Position, Runner, Tools},
     routing::Routing,
     runaway::RunawayPolicy,
     table::Table,
@@ -42,6 +43,8 @@ pub struct Ports {
     pub entropy: Arc<dyn Entropy>,
     /// Acts outside.
     pub tools: Arc<dyn Tools>,
+    /// Remembers for agents.
+    pub memory: Memory,
 }
 
 /// What all syscalls work on.
@@ -60,6 +63,7 @@ pub(crate) struct Shared {
     pub(crate) denials: Denials,
     pub(crate) inbox: Mutex<Inbox>,
     pub(crate) effects: Mutex<Effects>,
+    pub(crate) memories: Memories,
     /// Of the next letter or call.
     next_letter: AtomicU64,
     /// Of the next question or notice.
@@ -199,6 +203,7 @@ impl Kernel {
                 denials: Denials::default(),
                 inbox: Mutex::default(),
                 effects: Mutex::default(),
+                memories: Memories::default(),
                 next_letter: AtomicU64::new(0),
                 // People begin to count at 1.
                 next_question: AtomicU64::new(1),

@@ -26,6 +26,7 @@
 //! | `runaway` | agents that run in circles |
 //! | `inbox`, `people` | what people are asked and told, and what they say |
 //! | `effects`, `tool_calls`, `doubts` | what tools are called for outside the node, that it is done, and what of it is uncertain after a crash |
+//! | `memories` | what is remembered, in one order |
 //! | `manage`, `freeze`, `denials` | what an operator sees and does |
 //! | `due`, `recording` | what an act did, written down before anybody sees it |
 //! | `recovery`, `replay` | a node put together again from its journal; processes told again what they were told |
@@ -58,6 +59,7 @@ mod kernel;
 mod life;
 mod mailbox;
 mod manage;
+mod memories;
 mod outlet;
 mod people;
 pub mod ports;

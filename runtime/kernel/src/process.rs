@@ -479,6 +479,13 @@ impl Values {
         Ok(self.table.insert(value))
     }
 
+    /// Whether values of these sizes fit, all of them.
+    pub(crate) fn has_room_for(&self, sizes: impl ExactSizeIterator<Item = usize>, limits: &Limits) -> bool {
+        let objects = (self.table.len() as u64).saturating_add(sizes.len() as u64);
+        let bytes = sizes.fold(self.bytes, |sum, size| sum.saturating_add(size as u64));
+        objects <= limits.objects_max && bytes <= limits.value_bytes_max
+    }
+
     pub(crate) fn remove(&mut self, id: ValueId) -> Option<Value> {
         let value = self.table.remove(id)?;
         self.bytes = self.bytes.saturating_sub(value.bytes.len() as u64);

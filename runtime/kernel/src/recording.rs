@@ -39,13 +39,20 @@ impl Shared {
         process: &mut Process,
         entry: Option<Entry<'_>>,
     ) -> Result<Position, JournalError> {
-        if !process.due.keeps_changes && process.due.publish.is_empty() {
+        let seen_by_nobody = process.due.publish.is_empty() && process.due.remembers.is_empty();
+        if !process.due.keeps_changes && seen_by_nobody {
             return Ok(Position::default());
         }
         let entry = entry.filter(|_| process.due.keeps_notes);
         process.settle_written();
         let pid = process.pid;
+        let in_order = self.number_writes(pid.tenant, &mut process.due);
         let written = self.append(Some(pid), entry, &mut process.due);
+        let written = match in_order {
+            Some(in_order) => self.remember(in_order, written),
+            None => written,
+        };
+        process.due.held_entries.clear();
         if let Ok(at) = written {
             process.written_at = process.written_at.max(at);
         }
@@ -79,7 +86,12 @@ impl Shared {
     }
 
     /// Appends an entry, the changes that are due and those of the grant tree.
-    fn append(&self, pid: Option<Pid>, entry: Option<Entry<'_>>, due: &mut Due) -> Result<Position, JournalError> {
+    pub(crate) fn append(
+        &self,
+        pid: Option<Pid>,
+        entry: Option<Entry<'_>>,
+        due: &mut Due,
+    ) -> Result<Position, JournalError> {
         if !due.keeps_changes {
             return Ok(Position::default());
         }

@@ -166,9 +166,15 @@ impl Kernel {
 
 impl Shared {
     /// The node's own tables. Who is not in memory, and has something to do; the calls of tools that people are asked about.
-    fn restore(self: &Arc<Self>, node: NodeImage, links: &Links, living: &HashSet<Pid>) -> (HashSet<Pid>, Vec<Doubt>) {
+    fn restore(
+        self: &Arc<Self>,
+        mut node: NodeImage,
+        links: &Links,
+        living: &HashSet<Pid>,
+    ) -> (HashSet<Pid>, Vec<Doubt>) {
         let clock = &self.ports.clock;
         let (now_ns, wall_ns) = (clock.monotonic_ns(), clock.wall_ns());
+        self.restore_memory(&mut node);
         node.tags.iter().for_each(|(tenant, index, name)| self.tags.restore(*tenant, *index, name));
         self.frozen.lock().restore(node.frozen);
         {

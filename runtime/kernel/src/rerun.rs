@@ -9,8 +9,8 @@ use crate::{
     kernel::{Kernel, Ports},
     ports::{
         AccountImage, Clock, Engine, EngineError, EngineStream, Entropy, Entry, GenerationJob, Holdings, Journal,
-        JournalError, Line, ModelCard, NoTools, NodeImage, PackageError, Packages, PortFuture, Position, Program,
-        PromptText, Record, Runner, StoredProcess, StoredResult, Told,
+        JournalError, Line, Memory, ModelCard, NoTools, NodeImage, PackageError, Packages, PortFuture, Position,
+        Program, PromptText, Record, Runner, StoredProcess, StoredResult, Told,
     },
 };
 use parking_lot::Mutex;
@@ -128,6 +128,8 @@ impl Rerun {
             entropy,
             // What tools said is in the log, and none is called again.
             tools: Arc::new(NoTools),
+            // Nor is anything looked for.
+            memory: Memory::none(),
         };
         let kernel = Kernel::new(ports, PriceList::built_in());
         // It is read from memory.

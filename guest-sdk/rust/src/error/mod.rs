@@ -3,12 +3,14 @@
 //! All of them are [`std::error::Error`]s, so that `?` turns each into a [`Failure`](crate::Failure).
 
 mod grants;
+mod memory;
 mod messages;
 mod people;
 mod processes;
 mod tools;
 
 pub use grants::{AttenuationError, BudgetError};
+pub use memory::MemoryError;
 pub use messages::{CallError, ReceiveError, SendError};
 pub use people::{AnswerError, AskError};
 pub use processes::{AlarmError, SpawnError, WaitError};

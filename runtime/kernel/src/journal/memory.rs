@@ -4,9 +4,9 @@
 //! any place, as if the host had ended there.
 
 use crate::ports::{
-    AccountImage, Away, CallState, Change, Entry, GrantImage, Holdings, Journal, JournalError, Line, NextNumbers,
-    NodeImage, Notice, PortFuture, Position, PostedQuestion, QuestionState, Record, Sleeper, StandingApproval,
-    StoredProcess, StoredResult, ToolCallImage,
+    AccountImage, Away, CallState, Change, Entry, GrantImage, Holdings, Journal, JournalError, Line, MemoryAct,
+    NextNumbers, NodeImage, Notice, PortFuture, Position, PostedQuestion, QuestionState, Record, Sleeper,
+    StandingApproval, StoredProcess, StoredResult, ToolCallImage,
 };
 use parking_lot::Mutex;
 use remit_abi::{AccountId, GrantId, Pid, Tokens};
@@ -181,6 +181,7 @@ struct State {
     approvals: BTreeMap<u64, StandingApproval>,
     notices: BTreeMap<u64, Notice>,
     tool_calls: BTreeMap<u64, ToolCallImage>,
+    memory: BTreeMap<u64, (remit_abi::TenantId, crate::ports::MemoryWrite)>,
     next: NextNumbers,
 }
 
@@ -338,6 +339,22 @@ impl State {
                 self.with_tool_call(number, |call| call.settle(*outcome, decided));
             }
             Change::ToolCallGone { number } => drop(self.tool_calls.remove(&number)),
+            change => self.apply_to_memory(change),
+        }
+    }
+
+    fn apply_to_memory(&mut self, change: Change) {
+        match change {
+            Change::Remembered { tenant, write } => {
+                self.next.memory_write = self.next.memory_write.max(write.number.saturating_add(1));
+                if let MemoryAct::Put(version) = &write.act {
+                    self.next.memory_entry = self.next.memory_entry.max(version.id.0.saturating_add(1));
+                }
+                self.memory.insert(write.number, (tenant, *write));
+            }
+            Change::RememberedUpTo { tenant, number } => {
+                self.memory.retain(|write, (whose, _)| *whose != tenant || *write > number);
+            }
             _ => unreachable!("all others were looked at before"),
         }
     }
@@ -393,6 +410,7 @@ impl State {
             approvals: self.approvals.into_values().collect(),
             notices: self.notices.into_values().collect(),
             tool_calls: self.tool_calls.into_values().collect(),
+            memory: self.memory.into_values().collect(),
             next: self.next,
             away: Away::default(),
         }

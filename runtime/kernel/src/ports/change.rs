@@ -4,8 +4,8 @@
 //! relative, so that records of different processes may come in any order, and each leaves the sum of all accounts as it was.
 
 use super::{
-    Decided, GivenAnswer, HeldImage, Notice, PostedQuestion, PostedToolCall, Sleeper, StandingApproval, ToolOutcome,
-    ValueImage,
+    Decided, GivenAnswer, HeldImage, MemoryWrite, Notice, PostedQuestion, PostedToolCall, Sleeper, StandingApproval,
+    ToolOutcome, ValueImage,
 };
 use crate::{Finished, Selection};
 use remit_abi::{AccountId, GrantId, Label, Pid, TenantId, Tokens};
@@ -215,6 +215,20 @@ pub enum Change {
     /// The caller has what came of it, or wants it no more.
     ToolCallGone {
         /// Which.
+        number: u64,
+    },
+    /// A tenant's memory was written. It is kept until the memory's own files have it.
+    Remembered {
+        /// Whose.
+        tenant: TenantId,
+        /// What.
+        write: Box<MemoryWrite>,
+    },
+    /// The memory's own files have all writes of a tenant up to this number.
+    RememberedUpTo {
+        /// Whose.
+        tenant: TenantId,
+        /// Of the last of them.
         number: u64,
     },
 }

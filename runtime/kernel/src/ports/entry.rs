@@ -18,8 +18,8 @@ use super::{Decided, Effect, OutcomeKind};
 use crate::{Ledger, RestartPolicy};
 use bytes::Bytes;
 use remit_abi::{
-    AccountId, Exit, GrantId, GrantKind, Label, Pid, Priority, Reply, Request, Role, Tokens, Usage, ValueId,
-    limits::Limits,
+    AccountId, EntryId, Exit, GrantId, GrantKind, Label, MemoryRequest, Pid, Priority, Reply, Request, Role, Tokens,
+    Usage, ValueId, limits::Limits,
 };
 use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, sync::Arc};
@@ -183,6 +183,8 @@ pub enum Note {
     CalledTool(CalledTool),
     /// What came of one: for an auditor. A replay passes over it.
     ReturnedTool(ReturnedTool),
+    /// The data of a value that an entry of a memory holds: it is destroyed with that.
+    Remembered(ValueId, EntryId, ValueImage),
 }
 
 /// A tool that was called.
@@ -261,6 +263,11 @@ pub enum Asked {
 /// four digests long.
 const WHOLE_BYTES_MAX: usize = 128;
 
+/// Whether a request has what somebody may want to be destroyed, in whichever log it is.
+const fn may_be_purged(request: &Request) -> bool {
+    matches!(request, Request::Memory(MemoryRequest::Put(_) | MemoryRequest::Update(_) | MemoryRequest::Search(_)))
+}
+
 impl Asked {
     /// A request as the log keeps it.
     #[must_use]
@@ -269,7 +276,7 @@ impl Asked {
         // Plain data written to memory: it cannot fail, and an empty mark would only ever show as a divergence.
         let bytes = postcard::to_allocvec(request).unwrap_or_default();
         match *bytes {
-            [interface, syscall, ..] if bytes.len() > WHOLE_BYTES_MAX => {
+            [interface, syscall, ..] if bytes.len() > WHOLE_BYTES_MAX || may_be_purged(request) => {
                 let digest = Sha256::digest(&bytes).into();
                 Self::Digest { kind: [interface, syscall], size: bytes.len() as u64, digest }
             }

@@ -25,8 +25,8 @@
 use super::{CalledTool, Created, Decided, Effect, Entry, ModelUse, Note, OutcomeKind, ReturnedTool, Told};
 use remit_abi::{
     Answered, CapabilityError, ChildrenError, Completion, Delta, Denial, Exit, Failure, Fault, FinishReason, Fuel,
-    GrantKind, HumanError, HumanReply, LlmError, LlmReply, MailboxError, Outcome, Pid, Reply, Said, Status, Summary,
-    Tokens, ToolError, Usage,
+    GrantKind, HumanError, HumanReply, LlmError, LlmReply, MailboxError, MemoryError, Outcome, Pid, Reply, Said,
+    Status, Summary, Tokens, ToolError, Usage,
 };
 use serde::{Deserialize, Serialize};
 
@@ -302,6 +302,7 @@ impl Fact {
             Reply::Human(Ok(HumanReply::Answered(answered))) => Some(Self::of_answer(answered)),
             Reply::Tool(Err(ToolError::Denied(denial))) => Some(Self::denied("tool", denial)),
             Reply::Tool(_) => Self::of_tool(&told.notes),
+            Reply::Memory(Err(MemoryError::Denied(denial))) => Some(Self::denied("memory", denial)),
             _ => None,
         }
     }

@@ -9,7 +9,7 @@
 
 use super::{
     AccountImage, Away, Beginning, CallImage, CallState, Change, Created, Entry, GrantImage, Holdings, LetterImage,
-    Notice, PortFuture, PostedQuestion, QuestionState, Roused, Sleeper, StandingApproval, ToolCallImage,
+    MemoryWrite, Notice, PortFuture, PostedQuestion, QuestionState, Roused, Sleeper, StandingApproval, ToolCallImage,
 };
 use crate::{Finished, Selection};
 use remit_abi::{AccountId, GrantId, Pid, TenantId};
@@ -118,6 +118,8 @@ pub struct NodeImage {
     pub notices: Vec<Notice>,
     /// Calls of tools that nobody has taken the outcome of, in the order of their numbers.
     pub tool_calls: Vec<ToolCallImage>,
+    /// Writes of memories that their own files may not have yet, in the order of their numbers.
+    pub memory: Vec<(TenantId, MemoryWrite)>,
     /// What is given out next.
     pub next: NextNumbers,
     /// What the accounts hold and paid that were left out with processes that sleep.
@@ -140,6 +142,10 @@ pub struct NextNumbers {
     pub question: u64,
     /// Of calls of tools; the first one is 1.
     pub tool_call: u64,
+    /// Of writes of memories; the first one is 1.
+    pub memory_write: u64,
+    /// Of entries of memories; the first one is 1.
+    pub memory_entry: u64,
 }
 
 /// One ordered log, and what is true after it.

@@ -11,6 +11,8 @@
 //! | durability of a write | the journal |
 //! | vectors of texts | the store, by an [`Embedder`]: they follow from the text, and are computed anew where the model is another |
 //! | tables, indexes, compaction, expiry | the store |
+//!
+//! [`NoMemory`] is the store of a node that has none.
 
 use super::{PortFuture, TenantId};
 use remit_abi::{EntryFilter, EntryId, Label, Particulars, Pid, Remembered, Scope, Search};
@@ -96,7 +98,7 @@ pub struct MemoryFigures {
 
 /// What cannot be done with a memory.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum MemoryError {
+pub enum StoreError {
     /// A vector has another width than those of this memory.
     #[error("the vector has {found} numbers, and those of this memory have {expected}")]
     Width {
@@ -150,7 +152,7 @@ pub trait Embedder: Send + Sync + 'static {
     fn width(&self) -> usize;
 
     /// Vectors of length one, in the order of the texts; of a text that is longer than the model's context, of its beginning.
-    fn embed(&self, texts: Vec<Arc<str>>) -> PortFuture<'static, Result<Vec<Vec<f32>>, MemoryError>>;
+    fn embed(&self, texts: Vec<Arc<str>>) -> PortFuture<'static, Result<Vec<Vec<f32>>, StoreError>>;
 }
 
 /// Told by a store what it has applied, so that the journal need not keep it.
@@ -169,13 +171,16 @@ pub trait MemoryStore: Send + Sync + 'static {
     fn accept(&self, tenant: TenantId, write: MemoryWrite);
 
     /// Waits until the tenant has fewer pending writes than the store holds in memory: whoever writes waits here before.
-    fn room(&self, tenant: TenantId) -> PortFuture<'static, ()>;
+    ///
+    /// # Errors
+    /// As [`flush`](Self::flush): then nothing more can be written now.
+    fn room(&self, tenant: TenantId) -> PortFuture<'static, Result<(), StoreError>>;
 
     /// Starts to apply what is pending, and returns when all that was accepted before is on the disk.
     ///
     /// # Errors
-    /// [`MemoryError::Io`], [`MemoryError::Damaged`], [`MemoryError::Newer`].
-    fn flush(&self, tenant: TenantId) -> PortFuture<'static, Result<(), MemoryError>>;
+    /// [`StoreError::Io`], [`StoreError::Damaged`], [`StoreError::Newer`].
+    fn flush(&self, tenant: TenantId) -> PortFuture<'static, Result<(), StoreError>>;
 
     /// The newest version of an entry in these stores; `None` where there is none, it is forgotten, or it has expired by `now_ns`.
     ///
@@ -187,7 +192,7 @@ pub trait MemoryStore: Send + Sync + 'static {
         stores: Scope,
         id: EntryId,
         now_ns: u64,
-    ) -> PortFuture<'static, Result<Option<EntryVersion>, MemoryError>>;
+    ) -> PortFuture<'static, Result<Option<EntryVersion>, StoreError>>;
 
     /// All versions of an entry that are kept, the oldest first. Of one that is forgotten and not purged as well: that is how it is
     /// restored.
@@ -199,19 +204,19 @@ pub trait MemoryStore: Send + Sync + 'static {
         tenant: TenantId,
         stores: Scope,
         id: EntryId,
-    ) -> PortFuture<'static, Result<Vec<EntryVersion>, MemoryError>>;
+    ) -> PortFuture<'static, Result<Vec<EntryVersion>, StoreError>>;
 
     /// Looks for the likest entries in all of these stores, whatever their age.
     ///
     /// # Errors
-    /// As [`flush`](Self::flush), and [`MemoryError::Width`].
+    /// As [`flush`](Self::flush), and [`StoreError::Width`].
     fn search(
         &self,
         tenant: TenantId,
         stores: Scope,
         search: Search,
         now_ns: u64,
-    ) -> PortFuture<'static, Result<Vec<MemoryHit>, MemoryError>>;
+    ) -> PortFuture<'static, Result<Vec<MemoryHit>, StoreError>>;
 
     /// Entries that a filter means, by ascending id, from the first behind `after`; at most `count`.
     ///
@@ -225,23 +230,119 @@ pub trait MemoryStore: Send + Sync + 'static {
         after: Option<EntryId>,
         count: usize,
         now_ns: u64,
-    ) -> PortFuture<'static, Result<Vec<EntryVersion>, MemoryError>>;
+    ) -> PortFuture<'static, Result<Vec<EntryVersion>, StoreError>>;
 
     /// What the tenant's memory comes to.
     ///
     /// # Errors
     /// As [`flush`](Self::flush).
-    fn figures(&self, tenant: TenantId) -> PortFuture<'static, Result<MemoryFigures, MemoryError>>;
+    fn figures(&self, tenant: TenantId) -> PortFuture<'static, Result<MemoryFigures, StoreError>>;
 
     /// Indexes and compacts now, instead of when it is worth it.
     ///
     /// # Errors
     /// As [`flush`](Self::flush).
-    fn optimize(&self, tenant: TenantId) -> PortFuture<'static, Result<(), MemoryError>>;
+    fn optimize(&self, tenant: TenantId) -> PortFuture<'static, Result<(), StoreError>>;
 
     /// Destroys all that the tenant has, in every file.
     ///
     /// # Errors
     /// As [`flush`](Self::flush).
-    fn erase(&self, tenant: TenantId) -> PortFuture<'static, Result<(), MemoryError>>;
+    fn erase(&self, tenant: TenantId) -> PortFuture<'static, Result<(), StoreError>>;
+}
+
+/// What a node remembers with.
+#[derive(Clone)]
+pub struct Memory {
+    /// Keeps and searches it.
+    pub store: Arc<dyn MemoryStore>,
+    /// The engine's model by which texts become vectors; `None` where the node has none.
+    pub model: Option<Arc<str>>,
+}
+
+impl Memory {
+    /// None.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { store: Arc::new(NoMemory), model: None }
+    }
+}
+
+/// No memory: nothing is found, and nothing can be written.
+pub struct NoMemory;
+
+impl NoMemory {
+    fn answer<T: Send + 'static>(tenant: TenantId) -> PortFuture<'static, Result<T, StoreError>> {
+        let reason = "this host keeps none: its operator starts it with one".into();
+        Box::pin(std::future::ready(Err(StoreError::Io { tenant, reason })))
+    }
+}
+
+impl MemoryStore for NoMemory {
+    fn width(&self) -> usize {
+        0
+    }
+
+    fn accept(&self, _: TenantId, _: MemoryWrite) {}
+
+    fn room(&self, tenant: TenantId) -> PortFuture<'static, Result<(), StoreError>> {
+        Self::answer(tenant)
+    }
+
+    fn flush(&self, _: TenantId) -> PortFuture<'static, Result<(), StoreError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn get(
+        &self,
+        tenant: TenantId,
+        _: Scope,
+        _: EntryId,
+        _: u64,
+    ) -> PortFuture<'static, Result<Option<EntryVersion>, StoreError>> {
+        Self::answer(tenant)
+    }
+
+    fn versions(
+        &self,
+        tenant: TenantId,
+        _: Scope,
+        _: EntryId,
+    ) -> PortFuture<'static, Result<Vec<EntryVersion>, StoreError>> {
+        Self::answer(tenant)
+    }
+
+    fn search(
+        &self,
+        tenant: TenantId,
+        _: Scope,
+        _: Search,
+        _: u64,
+    ) -> PortFuture<'static, Result<Vec<MemoryHit>, StoreError>> {
+        Self::answer(tenant)
+    }
+
+    fn list(
+        &self,
+        tenant: TenantId,
+        _: Scope,
+        _: EntryFilter,
+        _: Option<EntryId>,
+        _: usize,
+        _: u64,
+    ) -> PortFuture<'static, Result<Vec<EntryVersion>, StoreError>> {
+        Self::answer(tenant)
+    }
+
+    fn figures(&self, tenant: TenantId) -> PortFuture<'static, Result<MemoryFigures, StoreError>> {
+        Self::answer(tenant)
+    }
+
+    fn optimize(&self, tenant: TenantId) -> PortFuture<'static, Result<(), StoreError>> {
+        Self::answer(tenant)
+    }
+
+    fn erase(&self, _: TenantId) -> PortFuture<'static, Result<(), StoreError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
 }

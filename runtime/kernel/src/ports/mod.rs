@@ -21,7 +21,8 @@ pub use fact::{AnswerKind, DenialKind, EndKind, Fact};
 pub use inbox::{GivenAnswer, Notice, PostedQuestion, QuestionState, Response, StandingApproval};
 pub use journal::{Journal, JournalError, Line, NextNumbers, NodeImage, Position, Record, StoredProcess, StoredResult};
 pub use memory::{
-    Embedder, EntryVersion, MemoryAct, MemoryError, MemoryFigures, MemoryHit, MemoryStore, MemoryWatermark, MemoryWrite,
+    Embedder, EntryVersion, Memory, MemoryAct, MemoryFigures, MemoryHit, MemoryStore, MemoryWatermark, MemoryWrite,
+    NoMemory, StoreError,
 };
 pub use remit_authority::{AccountImage, Away, GrantImage};
 pub use sleeper::{Holdings, Roused, Sleeper, SleeperKind};

@@ -20,8 +20,8 @@ use crate::{
 use remit_abi::{
     BudgetReply, BudgetRequest, CapabilityReply, CapabilityRequest, CheckpointRequest, ChildEnded, ChildrenReply,
     ChildrenRequest, ClockReply, ClockRequest, Completion, Delta, FuelReply, GenerationId, HumanReply, HumanRequest,
-    Incoming, LlmError, LlmReply, LlmRequest, MailboxError, MailboxReply, MailboxRequest, Reply, Request, Said,
-    TaskRequest, ToolReply, ToolRequest, ValueId, limits,
+    Incoming, LlmError, LlmReply, LlmRequest, MailboxError, MailboxReply, MailboxRequest, MemoryReply, Reply, Request,
+    Said, TaskRequest, ToolReply, ToolRequest, ValueId, limits,
 };
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ const OTHER_ID: &str = "what came with the reply has another id now";
 impl Notes<'_> {
     fn value(&mut self) -> Result<(ValueId, ValueImage), &'static str> {
         match self.0.next() {
-            Some(Note::Value(id, image)) => Ok((*id, image.clone())),
+            Some(Note::Value(id, image) | Note::Remembered(id, _, image)) => Ok((*id, image.clone())),
             _ => Err(MISSING),
         }
     }
@@ -119,6 +119,14 @@ pub(crate) fn again(context: &mut Context<'_>, links: &Links, request: &Request,
         }
         (Request::Human(request), Reply::Human(Ok(reply))) => human(context, links, request, reply, &mut notes),
         (Request::Tool(request), Reply::Tool(Ok(reply))) => tool(context, links, request, reply, &mut notes),
+        (Request::Memory(_), Reply::Memory(Ok(reply))) => {
+            let hits = match reply {
+                MemoryReply::Got(hit) => std::slice::from_ref(hit),
+                MemoryReply::Found(hits) => hits,
+                _ => &[],
+            };
+            hits.iter().try_for_each(|hit| notes.insert_value(context.process, Some(hit.content)))
+        }
         (Request::Budget(request), Reply::Budget(Ok(reply))) => {
             budgets(context, links, request, reply);
             Ok(())

@@ -16,6 +16,7 @@ mod generate;
 mod human;
 mod llm;
 mod mailbox;
+mod memory;
 mod params;
 mod passing;
 mod process;
@@ -44,8 +45,8 @@ use crate::{
 };
 use remit_abi::{
     Access, CapabilityError, ChildrenError, ChildrenRequest, Denial, FuelReply, GrantId, GrantKind, HumanError,
-    HumanRequest, Label, LlmError, LlmRequest, MailboxError, MailboxRequest, Reply, Request, Shortfall, Tokens,
-    ToolError, ToolRequest, WaitRequest,
+    HumanRequest, Label, LlmError, LlmRequest, MailboxError, MailboxRequest, MemoryError, Reply, Request, Shortfall,
+    Tokens, ToolError, ToolRequest, WaitRequest,
 };
 use std::sync::Arc;
 
@@ -86,6 +87,7 @@ pub(crate) fn validate(process: &Process, request: &Request) -> Result<(), Reply
         Request::Mailbox(request) => mailbox::validate(process, request).map_err(|error| Reply::Mailbox(Err(error))),
         Request::Human(request) => human::validate(process, request).map_err(|error| Reply::Human(Err(error))),
         Request::Tool(request) => tool::validate(process, request).map_err(|error| Reply::Tool(Err(error))),
+        Request::Memory(request) => memory::validate(process, request).map_err(|error| Reply::Memory(Err(error))),
         Request::Alarm(request) => alarm::validate(process, request).map_err(|error| Reply::Alarm(Err(error))),
         Request::Task(request) => task::validate(process, request).map_err(|error| Reply::Task(Err(error))),
         Request::Checkpoint(request) => checkpoint::validate(request).map_err(|error| Reply::Checkpoint(Err(error))),
@@ -107,6 +109,7 @@ pub(crate) fn right(context: &Context<'_>, request: &Request) -> Result<Right, R
         Request::Mailbox(request) => Ok(mailbox::right(context.process, request)),
         Request::Human(request) => Ok(human::right(context.process, request)),
         Request::Tool(request) => Ok(tool::right(context, request)),
+        Request::Memory(request) => Ok(memory::right(context.process, request)),
         _ => Ok(Right::None),
     }
 }
@@ -127,6 +130,7 @@ pub(crate) fn denied(request: &Request, denial: Denial) -> Reply {
         Request::Mailbox(_) => Reply::Mailbox(Err(denial.into())),
         Request::Human(_) => Reply::Human(Err(denial.into())),
         Request::Tool(_) => Reply::Tool(Err(denial.into())),
+        Request::Memory(_) => Reply::Memory(Err(denial.into())),
         _ => Reply::Capability(Err(CapabilityError::Denied(denial))),
     }
 }
@@ -139,6 +143,7 @@ pub(crate) fn unpaid(request: &Request, shortfall: Shortfall) -> Reply {
         Request::Mailbox(_) => Reply::Mailbox(Err(MailboxError::Invalid(shortfall.to_string().into()))),
         Request::Human(_) => Reply::Human(Err(HumanError::Invalid(shortfall.to_string().into()))),
         Request::Tool(_) => Reply::Tool(Err(ToolError::Invalid(shortfall.to_string().into()))),
+        Request::Memory(_) => Reply::Memory(Err(MemoryError::Shortfall(shortfall))),
         _ => Reply::Fuel(FuelReply::Refused(shortfall)),
     }
 }
@@ -161,7 +166,9 @@ pub(crate) fn act(context: &mut Context<'_>, request: &Request) -> Reply {
         Request::Random(request) => random::act(context, request),
         Request::Wait(request) => wait::act(context, request),
         Request::Fuel(request) => Reply::Fuel(fuel::act(context, *request)),
-        Request::Task(_) | Request::Checkpoint(_) => unreachable!("a request that may wait becomes a call"),
+        Request::Task(_) | Request::Checkpoint(_) | Request::Memory(_) => {
+            unreachable!("a request that may wait becomes a call")
+        }
     }
 }
 
@@ -185,6 +192,7 @@ pub(crate) enum Call {
     Collect(mailbox::Collect),
     CollectFromPeople(human::Collect),
     CollectFromTool(tool::Collect),
+    Memory(Box<memory::Work>),
     Emit(task::Emit),
     Commit(checkpoint::Commit),
     Wait(wait::Wait),
@@ -204,6 +212,10 @@ impl Call {
             Request::Tool(ToolRequest::Collect { call }) => {
                 let collect = tool::Collect::prepare(context.process, *call).map(Self::CollectFromTool);
                 collect.map_err(|error| Reply::Tool(Err(error)))
+            }
+            Request::Memory(request) => {
+                let work = memory::Work::prepare(context, request).map(Box::new).map(Self::Memory);
+                work.map_err(|error| Reply::Memory(Err(error)))
             }
             Request::Task(request) => {
                 task::Emit::prepare(context.process, request).map(Self::Emit).map_err(|e| Reply::Task(Err(e)))
@@ -259,6 +271,7 @@ impl Call {
             Self::Generate(generate) => generate.quote(shared).map_err(|error| Reply::Llm(Err(error))),
             Self::Embed(embed) => embed.quote(shared).map_err(|error| Reply::Llm(Err(error))),
             Self::Send(send) => Ok(send.quote(shared)),
+            Self::Memory(work) => work.quote(shared).map_err(|error| Reply::Memory(Err(error))),
             Self::Next(_)
             | Self::Spawn(_)
             | Self::WaitForChild(_)
@@ -286,6 +299,7 @@ impl Call {
             Self::Collect(collect) => Reply::Mailbox(collect.act(shared, block).await),
             Self::CollectFromPeople(collect) => Reply::Human(collect.act(shared, block).await),
             Self::CollectFromTool(collect) => Reply::Tool(collect.act(shared, block).await),
+            Self::Memory(work) => Reply::Memory(work.act(shared, block, reserved).await),
             Self::Emit(emit) => Reply::Task(emit.act(block).await),
             Self::Commit(commit) => Reply::Checkpoint(commit.act(shared, block).await),
             Self::Wait(wait) => wait.act(shared, block).await,

@@ -2,10 +2,12 @@
 
 mod engine;
 mod journal;
+mod memory;
 mod tools;
 
 pub(crate) use engine::{EMBEDDING_WIDTH, Other, Play, ScriptedEngine, call, drawn};
 pub(crate) use journal::{RecordingJournal, Written};
+pub(crate) use memory::PlainMemory;
 pub(crate) use tools::ScriptedTools;
 
 use futures::{FutureExt, task::AtomicWaker};
@@ -18,7 +20,7 @@ use remit_abi::{
 use remit_authority::PriceList;
 use remit_kernel::{
     Durability, Finished, GivenMessage, Kernel, MemoryJournal, Ports, RestartPolicy, Spawn, SpawnError, Spawned,
-    ports::{Clock, Entropy, PackageError, Packages, PortFuture, Program, Runner},
+    ports::{Clock, Entropy, Memory, PackageError, Packages, PortFuture, Program, Runner},
 };
 use std::{
     collections::HashMap,
@@ -202,6 +204,7 @@ pub(crate) struct TestNode {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) journal: Arc<RecordingJournal>,
     pub(crate) tools: Arc<ScriptedTools>,
+    pub(crate) memory: Arc<PlainMemory>,
     shelf: Arc<Shelf>,
     pub(crate) runner: Arc<ClosureRunner>,
     payers: Mutex<Vec<AccountId>>,
@@ -282,7 +285,7 @@ impl TestNode {
     fn of(prices: PriceList, journal: RecordingJournal) -> Self {
         let (engine, clock, journal) = (Arc::<ScriptedEngine>::default(), Arc::default(), Arc::new(journal));
         let (shelf, runner) = (Arc::<Shelf>::default(), Arc::<ClosureRunner>::default());
-        let tools = Arc::<ScriptedTools>::default();
+        let (tools, memory) = (Arc::<ScriptedTools>::default(), Arc::<PlainMemory>::default());
         let ports = Ports {
             runner: Arc::<ClosureRunner>::clone(&runner),
             engine: engine.clone(),
@@ -291,9 +294,10 @@ impl TestNode {
             clock: Arc::new(SharedClock(Arc::clone(&clock))),
             entropy: Arc::new(Counting),
             tools: Arc::<ScriptedTools>::clone(&tools),
+            memory: Memory { store: Arc::<PlainMemory>::clone(&memory), model: None },
         };
         let kernel = Kernel::new(ports, prices);
-        Self { kernel, engine, clock, journal, tools, shelf, runner, payers: Mutex::default() }
+        Self { kernel, engine, clock, journal, tools, memory, shelf, runner, payers: Mutex::default() }
     }
 
     /// Makes an agent that processes can start.

@@ -24,6 +24,7 @@ mod llm;
 mod mailbox_grants;
 mod manage;
 mod media;
+mod memory;
 mod messages;
 mod model;
 mod properties;
