@@ -29,7 +29,7 @@ use remit_journal::{OpenError, SqliteJournal};
 use remit_kernel::{
     Durability, EphemeralJournal, Finished, GiveError, GivenMessage, Kernel, Listener, Ports, RestartPolicy, Spawn,
     SpawnError, Spawned,
-    ports::{Engine, Journal, JournalError, PortFuture, Program},
+    ports::{Engine, Journal, JournalError, Memory, PortFuture, Program},
 };
 use remit_package::{Manifest, ManifestError, Package, PackageError};
 use remit_tools::{Commands, Declarations};
@@ -323,6 +323,7 @@ impl Node {
             clock: Arc::new(SystemClock::of_runtime(runtime)),
             entropy: Arc::new(SystemEntropy),
             tools,
+            memory: Memory::none(),
         };
         let default_model = Registry::built_in().default_model().name.clone();
         let kernel = Kernel::new(ports, config.prices);

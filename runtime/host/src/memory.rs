@@ -47,17 +47,15 @@ impl Guest {
         })
     }
 
-    fn hit_to_wit(&mut self, hit: Hit) -> Result<memory::Hit> {
-        let Hit { entry: EntryId(entry), version, content, written_ns, score, similarity, relevance } = hit;
+    fn hit_to_wit(&mut self, hit: &Hit) -> Result<memory::Hit> {
+        let Hit { entry: EntryId(entry), version, content, written_ns, score, similarity, relevance } = *hit;
         let content = self.push(ValueRow(content))?;
         Ok(memory::Hit { entry, version, content, written_at_ns: written_ns, score, similarity, relevance })
     }
 
     async fn found(&mut self, request: MemoryRequest) -> Told<Vec<memory::Hit>> {
         match self.call_memory(request).await? {
-            Ok(MemoryReply::Found(hits)) => {
-                hits.into_iter().map(|hit| self.hit_to_wit(hit)).collect::<Result<_>>().map(Ok)
-            }
+            Ok(MemoryReply::Found(hits)) => hits.iter().map(|hit| self.hit_to_wit(hit)).collect::<Result<_>>().map(Ok),
             Ok(_) => Err(mismatch("memory.search")),
             Err(error) => Ok(Err(error)),
         }
@@ -105,7 +103,7 @@ impl memory::Host for Guest {
     async fn get(&mut self, store: Resource<GrantRow>, entry: u64) -> Told<memory::Hit> {
         let GrantRow(grant) = self.row(&store)?;
         match self.call_memory(MemoryRequest::Get { grant, entry: EntryId(entry) }).await? {
-            Ok(MemoryReply::Got(hit)) => self.hit_to_wit(hit).map(Ok),
+            Ok(MemoryReply::Got(hit)) => self.hit_to_wit(&hit).map(Ok),
             Ok(_) => Err(mismatch("memory.get")),
             Err(error) => Ok(Err(error)),
         }

@@ -26,7 +26,7 @@
 //! | `runaway` | agents that run in circles |
 //! | `inbox`, `people` | what people are asked and told, and what they say |
 //! | `effects`, `tool_calls`, `doubts` | what tools are called for outside the node, that it is done, and what of it is uncertain after a crash |
-//! | `memories` | what is remembered, in one order |
+//! | `memories`, `remembering` | what is remembered, in one order; what an operator does with it |
 //! | `manage`, `freeze`, `denials` | what an operator sees and does |
 //! | `due`, `recording` | what an act did, written down before anybody sees it |
 //! | `recovery`, `replay` | a node put together again from its journal; processes told again what they were told |
@@ -66,6 +66,7 @@ pub mod ports;
 mod process;
 mod recording;
 mod recovery;
+mod remembering;
 mod replay;
 mod rerun;
 mod results;
@@ -97,6 +98,7 @@ pub use manage::{GiveError, GrantView, ProcessView, State};
 pub use outlet::{Events, KeptEvent, Listener};
 pub use people::InboxError;
 pub use recovery::{Recovery, Resumed};
+pub use remembering::Remembering;
 pub use rerun::{Logged, Reran, Rerun, RerunError, Step};
 pub use runaway::RunawayPolicy;
 pub use spawn::{GivenMessage, Spawn, SpawnError, Spawned};

@@ -18,8 +18,8 @@ use remit_kernel::{
     Attendant, Ended, Kernel, Ports, RestartPolicy, Resumed,
     ports::{
         Asked, Beginning, Change, Clock, Created, Engine, EngineError, EngineStream, Entropy, Entry, GenerationJob,
-        GrantImage, HeldImage, Journal, ModelCard, NoTools, PackageError, Packages, PortFuture, Program, PromptText,
-        Record, Runner, Sleeper, SleeperKind, Told,
+        GrantImage, HeldImage, Journal, Memory, ModelCard, NoTools, PackageError, Packages, PortFuture, Program,
+        PromptText, Record, Runner, Sleeper, SleeperKind, Told,
     },
 };
 use std::{
@@ -238,6 +238,7 @@ impl Node {
             clock: Arc::new(System(Instant::now())),
             entropy: Arc::new(NoEntropy),
             tools: Arc::new(NoTools),
+            memory: Memory::none(),
         };
         let kernel = Kernel::new(ports, PriceList::built_in());
         let (ends, ended) = mpsc::unbounded_channel();

@@ -33,6 +33,7 @@ mod wait;
 mod watch;
 
 pub(crate) use again::again;
+pub(crate) use memory::check_particulars;
 pub use params::validate_params;
 pub(crate) use streaming::Streaming;
 pub(crate) use watch::{Watch, sleeps_through, wakes_ns};

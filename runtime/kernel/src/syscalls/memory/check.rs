@@ -58,7 +58,7 @@ fn check_writing(process: &Process, writing: &Writing) -> Checked {
     check_particulars(&writing.particulars)
 }
 
-fn check_particulars(particulars: &Particulars) -> Checked {
+pub(crate) fn check_particulars(particulars: &Particulars) -> Checked {
     let Particulars { tags, metadata, importance, .. } = particulars;
     if tags.len() > limits::MEMORY_TAGS_MAX {
         return invalid(format!("it has {} tags, and {} are the most", tags.len(), limits::MEMORY_TAGS_MAX));

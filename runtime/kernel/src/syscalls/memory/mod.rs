@@ -23,6 +23,7 @@ use crate::{
 use remit_abi::{Access, Content, GrantId, GrantKind, Label, MemoryError, MemoryReply, MemoryRequest, Scope, Tokens};
 use std::sync::Arc;
 
+pub(crate) use check::check_particulars;
 pub(super) use check::validate;
 
 pub(super) fn right(process: &Process, request: &MemoryRequest) -> Right {

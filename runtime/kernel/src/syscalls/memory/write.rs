@@ -162,15 +162,9 @@ async fn restore(
     let held = shared.memories.hold(tenant, &[entry]).await;
     let versions = shared.ports.memory.store.versions(tenant, stores, entry).await;
     let versions = versions.map_err(|error| unavailable(&error))?;
-    let newest = versions.last().ok_or(MemoryError::NoSuchEntry(entry))?.version;
-    let older = versions.into_iter().find(|version| version.version == wanted);
-    let older = older.ok_or(MemoryError::NoSuchVersion { version: wanted })?;
-    let version = newest.saturating_add(1);
-    let written_ns = shared.ports.clock.wall_ns();
-    let mut restored = EntryVersion { version, source: Some(block.pid), written_ns, ..older };
-    restored.label = restored.label.join(label);
-    // What has expired would be gone at once.
-    restored.particulars.expires_ns = restored.particulars.expires_ns.filter(|expires_ns| *expires_ns > written_ns);
+    let restored = EntryVersion::restored(versions, entry, wanted)?.written_at(shared.ports.clock.wall_ns());
+    let version = restored.version;
+    let restored = EntryVersion { source: Some(block.pid), label: restored.label.join(label), ..restored };
     remember(block, MemoryAct::Put(Box::new(restored)), held);
     Ok(MemoryReply::Updated(version))
 }
