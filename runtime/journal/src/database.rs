@@ -8,11 +8,12 @@ use std::{path::Path, time::Duration};
 const APPLICATION: i64 = 0x5245_4d4a;
 /// What each version added to the tables, from version 1 on. A journal is made by all of it, and an older one is brought up by what it
 /// does not have yet: a new table is a new line in the newest file, as long as no build with that version was given away.
-const STEPS: [&str; 4] = [
+const STEPS: [&str; 5] = [
     include_str!("schema/1.sql"),
     include_str!("schema/2.sql"),
     include_str!("schema/3.sql"),
     include_str!("schema/4.sql"),
+    include_str!("schema/5.sql"),
 ];
 /// The newest version that is known, which is the one that is written.
 pub(crate) const VERSION: i64 = STEPS.len() as i64;
@@ -21,7 +22,7 @@ const CHAINS_VERSION: i64 = 2;
 /// Statements that stay compiled: a commit runs some 25.
 const STATEMENTS: usize = 64;
 /// How long a checkpoint that empties the WAL waits for readers. They read for milliseconds.
-const BUSY: Duration = Duration::from_secs(5);
+pub(crate) const BUSY: Duration = Duration::from_secs(5);
 
 /// A database that was looked at, and is as it was.
 pub(crate) struct Opening {

@@ -6,9 +6,10 @@
 //! | `queue` | records that wait for the disk, and who waits for them |
 //! | `writer` | the thread that commits groups of records; what becomes of a commit that fails |
 //! | `fold` | what records do to the tables |
-//! | `read` | nodes, processes and histories, by a second connection |
-//! | `sleepers` | processes that have left memory, by the same |
-//! | `retain` | forgets what is too old, and tenants |
+//! | `read` | what is true of the node, by a second connection |
+//! | `logs`, `sleepers`, `memory` | processes and histories; processes that have left memory; what is kept of memories: by the same |
+//! | `apart` | what is taken out of a line of a log, so that it can be destroyed |
+//! | `retain` | forgets what is too old, and tenants; has old copies go of what was purged |
 //! | `audit` | a hash chain a tenant over the log, its export, and the check of an export |
 //! | `seal`, `folder` | keys, and what is sealed under them; the folder's files |
 //! | `database` | the database's version and settings; `schema` has its tables, by the version that brought them |
@@ -24,11 +25,14 @@
 //!
 //! Limits: [`WAITING_BYTES_MAX`].
 
+mod apart;
 pub mod audit;
 mod database;
 mod error;
 mod fold;
 mod folder;
+mod logs;
+mod memory;
 mod number;
 mod queue;
 mod read;

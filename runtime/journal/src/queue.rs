@@ -11,10 +11,14 @@
 //! since guests that only read clocks would otherwise fill the memory in a second. A disk that does not write at all holds nobody up:
 //! then the room is used to its end, and what comes after is refused.
 
-use crate::{audit, retain::Job};
+use crate::{
+    apart::{Apart, Inseparable, TakenApart, take_apart},
+    audit,
+    retain::Job,
+};
 use parking_lot::{Condvar, Mutex};
-use remit_abi::{AccountId, Pid};
-use remit_kernel::ports::{Change, Entry, JournalError, Position, Record, ToolOutcome};
+use remit_abi::{AccountId, EntryId, Pid};
+use remit_kernel::ports::{Change, Entry, JournalError, MemoryAct, Position, Record, ToolOutcome};
 use std::{
     collections::{BTreeMap, VecDeque},
     future::Future,
@@ -53,19 +57,28 @@ pub(crate) enum Kind {
 pub(crate) struct TakenLine {
     pub(crate) kind: Kind,
     pub(crate) bytes: Box<[u8]>,
+    /// What lies apart from it.
+    pub(crate) apart: Box<[Apart]>,
     /// What of it stays in the audit's chain for ever; empty where nothing does.
     pub(crate) fact: Box<[u8]>,
 }
 
 impl TakenLine {
-    fn new(entry: &Entry<'_>) -> Result<Self, postcard::Error> {
+    fn new(entry: &Entry<'_>) -> Result<Self, Inseparable> {
         let kind = match entry {
             Entry::Created(created) => Kind::Created { parent: created.parent, account: created.account },
             Entry::Began(_) => Kind::Began,
             _ => Kind::Other,
         };
         let fact = entry.fact().map(|fact| audit::said(&fact)).transpose()?.unwrap_or_default();
-        Ok(Self { kind, bytes: postcard::to_allocvec(entry)?.into(), fact: fact.into() })
+        let TakenApart { bytes, apart } = take_apart(entry)?;
+        Ok(Self { kind, bytes, apart, fact: fact.into() })
+    }
+
+    /// About what it takes of memory.
+    fn weight(&self) -> usize {
+        let apart: usize = self.apart.iter().map(|apart| size_of::<Apart>() + apart.plain.len()).sum();
+        self.bytes.len() + apart + self.fact.len()
     }
 }
 
@@ -81,13 +94,13 @@ pub(crate) struct Taken {
 impl Taken {
     pub(crate) fn new(record: &Record<'_>, at_ns: u64) -> Result<Self, JournalError> {
         let line = record.entry.as_ref().map(TakenLine::new).transpose();
-        let line = line.map_err(|error| JournalError::Refused(error.to_string().into()))?;
+        let line = line.map_err(|why| JournalError::Refused(why.into()))?;
         Ok(Self { pid: record.pid, at_ns, line, changes: record.changes.into() })
     }
 
     /// About what it takes of memory.
     fn bytes(&self) -> usize {
-        let line = self.line.as_ref().map_or(0, |line| line.bytes.len() + line.fact.len());
+        let line = self.line.as_ref().map_or(0, TakenLine::weight);
         RECORD_BYTES + line + self.changes.iter().map(weight).sum::<usize>()
     }
 }
@@ -101,6 +114,12 @@ fn weight(change: &Change) -> usize {
         Change::ToolReturned { outcome, .. } => match &**outcome {
             ToolOutcome::Done(said) | ToolOutcome::Failed(said) => said.bytes.len(),
             _ => 0,
+        },
+        Change::Remembered { write, .. } => match &write.act {
+            MemoryAct::Put(version) => {
+                version.content.bytes.len() + version.vector.as_deref().map_or(0, <[f32]>::len) * size_of::<f32>()
+            }
+            MemoryAct::Forget { entries, .. } => entries.len() * size_of::<EntryId>(),
         },
         Change::Ended { finished, .. } => finished.checkpoint.as_deref().map_or(0, <[u8]>::len),
         _ => 0,

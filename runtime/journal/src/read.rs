@@ -1,7 +1,6 @@
-//! Reading: by a connection of its own, which sees whole commits and never waits for the writer's.
+//! Reading what is true of the node: by a connection of its own, which sees whole commits and never waits for the writer's.
 
 use crate::{
-    audit::Salts,
     error::Damage,
     fold::{
         accounts::Account,
@@ -19,8 +18,8 @@ use remit_abi::{AccountId, GrantId, Pid, TenantId, Tokens};
 use remit_kernel::{
     Finished, Selection,
     ports::{
-        AccountImage, Away, Beginning, CallImage, CallState, Entry, GrantImage, LetterImage, Line, NodeImage,
-        PostedQuestion, QuestionState, Sleeper, StoredProcess, StoredResult, ToolCallImage,
+        AccountImage, Away, CallImage, CallState, Entry, GrantImage, NodeImage, PostedQuestion, QuestionState, Sleeper,
+        StoredResult, ToolCallImage,
     },
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -47,19 +46,12 @@ fn account_image(key: i64, row: &Account) -> AccountImage {
     }
 }
 
-/// A chunk without its payload.
-struct Header {
-    position: u64,
-    previous: u64,
-    first_sequence: u64,
-}
-
 /// A value as it was sealed.
 pub(crate) fn decode<T: DeserializeOwned>(plain: &[u8]) -> Result<T, Damage> {
     Ok(postcard::from_bytes(body(plain)?)?)
 }
 
-fn body(plain: &[u8]) -> Result<&[u8], Damage> {
+pub(crate) fn body(plain: &[u8]) -> Result<&[u8], Damage> {
     plain.strip_prefix(&[PLAIN_VERSION]).ok_or(Damage::Form(postcard::Error::DeserializeBadEncoding))
 }
 
@@ -90,6 +82,7 @@ impl Reader {
             approvals: self.kept("approvals", Place::approval)?,
             notices: self.kept("notices", Place::notice)?,
             tool_calls: self.tool_calls()?,
+            memory: self.memory_writes()?,
             frozen: self.frozen()?,
             next: next(&self.db)?,
         })
@@ -318,7 +311,11 @@ impl Reader {
     }
 
     /// All rows of a table that has a number, a tenant and a payload.
-    fn kept<T: DeserializeOwned>(&self, table: &str, place: impl Fn(TenantId, u64) -> Place) -> Result<Vec<T>, Damage> {
+    pub(crate) fn kept<T: DeserializeOwned>(
+        &self,
+        table: &str,
+        place: impl Fn(TenantId, u64) -> Place,
+    ) -> Result<Vec<T>, Damage> {
         let mut select =
             self.db.prepare_cached(&format!("SELECT number, tenant, payload FROM {table} ORDER BY number"))?;
         let rows = select
@@ -330,167 +327,10 @@ impl Reader {
         .collect()
     }
 
-    fn key(&self, pid: Pid, row: &Stored) -> Result<Key, Damage> {
+    pub(crate) fn key(&self, pid: Pid, row: &Stored) -> Result<Key, Damage> {
         self.folder.tenant(pid.tenant)?.open_key(Place::process_key(pid), &row.key)
     }
-
-    /// A process that has not ended and has a log.
-    pub(crate) fn process(&self, pid: Pid) -> Result<Option<StoredProcess>, Damage> {
-        let Some(row) = Stored::find(&self.db, pid)?.filter(|row| !row.ended) else { return Ok(None) };
-        let Some(first) = row.created else { return Ok(None) };
-        let key = self.key(pid, &row)?;
-        let mut created = None;
-        for line in self.chunk(pid, &key, first)? {
-            if let Entry::Created(found) = line.entry {
-                created = Some(*found);
-            }
-        }
-        let (from, began_sequence) = row.began.unwrap_or((first, 1));
-        let mut lines = Vec::new();
-        for header in self.chain(row.last, from)?.iter().rev() {
-            let chunk = self.chunk(pid, &key, header.position)?;
-            lines.extend(chunk.into_iter().filter(|line| line.sequence >= began_sequence));
-        }
-        if lines.first().is_none_or(|line| line.sequence != began_sequence) {
-            return Err(Damage::Missing);
-        }
-        let began = match lines.remove(0).entry {
-            Entry::Began(began) => *began,
-            _ => Beginning::default(),
-        };
-        Ok(Some(StoredProcess {
-            pid,
-            created: created.ok_or(Damage::Missing)?,
-            began,
-            lines,
-            letters: self.letters(pid, &key, row.row)?,
-            holds: row.holds,
-            signals: row.signals,
-            detached: row.detached,
-        }))
-    }
-
-    fn letters(&self, pid: Pid, key: &Key, row: i64) -> Result<Vec<(u64, LetterImage)>, Damage> {
-        let mut select =
-            self.db.prepare_cached("SELECT number, payload FROM letters WHERE process = ?1 ORDER BY number")?;
-        let rows = select.query_map([row], |row| Ok((number::read(row.get(0)?), row.get::<_, Vec<u8>>(1)?)))?;
-        rows.map(|row| {
-            let (number, sealed) = row?;
-            Ok((number, decode(&key.open(Place::letter(pid, number), &sealed)?)?))
-        })
-        .collect()
-    }
-
-    /// Lines of a process, as far as they are kept.
-    pub(crate) fn history(&self, pid: Pid, from: u64, limit: usize) -> Result<Vec<Line>, Damage> {
-        let Some(row) = Stored::find(&self.db, pid)? else { return Ok(Vec::new()) };
-        let key = self.key(pid, &row)?;
-        let mut chain = self.chain_from_line(row.last, from)?;
-        // Of a process that lives its first chunk is kept, whatever was forgotten behind it.
-        if let Some(first) = row.created
-            && chain.last().is_none_or(|oldest| oldest.position > first && oldest.first_sequence > from)
-        {
-            chain.extend(self.header(first)?);
-        }
-        let mut lines = Vec::new();
-        for header in chain.iter().rev() {
-            let left = limit - lines.len();
-            if left == 0 {
-                break;
-            }
-            let chunk = self.chunk(pid, &key, header.position)?;
-            lines.extend(chunk.into_iter().filter(|line| line.sequence >= from).take(left));
-        }
-        Ok(lines)
-    }
-
-    fn header(&self, position: u64) -> Result<Option<Header>, Damage> {
-        let mut select = self.db.prepare_cached("SELECT previous, first_sequence FROM chunks WHERE position = ?1")?;
-        let header = select.query_row([stored(position)], |row| {
-            Ok(Header { position, previous: number::read(row.get(0)?), first_sequence: number::read(row.get(1)?) })
-        });
-        Ok(header.optional()?)
-    }
-
-    /// Chunks from the newest back to one that has to be there.
-    fn chain(&self, last: u64, to: u64) -> Result<Vec<Header>, Damage> {
-        let mut chain = Vec::new();
-        let mut next = last;
-        while next >= to && next > 0 {
-            let header = self.header(next)?.ok_or(Damage::Missing)?;
-            next = header.previous.min(next - 1);
-            chain.push(header);
-        }
-        Ok(chain)
-    }
-
-    /// Chunks from the newest back to the one with a line, or as far as they are kept.
-    fn chain_from_line(&self, last: u64, from: u64) -> Result<Vec<Header>, Damage> {
-        let mut chain = Vec::new();
-        let mut next = last;
-        while next > 0
-            && let Some(header) = self.header(next)?
-        {
-            next = if header.first_sequence <= from { 0 } else { header.previous.min(next - 1) };
-            chain.push(header);
-        }
-        Ok(chain)
-    }
-
-    /// The lines of a chunk.
-    fn chunk(&self, pid: Pid, key: &Key, position: u64) -> Result<Vec<Line>, Damage> {
-        let mut lines = Vec::new();
-        let add = |sequence, at_ns, entry, _: &[u8]| lines.push(Line { sequence, at_ns, entry });
-        self.each_line(pid, key, position, add)?.ok_or(Damage::Missing)?;
-        Ok(lines)
-    }
-
-    /// The lines of a chunk as they were encoded, by their places in the process's log, with the salts of their digests. `None` where no chunk
-    /// of the process begins at this position, or nothing of the process is left.
-    pub(crate) fn raw_chunk(&self, pid: Pid, position: u64) -> Result<Option<RawChunk>, Damage> {
-        let Some(row) = Stored::find(&self.db, pid)? else { return Ok(None) };
-        let mut select = self.db.prepare_cached("SELECT 1 FROM chunks WHERE position = ?1 AND process = ?2")?;
-        if !select.exists([stored(position), row.row])? {
-            return Ok(None);
-        }
-        let key = self.key(pid, &row)?;
-        let mut entries = Vec::new();
-        let add = |sequence, _, _: Entry<'static>, bytes: &[u8]| entries.push((sequence, bytes.to_owned()));
-        Ok(self.each_line(pid, &key, position, add)?.map(|()| (key.salts(), entries)))
-    }
-
-    /// Tells each line of a chunk: its place in the process's log, its time, its entry, and that as it was encoded. `None` where the chunk is
-    /// gone.
-    fn each_line(
-        &self,
-        pid: Pid,
-        key: &Key,
-        position: u64,
-        mut tell: impl FnMut(u64, u64, Entry<'static>, &[u8]),
-    ) -> Result<Option<()>, Damage> {
-        let mut select = self
-            .db
-            .prepare_cached("SELECT previous, first_sequence, at_ns, payload FROM chunks WHERE position = ?1")?;
-        let chunk = select.query_row([stored(position)], |row| {
-            Ok(([row.get(0)?, row.get(1)?, row.get(2)?].map(number::read), row.get::<_, Vec<u8>>(3)?))
-        });
-        let Some(([previous, first_sequence, at_ns], sealed)) = chunk.optional()? else { return Ok(None) };
-        let plain = key.open(Place::chunk(pid, position, previous, first_sequence, at_ns), &sealed)?;
-        let mut rest = body(&plain)?;
-        let (mut sequence, mut at_ns) = (first_sequence, at_ns);
-        while !rest.is_empty() {
-            let (since, bytes) = postcard::take_from_bytes::<i64>(rest)?;
-            let (entry, after) = postcard::take_from_bytes::<Entry<'static>>(bytes)?;
-            at_ns = at_ns.wrapping_add_signed(since);
-            tell(sequence, at_ns, entry, &bytes[..bytes.len() - after.len()]);
-            (sequence, rest) = (sequence + 1, after);
-        }
-        Ok(Some(()))
-    }
 }
-
-/// Salts of a process, and entries of it by their places in its log, as they were encoded.
-pub(crate) type RawChunk = (Salts, Vec<(u64, Vec<u8>)>);
 
 /// Each after the one that it belongs to. One whose parent is not there comes as a root does.
 fn parents_first<T>(mut items: BTreeMap<u64, (Option<u64>, T)>) -> Vec<T> {

@@ -11,17 +11,33 @@ use crate::{
     writer::Writer,
 };
 use remit_abi::TenantId;
-use rusqlite::{OptionalExtension, params};
-use std::{collections::BTreeMap, sync::mpsc::SyncSender};
+use rusqlite::{ErrorCode, OptionalExtension, params};
+use std::{collections::BTreeMap, sync::mpsc::SyncSender, time::Duration};
 
 /// Positions that one slice looks at, and chunks that it deletes at most: some milliseconds.
 const SLICE: u64 = 1_000;
 
+/// How long a commit may have to wait until nobody reads what was purged. Then that is tried again after it. Readers read for milliseconds.
+const SCRUB_WAIT: Duration = Duration::from_millis(20);
+
 /// What the writer is asked to do between two groups.
 pub(crate) enum Job {
-    Before { wall_ns: u64, from: u64, deleted: u64, done: SyncSender<Result<u64, ForgetError>> },
-    Tenant { tenant: TenantId, done: SyncSender<Result<(), ForgetError>> },
-    Sign { tenant: TenantId, done: SyncSender<Result<Option<Head>, Damage>> },
+    Before {
+        wall_ns: u64,
+        from: u64,
+        deleted: u64,
+        done: SyncSender<Result<u64, ForgetError>>,
+    },
+    Tenant {
+        tenant: TenantId,
+        done: SyncSender<Result<(), ForgetError>>,
+    },
+    Sign {
+        tenant: TenantId,
+        done: SyncSender<Result<Option<Head>, Damage>>,
+    },
+    /// Of what a commit destroyed old pages have copies in the WAL.
+    Scrub,
 }
 
 /// Whether there is more to be done.
@@ -49,6 +65,7 @@ impl Writer {
                 let outcome = self.sign(tenant).inspect_err(|_| self.roll_back());
                 drop(done.send(outcome));
             }
+            Job::Scrub => self.scrub(),
             Job::Tenant { tenant, done } => match self.forget_tenant_slice(tenant) {
                 Ok(Slice::More) => self.ask_again(Job::Tenant { tenant, done }),
                 Ok(Slice::Last) => {
@@ -63,6 +80,18 @@ impl Writer {
         }
     }
 
+    /// Makes the WAL's file empty, at once or as soon as nobody reads an old state of the database.
+    fn scrub(&mut self) {
+        match self.empty_wal_within(SCRUB_WAIT) {
+            Ok(()) => {}
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => self.ask_again(Job::Scrub),
+            Err(error) => {
+                tracing::warn!(%error, "what was purged stays in the journal's WAL until after the next commit");
+                self.is_to_scrub = true;
+            }
+        }
+    }
+
     /// Chunks of ended processes, and of runs that are over, which are older than a time.
     fn forget_slice(&mut self, wall_ns: u64, from: u64) -> Result<(u64, Slice), Damage> {
         self.begin_apart()?;
@@ -74,10 +103,15 @@ impl Writer {
              RETURNING ifnull((SELECT tenant FROM processes WHERE processes.process = chunks.process), -1)",
         )?;
         let before_ns = wall_ns.min(i64::MAX as u64);
+        let mut delete_apart = self.db.prepare_cached(
+            "DELETE FROM remembered WHERE position > ?1 AND position <= ?2
+               AND NOT EXISTS (SELECT 1 FROM chunks WHERE chunks.position = remembered.position)",
+        )?;
         let mut losses = BTreeMap::<_, u64>::new();
         for tenant in delete.query_map([from, from + SLICE, before_ns].map(stored), |row| row.get::<_, i64>(0))? {
             *losses.entry(tenant?).or_default() += 1;
         }
+        delete_apart.execute([from, from + SLICE].map(stored))?;
         let deleted = losses.values().sum();
         // A chunk whose process has no row is nobody's.
         let of_tenants = losses.into_iter().filter_map(|(tenant, chunks)| Some((u32::try_from(tenant).ok()?, chunks)));
@@ -147,6 +181,7 @@ impl Writer {
                 break;
             }
             chunks += self.db.execute("DELETE FROM chunks WHERE position = ?1", [created])? as u64;
+            self.db.execute("DELETE FROM remembered WHERE position = ?1", [created])?;
             processes += 1;
             for table in ["letters", "reports", "logs", "processes"] {
                 self.db.execute(&format!("DELETE FROM {table} WHERE process = ?1"), [process])?;
@@ -156,7 +191,7 @@ impl Writer {
         if left > 0 {
             self.db.execute("DELETE FROM calls WHERE caller_tenant = ?1 OR receiver_tenant = ?1", [tenant.0])?;
             self.db.execute("DELETE FROM grants WHERE tenant = ?1", [tenant.0])?;
-            for table in ["tags", "questions", "approvals", "notices", "tool_calls"] {
+            for table in ["tags", "questions", "approvals", "notices", "tool_calls", "memory_writes", "memory_keys"] {
                 self.db.execute(&format!("DELETE FROM {table} WHERE tenant = ?1"), [tenant.0])?;
             }
         }
@@ -170,10 +205,12 @@ impl Writer {
     /// Deletes a chain from its newest chunk on. Where it goes on; 0 at its end.
     fn forget_chain(&self, last: i64, left: &mut u64, chunks: &mut u64) -> Result<i64, rusqlite::Error> {
         let mut delete = self.db.prepare_cached("DELETE FROM chunks WHERE position = ?1 RETURNING previous")?;
+        let mut delete_apart = self.db.prepare_cached("DELETE FROM remembered WHERE position = ?1")?;
         let mut next = last;
         while next != 0 && *left > 0 {
             let previous = delete.query_row(params![next], |row| row.get(0)).optional()?;
             *chunks += u64::from(previous.is_some());
+            delete_apart.execute([next])?;
             next = previous.unwrap_or(0);
             *left -= 1;
         }

@@ -8,7 +8,7 @@ use aes_gcm::{
     Aes256Gcm, KeyInit, Nonce, Tag,
     aead::{AeadInPlace, generic_array::GenericArray},
 };
-use remit_abi::{Pid, TenantId};
+use remit_abi::{EntryId, Pid, TenantId};
 use std::fmt;
 
 /// Of every key, in bytes.
@@ -106,6 +106,18 @@ impl Place {
         Self::new(b'D', [tenant.0.into(), number])
     }
 
+    pub(crate) fn memory_key(tenant: TenantId, entry: EntryId) -> Self {
+        Self::new(b'K', [tenant.0.into(), entry.0])
+    }
+
+    pub(crate) fn memory_write(tenant: TenantId, number: u64) -> Self {
+        Self::new(b'W', [tenant.0.into(), number])
+    }
+
+    pub(crate) fn remembered(pid: Pid, chunk: u64, ordinal: u64) -> Self {
+        Self::new(b'M', [pid.tenant.0.into(), crate::number::process(pid), chunk, ordinal])
+    }
+
     fn get(&self) -> &[u8] {
         &self.bytes[..self.length]
     }
@@ -158,6 +170,13 @@ impl Key {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NoEntropy;
 
+/// As many bytes as a key has, that nobody knows.
+pub(crate) fn drawn() -> Result<[u8; KEY_BYTES], NoEntropy> {
+    let mut bytes = [0; KEY_BYTES];
+    getrandom::fill(&mut bytes).map_err(|_| NoEntropy)?;
+    Ok(bytes)
+}
+
 /// Seals, each value under a nonce of its own.
 pub(crate) struct Sealer {
     nonces: [u8; NONCE_BYTES * NONCES],
@@ -197,8 +216,7 @@ impl Sealer {
 
     /// A new key, and the same sealed under another one.
     pub(crate) fn new_key(&mut self, under: &Key, place: Place) -> Result<(Key, Vec<u8>), NoEntropy> {
-        let mut bytes = [0; KEY_BYTES];
-        getrandom::fill(&mut bytes).map_err(|_| NoEntropy)?;
+        let bytes = drawn()?;
         Ok((Key::new(&bytes), self.seal(under, place, &bytes)?))
     }
 }

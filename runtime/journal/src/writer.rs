@@ -16,6 +16,7 @@ use crate::{
     fold::{Fold, Tools},
     folder::Folder,
     queue::{Group, Queue, Work},
+    retain::Job,
     seal::Sealer,
 };
 use remit_abi::TenantId;
@@ -64,6 +65,8 @@ pub(crate) struct Writer {
     frames: Arc<AtomicU32>,
     /// At so many frames the next checkpoint is tried.
     checkpoint_at: u32,
+    /// What a commit destroyed is still in the WAL, and nobody was asked to see to it.
+    pub(crate) is_to_scrub: bool,
 }
 
 impl Writer {
@@ -88,6 +91,7 @@ impl Writer {
             frames,
             checkpoint_frames,
             checkpoint_at: checkpoint_frames,
+            is_to_scrub: false,
         }
     }
 
@@ -109,6 +113,9 @@ impl Writer {
                 Work::Write(group) => {
                     if let Err(damage) = self.write(&group) {
                         return queue.fail(failure(&damage));
+                    }
+                    if std::mem::take(&mut self.is_to_scrub) {
+                        queue.ask(Job::Scrub);
                     }
                     queue.committed(group.last());
                     spare = group.records;
@@ -171,6 +178,7 @@ impl Writer {
         let mut tools = Tools { db: &self.db, folder: &self.folder, signer: &self.signer, sealer: &mut self.sealer };
         fold.write(&mut tools, group)?;
         self.db.prepare_cached("COMMIT")?.execute([])?;
+        self.is_to_scrub |= fold.purges();
         fold.settle();
         Ok(())
     }
@@ -231,7 +239,15 @@ impl Writer {
         Ok(())
     }
 
-    pub(crate) fn ask_again(&self, job: crate::retain::Job) {
+    /// The same, where no reader has to be waited for longer than that.
+    pub(crate) fn empty_wal_within(&mut self, wait: Duration) -> Result<(), rusqlite::Error> {
+        self.db.busy_timeout(wait)?;
+        let outcome = self.empty_wal();
+        self.db.busy_timeout(database::BUSY)?;
+        outcome
+    }
+
+    pub(crate) fn ask_again(&self, job: Job) {
         self.queue.ask(job);
     }
 }

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     error::{Damage, ExportError},
+    logs::RawEntry,
     number::{read, stored},
     read::Reader,
 };
@@ -165,8 +166,7 @@ struct Contents<'a> {
 
 struct Kept {
     salts: Salts,
-    /// Places in the process's log, and entries.
-    entries: VecDeque<(u64, Vec<u8>)>,
+    entries: VecDeque<RawEntry>,
 }
 
 impl Contents<'_> {
@@ -185,8 +185,11 @@ impl Contents<'_> {
             }
         }
         let Some(kept) = self.kept.get_mut(&pid) else { return Ok(None) };
-        let entry = kept.entries.pop_front().filter(|(sequence, _)| *sequence == line.sequence);
-        let content = entry.map(|(sequence, entry)| Content { salt: kept.salts.of(sequence), entry });
+        let entry = kept.entries.pop_front().filter(|entry| entry.sequence == line.sequence);
+        let content = entry.map(|RawEntry { sequence, bytes, remembered }| {
+            let salt = kept.salts.of(sequence);
+            Content { salt, entry: bytes, remembered }
+        });
         if kept.entries.is_empty() || content.is_none() {
             self.kept.remove(&pid);
         }

@@ -4,7 +4,7 @@ use super::{
     key::{PublicKey, Purpose, Statement},
     line::{Act, Hash, Line, read_said, said},
 };
-use crate::error::Damage;
+use crate::{apart::Disclosed, error::Damage};
 use remit_abi::{Pid, TenantId};
 use remit_kernel::ports::Fact;
 use serde::{Deserialize, Serialize};
@@ -72,6 +72,9 @@ pub(crate) struct Content {
     pub(crate) salt: Hash,
     #[serde(with = "hex::serde")]
     pub(crate) entry: Vec<u8>,
+    /// What the entry only commits to, in its order; `None` where that was purged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) remembered: Vec<Option<Disclosed>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

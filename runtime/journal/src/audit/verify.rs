@@ -10,7 +10,7 @@
 //! | dropped or repeated checkpoints | the end, which has their number |
 //! | signed with another key | the key that is expected, or that of an earlier export |
 //! | rewrote the past and signed it with the right key | an earlier export, which it does not go on from |
-//! | shows other contents than were written down | the digest |
+//! | shows other contents than were written down | the digest, and the commitments in what it is of |
 //!
 //! Every row has to be as an export writes it, byte for byte, so that nothing in the file is unchecked.
 
@@ -20,7 +20,7 @@ use super::{
     line::{Hash, beginning, digest},
     summary::{Checkpoint, Summary},
 };
-use crate::queue::WAITING_BYTES_MAX;
+use crate::{apart::are_of, queue::WAITING_BYTES_MAX};
 use std::io::{self, BufRead, Read};
 use thiserror::Error;
 
@@ -306,7 +306,7 @@ impl<'a> Check<'a> {
             return Err(Flaw::Changed { row, number });
         }
         if let Says::Entry(EntryItem { digest: written, content: Some(content), .. }) = &line.says
-            && digest(&content.salt, &content.entry) != *written
+            && (digest(&content.salt, &content.entry) != *written || !are_of(&content.entry, &content.remembered))
         {
             return Err(Flaw::OtherContent { row, number });
         }

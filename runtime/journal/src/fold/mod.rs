@@ -10,6 +10,7 @@
 //! | `names` | `tags`, `frozen` |
 //! | `inbox` | `questions`, `approvals`, `notices` |
 //! | `tool_calls` | `tool_calls` |
+//! | `memory` | `memory_writes`, `remembered`, `memory_keys` |
 //! | `audit::chain` | `chains`, `audit`, `checkpoints` |
 //!
 //! A fold that fails is thrown away as a whole, and done again from the records: what is in memory is what is in the tables, or what the
@@ -19,6 +20,7 @@ pub(crate) mod accounts;
 mod grants;
 pub(crate) mod inbox;
 pub(crate) mod mail;
+pub(crate) mod memory;
 mod names;
 pub(crate) mod processes;
 pub(crate) mod rows;
@@ -37,10 +39,11 @@ use accounts::Accounts;
 use grants::Grants;
 use inbox::Inbox;
 use mail::Mail;
+use memory::Memory;
 use names::Names;
-use processes::{PLAIN_VERSION, Processes};
+use processes::{PLAIN_VERSION, Placed, Processes};
 use remit_abi::{Pid, TenantId};
-use remit_kernel::ports::{Change, NextNumbers};
+use remit_kernel::ports::{Change, MemoryAct, MemoryWrite, NextNumbers};
 use rusqlite::{Connection, params};
 use serde::Serialize;
 use tool_calls::ToolCalls;
@@ -73,6 +76,7 @@ pub(crate) struct Fold {
     names: Names,
     inbox: Inbox,
     tool_calls: ToolCalls,
+    memory: Memory,
     chains: Chains,
     next: NextNumbers,
 }
@@ -88,6 +92,7 @@ impl Fold {
             names: Names::default(),
             inbox: Inbox::default(),
             tool_calls: ToolCalls::default(),
+            memory: Memory::new(db)?,
             chains: Chains::new(db)?,
             next: next(db)?,
         })
@@ -105,17 +110,24 @@ impl Fold {
         self.names.flush(tools)?;
         self.inbox.flush(tools)?;
         self.tool_calls.flush(tools)?;
+        self.memory.flush(tools)?;
         self.chains.flush(tools.db)?;
-        let NextNumbers { process, account, grant, letter, question, tool_call } = self.next;
-        let next = [group.last(), process, account, grant, letter, question, tool_call].map(stored);
+        let NextNumbers { process, account, grant, letter, question, tool_call, memory_write, memory_entry } =
+            self.next;
+        let next = [group.last(), process, account, grant, letter, question, tool_call, memory_write, memory_entry];
         tools
             .db
             .prepare_cached(
                 "UPDATE node SET position = ?1, process = ?2, account = ?3, grant_ = ?4, letter = ?5, question = ?6,
-                 tool_call = ?7 WHERE id = 1",
+                 tool_call = ?7, memory_write = ?8, memory_entry = ?9 WHERE id = 1",
             )?
-            .execute(next)?;
+            .execute(next.map(stored))?;
         Ok(())
+    }
+
+    /// Whether what was collected destroys something of which old pages have copies.
+    pub(crate) fn purges(&self) -> bool {
+        self.memory.purges()
     }
 
     /// The commit is on the disk.
@@ -127,6 +139,7 @@ impl Fold {
         self.names.settle();
         self.inbox.settle();
         self.tool_calls.settle();
+        self.memory.settle();
         self.chains.settle();
     }
 
@@ -134,10 +147,14 @@ impl Fold {
         if let Some(pid) = record.pid {
             self.saw_process(pid);
             if let Some(line) = &record.line {
-                let (sequence, salts) = self.processes.line(tools, pid, position, record.at_ns, line)?;
+                let placed = self.processes.line(tools, pid, position, record.at_ns, line)?;
+                let Placed { sequence, salts, chunk, apart: first } = placed;
                 let (at_ns, plain, fact) = (record.at_ns, &*line.bytes, &*line.fact);
                 let entry = chain::Entry { pid, sequence, position, at_ns, plain, fact };
                 self.chains.entry(tools.db, tools.signer, &entry, salts)?;
+                for (ordinal, apart) in (first..).zip(&line.apart) {
+                    self.memory.tell(tools, pid, (chunk, ordinal), apart)?;
+                }
                 if let Kind::Created { account, .. } = line.kind {
                     self.saw_account(number::account(account));
                 }
@@ -151,8 +168,9 @@ impl Fold {
         use Change::{
             Answered, ApprovalWithdrawn, Approved, CallGone, Called, Closed, Deposited, Detached, Ended, Frozen,
             GrantGone, GrantUsed, Granted, Held, LetterGone, Moved, NoticeGone, Notified, Paid, QuestionAnswered,
-            QuestionGone, QuestionWithdrawn, Questioned, Refunded, ReportGone, Sent, Signalled, Slept, Split, Tagged,
-            Thawed, ToolBegun, ToolCallGone, ToolCalled, ToolDoubted, ToolReturned, Unanswered,
+            QuestionGone, QuestionWithdrawn, Questioned, Refunded, Remembered, RememberedUpTo, ReportGone, Sent,
+            Signalled, Slept, Split, Tagged, Thawed, ToolBegun, ToolCallGone, ToolCalled, ToolDoubted, ToolReturned,
+            Unanswered,
         };
         match change {
             Deposited { .. } | Split { .. } | Moved { .. } | Paid { .. } | Refunded { .. } | Closed { .. } => {
@@ -184,6 +202,14 @@ impl Fold {
                     self.next.tool_call = self.next.tool_call.max(posted.number + 1);
                 }
                 self.tool_calls.change(change);
+                Ok(())
+            }
+            Remembered { tenant, write } => {
+                self.saw_memory(write);
+                self.memory.write(tools, *tenant, write)
+            }
+            RememberedUpTo { tenant, number } => {
+                self.memory.applied(*tenant, *number);
                 Ok(())
             }
             Ended { pid, finished } => self.mail.end(tools, &mut self.processes, *pid, finished),
@@ -265,6 +291,13 @@ impl Fold {
         self.next.question = self.next.question.max(number + 1);
     }
 
+    fn saw_memory(&mut self, write: &MemoryWrite) {
+        self.next.memory_write = self.next.memory_write.max(write.number.saturating_add(1));
+        if let MemoryAct::Put(version) = &write.act {
+            self.next.memory_entry = self.next.memory_entry.max(version.id.0.saturating_add(1));
+        }
+    }
+
     fn saw_account(&mut self, account: u64) {
         self.next.account = self.next.account.max(account + 1);
     }
@@ -272,17 +305,19 @@ impl Fold {
 
 /// What is given out next.
 pub(crate) fn next(db: &Connection) -> Result<NextNumbers, Damage> {
-    let next =
-        db.query_row("SELECT process, account, grant_, letter, question, tool_call FROM node", params![], |row| {
-            let number = |column| Ok::<_, rusqlite::Error>(row.get::<_, i64>(column)?.cast_unsigned());
-            Ok(NextNumbers {
-                process: number(0)?,
-                account: number(1)?,
-                grant: number(2)?,
-                letter: number(3)?,
-                question: number(4)?,
-                tool_call: number(5)?,
-            })
-        });
+    let columns = "process, account, grant_, letter, question, tool_call, memory_write, memory_entry";
+    let next = db.query_row(&format!("SELECT {columns} FROM node"), params![], |row| {
+        let number = |column| Ok::<_, rusqlite::Error>(row.get::<_, i64>(column)?.cast_unsigned());
+        Ok(NextNumbers {
+            process: number(0)?,
+            account: number(1)?,
+            grant: number(2)?,
+            letter: number(3)?,
+            question: number(4)?,
+            tool_call: number(5)?,
+            memory_write: number(6)?,
+            memory_entry: number(7)?,
+        })
+    });
     Ok(next?)
 }

@@ -124,6 +124,19 @@ struct Chunk {
     /// When its last line was appended.
     last_ns: u64,
     plain: Vec<u8>,
+    /// How much lies apart from it.
+    apart: u64,
+}
+
+/// Where a line was put.
+pub(crate) struct Placed<'a> {
+    /// Its place in the process's log.
+    pub(crate) sequence: u64,
+    /// Of the process's digests.
+    pub(crate) salts: &'a Salts,
+    pub(crate) chunk: u64,
+    /// So much lies apart from the chunk's lines before it.
+    pub(crate) apart: u64,
 }
 
 pub(crate) struct Processes {
@@ -215,7 +228,7 @@ impl Processes {
         self.rows.at_hand(pid).map(|process| &process.key)
     }
 
-    /// Adds a line to a process's log. Its place there, and the salts of the process's digests.
+    /// Adds a line to a process's log.
     pub(crate) fn line(
         &mut self,
         tools: &mut Tools<'_>,
@@ -223,7 +236,7 @@ impl Processes {
         position: u64,
         at_ns: u64,
         line: &TakenLine,
-    ) -> Result<(u64, &Salts), Damage> {
+    ) -> Result<Placed<'_>, Damage> {
         self.find_or_new(tools, pid)?;
         let Some(process) = self.rows.edit(pid, || load(tools, pid))? else { return Err(Damage::Missing) };
         process.wake();
@@ -240,6 +253,7 @@ impl Processes {
                 at_ns,
                 last_ns: at_ns,
                 plain: vec![PLAIN_VERSION],
+                apart: 0,
             });
             self.chunks.len() - 1
         });
@@ -253,7 +267,9 @@ impl Processes {
         chunk.last_ns = at_ns;
         chunk.plain.extend_from_slice(postcard::to_slice(&since, &mut [0; 10])?);
         chunk.plain.extend_from_slice(&line.bytes);
-        Ok((row.lines, &process.salts))
+        let apart = chunk.apart;
+        chunk.apart += line.apart.len() as u64;
+        Ok(Placed { sequence: row.lines, salts: &process.salts, chunk: chunk.position, apart })
     }
 
     pub(crate) fn flush(&mut self, tools: &mut Tools<'_>) -> Result<(), Damage> {

@@ -5,6 +5,7 @@
 use crate::{
     audit::compare_chains,
     disk::{Disk, Fault, Kept, Refusal},
+    memory::{applied, forget, found, put},
     model::{Model, Owned, Plain},
     sample::{SECRET, Story, finished, grant, letter, told, told_text},
     stage::{Stage, compare, durable, options, sorted},
@@ -40,6 +41,21 @@ pub(crate) fn story() -> Story {
     );
     story.add(None, None, vec![Change::Ended { pid: two, finished: finished() }]);
     story.add(Some(one), Some(told(4)), vec![Change::ReportGone { pid: two }]);
+    story
+}
+
+/// The same, and what memories are written and tell.
+fn whole_story() -> Story {
+    let mut story = story();
+    let [one, two] =
+        story.records.iter().filter_map(|record| record.pid).fold([None; 2], |[one, two], pid| match one {
+            None => [Some(pid), two],
+            Some(_) => [one, Some(pid)],
+        });
+    story.add(one, Some(found(&[(1, SECRET), (2, SECRET)])), vec![put(1, 1, 1, SECRET), put(1, 2, 2, SECRET)]);
+    story.add(two, Some(found(&[(1, &SECRET.repeat(300))])), vec![put(2, 3, 3, SECRET), applied(1, 1)]);
+    story.add(None, None, vec![forget(1, 4, &[1], true), forget(2, 5, &[1], true)]);
+    story.add(one, Some(found(&[(1, SECRET), (2, SECRET)])), vec![applied(2, 5), put(1, 6, 7, SECRET)]);
     story
 }
 
@@ -106,7 +122,7 @@ fn at_each(
     fault: impl Fn(usize) -> Fault,
     mut then: impl FnMut(&TempDir, &'static Disk, &Story, Result<SqliteJournal, OpenError>, String),
 ) -> usize {
-    let (disk, story) = (Disk::new(), story());
+    let (disk, story) = (Disk::new(), whole_story());
     let keys = Stage::new();
     keys.append(&story.records);
     keys.settle();

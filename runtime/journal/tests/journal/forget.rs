@@ -54,7 +54,7 @@ fn files(folder: &Path) -> Vec<u8> {
     all
 }
 
-fn holds(all: &[u8], part: &[u8]) -> bool {
+pub(crate) fn holds(all: &[u8], part: &[u8]) -> bool {
     all.windows(part.len()).any(|window| window == part)
 }
 

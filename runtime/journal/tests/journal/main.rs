@@ -6,6 +6,7 @@ mod damage;
 mod disk;
 mod fold;
 mod forget;
+mod memory;
 mod model;
 mod opening;
 mod people;

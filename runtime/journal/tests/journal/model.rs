@@ -1,14 +1,14 @@
 //! What is true after some records, in plain maps: the journal has to say the same.
 
-use remit_abi::{AccountId, GrantId, Pid, TenantId, Tokens};
+use remit_abi::{AccountId, EntryId, GrantId, Pid, TenantId, Tokens};
 use remit_kernel::{
     Finished, Selection,
     ports::{
-        AccountImage, Beginning, CallImage, CallState, Change, Entry, GrantImage, LetterImage, NextNumbers, NodeImage,
-        Record, StoredProcess,
+        AccountImage, Beginning, CallImage, CallState, Change, Entry, GrantImage, LetterImage, MemoryAct, MemoryWrite,
+        NextNumbers, NodeImage, Record, StoredProcess,
     },
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A record that owns what it says.
 #[derive(Clone, Debug)]
@@ -44,6 +44,8 @@ pub(crate) struct Model {
     pub(crate) letters: BTreeMap<u64, (Pid, LetterImage)>,
     pub(crate) tags: BTreeMap<(TenantId, u32), Box<str>>,
     pub(crate) frozen: Vec<Selection>,
+    pub(crate) memory: BTreeMap<u64, (TenantId, MemoryWrite)>,
+    pub(crate) purged: BTreeSet<(TenantId, EntryId)>,
     pub(crate) next: NextNumbers,
     /// What came into the tree, less what closed roots held and had paid.
     pub(crate) tokens: u64,
@@ -51,6 +53,12 @@ pub(crate) struct Model {
 
 fn number(id: (u32, u32)) -> u64 {
     u64::from(id.1.wrapping_sub(1)) << 32 | u64::from(id.0)
+}
+
+/// Takes what is purged out of an entry of a process's log.
+pub(crate) fn without(entry: &mut Entry<'_>, pid: Pid, purged: &BTreeSet<(TenantId, EntryId)>) {
+    let told = entry.remembered_mut().filter(|(entry, _)| purged.contains(&(pid.tenant, *entry)));
+    told.for_each(|(_, image)| *image = None);
 }
 
 impl Model {
@@ -62,7 +70,9 @@ impl Model {
 
     pub(crate) fn apply(&mut self, record: &Owned) {
         if let (Some(pid), Some(entry)) = (record.pid, &record.entry) {
-            self.processes.entry(pid).or_default().entries.push(entry.clone());
+            let mut kept = entry.clone();
+            without(&mut kept, pid, &self.purged);
+            self.processes.entry(pid).or_default().entries.push(kept);
             if let Entry::Created(created) = entry {
                 self.next.account = self.next.account.max(number(created.account.into()) + 1);
             }
@@ -122,8 +132,37 @@ impl Model {
             Change::Tagged { tenant, index, name } => drop(self.tags.insert((tenant, index), name)),
             // Who sleeps is compared elsewhere.
             Change::Slept(_) => {}
+            Change::Remembered { tenant, write } => self.remember(tenant, *write),
+            Change::RememberedUpTo { tenant, number } => {
+                self.memory.retain(|write, (whose, _)| *whose != tenant || *write > number);
+            }
             amount => self.amount(&amount),
         }
+    }
+
+    fn remember(&mut self, tenant: TenantId, write: MemoryWrite) {
+        self.next.memory_write = self.next.memory_write.max(write.number + 1);
+        match &write.act {
+            MemoryAct::Put(version) => {
+                self.next.memory_entry = self.next.memory_entry.max(version.id.0 + 1);
+                if self.purged.contains(&(tenant, version.id)) {
+                    return;
+                }
+            }
+            MemoryAct::Forget { entries, purge } => {
+                let purged = entries.iter().filter(|_| *purge).map(|entry| (tenant, *entry));
+                self.purged.extend(purged);
+                let Self { processes, memory, purged, .. } = self;
+                for (pid, process) in processes {
+                    process.entries.iter_mut().for_each(|entry| without(entry, *pid, purged));
+                }
+                memory.retain(|_, (whose, write)| match &write.act {
+                    MemoryAct::Put(version) => !purged.contains(&(*whose, version.id)),
+                    MemoryAct::Forget { .. } => true,
+                });
+            }
+        }
+        self.memory.insert(write.number, (tenant, write));
     }
 
     fn of_process(&mut self, pid: Pid, change: impl FnOnce(&mut Process)) {
@@ -229,6 +268,7 @@ impl Model {
             living: self.processes.iter().filter(|(_, process)| has_log(process)).map(|(pid, _)| *pid).collect(),
             tags: self.tags.iter().map(|((tenant, bit), name)| (*tenant, *bit, name.clone())).collect(),
             frozen: self.frozen.clone(),
+            memory: self.memory.values().cloned().collect(),
             next: self.next,
             // What people are asked is compared elsewhere.
             ..NodeImage::default()

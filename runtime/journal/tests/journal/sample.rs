@@ -1,6 +1,9 @@
 //! Records as a kernel might append them, out of plain numbers.
 
-use crate::model::{Model, Owned};
+use crate::{
+    memory::{applied, forget, found, put},
+    model::{Model, Owned},
+};
 use bytes::Bytes;
 use remit_abi::{
     Access, AccountId, ClockReply, ClockRequest, Exit, Fuel, GrantId, GrantKind, GrantLimits, GrantSpec, Label,
@@ -19,7 +22,7 @@ use std::{borrow::Cow, sync::Arc};
 pub(crate) type Choice = (u8, u16, u16);
 
 /// How many steps there are.
-pub(crate) const STEPS: u8 = 28;
+pub(crate) const STEPS: u8 = 33;
 
 /// What a text of a guest looks like: tests look for it in files.
 pub(crate) const SECRET: &str = "the heron stands in the reeds";
@@ -217,6 +220,7 @@ impl Story {
             6..=11 => self.runs(step % STEPS, a, b),
             12..=15 => self.grants(step % STEPS, a, b),
             16..=21 => self.mail(step % STEPS, a, b),
+            28..=32 => self.memory(step % STEPS, a, b),
             other => self.rest(other, a, b),
         }
     }
@@ -357,5 +361,25 @@ impl Story {
                 self.add(None, None, vec![Change::Tagged { tenant: TenantId(1), index: u32::from(a % 64), name }]);
             }
         }
+    }
+
+    fn memory(&mut self, step: u8, a: u16, b: u16) {
+        let (number, tenant) = (self.model.next.memory_write.max(1), u32::from(a % 3));
+        // Few entries, so that several records are about each.
+        let [one, other] = [a, b].map(|number| u64::from(number % 7) + 1);
+        let text = format!("{SECRET} {b}");
+        let told = found(&[(one, &text), (other, SECRET), (one, "")]);
+        let (entry, changes) = match step {
+            28 => (None, vec![put(tenant, number, one, &text)]),
+            29 => (Some(told), vec![]),
+            30 => (None, vec![forget(tenant, number, &[one, other], b.is_multiple_of(3))]),
+            31 => (None, vec![applied(tenant, number.saturating_sub(u64::from(b % 4)))]),
+            _ => {
+                let purged = forget(tenant, number + 1, &[other], a.is_multiple_of(4));
+                (Some(told), vec![put(tenant, number, other, &text), purged, put(tenant, number + 2, other, "")])
+            }
+        };
+        let pid = pick(self.living(), b);
+        self.add(pid, entry.filter(|_| pid.is_some()), changes);
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     audit::{acts, compare_chains, export, told, whole},
     crash::story,
     disk::{Disk, Fault, Kept},
-    people,
+    memory, people,
     sample::Story,
     sleepers::asleep,
     stage::{Stage, compare, options},
@@ -104,17 +104,9 @@ fn a_journal_of_version_3_is_read_and_goes_on_with_what_people_are_asked() {
 
 #[test]
 fn a_journal_of_version_4_is_read_and_goes_on_with_who_sleeps_and_the_calls_of_tools() {
-    let (slept, sleeper) = asleep(4);
-    let (people, calls) = (people::changes(), tool_calls::changes());
+    let (_, sleeper) = asleep(4);
+    let calls = tool_calls::changes();
     let record = |changes| Record { pid: None, entry: None, changes };
-    if let Some(folder) = std::env::var_os("REMIT_JOURNAL_GOLDEN") {
-        let journal = SqliteJournal::open_with(Path::new(&folder), options(None)).expect("it opens");
-        let records: Vec<_> = story().records.into_iter().chain(slept.records.clone()).collect();
-        for record in &records {
-            journal.append(&[record.record()]).expect("there is room");
-        }
-        journal.append(&[record(&people), record(&calls)]).expect("there is room");
-    }
     let stage = Stage::at(golden(4));
     let asleep = || {
         let mut sleepers = Vec::new();
@@ -134,6 +126,35 @@ fn a_journal_of_version_4_is_read_and_goes_on_with_who_sleeps_and_the_calls_of_t
     model.append(&[record(&calls)]).expect("it takes everything");
     let kept = |journal: &dyn Journal| tool_calls::calls(journal.node().expect("it can be read"));
     assert_eq!(kept(stage.journal()), kept(&model));
+}
+
+#[test]
+fn a_journal_of_version_5_is_read_and_goes_on_with_what_memories_are_written_and_tell() {
+    let memories = memory::records();
+    if let Some(folder) = std::env::var_os("REMIT_JOURNAL_GOLDEN") {
+        let journal = SqliteJournal::open_with(Path::new(&folder), options(None)).expect("it opens");
+        let (people, calls) = (people::changes(), tool_calls::changes());
+        let record = |changes| Record { pid: None, entry: None, changes };
+        for record in memories.iter().chain(&asleep(4).0.records) {
+            journal.append(&[record.record()]).expect("there is room");
+        }
+        journal.append(&[record(&people), record(&calls)]).expect("there is room");
+    }
+    let stage = Stage::at(golden(5));
+    let model = MemoryJournal::default();
+    for record in &memories {
+        model.append(&[record.record()]).expect("it takes everything");
+    }
+    memory::compare(stage.journal(), &model);
+    for tenant in [1, 2, 4] {
+        whole(&export(stage.journal(), tenant, Detail::Contents).expect("it has a chain"));
+    }
+    // What is purged from here on is purged in what was told before.
+    let purge = [memory::forget(1, 20, &[4], true)];
+    let purge = [Record { pid: None, entry: None, changes: &purge }];
+    stage.journal().append(&purge).expect("there is room");
+    model.append(&purge).expect("it takes everything");
+    memory::compare(stage.journal(), &model);
 }
 
 #[test]

@@ -9,9 +9,9 @@ use crate::ports::{
     StandingApproval, StoredProcess, StoredResult, ToolCallImage,
 };
 use parking_lot::Mutex;
-use remit_abi::{AccountId, GrantId, Pid, Tokens};
+use remit_abi::{AccountId, EntryId, GrantId, Pid, Tokens};
 use remit_authority::Numbered;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A record that was kept.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,8 +52,14 @@ impl MemoryJournal {
     }
 
     fn lines(&self, pid: Pid) -> Vec<Line> {
+        let purged = self.state().purged;
         let records = self.records.lock();
         let entries = records.iter().filter(|(_, record)| record.pid == Some(pid)).filter_map(|(_, r)| r.entry.clone());
+        let entries = entries.map(|mut entry| {
+            let told = entry.remembered_mut().filter(|(entry, _)| purged.contains(&(pid.tenant, *entry)));
+            told.for_each(|(_, image)| *image = None);
+            entry
+        });
         (1..).zip(entries).map(|(sequence, entry)| Line { sequence, at_ns: 0, entry }).collect()
     }
 
@@ -182,6 +188,8 @@ struct State {
     notices: BTreeMap<u64, Notice>,
     tool_calls: BTreeMap<u64, ToolCallImage>,
     memory: BTreeMap<u64, (remit_abi::TenantId, crate::ports::MemoryWrite)>,
+    /// Entries of which nothing may be left, whenever it is written down.
+    purged: BTreeSet<(remit_abi::TenantId, EntryId)>,
     next: NextNumbers,
 }
 
@@ -347,10 +355,21 @@ impl State {
         match change {
             Change::Remembered { tenant, write } => {
                 self.next.memory_write = self.next.memory_write.max(write.number.saturating_add(1));
-                if let MemoryAct::Put(version) = &write.act {
-                    self.next.memory_entry = self.next.memory_entry.max(version.id.0.saturating_add(1));
+                match &write.act {
+                    MemoryAct::Put(version) => {
+                        self.next.memory_entry = self.next.memory_entry.max(version.id.0.saturating_add(1));
+                    }
+                    MemoryAct::Forget { entries, purge: true } => {
+                        self.purged.extend(entries.iter().map(|entry| (tenant, *entry)));
+                    }
+                    MemoryAct::Forget { .. } => {}
                 }
                 self.memory.insert(write.number, (tenant, *write));
+                let purged = &self.purged;
+                self.memory.retain(|_, (tenant, write)| match &write.act {
+                    MemoryAct::Put(version) => !purged.contains(&(*tenant, version.id)),
+                    MemoryAct::Forget { .. } => true,
+                });
             }
             Change::RememberedUpTo { tenant, number } => {
                 self.memory.retain(|write, (whose, _)| *whose != tenant || *write > number);
@@ -419,7 +438,7 @@ impl State {
 
 /// Each after its parent; those that have none there are left at the end.
 fn parents_first<T, Id: Copy + Ord>(mut nodes: Vec<T>, of: impl Fn(&T) -> (Id, Option<Id>)) -> Vec<T> {
-    let (mut placed, mut ordered) = (std::collections::BTreeSet::new(), Vec::with_capacity(nodes.len()));
+    let (mut placed, mut ordered) = (BTreeSet::new(), Vec::with_capacity(nodes.len()));
     loop {
         let fits = |node: &T| of(node).1.is_none_or(|parent| placed.contains(&parent));
         let (now, later): (Vec<T>, Vec<T>) = nodes.into_iter().partition(fits);

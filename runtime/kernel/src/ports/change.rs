@@ -217,7 +217,8 @@ pub enum Change {
         /// Which.
         number: u64,
     },
-    /// A tenant's memory was written. It is kept until the memory's own files have it.
+    /// A tenant's memory was written. It is kept until the memory's own files have it. Of an entry that it purges the journal keeps nothing:
+    /// neither what is still to be written of it, nor what any process was told of it.
     Remembered {
         /// Whose.
         tenant: TenantId,

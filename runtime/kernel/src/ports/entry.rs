@@ -62,6 +62,30 @@ impl Entry<'_> {
             Self::Forked(forked) => Entry::Forked(forked),
         }
     }
+
+    /// What it tells of entries of memories, in its order: of which, and what that held.
+    pub fn remembered(&self) -> impl Iterator<Item = (EntryId, Option<&ValueImage>)> {
+        let notes = match self {
+            Self::Told(told) => &*told.notes,
+            _ => &[],
+        };
+        notes.iter().filter_map(|note| match note {
+            Note::Remembered(_, entry, image) => Some((*entry, image.as_ref())),
+            _ => None,
+        })
+    }
+
+    /// The same, to be taken out or put back.
+    pub fn remembered_mut(&mut self) -> impl Iterator<Item = (EntryId, &mut Option<ValueImage>)> {
+        let notes = match self {
+            Self::Told(told) => &mut *told.notes,
+            _ => &mut [],
+        };
+        notes.iter_mut().filter_map(|note| match note {
+            Note::Remembered(_, entry, image) => Some((*entry, image)),
+            _ => None,
+        })
+    }
 }
 
 /// What a process is from its start to its end.
@@ -183,8 +207,8 @@ pub enum Note {
     CalledTool(CalledTool),
     /// What came of one: for an auditor. A replay passes over it.
     ReturnedTool(ReturnedTool),
-    /// The data of a value that an entry of a memory holds: it is destroyed with that.
-    Remembered(ValueId, EntryId, ValueImage),
+    /// The data of a value that an entry of a memory holds: it is destroyed with that. `None` where it was.
+    Remembered(ValueId, EntryId, Option<ValueImage>),
 }
 
 /// A tool that was called.

@@ -118,7 +118,8 @@ pub struct NodeImage {
     pub notices: Vec<Notice>,
     /// Calls of tools that nobody has taken the outcome of, in the order of their numbers.
     pub tool_calls: Vec<ToolCallImage>,
-    /// Writes of memories that their own files may not have yet, in the order of their numbers.
+    /// Writes of memories that their own files may not have yet, in the order of their numbers. Of an entry that is purged nothing but
+    /// that it is.
     pub memory: Vec<(TenantId, MemoryWrite)>,
     /// What is given out next.
     pub next: NextNumbers,

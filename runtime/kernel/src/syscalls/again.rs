@@ -33,11 +33,13 @@ type Again = Result<(), &'static str>;
 
 const MISSING: &str = "the log does not say what came with the reply";
 const OTHER_ID: &str = "what came with the reply has another id now";
+const PURGED: &str = "it was told what has been purged since: it can only be started anew";
 
 impl Notes<'_> {
     fn value(&mut self) -> Result<(ValueId, ValueImage), &'static str> {
         match self.0.next() {
-            Some(Note::Value(id, image) | Note::Remembered(id, _, image)) => Ok((*id, image.clone())),
+            Some(Note::Value(id, image) | Note::Remembered(id, _, Some(image))) => Ok((*id, image.clone())),
+            Some(Note::Remembered(_, _, None)) => Err(PURGED),
             _ => Err(MISSING),
         }
     }

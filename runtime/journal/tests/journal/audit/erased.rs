@@ -21,7 +21,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-type Key = [u8; 32];
+pub(super) type Key = [u8; 32];
 
 /// How far behind a nonce a text is looked for: a letter has less before it.
 const WINDOW_BLOCKS: usize = 16;
@@ -29,7 +29,7 @@ const WINDOW_BLOCKS: usize = 16;
 const PLAIN_VERSION: u8 = 1;
 
 /// All files, also of folders.
-fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+pub(super) fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut all = Vec::new();
     for entry in fs::read_dir(folder).expect("it is there") {
         let path = entry.expect("it can be listed").path();
@@ -60,27 +60,33 @@ fn unsealed(under: &Key, sealed: &[u8]) -> Key {
     plain.try_into().expect("it has 32 bytes")
 }
 
-/// Every key that can be had from the files: the host's, tenants', and processes'.
-fn keys(folder: &Path) -> Vec<Key> {
-    let read = |name: &str| fs::read(folder.join(name)).ok();
-    let mut keys: Vec<Key> = ["node.key", "audit.key"]
-        .into_iter()
-        .map(|name| read(name).expect("it is there").try_into().expect("it has 32 bytes"))
-        .collect();
+/// Every key that can be had from the files: the host's, tenants', and those of processes and of memories' entries.
+pub(super) fn keys(folder: &Path) -> Vec<Key> {
+    let of_host = ["node.key", "audit.key"].map(|name| of_host(folder, name));
+    of_host.into_iter().chain((0..9).flat_map(|tenant| keys_of(folder, tenant))).collect()
+}
+
+fn of_host(folder: &Path, name: &str) -> Key {
+    fs::read(folder.join(name)).expect("it is there").try_into().expect("it has 32 bytes")
+}
+
+/// A tenant's key, and those that are sealed under it.
+pub(super) fn keys_of(folder: &Path, tenant: u32) -> Vec<Key> {
+    let Ok(sealed) = fs::read(folder.join(format!("tenants/{tenant}.key"))) else { return Vec::new() };
+    let key = unsealed(&of_host(folder, "node.key"), &sealed[1..]);
     let db = Connection::open(folder.join("journal.sqlite")).expect("it is a database");
-    let mut select = db.prepare("SELECT key FROM processes WHERE tenant = ?1").expect("the table is there");
-    for tenant in 0..9 {
-        let Some(sealed) = read(&format!("tenants/{tenant}.key")) else { continue };
-        let key = unsealed(&keys[0], &sealed[1..]);
-        keys.push(key);
-        let rows = select.query_map([tenant], |row| row.get::<_, Vec<u8>>(0)).expect("the table is there");
-        keys.extend(rows.map(|sealed| unsealed(&key, &sealed.expect("it is a blob"))));
-    }
-    keys
+    let mut select = db
+        .prepare(
+            "SELECT key FROM processes WHERE tenant = ?1
+             UNION ALL SELECT key FROM memory_keys WHERE tenant = ?1 AND key <> zeroblob(60)",
+        )
+        .expect("the tables are there");
+    let rows = select.query_map([tenant], |row| row.get::<_, Vec<u8>>(0)).expect("the tables are there");
+    [key].into_iter().chain(rows.map(|sealed| unsealed(&key, &sealed.expect("it is a blob")))).collect()
 }
 
 /// At how many places of all files a text shows: as it is, or where each byte in turn is taken for the beginning of a sealed value.
-fn shows(files: &[(PathBuf, Vec<u8>)], keys: &[Key], text: &str) -> usize {
+pub(super) fn shows(files: &[(PathBuf, Vec<u8>)], keys: &[Key], text: &str) -> usize {
     let has_text = |bytes: &[u8]| bytes.windows(text.len()).any(|window| window == text.as_bytes());
     let ciphers: Vec<_> = keys.iter().map(|key| Aes256::new(key.into())).collect();
     let places = files.iter().map(|(_, bytes)| {

@@ -2,15 +2,19 @@
 
 mod chains;
 mod erased;
+mod purged;
 mod tampering;
 
-use crate::{model::Owned, stage::Stage};
+use crate::{
+    model::{Model, Owned, without},
+    stage::Stage,
+};
 use remit_abi::{Pid, TenantId};
 use remit_journal::{
     ExportError, SqliteJournal,
     audit::{Detail, Expected, Summary, verify},
 };
-use remit_kernel::ports::Fact;
+use remit_kernel::ports::{Entry, Fact};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -53,13 +57,15 @@ pub(crate) struct Told {
 /// What records say of a tenant, the first one at position 1.
 pub(crate) fn expected(records: &[Owned], tenant: u32) -> Vec<Told> {
     let mut places = std::collections::BTreeMap::<Pid, u64>::new();
+    let purged = Model::of(records).purged;
     let told = (1..).zip(records).filter_map(|(position, record)| {
         let pid = record.pid.filter(|pid| pid.tenant == TenantId(tenant))?;
-        let entry = record.entry.as_ref()?;
+        let mut entry = record.entry.clone()?;
+        without(&mut entry, pid, &purged);
         let place = places.entry(pid).or_default();
         *place += 1;
         let fact = serde_json::to_value(entry.fact()).expect("it is plain");
-        let bytes = postcard::to_allocvec(entry).expect("it is plain");
+        let bytes = postcard::to_allocvec(&entry).expect("it is plain");
         Some(Told { position, pid: pid.to_string(), sequence: *place, fact, entry: Some(bytes) })
     });
     told.collect()
@@ -70,7 +76,7 @@ pub(crate) fn told(file: &[u8]) -> Vec<Told> {
     let lines = rows(file).into_iter().filter_map(|mut row| {
         let line = row.get_mut("line")?.take();
         let entry = line["says"].get("entry")?;
-        let content = entry.get("content").map(|content| bytes(&content["entry"]));
+        let content = entry.get("content").map(content);
         Some(Told {
             position: line["position"].as_u64().expect("a number"),
             pid: entry["process"].as_str().expect("a text").to_owned(),
@@ -80,6 +86,26 @@ pub(crate) fn told(file: &[u8]) -> Vec<Told> {
         })
     });
     lines.collect()
+}
+
+/// The entry that is shown, with what lies apart from it where it only commits to that.
+fn content(shown: &Value) -> Vec<u8> {
+    let entry = bytes(&shown["entry"]);
+    let Some(apart) = shown["remembered"].as_array() else { return entry };
+    let mut entry: Entry<'static> = postcard::from_bytes(&entry).expect("it is an entry");
+    for ((_, image), shown) in entry.remembered_mut().filter(|(_, image)| image.is_some()).zip(apart) {
+        *image = (!shown.is_null()).then(|| {
+            let [secret, content] = ["secret", "content"].map(|part| bytes(&shown[part]));
+            let committed = image.as_ref().map(|image| image.bytes.to_vec());
+            assert_eq!(
+                committed,
+                Some(Sha256::digest([&*secret, &content].concat()).to_vec()),
+                "as `FORMAT.md` says it"
+            );
+            postcard::from_bytes(&content).expect("it is a value")
+        });
+    }
+    postcard::to_allocvec(&entry).expect("it is plain")
 }
 
 /// The acts of an export, in order.

@@ -185,7 +185,7 @@ fn take_in(process: &mut Process, found: Vec<MemoryHit>) -> Result<Vec<Hit>, Mem
         let image = ValueImage { bytes: content.bytes, media_type: content.media_type, label };
         let value = process.values.insert(Value::from(image.clone()), &process.limits);
         let value = value.map_err(|_| MemoryError::NoRoom)?;
-        process.due.note(|| Note::Remembered(value, id, image));
+        process.due.note(|| Note::Remembered(value, id, Some(image)));
         hits.push(Hit { entry: id, version, content: value, written_ns, score, similarity, relevance });
     }
     Ok(hits)
