@@ -89,6 +89,7 @@ const TESTED: &[Tested] = &[
     Tested(include_str!("up.rs"), &["chatter"]),
     Tested(include_str!("up/inbox.rs"), &["asks_people"]),
     Tested(include_str!("up/relay.rs"), &["relay"]),
+    Tested(include_str!("up/soak.rs"), &["spin"]),
     Tested(include_str!("up/tools.rs"), &["acts"]),
     Tested(include_str!("benches/durable/main.rs"), &["commits", "late_riser"]),
     Tested(include_str!("up/socket.rs"), &["torrent"]),

@@ -122,3 +122,16 @@ fn a_team_loses_nothing_however_often_its_host_is_killed() {
     println!("what the processes were told last:");
     told.iter().for_each(|(step, count)| println!("{count:>6}  {step}"));
 }
+
+#[test]
+fn an_agent_that_computes_is_seen_to_be_outside_of_syscalls() {
+    let host = Host::up();
+    host.detach("spin", &[]);
+    host.until("its own instructions", |host| {
+        host.signal("STOP");
+        let inside = inside_a_syscall(host.system_pid());
+        host.signal("CONT");
+        // Where the system shows nothing, the soak says nothing of it either.
+        (inside != Some(true)).then_some(())
+    });
+}
