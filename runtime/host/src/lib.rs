@@ -37,6 +37,7 @@ mod limiter;
 mod linker;
 mod llm;
 mod mailbox;
+mod places;
 mod poll;
 mod process;
 mod random;

@@ -1,4 +1,5 @@
-//! Attending to processes that are not in memory: one future waits for all their moments, and brings back who is reached for.
+//! Attending to processes that are not in memory: one future waits for all their moments, and brings back who is reached for. It also has
+//! processes sleep whose places others need.
 
 use crate::{
     away::Keeper,
@@ -48,13 +49,13 @@ impl Keeper {
 
 impl Kernel {
     /// Lets processes leave memory altogether that sleep, as long as the future is there; polled, it brings back who is reached for or
-    /// whose moment has come. To be called before [`Kernel::recover`], which leaves out who sleeps only where somebody attends.
+    /// whose moment has come, and has processes sleep whose places others need. To be called before [`Kernel::recover`], which leaves out who sleeps only where somebody attends.
     pub fn attend(&self, attendant: Arc<dyn Attendant>) -> impl Future<Output = ()> + Send + use<> {
         self.shared.keeper.is_attended.store(true, Ordering::Release);
         let (kernel, attended) = (self.clone(), Attended(self.shared.clone()));
         async move {
             let _attended = attended;
-            kernel.see_to_sleepers(&*attendant).await;
+            tokio::join!(kernel.see_to_sleepers(&*attendant), kernel.shared.make_places());
         }
     }
 
