@@ -213,6 +213,8 @@ impl Ask {
             }
             line.call()
         });
+        // Its waker goes outside of the lock.
+        drop(stood);
     }
 
     fn place(&self) -> Place {

@@ -166,7 +166,8 @@ fn nobody_stands_in_line_for_ever() {
     assert!(fault.party() == Party::Host && fault.to_string().contains("instances_max"), "{fault:?}");
     assert_eq!((exit.fuel, door.slices_sold.load(Ordering::Relaxed)), (Some(Fuel(0)), 0));
     drop(holder);
-    block_on(begin(&house.host, Arc::new(ScriptedDoor::new(10)), pid(), house.load(&agent("", ""))));
+    let next = block_on(begin(&house.host, Arc::new(ScriptedDoor::new(10)), pid(), house.load(&agent("", ""))));
+    assert!(next.end.is_ok(), "{next:?}");
 }
 
 #[test]
