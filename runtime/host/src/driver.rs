@@ -175,7 +175,9 @@ fn fault(error: &wasmtime::Error, guest: &Guest, limits: Limits, otherwise: fn(B
         return trap_fault(trap, guest);
     }
     if error.is::<PoolConcurrencyLimitError>() {
-        return Fault::Host("it is too large for all places of the host together: raise the host's instances_max".into());
+        return Fault::Host(
+            "it is too large for all places of the host together: raise the host's instances_max".into(),
+        );
     }
     if let Some(fault) = guest.limiter.fault() {
         return fault;

@@ -96,13 +96,8 @@ impl Line {
 impl Places {
     /// So many places, each of them free, for which nobody stands in line longer than that.
     pub(crate) fn new(all: u32, wait_max: Duration) -> Arc<Self> {
-        let line = Line {
-            free: all,
-            starts: BTreeMap::new(),
-            called: FxHashMap::default(),
-            next_number: 0,
-            watcher: None,
-        };
+        let line =
+            Line { free: all, starts: BTreeMap::new(), called: FxHashMap::default(), next_number: 0, watcher: None };
         Arc::new(Self { all, wait_max, line: Mutex::new(line), standing: AtomicUsize::new(0) })
     }
 
@@ -188,7 +183,8 @@ impl Ask {
             return Poll::Pending;
         };
         if let Some(standing) = line.starts.get_mut(&number) {
-            let before = (!standing.waker.will_wake(waker)).then(|| std::mem::replace(&mut standing.waker, waker.clone()));
+            let before =
+                (!standing.waker.will_wake(waker)).then(|| std::mem::replace(&mut standing.waker, waker.clone()));
             drop(line);
             drop(before);
             return Poll::Pending;

@@ -24,8 +24,8 @@ use crate::{
     life::Finished,
     outlet::{Audience, Outlet},
     ports::{
-        Beginning, Change, Entry, GrantImage, HeldImage, Holdings, JournalError, Position, Roused, Sleeper, SleeperKind,
-        StoredProcess,
+        Beginning, Change, Entry, GrantImage, HeldImage, Holdings, JournalError, Position, Roused, Sleeper,
+        SleeperKind, StoredProcess,
     },
     process::{Held, Process},
     recovery::last_run,

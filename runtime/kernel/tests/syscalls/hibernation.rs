@@ -7,8 +7,8 @@ use crate::{
     recovery::{Result, emit, given},
 };
 use remit_abi::{
-    ChildEnded, ClockReply, ClockRequest, Exit, LlmRequest, LogLevel, Outgoing, Pid, Plan, Reply, Request, TraceRequest,
-    WaitId,
+    ChildEnded, ClockReply, ClockRequest, Exit, LlmRequest, LogLevel, Outgoing, Pid, Plan, Reply, Request,
+    TraceRequest, WaitId,
 };
 use remit_kernel::{Durability, Ended, Finished, MemoryJournal, Spawned, State};
 use std::{
