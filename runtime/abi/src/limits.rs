@@ -219,6 +219,10 @@ pub const MEMORY_FORGET_MAX: usize = 4096;
 /// How long a tool may run: a day. What takes longer is begun by one call, and asked for by others.
 pub const TOOL_TIME_NS_MAX: u64 = 24 * 3_600_000_000_000;
 
+/// How long whoever starts or wakes stands in line for a place to run in: five minutes, several times what a long answer of a model takes,
+/// which is what agents hold their places for. Where nobody gives one up by then, those that have one wait for those that have none.
+pub const PLACE_WAIT_NS_MAX: u64 = 300_000_000_000;
+
 /// Generations of processes below the one that the operator started: teams of teams, and no fork bomb.
 pub const PROCESS_DEPTH_MAX: u32 = 16;
 

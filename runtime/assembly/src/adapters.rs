@@ -43,6 +43,10 @@ impl Runner for HostRunner {
     fn resume(&self, pid: Pid) {
         self.host.resume(pid);
     }
+
+    fn lacks_places(&self) -> PortFuture<'static, usize> {
+        Box::pin(self.host.lacks_places())
+    }
 }
 
 /// The kernel's fair queue as the host's run queue.

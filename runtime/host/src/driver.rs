@@ -1,4 +1,4 @@
-//! One guest's life: buy fuel, instantiate, call `run`, say how it ended.
+//! One guest's life: take a place, buy fuel, instantiate, call `run`, say how it ended.
 //!
 //! How a pause of the guest is told apart, by what is polled from outside:
 //!
@@ -12,6 +12,9 @@
 //! A suspended guest is not polled at all: whatever wakes it in the meantime is found when it is resumed, since its future
 //! is polled again then.
 //!
+//! A guest stands in line for its place before anything of it is paid or made. One that is suspended when it has its turn there lets
+//! the next one go, and comes back when it is resumed.
+//!
 //! Slices are bought at deterministic points, and fuel is neither read nor set while the guest runs: its store is filled
 //! once, and what is left at a normal end says exactly what it used. One instruction can use more than a slice (bulk
 //! memory costs a unit a byte): it makes one pause and so one purchase, and what it used beyond that is in [`Exit::fuel`].
@@ -22,6 +25,7 @@ use crate::{
     engine::one_line,
     executor::panic_text,
     guest::{Control, Guest, Halt, handles_max, handles_text},
+    places::{Ask, Place, Places},
 };
 use remit_abi::{
     Exit, Failure, Fault, Fuel, Outcome, Start,
@@ -53,16 +57,39 @@ const TOO_MANY_BYTES: &str = "fuel allocated for hostcalls has been exhausted";
 const TOO_MANY_HANDLES: &str = "store handle limit exceeded";
 
 /// Runs one guest to its end, under its control block.
-pub(crate) async fn drive(image: Arc<Image>, control: Arc<Control>, limits: Limits, start: Start) -> Exit {
-    let admitted = poll_fn(|context| control.admit(context.waker())).await;
-    if let Err(fault) = admitted.and_then(|()| control.buy_slice()) {
-        control.forget_waker();
-        return Exit { end: Err(fault), fuel: Some(Fuel(0)) };
-    }
+pub(crate) async fn drive(
+    image: Arc<Image>,
+    control: Arc<Control>,
+    places: Arc<Places>,
+    limits: Limits,
+    start: Start,
+) -> Exit {
+    let mut ask = places.ask(image.places());
+    let entered = poll_fn(|context| enter(&control, &mut ask, context)).await;
+    // Given up when the store is gone.
+    let _place = match entered.and_then(|place| control.buy_slice().map(|()| place)) {
+        Ok(place) => place,
+        Err(fault) => {
+            control.forget_waker();
+            return Exit { end: Err(fault), fuel: Some(Fuel(0)) };
+        }
+    };
     let mut life = pin!(live(&image, &control, limits, start));
     let exit = poll_fn(|context| turn(&control, life.as_mut(), context)).await;
     control.forget_waker();
     exit
+}
+
+/// What stands before the first turn of a guest.
+fn enter(control: &Control, ask: &mut Ask, context: &Context<'_>) -> Poll<Result<Place, Fault>> {
+    match control.admit(context.waker()) {
+        Poll::Ready(Ok(())) => ask.poll(context.waker()),
+        Poll::Ready(Err(fault)) => Poll::Ready(Err(fault)),
+        Poll::Pending => {
+            ask.go_away();
+            Poll::Pending
+        }
+    }
 }
 
 /// One turn of a guest.
@@ -148,7 +175,9 @@ fn fault(error: &wasmtime::Error, guest: &Guest, limits: Limits, otherwise: fn(B
         return trap_fault(trap, guest);
     }
     if error.is::<PoolConcurrencyLimitError>() {
-        return Fault::Host("every place for an agent is taken: end some, or raise the host's instances_max".into());
+        return Fault::Host(
+            "it is too large for all places of the host together: raise the host's instances_max".into(),
+        );
     }
     if let Some(fault) = guest.limiter.fault() {
         return fault;

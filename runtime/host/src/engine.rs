@@ -20,6 +20,7 @@ use std::{
 };
 use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, OperatorCost, OptLevel, PoolingAllocationConfig, Strategy,
+    component::Component,
 };
 
 /// One tick: a guest that spins holds a thread for at most about this long while others wait.
@@ -56,6 +57,12 @@ const TABLES_PER_MODULE_MAX: u32 = 4;
 
 /// Bookkeeping of one core instance, or of one component instance: grows with its functions and globals.
 const INSTANCE_BYTES_MAX: usize = 4 << 20;
+
+/// Linear memories that the pool has for each place: what a Rust agent has.
+const MEMORIES_PER_PLACE: u32 = 1;
+
+/// Tables that the pool has for each place: one more than a Rust agent has.
+const TABLES_PER_PLACE: u32 = 3;
 
 /// Memory maps of one place, once a guest was in it: 2 of its stack, 4 of its linear memory. Measured by the bench
 /// `density`.
@@ -98,11 +105,11 @@ fn pooled(mut config: Config, instances_max: u32) -> Result<Engine, HostError> {
     }
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances_max)
-        .total_memories(instances_max)
+        .total_memories(instances_max.saturating_mul(MEMORIES_PER_PLACE))
         .total_stacks(instances_max)
-        // What a Rust agent has: three core instances and two tables. Agents that have more leave room for fewer.
-        .total_core_instances(instances_max.saturating_mul(4))
-        .total_tables(instances_max.saturating_mul(3))
+        // These are only counted, and take nothing of the pool.
+        .total_core_instances(instances_max.saturating_mul(CORE_INSTANCES_PER_COMPONENT_MAX))
+        .total_tables(instances_max.saturating_mul(TABLES_PER_PLACE))
         .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT_MAX)
         .max_memories_per_component(MEMORIES_PER_COMPONENT_MAX)
         .max_tables_per_component(TABLES_PER_COMPONENT_MAX)
@@ -121,6 +128,12 @@ fn pooled(mut config: Config, instances_max: u32) -> Result<Engine, HostError> {
     }
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     Engine::new(&config).map_err(|error| HostError::Engine { instances_max, reason: one_line(&error) })
+}
+
+/// How many places of the pool an instance takes: as many as have its memories and its tables.
+pub(crate) fn places(component: &Component) -> u32 {
+    let Some(needs) = component.resources_required() else { return 1 };
+    needs.num_memories.div_ceil(MEMORIES_PER_PLACE).max(needs.num_tables.div_ceil(TABLES_PER_PLACE)).max(1)
 }
 
 /// The engine that only compiles.

@@ -12,17 +12,22 @@ use crate::{
     guest::{Control, Guest},
     imports::{self, Import},
     linker::Linkers,
+    places::Places,
 };
 use parking_lot::Mutex;
-use remit_abi::{Door, Exit, Fault, Pid, Priority, Start, limits::Limits};
+use remit_abi::{
+    Door, Exit, Fault, Pid, Priority, Start,
+    limits::{Limits, PLACE_WAIT_NS_MAX},
+};
 use rustc_hash::FxHashMap;
 use std::{
     collections::hash_map::Entry,
     fmt,
-    future::Future,
+    future::{Future, poll_fn},
     path::{Path, PathBuf},
     sync::Arc,
     thread,
+    time::Duration,
 };
 use wasmtime::{Engine, component::Component};
 
@@ -32,8 +37,8 @@ pub const INSTANCES_MAX: u32 = 1_024;
 
 /// How a host is set up.
 ///
-/// [`HostConfig::new`] sets: one thread a core, first come first served, [`INSTANCES_MAX`] guests, and the default
-/// [`CompileLimits`].
+/// [`HostConfig::new`] sets: one thread a core, first come first served, [`INSTANCES_MAX`] guests, [`PLACE_WAIT_NS_MAX`], and the
+/// default [`CompileLimits`].
 pub struct HostConfig {
     /// Where compiled components are kept. Made with mode 0700 where it is not there.
     pub cache_folder: PathBuf,
@@ -43,8 +48,11 @@ pub struct HostConfig {
     pub compile_limits: CompileLimits,
     /// Threads that run guests; at least 1.
     pub threads: usize,
-    /// Guests that live at a time; each reserves 4 GiB of address space.
+    /// Guests that live at a time; each reserves 4 GiB of address space. A guest with several memories or many tables counts as
+    /// several. Others stand in line.
     pub instances_max: u32,
+    /// How long a guest stands in line for a place before it is ended.
+    pub place_wait_max: Duration,
     /// Who runs next.
     pub run_queue: Box<dyn RunQueue>,
 }
@@ -57,6 +65,7 @@ impl fmt::Debug for HostConfig {
             .field("compile_limits", &self.compile_limits)
             .field("threads", &self.threads)
             .field("instances_max", &self.instances_max)
+            .field("place_wait_max", &self.place_wait_max)
             .finish_non_exhaustive()
     }
 }
@@ -71,6 +80,7 @@ impl HostConfig {
             compile_limits: CompileLimits::default(),
             threads: thread::available_parallelism().map_or(1, usize::from),
             instances_max: INSTANCES_MAX,
+            place_wait_max: Duration::from_nanos(PLACE_WAIT_NS_MAX),
             run_queue: Box::<FifoQueue>::default(),
         }
     }
@@ -82,6 +92,7 @@ pub struct Image {
     size_bytes: u64,
     imports: Vec<Import>,
     agent: AgentPre<Guest>,
+    places: u32,
 }
 
 impl fmt::Debug for Image {
@@ -116,6 +127,11 @@ impl Image {
     pub(crate) fn engine(&self) -> &Engine {
         self.agent.engine()
     }
+
+    /// How many places an instance of it takes.
+    pub(crate) fn places(&self) -> u32 {
+        self.places
+    }
 }
 
 /// Who runs now.
@@ -132,6 +148,7 @@ pub struct Host {
     engine_digest: String,
     linkers: Linkers,
     register: Arc<Register>,
+    places: Arc<Places>,
     // In this order: guests that end need ticks to do so.
     executor: Executor,
     _ticker: Ticker,
@@ -154,13 +171,20 @@ impl Host {
         let cache = Cache::open(config.cache_folder, engine_digest.clone())?;
         let linkers = Linkers::new(&engine).map_err(|error| HostError::Linker(one_line(&error)))?;
         let executor = Executor::start(config.threads, config.run_queue)?;
+        let places = Places::new(config.instances_max, config.place_wait_max);
+        let (caretaker, line) = (executor.caretaker(), Arc::clone(&places));
+        let each_tick = move || {
+            caretaker();
+            line.look_after();
+        };
         Ok(Self {
             cache,
             compiler: config.compiler,
             compile_limits: config.compile_limits,
             linkers,
             register: Arc::default(),
-            _ticker: Ticker::start(&engine, executor.caretaker())?,
+            places,
+            _ticker: Ticker::start(&engine, each_tick)?,
             executor,
             engine,
             engine_digest,
@@ -196,7 +220,8 @@ impl Host {
         let unfit = |error: wasmtime::Error| LoadError::Unfit(one_line(&error));
         let linked = self.linkers.for_grants(granted_kinds).instantiate_pre(&component).map_err(unfit)?;
         let agent = AgentPre::new(linked).map_err(unfit)?;
-        Ok(Arc::new(Image { digest: digest.into(), size_bytes: bytes.len() as u64, imports, agent }))
+        let places = engine::places(&component);
+        Ok(Arc::new(Image { digest: digest.into(), size_bytes: bytes.len() as u64, imports, agent, places }))
     }
 
     fn component(&self, digest: &str, bytes: &[u8]) -> Result<Component, LoadError> {
@@ -224,6 +249,8 @@ impl Host {
     /// syscall of the guest goes through `door`, which also sells it fuel. The answer says how it ended; dropping it stops
     /// the guest.
     ///
+    /// Where every place is taken it stands in line, in the order of first polls, and is not charged meanwhile.
+    ///
     /// One call of one export: an instance is made for it and thrown away after it, so that no other call can come to it.
     pub fn run(
         &self,
@@ -241,13 +268,19 @@ impl Host {
                 Some(Enlisted { register: Arc::clone(&self.register), pid })
             }
         };
-        let limits = limits.lowered_to(Limits::default());
+        let (limits, places) = (limits.lowered_to(Limits::default()), Arc::clone(&self.places));
         async move {
             match enlisted {
-                Some(_enlisted) => drive(image, control, limits, start).await,
+                Some(_enlisted) => drive(image, control, places, limits, start).await,
                 None => Exit { end: Err(Fault::Host(format!("the process {pid} runs already").into())), fuel: None },
             }
         }
+    }
+
+    /// Waits until somebody stands in line for a place; how many do. To be awaited by one at a time.
+    pub fn lacks_places(&self) -> impl Future<Output = usize> + Send + use<> {
+        let places = Arc::clone(&self.places);
+        poll_fn(move |context| places.poll_lacks(context))
     }
 
     /// Asks for `pid` to be stopped where it stands: a guest that waits or is suspended at once, one that runs at its next

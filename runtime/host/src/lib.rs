@@ -38,6 +38,7 @@ mod linker;
 mod llm;
 mod mailbox;
 mod memory;
+mod places;
 mod poll;
 mod process;
 mod random;

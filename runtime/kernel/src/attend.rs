@@ -1,10 +1,12 @@
-//! Attending to processes that are not in memory: one future waits for all their moments, and brings back who is reached for.
+//! Attending to processes that are not in memory: one future waits for all their moments, and brings back who is reached for. It also has
+//! processes sleep whose places others need.
 
 use crate::{
     away::Keeper,
     control::{ControlBlock, Presence},
     kernel::{Kernel, Shared},
-    ports::{Created, PortFuture, Program},
+    life::Life,
+    ports::{Created, JournalError, PortFuture, Program},
     recovery::{Resumed, resumed},
 };
 use futures::stream::{FuturesUnordered, StreamExt};
@@ -48,13 +50,13 @@ impl Keeper {
 
 impl Kernel {
     /// Lets processes leave memory altogether that sleep, as long as the future is there; polled, it brings back who is reached for or
-    /// whose moment has come. To be called before [`Kernel::recover`], which leaves out who sleeps only where somebody attends.
+    /// whose moment has come, and has processes sleep whose places others need. To be called before [`Kernel::recover`], which leaves out who sleeps only where somebody attends.
     pub fn attend(&self, attendant: Arc<dyn Attendant>) -> impl Future<Output = ()> + Send + use<> {
         self.shared.keeper.is_attended.store(true, Ordering::Release);
         let (kernel, attended) = (self.clone(), Attended(self.shared.clone()));
         async move {
             let _attended = attended;
-            kernel.see_to_sleepers(&*attendant).await;
+            tokio::join!(kernel.see_to_sleepers(&*attendant), kernel.shared.make_places());
         }
     }
 
@@ -68,7 +70,7 @@ impl Kernel {
             while coming.len() < COMING_MAX
                 && let Some(block) = keeper.next()
             {
-                coming.push(self.bring_back(block));
+                coming.push(self.bring_back(block, attendant));
             }
             let moment = async {
                 match moment_ns {
@@ -89,13 +91,16 @@ impl Kernel {
     }
 
     /// Reads what a process holds, where nobody has.
-    async fn bring_back(&self, block: Arc<ControlBlock>) -> Option<(Arc<ControlBlock>, Box<Created>)> {
+    async fn bring_back(
+        &self,
+        block: Arc<ControlBlock>,
+        attendant: &dyn Attendant,
+    ) -> Option<(Arc<ControlBlock>, Box<Created>)> {
         let shared = &self.shared;
         if let Some(sleeper) = block.absent() {
             let roused = shared.ports.journal.rouse_later(sleeper).await;
             if let Err(error) = roused.and_then(|roused| shared.fill(&block, roused)) {
-                tracing::error!(pid = %block.pid, %error, "a process that sleeps cannot be woken");
-                block.park(format!("it slept and cannot be woken: {error}").into());
+                self.park_unread(&block, attendant, &error);
                 return None;
             }
         }
@@ -103,6 +108,19 @@ impl Kernel {
         match presence {
             Presence::Back(created) => Some((block, created)),
             Presence::Whole | Presence::Away(_) => None,
+        }
+    }
+
+    /// Begins the life of a process that cannot be read: it is parked, until it is killed.
+    fn park_unread(&self, block: &Arc<ControlBlock>, attendant: &dyn Attendant, error: &JournalError) {
+        if !self.shared.hold_unread(block) {
+            return;
+        }
+        let resumed = (!block.end.is_awaited()).then(|| resumed(self, block));
+        let parked = Life::parked(self.clone(), block.clone(), &format!("it slept and cannot be woken: {error}"));
+        self.shared.ports.runner.start(block.pid, block.facts.priority, parked);
+        if let Some(resumed) = resumed {
+            attendant.resumed(resumed);
         }
     }
 

@@ -5,6 +5,7 @@
 //! | and is tied to somebody | its block: mailbox, signals, account, grants, children, calls, questions | it wakes |
 //! | and is not, where somebody [attends](Kernel::attend) the node | a row: who it is, and when it wakes of itself ([`Row`]) | somebody reaches for it, or its moment comes |
 //! | and was reached for | a block again, which takes messages, signals and holds; what the process holds is being read | it is read, and its life begins |
+//! | and cannot be read | its block, its account and its grants, parked | it is killed |
 //!
 //! Principles:
 //!
@@ -22,8 +23,11 @@ use crate::{
     kernel::Shared,
     life::Finished,
     outlet::{Audience, Outlet},
-    ports::{Beginning, Change, Created, Entry, JournalError, Position, Roused, Sleeper, SleeperKind, StoredProcess},
-    process::Process,
+    ports::{
+        Beginning, Change, Entry, GrantImage, HeldImage, Holdings, JournalError, Position, Roused, Sleeper,
+        SleeperKind, StoredProcess,
+    },
+    process::{Held, Process},
     recovery::last_run,
     replay::{Links, Replay},
     runaway::Circles,
@@ -137,12 +141,12 @@ impl ControlBlock {
         is_idle && is_free && Arc::strong_count(self) <= HOLDERS
     }
 
-    /// What it holds was read; what was in memory of it until then. `None` where somebody else read it before.
-    fn become_whole(&self, created: &Created) -> Option<Box<Absence>> {
+    /// It is in memory again; what was in memory of it until then. `None` where somebody else brought it back before.
+    fn come_back_as(&self, there: impl FnOnce() -> Presence) -> Option<Box<Absence>> {
         let mut presence = self.presence.lock();
         match mem::take(&mut *presence) {
             Presence::Away(absence) => {
-                *presence = Presence::Back(Box::new(created.clone()));
+                *presence = there();
                 Some(absence)
             }
             there => {
@@ -361,22 +365,50 @@ impl Shared {
         let gone = || JournalError::Unreadable("it does not know the process any more".into());
         let Roused { process: stored, holdings } = roused.ok_or_else(gone)?;
         let process = &mut *block.process.lock();
-        let Some(absence) = block.become_whole(&stored.created) else { return Ok(()) };
-        {
-            let mut accounts = self.accounts.lock();
-            let lost = holdings.accounts.iter().filter(|image| !accounts.come_back(image)).count();
-            let mut grants = self.grants.lock();
-            let lost = lost + holdings.grants.into_iter().filter(|image| !grants.restore(image.clone())).count();
-            if lost > 0 {
-                tracing::error!(pid = %block.pid, lost, "accounts or grants of a process that slept have no place");
-            }
-        }
+        let back = || Presence::Back(Box::new(stored.created.clone()));
+        let Some(absence) = block.come_back_as(back) else { return Ok(()) };
+        self.put_back(block.pid, holdings);
         let (rebuilt, began) = self.rebuild_slept(block, &stored, *absence);
         *process = rebuilt;
         match began {
             Some(began) => self.write(process, Some(Entry::Began(began))).map(drop),
             None => Ok(()),
         }
+    }
+
+    /// Accounts and grants that had left with a process, as they were.
+    fn put_back(&self, pid: Pid, holdings: Holdings) {
+        let mut accounts = self.accounts.lock();
+        let lost = holdings.accounts.iter().filter(|image| !accounts.come_back(image)).count();
+        let mut grants = self.grants.lock();
+        let lost = lost + holdings.grants.into_iter().filter(|image| !grants.restore(image.clone())).count();
+        if lost > 0 {
+            tracing::error!(%pid, lost, "accounts or grants of a process that slept have no place");
+        }
+    }
+
+    /// Has a process that cannot be read hold what left with it, which is not in its log: so that all of it goes back when the process is
+    /// ended. It is not read any more from here on; whether it was not there. Blocks while that is read.
+    pub(crate) fn hold_unread(&self, block: &ControlBlock) -> bool {
+        let Some(sleeper) = block.absent() else { return false };
+        let accounts: Vec<_> = sleeper.accounts().collect();
+        let holdings = self.ports.journal.holdings(&accounts, &sleeper.grants).unwrap_or_else(|error| {
+            tracing::error!(pid = %block.pid, %error, "what a process held that slept cannot be read");
+            Holdings::default()
+        });
+        let held = |image: &GrantImage| {
+            let GrantImage { grant, spec, .. } = image;
+            Held::from(HeldImage { label: spec.label.clone(), grant: *grant, kind: spec.kind })
+        };
+        let process = &mut *block.process.lock();
+        let Some(absence) = block.come_back_as(Presence::default) else { return false };
+        process.due = self.due(Durability::Durable);
+        process.grants = holdings.grants.iter().map(held).collect();
+        for question in absence.questions {
+            process.questions.insert(question);
+        }
+        self.put_back(block.pid, holdings);
+        true
     }
 
     /// A process as its last run began, with what it is to be told again; and the line to write where that is a new run.

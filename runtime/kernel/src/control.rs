@@ -113,7 +113,9 @@ pub(crate) struct ControlBlock {
     parked: Mutex<Option<Parked>>,
     /// Whether it sleeps.
     asleep: AtomicBool,
-    /// Woken at every change of the four above.
+    /// Whether it is to sleep before its time, as others need its place.
+    hurried: AtomicBool,
+    /// Woken at every change of the five above.
     changed: Notify,
 }
 
@@ -142,6 +144,7 @@ impl ControlBlock {
             holds: AtomicU8::new(0),
             parked: Mutex::new(None),
             asleep: AtomicBool::new(false),
+            hurried: AtomicBool::new(false),
             changed: Notify::new(),
         }
     }
@@ -257,6 +260,17 @@ impl ControlBlock {
 
     pub(crate) fn is_asleep(&self) -> bool {
         self.asleep.load(Ordering::Acquire)
+    }
+
+    /// Asks it to sleep now, where it still waits.
+    pub(crate) fn hurry(&self) {
+        self.hurried.store(true, Ordering::Release);
+        self.changed.notify_waiters();
+    }
+
+    /// Waits until it is asked to sleep now.
+    pub(crate) async fn hurried(&self) {
+        self.until(|block| block.hurried.swap(false, Ordering::AcqRel)).await;
     }
 
     /// Sets its end, which is at this place of the log, once.

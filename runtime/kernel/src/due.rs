@@ -107,8 +107,8 @@ impl Publish {
             Self::Start { block, program } => shared.set_going(&block, program),
             Self::Order { block, order } => match order {
                 Order::Cancel => shared.signal(&block, Signal::Cancel),
-                Order::Suspend => shared.suspend(&block, true),
-                Order::Resume => shared.suspend(&block, false),
+                Order::Suspend => shared.suspend(&block),
+                Order::Resume => shared.resume(&block),
             },
             Self::Kill { block } => shared.kill(&block),
             Self::Event { block, event, is_due } => block.outlet.keep(event, is_due, at),

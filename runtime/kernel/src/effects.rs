@@ -2,7 +2,7 @@
 //!
 //! | a call is | from | until |
 //! | --- | --- | --- |
-//! | waiting | it is written down that it was made | fewer of its tenant's run than may |
+//! | waiting | it is written down that it was made | fewer of its tenant's run than may, and its caller is not held |
 //! | running | it is written down, and on the disk, that it is begun | what came of it is written down |
 //! | doubted | its host ended while it ran, and people are asked | a person decides, or the question's time is over |
 //! | settled | what came of it is written down | its caller takes that |
@@ -13,6 +13,8 @@
 //! - Nothing is begun that is not on the disk, and nobody is told what came of it before that is written down.
 //! - A call that only stood in line was not begun, and is not uncertain after a crash. One that finds a place at once is begun by the
 //!   record that it was made with, so that this costs no wait for the disk of its own.
+//! - Whose caller is suspended or frozen does not begin, and is passed over by those behind it; what runs already goes on. So a freeze stops
+//!   what has not happened yet.
 //! - Every change of a call is made under this table's lock, so that of an outcome and an end one comes first.
 
 use crate::ports::{Change, Decided, PostedToolCall, ToolCallImage, ToolOutcome};
@@ -172,14 +174,19 @@ pub(crate) struct Effects {
 }
 
 impl Effects {
-    /// Puts a call in; whether it begins at once, where it is written down.
-    pub(crate) fn post(&mut self, posted: PostedToolCall) -> Result<(Arc<PendingToolCall>, bool), Full> {
+    /// Puts a call in; whether it begins at once, where it is written down. Those whose caller is held keep nobody waiting.
+    pub(crate) fn post(
+        &mut self,
+        posted: PostedToolCall,
+        is_held: impl Fn(&PostedToolCall) -> bool,
+    ) -> Result<(Arc<PendingToolCall>, bool), Full> {
         let tray = self.trays.entry(posted.caller.tenant).or_default();
         if tray.calls.len() >= limits::TENANT_TOOL_CALLS_MAX {
             return Err(Full(limits::TENANT_TOOL_CALLS_MAX));
         }
-        let stands_behind = tray.calls.values().any(|call| call.phase == Phase::Waiting);
-        let begins = tray.running < limits::TOOL_CALLS_RUNNING_MAX && !stands_behind;
+        let waits = |call: &OpenToolCall| call.phase == Phase::Waiting && !is_held(&call.image.posted);
+        let stands_behind = tray.calls.values().any(waits);
+        let begins = tray.running < limits::TOOL_CALLS_RUNNING_MAX && !stands_behind && !is_held(&posted);
         let (number, mut image) = (posted.number, ToolCallImage::of(posted));
         if begins {
             tray.running += 1;
@@ -216,13 +223,19 @@ impl Effects {
         (call.phase != Phase::Settled).then_some(call)
     }
 
-    /// The call of a tenant that is begun next, where one more may run.
-    pub(crate) fn next(&mut self, tenant: TenantId) -> Option<&mut OpenToolCall> {
+    /// The call of a tenant that is begun next, where one more may run: the first one whose caller is not held.
+    pub(crate) fn next(
+        &mut self,
+        tenant: TenantId,
+        is_held: impl Fn(&PostedToolCall) -> bool,
+    ) -> Option<&mut OpenToolCall> {
         let tray = self.trays.get_mut(&tenant)?;
         if tray.running >= limits::TOOL_CALLS_RUNNING_MAX {
             return None;
         }
-        tray.calls.values_mut().find(|call| call.phase == Phase::Waiting && call.is_written)
+        let is_next =
+            |call: &&mut OpenToolCall| call.phase == Phase::Waiting && call.is_written && !is_held(&call.image.posted);
+        tray.calls.values_mut().find(is_next)
     }
 
     /// It is written down that a call is begun.

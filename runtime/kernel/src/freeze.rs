@@ -7,7 +7,7 @@ use crate::{
 };
 use remit_abi::TenantId;
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// Which processes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,7 +52,7 @@ impl Frozen {
 
 impl Kernel {
     /// Freezes: from about one epoch on none of them takes a turn, so that none does anything; their state is kept, and none
-    /// of them is started anew. How many live.
+    /// of them is started anew. Calls of tools that they made begin no more; one that runs goes on. How many live.
     pub fn freeze(&self, selection: &Selection) -> usize {
         {
             let frozen = &mut self.shared.frozen.lock().0;
@@ -81,7 +81,11 @@ impl Kernel {
             let (tenant, package) = (sleeper.pid.tenant, &*sleeper.kind.package);
             selection.holds(tenant, package) && !frozen.holds(tenant, package)
         };
-        blocks.len() + if was_frozen { self.count_away(goes_on) } else { 0 }
+        let away = if was_frozen { self.count_away(goes_on) } else { 0 };
+        drop(frozen);
+        let tenants: BTreeSet<TenantId> = blocks.iter().map(|block| block.pid.tenant).collect();
+        tenants.into_iter().for_each(|tenant| self.shared.begin_tool_calls(tenant));
+        blocks.len() + away
     }
 
     /// What is frozen now.

@@ -8,12 +8,15 @@
 //! | and is tied to nobody | asleep, and [away](crate::away) | a row of a table |
 //! | for a generation, for room in a mailbox, for a listener | awake | all that it has: somebody works for it |
 //!
+//! Where places to run in are short, nobody's patience counts: for each program that stands in line the process sleeps that has waited
+//! longest, among those that can.
+//!
 //! Nobody can tell that it fell asleep: what it waits for is watched in its place, and its guest asks for it again when it was told again
 //! what it was told. A new run begins only where the log says that it may, as after a crash. Only that it is away is written
 //! down, so that a start need not look at it.
 
 use crate::{
-    control::ControlBlock,
+    control::{ControlBlock, Durability},
     kernel::{Kernel, Shared},
     ports::{Entry, JournalError},
     process::{Process, Toll, Values},
@@ -24,9 +27,16 @@ use crate::{
 use remit_abi::Request;
 use remit_authority::Arena;
 use std::{
-    mem,
+    cmp, mem,
     sync::{Arc, atomic::Ordering},
 };
+
+/// How often processes are looked through for who may sleep while programs stand in line. 10 ms: so that a start takes little longer,
+/// and that a look at ten thousand of them takes a small part of a processor.
+const LOOK_NS_MIN: u64 = 10_000_000;
+
+/// The same after looks that found nobody: each pause is twice as long as the one before.
+const LOOK_NS_MAX: u64 = 1_000_000_000;
 
 /// What a process waits in, and since when.
 #[derive(Clone, Debug)]
@@ -48,8 +58,8 @@ pub(crate) enum Slept {
 }
 
 impl Shared {
-    /// Waits until a process has waited for so long that it is to sleep; what it waits for. For ever where it keeps no journal, or the
-    /// node lets nobody sleep.
+    /// Waits until a process has waited for so long that it is to sleep, or others need its place; what it waits for. For ever where it
+    /// keeps no journal, or the node lets nobody sleep.
     pub(crate) async fn is_to_sleep(&self, block: &ControlBlock) -> Request {
         let patience_ns = self.patience_ns.load(Ordering::Relaxed);
         if patience_ns == u64::MAX || !block.process.lock().due.keeps_notes {
@@ -58,19 +68,57 @@ impl Shared {
         let clock = &self.ports.clock;
         let mut look_ns = clock.monotonic_ns().saturating_add(patience_ns);
         loop {
-            clock.sleep_until(look_ns).await;
+            let is_hurried = tokio::select! {
+                () = clock.sleep_until(look_ns) => false,
+                () = block.hurried() => true,
+            };
             let now_ns = clock.monotonic_ns();
-            let process = block.process.lock();
-            look_ns = match process.waits_in.as_ref().filter(|_| process.can_sleep()) {
-                Some(Waiting { request: Some(request), since_ns, .. }) => {
-                    if since_ns.saturating_add(patience_ns) <= now_ns {
+            look_ns = match block.process.lock().sleeps_through() {
+                Some((request, since_ns)) => {
+                    let sleeps_ns = since_ns.saturating_add(patience_ns);
+                    if is_hurried || sleeps_ns <= now_ns {
                         return request.clone();
                     }
-                    since_ns.saturating_add(patience_ns)
+                    sleeps_ns
                 }
-                _ => now_ns.saturating_add(patience_ns),
+                None => now_ns.saturating_add(patience_ns),
             };
         }
+    }
+
+    /// As long as programs stand in line for a place, has processes sleep that wait.
+    pub(crate) async fn make_places(&self) {
+        let clock = &self.ports.clock;
+        let mut pause_ns = LOOK_NS_MIN;
+        loop {
+            let programs = self.ports.runner.lacks_places().await;
+            pause_ns = match self.hurry(programs) {
+                0 => cmp::min(pause_ns.saturating_mul(2), LOOK_NS_MAX),
+                _ => LOOK_NS_MIN,
+            };
+            clock.sleep_until(clock.monotonic_ns().saturating_add(pause_ns)).await;
+        }
+    }
+
+    /// Asks as many processes to sleep now, those that have waited longest; how many there were.
+    fn hurry(&self, programs: usize) -> usize {
+        if self.patience_ns.load(Ordering::Relaxed) == u64::MAX {
+            return 0;
+        }
+        let is_awake = |block: &&Arc<ControlBlock>| block.facts.durability == Durability::Durable && !block.is_asleep();
+        // No process is locked under the table's lock.
+        let awake: Vec<_> = self.table.read().iter().filter(is_awake).cloned().collect();
+        let waits = |block: Arc<ControlBlock>| {
+            let since_ns = block.process.lock().sleeps_through().map(|(_, since_ns)| since_ns)?;
+            Some((since_ns, block))
+        };
+        let mut waiting: Vec<_> = awake.into_iter().filter_map(waits).collect();
+        if waiting.len() > programs {
+            waiting.select_nth_unstable_by_key(programs, |(since_ns, _)| *since_ns);
+            waiting.truncate(programs);
+        }
+        waiting.iter().for_each(|(_, block)| block.hurry());
+        waiting.len()
     }
 
     /// Lets a process sleep, whose run was thrown away, until what it waits for is there; or lets it leave memory, where it may.
@@ -140,6 +188,12 @@ impl Process {
     /// Whether all that it holds can be had again.
     fn can_sleep(&self) -> bool {
         self.replay.is_none() && self.generations.iter().all(|(_, generation)| generation.is_at_rest())
+    }
+
+    /// What it waits for, and since when, where it can sleep through that.
+    fn sleeps_through(&self) -> Option<(&Request, u64)> {
+        let Waiting { request, since_ns, .. } = self.waits_in.as_ref().filter(|_| self.can_sleep())?;
+        Some((request.as_ref()?, *since_ns))
     }
 
     /// Lets go of what nobody else can reach.

@@ -130,9 +130,20 @@ impl Shared {
         }
     }
 
-    /// Suspends a process, or lets it go on.
-    pub(crate) fn suspend(&self, block: &ControlBlock, on: bool) {
-        self.hold(block, Hold::Suspended, on);
+    /// Suspends a process.
+    pub(crate) fn suspend(&self, block: &ControlBlock) {
+        self.hold(block, Hold::Suspended, true);
+        self.tell_holds(block);
+    }
+
+    /// Lets a process go on that is suspended.
+    pub(crate) fn resume(self: &Arc<Self>, block: &ControlBlock) {
+        self.hold(block, Hold::Suspended, false);
+        self.tell_holds(block);
+        self.begin_tool_calls(block.pid.tenant);
+    }
+
+    fn tell_holds(&self, block: &ControlBlock) {
         if block.facts.durability == Durability::Durable {
             self.change(None, [Change::Held { pid: block.pid, holds: block.holds() }]);
         }

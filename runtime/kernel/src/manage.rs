@@ -343,7 +343,7 @@ impl Kernel {
 
     /// Lets a process take no more turns; whether it lives.
     pub fn suspend(&self, pid: Pid) -> bool {
-        self.shared.reach(pid).map(|block| self.shared.suspend(&block, true)).is_some()
+        self.shared.reach(pid).map(|block| self.shared.suspend(&block)).is_some()
     }
 
     /// Lets it take turns again; whether it lives.
@@ -351,7 +351,7 @@ impl Kernel {
         let Some(block) = self.shared.whole(pid) else { return false };
         block.unpark();
         block.process.lock().circles = None;
-        self.shared.suspend(&block, false);
+        self.shared.resume(&block);
         true
     }
 

@@ -136,7 +136,7 @@ impl Shared {
                     }
                 };
                 block.park_for_now(format!("it runs in circles: {why}").into());
-                self.suspend(block, true);
+                self.suspend(block);
             }
         }
     }

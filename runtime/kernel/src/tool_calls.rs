@@ -1,14 +1,15 @@
 //! Doing what processes call tools for: a call is begun when it is on the disk, and what came of it is told when it is written down.
 //!
 //! The kernel works for a call beside its caller, who may wait, sleep or do something else meanwhile. Where the caller lets go, ends, or
-//! loses the right, what has not begun never begins, and what runs is stopped.
+//! loses the right, what has not begun never begins, and what runs is stopped. Where the caller is suspended or frozen, what has not begun
+//! waits until it goes on.
 
 use crate::{
     effects::{OpenToolCall, PendingToolCall, Phase, WithdrawnCall},
     kernel::Shared,
     ports::{
-        Change, Decided, Effect, JournalError, Position, ToolEnd, ToolFailure, ToolJob, ToolOutcome, ToolOutput,
-        ValueImage,
+        Change, Decided, Effect, JournalError, Position, PostedToolCall, ToolEnd, ToolFailure, ToolJob, ToolOutcome,
+        ToolOutput, ValueImage,
     },
     process::{Process, TEXT},
 };
@@ -96,9 +97,16 @@ impl Shared {
         }
     }
 
+    /// Whether the caller of a call takes no turns. The freezes are asked besides its block: a start that puts the node together again tells
+    /// each block of them when its life begins.
+    pub(crate) fn holds_caller(&self, posted: &PostedToolCall) -> bool {
+        let PostedToolCall { caller, package, .. } = posted;
+        self.frozen.lock().holds(caller.tenant, package) || self.block(*caller).is_some_and(|block| block.is_held())
+    }
+
     fn begin_next(&self, tenant: TenantId) -> Option<Begun> {
         let mut effects = self.effects.lock();
-        let call = effects.next(tenant)?;
+        let call = effects.next(tenant, |posted| self.holds_caller(posted))?;
         let (number, question) = (call.image.posted.number, call.image.question);
         let decided = call.image.decided.clone().filter(|_| question.is_some());
         let gone = question.map(|number| Change::QuestionGone { number });

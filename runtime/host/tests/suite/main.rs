@@ -12,6 +12,7 @@ mod killing;
 mod limits;
 mod loading;
 mod mailbox;
+mod places;
 mod process;
 mod program;
 mod seen;

@@ -57,7 +57,8 @@ pub trait Runner: Send + Sync + 'static {
     fn start(&self, pid: Pid, priority: Priority, life: PortFuture<'static, ()>);
 
     /// Runs `program` as `pid` until it ends; polled inside of that life. Every syscall of the guest goes through `door`,
-    /// which also sells it fuel. Dropping the future stops the guest and throws its instance away.
+    /// which also sells it fuel. Where every place is taken it stands in line, unpaid, until others have ended or sleep. Dropping the
+    /// future stops the guest and throws its instance away.
     fn run(&self, door: Arc<dyn Door>, pid: Pid, program: Program, start: Start) -> PortFuture<'static, Exit>;
 
     /// Asks for `pid` to be stopped where it stands, within about one epoch.
@@ -68,6 +69,12 @@ pub trait Runner: Send + Sync + 'static {
 
     /// Lets it take turns again.
     fn resume(&self, pid: Pid);
+
+    /// Waits until programs stand in line because every place to run in is taken; how many do. To be awaited by one at a time. A runner
+    /// that has room for all need not say anything.
+    fn lacks_places(&self) -> PortFuture<'static, usize> {
+        Box::pin(std::future::pending())
+    }
 }
 
 /// A program that a runner can run, with its limits. The kernel does not look into it.

@@ -89,7 +89,8 @@ fn call(context: &mut Context<'_>, called: &ToolUse) -> Result<ToolReply, ToolEr
     let facts = declared(context, called.grant)?;
     let posted = posted(context, called, &facts)?;
     let (caller, number, grant) = (posted.caller, posted.number, posted.grant);
-    let put_in = context.shared.effects.lock().post(posted.clone());
+    let shared = context.shared;
+    let put_in = shared.effects.lock().post(posted.clone(), |other| shared.holds_caller(other));
     let (pending, begins) = put_in.map_err(|Full(limit)| ToolError::TooMany { limit: limit as u64 })?;
     charge(context).inspect_err(|_| context.shared.unmake_tool_call(caller, number))?;
     let process = &mut *context.process;

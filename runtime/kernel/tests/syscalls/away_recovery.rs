@@ -8,11 +8,12 @@ use crate::{
     human::{clerk, words},
     recovery::{emit, life, places},
 };
-use remit_abi::{Exit, Fault, GrantKind, GrantLimits, LlmRequest, Pid, Said, WaitId};
+use remit_abi::{Exit, Fault, GrantKind, GrantLimits, LlmRequest, Pid, Said, Tokens, WaitId};
 use remit_kernel::{
-    Attendant, Ended, Finished, MemoryJournal, State,
+    Attendant, Ended, Finished, MemoryJournal, Spawned, State,
     ports::{Entry, Journal, Position, Response, Runner},
 };
+use std::sync::atomic::Ordering;
 
 /// Does something of everything that can be slept through.
 async fn hub(guest: Guest) -> Exit {
@@ -207,4 +208,63 @@ async fn one_whose_package_is_gone_when_it_wakes_is_parked_and_can_be_ended() {
     let (finished, _) = sleeping_until(&node, finished).await;
     assert_eq!(finished.ended, Ended::Faulted(Fault::Killed));
     assert!(node.kernel.is_conserved());
+}
+
+/// Has a process that sleeps reached for when its log cannot be read, and ends it.
+async fn unread(node: &TestNode, pid: Pid, finished: impl Future<Output = Finished> + Send + 'static) {
+    node.journal.is_unreadable.store(true, Ordering::SeqCst);
+    sends(node, &pid.to_string(), "go").await;
+    sleeping_until(node, node.settle()).await;
+    let view = node.kernel.process(pid).expect("it lives");
+    let why = view.parked.as_deref().unwrap_or_default();
+    assert!(view.state == State::Parked && why.contains("its pages are damaged"), "{view:?}");
+    assert!(node.kernel.is_conserved());
+    node.kernel.kill(pid);
+    let (finished, _) = sleeping_until(node, finished).await;
+    assert_eq!(finished.ended, Ended::Faulted(Fault::Killed));
+    assert!(finished.refunded > Tokens::ZERO && finished.refunded <= Given::default().budget, "{finished:?}");
+    assert_eq!((node.kernel.processes(), node.kernel.grant_tree(None)), (Vec::new(), Vec::new()));
+    assert!(node.kernel.is_conserved());
+    let image = node.journal.memory.node().expect("it is in memory");
+    assert_eq!((image.living, image.grants, image.questions), (Vec::new(), Vec::new(), Vec::new()));
+    assert!(node.withdraw() >= finished.refunded, "its payer has it back");
+}
+
+#[tokio::test]
+async fn one_that_cannot_be_read_when_it_wakes_is_parked_and_can_be_ended() {
+    let node = TestNode::new();
+    attend(&node);
+    let (pid, finished) = start(&node, Given::default(), waits);
+    until_away(&node, 1).await;
+    unread(&node, pid, finished).await;
+    // One that is tied, as somebody listens to it, and sleeps in memory.
+    let node = TestNode::new();
+    attend(&node);
+    let Spawned { pid, events: _listens, finished } = node.spawn(Given::default(), waits);
+    let is_asleep = async {
+        while node.kernel.process(pid).is_none_or(|view| view.state != State::Asleep) {
+            tokio::task::yield_now().await;
+        }
+    };
+    sleeping_until(&node, is_asleep).await;
+    unread(&node, pid, finished).await;
+}
+
+#[tokio::test]
+async fn one_that_cannot_be_read_is_ended_by_the_kill_that_wakes_it() {
+    let node = TestNode::new();
+    let ends = attend(&node);
+    let (pid, finished) = start(&node, Given::default(), waits);
+    until_away(&node, 1).await;
+    let again = TestNode::after(node.journal.memory.up_to(node.journal.memory.end()));
+    drop(finished);
+    drop(ends);
+    let ends = attend(&again);
+    assert!(again.kernel.recover().expect("it can be read").go_on().await.is_empty());
+    again.journal.is_unreadable.store(true, Ordering::SeqCst);
+    again.kernel.kill(pid);
+    until_all_ended(&again).await;
+    let ends = ends.0.lock();
+    assert!(matches!(&ends[..], [end] if end.pid == pid && end.payer.is_some()), "whoever pays is told");
+    assert!(again.kernel.is_conserved());
 }

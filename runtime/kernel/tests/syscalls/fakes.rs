@@ -28,7 +28,7 @@ use std::{
     panic::AssertUnwindSafe,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering},
     },
     task::Poll,
 };
@@ -59,11 +59,19 @@ pub(crate) struct ClosureRunner {
     gates: Mutex<HashMap<Pid, Arc<Gate>>>,
     /// Scripts that panicked: an assertion in one of them did not hold.
     panicked: Arc<AtomicU64>,
+    /// Programs that stand in line and that nobody was told of yet.
+    lacking: Arc<(AtomicUsize, AtomicWaker)>,
 }
 
 impl ClosureRunner {
     fn gate(&self, pid: Pid) -> Arc<Gate> {
         self.gates.lock().entry(pid).or_default().clone()
+    }
+
+    /// So many programs stand in line for a place.
+    pub(crate) fn lack(&self, programs: usize) {
+        self.lacking.0.store(programs, Ordering::SeqCst);
+        self.lacking.1.wake();
     }
 }
 
@@ -99,6 +107,17 @@ impl Runner for ClosureRunner {
         let gate = self.gate(pid);
         gate.held.store(false, Ordering::SeqCst);
         gate.waker.wake();
+    }
+
+    fn lacks_places(&self) -> PortFuture<'static, usize> {
+        let lacking = self.lacking.clone();
+        Box::pin(poll_fn(move |context| {
+            lacking.1.register(context.waker());
+            match lacking.0.swap(0, Ordering::SeqCst) {
+                0 => Poll::Pending,
+                programs => Poll::Ready(programs),
+            }
+        }))
     }
 }
 

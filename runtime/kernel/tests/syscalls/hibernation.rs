@@ -1,16 +1,18 @@
 //! Processes that wait leave memory, come back when what they wait for is there, and nobody can tell.
 
 use crate::{
+    away::attend,
     fakes::{Given, Guest, TestNode, done, generate, prompt, tokens},
     guest::{any, message, named, parcel, plan, topic},
     recovery::{Result, emit, given},
 };
 use remit_abi::{
-    ChildEnded, ClockReply, ClockRequest, Exit, LlmRequest, LogLevel, Outgoing, Plan, Reply, Request, TraceRequest,
-    WaitId,
+    ChildEnded, ClockReply, ClockRequest, Exit, LlmRequest, LogLevel, Outgoing, Pid, Plan, Reply, Request,
+    TraceRequest, WaitId,
 };
-use remit_kernel::{Ended, Finished, MemoryJournal, Spawned, State};
+use remit_kernel::{Durability, Ended, Finished, MemoryJournal, Spawned, State};
 use std::{
+    any::Any,
     future::Future,
     sync::{
         Arc,
@@ -218,4 +220,78 @@ async fn who_held_nothing_and_committed_begins_anew_when_it_wakes() {
     .await;
     assert!(matches!(finished.ended, Ended::Done(..)), "{finished:?}");
     assert_eq!(finished.checkpoint.as_deref(), Some(&b"first"[..]));
+}
+
+/// A node whose processes have all the patience there is, and whose runner says when places are short.
+struct Patient {
+    node: TestNode,
+    lives: Vec<Box<dyn Any>>,
+}
+
+impl Patient {
+    fn new() -> Self {
+        let node = TestNode::new();
+        attend(&node);
+        node.kernel.set_patience(Some(u64::MAX / 2));
+        Self { node, lives: Vec::new() }
+    }
+
+    /// Starts a script that somebody listens to, and lets some time go by.
+    async fn start<F, R>(&mut self, durability: Durability, script: F) -> Pid
+    where
+        F: Fn(Guest) -> R + Send + Sync + 'static,
+        R: Future<Output = Exit> + Send + 'static,
+    {
+        let Spawned { pid, events, finished } = self.node.spawn(Given { durability, ..Given::default() }, script);
+        self.lives.push(Box::new((events, finished)));
+        self.node.settle().await;
+        self.node.clock.advance(100);
+        pid
+    }
+
+    /// So many programs stand in line from here on, until somebody looks.
+    async fn lack(&self, programs: usize) {
+        self.node.runner.lack(programs);
+        self.node.settle().await;
+    }
+
+    fn is_asleep(&self, pid: Pid) -> bool {
+        self.node.kernel.process(pid).is_some_and(|view| view.state == State::Asleep)
+    }
+}
+
+async fn waits(guest: Guest) -> Exit {
+    guest.receive(topic("never")).await.expect("there is room");
+    done()
+}
+
+#[tokio::test]
+async fn who_has_waited_longest_sleeps_at_once_where_places_are_short() {
+    let mut house = Patient::new();
+    let kept = house.start(Durability::Ephemeral, waits).await;
+    let first = house.start(Durability::Durable, waits).await;
+    let second = house.start(Durability::Durable, waits).await;
+    let third = house.start(Durability::Durable, waits).await;
+    let asleep = |house: &Patient| [kept, first, second, third].map(|pid| house.is_asleep(pid));
+    assert_eq!(asleep(&house), [false; 4], "they have patience");
+    house.lack(1).await;
+    assert_eq!(asleep(&house), [false, true, false, false]);
+    house.lack(7).await;
+    assert_eq!(asleep(&house), [false, true, false, false], "the next look is after a pause");
+    house.node.clock.advance(10_000_000);
+    house.node.settle().await;
+    assert_eq!(asleep(&house), [false, true, true, true]);
+}
+
+#[tokio::test]
+async fn who_works_is_not_put_to_sleep_and_who_may_not_sleep_never_is() {
+    let mut house = Patient::new();
+    let works = house.start(Durability::Durable, |_| std::future::pending()).await;
+    house.lack(1).await;
+    assert!(!house.is_asleep(works));
+    let mut house = Patient::new();
+    house.node.kernel.set_patience(None);
+    let waits = house.start(Durability::Durable, waits).await;
+    house.lack(1).await;
+    assert!(!house.is_asleep(waits), "the node lets nobody sleep");
 }

@@ -39,6 +39,7 @@ mod stage;
 mod supervision;
 mod toll;
 mod tool;
+mod tool_holds;
 mod tool_recovery;
 mod tools;
 mod waiting;

@@ -37,6 +37,8 @@ pub(crate) struct RecordingJournal {
     pub(crate) forgets: AtomicBool,
     /// Nothing of it comes to the disk.
     pub(crate) stalls: AtomicBool,
+    /// No process can be read.
+    pub(crate) is_unreadable: AtomicBool,
 }
 
 impl RecordingJournal {
@@ -93,7 +95,10 @@ impl Journal for RecordingJournal {
     }
 
     fn process(&self, pid: Pid) -> Result<Option<StoredProcess>, JournalError> {
-        self.memory.process(pid)
+        match self.is_unreadable.load(Ordering::SeqCst) {
+            true => Err(JournalError::Unreadable("its pages are damaged".into())),
+            false => self.memory.process(pid),
+        }
     }
 
     fn results(&self, of: Option<Pid>, limit: usize) -> Result<Vec<StoredResult>, JournalError> {
