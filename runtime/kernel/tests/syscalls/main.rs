@@ -27,6 +27,7 @@ mod media;
 mod messages;
 mod model;
 mod properties;
+mod purged;
 mod recovery;
 mod rerun;
 mod revocation;
