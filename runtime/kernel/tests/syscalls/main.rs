@@ -28,6 +28,7 @@ mod memory;
 mod messages;
 mod model;
 mod properties;
+mod purged;
 mod recovery;
 mod rerun;
 mod revocation;
