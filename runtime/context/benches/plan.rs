@@ -87,7 +87,8 @@ fn plans(count: usize, shown: usize) {
         fork
     };
     print("fork, append", count, shown, measure(|| timed(append)));
-    let found: Vec<_> = (0..50).map(|hit| Candidate { id: SegmentId(hit * 13 % count as u64), score: hit as f32 }).collect();
+    let found: Vec<_> =
+        (0..50).map(|hit| Candidate { id: SegmentId(hit * 13 % count as u64), score: hit as f32 }).collect();
     let recall = || {
         let mut fork = context.fork();
         timed(|| fork.recall(&found, 500))
@@ -102,7 +103,8 @@ fn plans(count: usize, shown: usize) {
 
 fn side_by_side(in_place: InPlace) -> (f64, f64) {
     let mut contexts: Vec<_> = (0..CONTEXTS).map(|_| Context::new(Config::default())).collect();
-    let (room, policy) = (Budget { window: 2_048, output_reserve: 256, recall_budget: 256 }, Policy { in_place, ..Policy::default() });
+    let (room, policy) =
+        (Budget { window: 2_048, output_reserve: 256, recall_budget: 256 }, Policy { in_place, ..Policy::default() });
     let mut times = Vec::new();
     for turn in 0..TURNS {
         for (number, context) in contexts.iter_mut().enumerate() {
@@ -110,8 +112,11 @@ fn side_by_side(in_place: InPlace) -> (f64, f64) {
             let start = Instant::now();
             context.append(NewSegment::new(Role::User, tokens, 0)).unwrap();
             let plan = context.plan(room, &policy).unwrap();
-            let written =
-                plan.summaries.iter().map(|task| Some(remit_context::Written { tokens: task.tokens_max, body: 0 })).collect();
+            let written = plan
+                .summaries
+                .iter()
+                .map(|task| Some(remit_context::Written { tokens: task.tokens_max, body: 0 }))
+                .collect();
             context.apply(plan, written).unwrap();
             context.mark_sent();
             context.append(NewSegment::new(Role::Assistant, tokens, 0)).unwrap();

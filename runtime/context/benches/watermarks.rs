@@ -69,7 +69,10 @@ fn converse(window: u32, policy: &Policy) -> Course {
 fn main() {
     for (in_place, name) in [(InPlace::Stub, "stubs"), (InPlace::Summary, "summaries")] {
         for window in [2_048, 8_192] {
-            println!("{name}, a window of {window}\n{:>6} {:>5} {:>7} {:>9} {:>6}", "high", "low", "paged", "computed", "full");
+            println!(
+                "{name}, a window of {window}\n{:>6} {:>5} {:>7} {:>9} {:>6}",
+                "high", "low", "paged", "computed", "full"
+            );
             for high_percent in [100, 90] {
                 for low_percent in [30, 40, 50, 60, 70, 80, 90] {
                     let policy = Policy { in_place, high_percent, low_percent, ..Policy::default() };

@@ -77,7 +77,9 @@ pub enum BlockError {
         tokens_max: u32,
     },
     /// The part that is to be replaced is not there, or more than once.
-    #[error("the part that is to be replaced stands {found} times in the block {name}, and has to stand in it once: quote more of it")]
+    #[error(
+        "the part that is to be replaced stands {found} times in the block {name}, and has to stand in it once: quote more of it"
+    )]
     Part {
         /// Which.
         name: Box<str>,

@@ -105,11 +105,20 @@ pub(crate) struct Recalled {
 /// A piece of the prompt, or several, by what they are: two of them that are equal are rendered alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Slot {
-    Block { index: usize, revision: u64 },
+    Block {
+        index: usize,
+        revision: u64,
+    },
     /// As many as follow each other: what comes next is something else.
-    Segments { first: usize, count: usize },
+    Segments {
+        first: usize,
+        count: usize,
+    },
     Clipped(usize, Clip),
-    Stub { first: usize, count: usize },
+    Stub {
+        first: usize,
+        count: usize,
+    },
     Summary(SummaryId),
     Recalled(usize),
 }
@@ -242,7 +251,13 @@ mod tests {
 
     #[test]
     fn a_summary_is_shown_once_with_what_was_paged_in_behind_it() {
-        let runs = [(0, 2, SUMMARY), (2, 3, State::Resident), (3, 9, SUMMARY), (9, 12, State::Stub), (12, 14, State::Resident)];
+        let runs = [
+            (0, 2, SUMMARY),
+            (2, 3, State::Resident),
+            (3, 9, SUMMARY),
+            (9, 12, State::Stub),
+            (12, 14, State::Resident),
+        ];
         let shown: Vec<_> = shape(&runs, &[]).slots().collect();
         let stub = Slot::Stub { first: 9, count: 3 };
         let summary = Slot::Summary(SummaryId(4));
@@ -254,10 +269,7 @@ mod tests {
         let runs = [(0, 9, State::Stub), (9, 12, State::Resident)];
         let shown: Vec<_> = shape(&runs, &[(3, 10), (1, 11), (2, 11), (5, 12)]).slots().skip(2).collect();
         let (segment, recalled) = (|first| segments(first, 1), Slot::Recalled);
-        assert_eq!(
-            shown,
-            [segment(9), recalled(3), segment(10), recalled(1), recalled(2), segment(11), recalled(5)]
-        );
+        assert_eq!(shown, [segment(9), recalled(3), segment(10), recalled(1), recalled(2), segment(11), recalled(5)]);
     }
 
     #[test]

@@ -83,7 +83,8 @@ mod tests {
     #[test]
     fn what_was_counted_is_expected_again() {
         let mut overhead = Overhead::default();
-        let counts = [(3, 100, 130), (3, 100, 90), (7, 10, 10), (0, 0, 9), (1, 0, u64::MAX), (5, u64::MAX, 0), (4, 9, 20)];
+        let counts =
+            [(3, 100, 130), (3, 100, 90), (7, 10, 10), (0, 0, 9), (1, 0, u64::MAX), (5, u64::MAX, 0), (4, 9, 20)];
         for (pieces, tokens, measured) in counts {
             overhead.learn(pieces, tokens, measured);
             let expected = u64::max(measured, tokens);

@@ -30,7 +30,9 @@ impl<B> Choice<'_, B> {
         if self.taken.contains(&index) {
             return true;
         }
-        let Some(segment) = self.context.segments.get(index).filter(|_| self.context.is_out(index)) else { return false };
+        let Some(segment) = self.context.segments.get(index).filter(|_| self.context.is_out(index)) else {
+            return false;
+        };
         let group = self.context.group(segment.root);
         let each = self.context.overhead.of_one();
         let tokens = group.iter().map(|member| self.context.slot_tokens(Slot::Recalled(*member), &[]) + each).sum();
@@ -89,6 +91,8 @@ impl<B> Context<B> {
 
     /// Whether a segment is neither at its place nor recalled.
     fn is_out(&self, index: usize) -> bool {
-        index < self.len() && !self.is_shown(index) && !self.shape.recalled.iter().any(|recalled| recalled.index == index)
+        index < self.len()
+            && !self.is_shown(index)
+            && !self.shape.recalled.iter().any(|recalled| recalled.index == index)
     }
 }

@@ -40,7 +40,9 @@ pub struct Snapshot<B> {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum SnapshotError {
     /// It has another form.
-    #[error("the snapshot has form {found}, and this version of Remit knows {VERSION}: use the one that wrote it, or a later one")]
+    #[error(
+        "the snapshot has form {found}, and this version of Remit knows {VERSION}: use the one that wrote it, or a later one"
+    )]
     Version {
         /// What it says.
         found: u32,
@@ -208,7 +210,8 @@ fn check_numbers<B>(snapshot: &Snapshot<B>) -> Result<(), SnapshotError> {
 fn check_shape(shape: &Shape, count: usize) -> Result<(), SnapshotError> {
     let mut end = 0;
     for run in shape.runs.iter() {
-        let is_possible = run.count > 0 && run.count <= count && (run.count == 1 || !matches!(run.state, State::Clipped(_)));
+        let is_possible =
+            run.count > 0 && run.count <= count && (run.count == 1 || !matches!(run.state, State::Clipped(_)));
         if run.first != end || !is_possible {
             return Err(Damaged("the places of its segments do not follow each other"));
         }

@@ -5,8 +5,8 @@
 use proptest::prelude::*;
 use remit_abi::{Label, Role, TagSet};
 use remit_context::{
-    Budget, Candidate, Clipping, Config, Context, Edit, InPlace, NewBlock, NewSegment, Order, Piece, Plan, PlanError, Policy,
-    SegmentId, Snapshot, Whereabouts, Written,
+    Budget, Candidate, Clipping, Config, Context, Edit, InPlace, NewBlock, NewSegment, Order, Piece, Plan, PlanError,
+    Policy, SegmentId, Snapshot, Whereabouts, Written,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -155,7 +155,8 @@ impl Tried {
 
     fn recall(&mut self, found: &[(usize, f32)], budget: u32) {
         let before = self.shown();
-        let candidates: Vec<_> = found.iter().map(|(index, score)| Candidate { id: self.id(*index), score: *score }).collect();
+        let candidates: Vec<_> =
+            found.iter().map(|(index, score)| Candidate { id: self.id(*index), score: *score }).collect();
         let chosen = self.context.recall(&candidates, budget);
         assert!(chosen.is_sorted());
         for id in &chosen {
@@ -289,7 +290,12 @@ impl Tried {
         }
         assert_eq!(self.rendered(), before, "a fork's doings are its own");
         // From here on the other way round: the steps that follow are a fork's, and the original stays as it is.
-        let mut fork = Tried { context: self.context.fork(), said: self.said.clone(), blocks: self.blocks.clone(), given: self.given.clone() };
+        let mut fork = Tried {
+            context: self.context.fork(),
+            said: self.said.clone(),
+            blocks: self.blocks.clone(),
+            given: self.given.clone(),
+        };
         std::mem::swap(self, &mut fork);
         self.append(Role::Assistant, 9, None, Clipping::Allowed, 1);
         assert_eq!(fork.rendered(), before);
@@ -415,17 +421,15 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         prop::collection::vec((0..60_u64).prop_map(SegmentId), 0..30).prop_map(Order::Given),
     ];
     let in_place = prop_oneof![Just(InPlace::Stub), Just(InPlace::Summary)];
-    let policy = (order, in_place, 0..60_u8, 50..120_u8, 0..110_u8).prop_map(|(order, in_place, gist, high, low)| Policy {
-        order,
-        in_place,
-        gist_percent: gist,
-        high_percent: high,
-        low_percent: low,
-        recalled_turns: 0,
+    let policy = (order, in_place, 0..60_u8, 50..120_u8, 0..110_u8).prop_map(|(order, in_place, gist, high, low)| {
+        Policy { order, in_place, gist_percent: gist, high_percent: high, low_percent: low, recalled_turns: 0 }
     });
     let window = prop_oneof![Just(2_000_u32), Just(1_000), 150..3_000_u32];
-    let budget = (window, 0..100_u32, 0..1_000_u32)
-        .prop_map(|(window, output_reserve, recall_budget)| Budget { window, output_reserve, recall_budget });
+    let budget = (window, 0..100_u32, 0..1_000_u32).prop_map(|(window, output_reserve, recall_budget)| Budget {
+        window,
+        output_reserve,
+        recall_budget,
+    });
     let page = (budget, policy, prop::collection::vec(any::<bool>(), 0..3))
         .prop_map(|(budget, policy, written)| Step::Page { budget, policy, written });
     let score = prop_oneof![4 => 0.0..1.0_f32, 1 => Just(f32::NAN)];

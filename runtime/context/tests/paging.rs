@@ -5,8 +5,8 @@
 use proptest::prelude::*;
 use remit_abi::{Label, Role};
 use remit_context::{
-    BLOCKS_MAX, BlockError, Budget, Candidate, Clipping, Config, Context, ContextError, Edit, InPlace, NewBlock, NewSegment,
-    Order, Piece, PlanError, Policy, SegmentId, Snapshot, SnapshotError, Source, Whereabouts, Written,
+    BLOCKS_MAX, BlockError, Budget, Candidate, Clipping, Config, Context, ContextError, Edit, InPlace, NewBlock,
+    NewSegment, Order, Piece, PlanError, Policy, SegmentId, Snapshot, SnapshotError, Source, Whereabouts, Written,
 };
 
 /// What a message says; it cannot be copied, so that it is a proof that contexts do not.
@@ -49,7 +49,8 @@ fn block(name: &str, tokens: u32, tokens_max: u32) -> NewBlock {
 /// Pages, with all summaries written; how many tokens the prompt has.
 fn page(context: &mut Tried, budget: Budget, policy: &Policy) -> u64 {
     let plan = context.plan(budget, policy).unwrap();
-    let written = plan.summaries.iter().map(|task| Some(Written { tokens: task.tokens_max, body: Body(task.id.0) })).collect();
+    let written =
+        plan.summaries.iter().map(|task| Some(Written { tokens: task.tokens_max, body: Body(task.id.0) })).collect();
     context.apply(plan, written).unwrap();
     context.tokens()
 }
@@ -186,7 +187,11 @@ fn a_turn_of_hundreds_of_steps_pages_its_own_out() {
         last = context.append(result).unwrap();
         assert!(page(&mut context, ROOM, &Policy::default()) <= 1_000);
         for id in [asked, call, last] {
-            assert!(!matches!(context.whereabouts(id), Some(Whereabouts::Stub)), "{id} at step {step}: {}", window(&context));
+            assert!(
+                !matches!(context.whereabouts(id), Some(Whereabouts::Stub)),
+                "{id} at step {step}: {}",
+                window(&context)
+            );
         }
     }
     assert!(context.pieces().count() < 25 && window(&context).starts_with("-2 s2 -"), "{}", window(&context));
@@ -216,7 +221,10 @@ fn summaries_take_in_those_beside_them_and_stay_few() {
     let summaries = context.pieces().filter(|piece| matches!(piece, Piece::Summary(_))).count();
     say(&mut context, Role::User, 800);
     page(&mut context, ROOM, &Policy { gist_percent: 90, ..policy.clone() });
-    assert!(matches!(context.whereabouts(SegmentId(300)), Some(Whereabouts::Summary(_))), "it is under its summary again");
+    assert!(
+        matches!(context.whereabouts(SegmentId(300)), Some(Whereabouts::Summary(_))),
+        "it is under its summary again"
+    );
     assert!(context.pieces().filter(|piece| matches!(piece, Piece::Summary(_))).count() >= summaries);
     // A model with a smaller window: the oldest have no room.
     page(&mut context, Budget { window: 300, ..ROOM }, &policy);
@@ -258,7 +266,11 @@ fn recalling_takes_the_best_that_fit_with_their_neighbours() {
     assert_eq!(context.plan(ROOM, &Policy::default()).unwrap().kept.pieces, 2, "all before it is as it was");
     context.mark_sent();
     say(&mut context, Role::Assistant, 10);
-    assert_eq!(context.plan(ROOM, &Policy::default()).unwrap().kept.pieces, 7, "it keeps its place while the turn goes on");
+    assert_eq!(
+        context.plan(ROOM, &Policy::default()).unwrap().kept.pieces,
+        7,
+        "it keeps its place while the turn goes on"
+    );
     let mut kept = context.fork();
     kept.end_turn(&Policy { recalled_turns: 1, ..Policy::default() });
     say(&mut kept, Role::User, 10);

@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
 
 use remit_abi::Role;
-use remit_context::{Budget, Clipping, Config, Context, InPlace, NewSegment, Piece, Policy, SegmentId, Whereabouts, Written};
+use remit_context::{
+    Budget, Clipping, Config, Context, InPlace, NewSegment, Piece, Policy, SegmentId, Whereabouts, Written,
+};
 
 /// A template of its own kind: words around each piece, words around all, and fewer tokens where two pieces meet.
 #[derive(Clone, Copy, Debug)]
@@ -65,7 +67,8 @@ fn converse(turns: usize, template: Template, policy: &Policy, longest: u64) -> 
             rounds += 1;
             let plan = context.plan(budget, policy).unwrap();
             paged |= !plan.is_empty();
-            let written = plan.summaries.iter().map(|task| Some(Written { tokens: task.tokens_max, body: 1 })).collect();
+            let written =
+                plan.summaries.iter().map(|task| Some(Written { tokens: task.tokens_max, body: 1 })).collect();
             context.apply(plan, written).unwrap();
             let counted = template.count(&context);
             if counted <= most {

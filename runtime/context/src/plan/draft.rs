@@ -3,7 +3,7 @@
 use super::gists::{self, Gists};
 use crate::{
     context::Context,
-    layout::{Recalled, Shape, Slot, State},
+    layout::{Recalled, Run, Shape, Slot, State},
     policy::{InPlace, Order, Policy, Room},
     segment::{Clip, Clipping, Segment, SegmentId, Standing},
     summary::SummaryTask,
@@ -71,9 +71,12 @@ pub(super) struct Draft<'a, B> {
 impl<'a, B> Draft<'a, B> {
     pub(super) fn new(context: &'a Context<B>, policy: &'a Policy, room: Room) -> Self {
         let recalled = context.shape.recalled.clone();
-        let mut draft = Self { context, policy, room, shown: Vec::new(), groups: Vec::new(), recalled, is_bare: false };
+        let is_shown = |run: &&Run| run.state.is_shown();
+        let count = context.shape.runs.iter().filter(is_shown).map(|run| run.count).sum();
+        let (shown, groups) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        let mut draft = Self { context, policy, room, shown, groups, recalled, is_bare: false };
         let newest_from = context.newest_from();
-        for run in context.shape.runs.iter().filter(|run| run.state.is_shown()) {
+        for run in context.shape.runs.iter().filter(is_shown) {
             let segments = context.segments.range(run.range()).zip(context.standings.range(run.range()));
             for (index, (segment, standing)) in run.range().zip(segments) {
                 let tokens = match run.state {
@@ -129,7 +132,7 @@ impl<'a, B> Draft<'a, B> {
     pub(super) fn relieve(&mut self) -> Built {
         let turn = self.context.turn;
         self.recalled.retain(|recalled| recalled.turn == turn);
-        let mut built = self.build();
+        let mut built = self.as_it_is();
         if built.tokens > self.high() {
             built = self.clip_wanted(built);
             let older = self.ranked(|group| !group.newest && !group.wanted);
@@ -171,8 +174,7 @@ impl<'a, B> Draft<'a, B> {
         let given = self.given();
         let candidates = self.groups.iter().enumerate().filter(|(_, group)| !group.pinned && is_meant(group));
         let mut ranked: Vec<_> = candidates.map(|(place, group)| (self.rank(group, &given), place)).collect();
-        // Stable, since it is quick where most is in order, as it is by age.
-        ranked.sort();
+        ranked.sort_unstable();
         ranked.into_iter().map(|(_, place)| place).collect()
     }
 
@@ -253,9 +255,8 @@ impl<'a, B> Draft<'a, B> {
         if tokens > u64::from(self.context.config.stub_tokens) + each {
             return false;
         }
-        let is_covered = |shown: &Shown| {
-            self.context.summaries.iter().any(|summary| summary.range().contains(&shown.index))
-        };
+        let is_covered =
+            |shown: &Shown| self.context.summaries.iter().any(|summary| summary.range().contains(&shown.index));
         let is_beside_a_gap = self.is_gap_at(stretch.start.checked_sub(1), members[0].index.checked_sub(1))
             || self.is_gap_at(Some(stretch.end), Some(members[members.len() - 1].index + 1));
         let is_whole = |shown: &Shown| {
@@ -275,8 +276,12 @@ impl<'a, B> Draft<'a, B> {
         let mut member = Some(first);
         while let Some(place) = member {
             let Shown { tokens, is_out, next, .. } = self.shown[place];
-            gives += if is_out { 0 } else { tokens + each };
-            costs += if is_out || self.is_beside_a_gap(place) { 0 } else { stub };
+            if !is_out {
+                // One line more where it stands alone, and one less where it joins two.
+                let gaps = self.gaps_beside(place);
+                gives += tokens + each + if gaps == 2 { stub } else { 0 };
+                costs += if gaps == 0 { stub } else { 0 };
+            }
             self.shown[place].is_out = true;
             member = next;
         }
@@ -303,10 +308,12 @@ impl<'a, B> Draft<'a, B> {
         std::iter::successors(Some(first), |place| self.shown[*place].next)
     }
 
-    /// Whether the line that stands for a neighbour can stand for it as well.
-    fn is_beside_a_gap(&self, place: usize) -> bool {
+    /// How many of a segment's neighbours are out, with a line that can stand for it as well.
+    fn gaps_beside(&self, place: usize) -> u64 {
         let index = self.shown[place].index;
-        self.is_gap_at(place.checked_sub(1), index.checked_sub(1)) || self.is_gap_at(Some(place + 1), Some(index + 1))
+        let before = self.is_gap_at(place.checked_sub(1), index.checked_sub(1));
+        let behind = self.is_gap_at(Some(place + 1), Some(index + 1));
+        u64::from(before) + u64::from(behind)
     }
 
     /// Whether a segment is out, or goes out, that would be shown at that place; one that there is not is not out.
@@ -321,9 +328,8 @@ impl<'a, B> Draft<'a, B> {
         let Shown { index, tokens: now, is_out, .. } = self.shown[place];
         let note = u64::from(self.context.config.note_tokens);
         let tokens = tokens.max(note);
-        let may_be_clipped = |segment: &Segment<B>| {
-            segment.clipping == Clipping::Allowed && u64::from(segment.tokens) > tokens
-        };
+        let may_be_clipped =
+            |segment: &Segment<B>| segment.clipping == Clipping::Allowed && u64::from(segment.tokens) > tokens;
         if is_out || now <= tokens || !self.context.segments.get(index).is_some_and(may_be_clipped) {
             return;
         }
@@ -348,6 +354,13 @@ impl<'a, B> Draft<'a, B> {
             self.clip(place, level);
         }
         self.build()
+    }
+
+    /// The window, with what is recalled now.
+    fn as_it_is(&self) -> Built {
+        let shape = Shape { recalled: self.recalled.clone(), ..self.context.shape.clone() };
+        let tokens = self.context.expected(self.context.sum(&shape, &[]));
+        Built { shape, summaries: Vec::new(), tokens }
     }
 
     /// What the window would be.

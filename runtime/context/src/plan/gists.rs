@@ -134,7 +134,8 @@ impl<'a, B> Gists<'a, B> {
             let mut tokens = self.tokens();
             for place in 0..self.parts.len() {
                 if let Part::Open { first, count, fresh } = self.parts[place]
-                    && let Some(task) = self.task(place, first..first + count, fresh, &mut tokens, summaries.len() as u64)
+                    && let Some(task) =
+                        self.task(place, first..first + count, fresh, &mut tokens, summaries.len() as u64)
                 {
                     self.put(place, &task);
                     summaries.push(task);

@@ -35,7 +35,9 @@ use thiserror::Error;
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum PlanError {
     /// The answer leaves nothing.
-    #[error("an answer of {output_reserve} tokens leaves no room for a prompt in a window of {window}: ask for a shorter answer")]
+    #[error(
+        "an answer of {output_reserve} tokens leaves no room for a prompt in a window of {window}: ask for a shorter answer"
+    )]
     NoRoom {
         /// Prompt and output together.
         window: u32,
@@ -53,7 +55,9 @@ pub enum PlanError {
         unpin: Vec<SegmentId>,
     },
     /// The newest turn does not fit, though nothing else is shown and it is clipped.
-    #[error("the newest turn is {excess} tokens too long beside blocks of {blocks}, however it is clipped: say less at a time, shorten the blocks, or take a larger window")]
+    #[error(
+        "the newest turn is {excess} tokens too long beside blocks of {blocks}, however it is clipped: say less at a time, shorten the blocks, or take a larger window"
+    )]
     Turn {
         /// So many too many.
         excess: u64,
@@ -200,7 +204,8 @@ impl<B> Context<B> {
         }
         let (leaving, clipped) = differences(&self.shape.runs, &shape.runs);
         let is_gone = |recalled: &&Recalled| !shape.recalled.contains(recalled);
-        let dropped = self.shape.recalled.iter().filter(is_gone).map(|recalled| SegmentId::at(recalled.index)).collect();
+        let dropped =
+            self.shape.recalled.iter().filter(is_gone).map(|recalled| SegmentId::at(recalled.index)).collect();
         let is_empty = shape == self.shape;
         Plan { leaving, clipped, dropped, summaries, tokens, kept, shape, is_empty, stamp: Arc::clone(&self.stamp) }
     }
