@@ -1,7 +1,7 @@
 //! A conversation whose window is paged.
 
 use crate::{
-    block::{self, Block, BlockError, Edit},
+    block::Block,
     chunks::Chunks,
     layout::{self, Recalled, Run, Shape, Slot, State},
     overhead::Overhead,
@@ -341,69 +341,6 @@ impl<B> Context<B> {
         usage
     }
 
-    /// Makes a core block, behind the others.
-    ///
-    /// # Errors
-    /// [`BlockError`].
-    pub fn make_block(&mut self, new: NewBlock) -> Result<(), BlockError> {
-        let NewBlock { name, text, tokens, tokens_max, label } = new;
-        block::can_make(&self.blocks, &name)?;
-        block::can_hold(&self.blocks, &name, tokens, tokens_max, self.config.blocks_tokens_max)?;
-        let revision = self.next_revision();
-        self.blocks.push(Block { name, text, tokens, tokens_max, label, revision });
-        self.shape.revisions.push(revision);
-        self.changed();
-        Ok(())
-    }
-
-    /// What a block says after an edit: to be counted, and then given to [`edit_block`](Self::edit_block).
-    ///
-    /// # Errors
-    /// [`BlockError::Unknown`], [`BlockError::Part`].
-    pub fn edited(&self, name: &str, edit: &Edit) -> Result<String, BlockError> {
-        self.blocks[self.find_block(name)?].edited(edit)
-    }
-
-    /// Edits a block; it has so many tokens afterwards, and `label` went into the edit. What stands behind the block in the prompt is
-    /// computed again.
-    ///
-    /// # Errors
-    /// [`BlockError`], and then it is as before.
-    pub fn edit_block(&mut self, name: &str, edit: &Edit, tokens: u32, label: Label) -> Result<(), BlockError> {
-        let index = self.find_block(name)?;
-        let text = self.blocks[index].edited(edit)?;
-        let tokens_max = self.blocks[index].tokens_max;
-        block::can_hold(&self.blocks, name, tokens, tokens_max, self.config.blocks_tokens_max)?;
-        let revision = self.next_revision();
-        let block = &mut self.blocks[index];
-        block.label = block.label_after(edit, label);
-        (block.text, block.tokens, block.revision) = (text.into(), tokens, revision);
-        self.shape.revisions[index] = revision;
-        self.changed();
-        Ok(())
-    }
-
-    /// Takes a block away.
-    ///
-    /// # Errors
-    /// [`BlockError::Unknown`].
-    pub fn remove_block(&mut self, name: &str) -> Result<Block, BlockError> {
-        let index = self.find_block(name)?;
-        self.shape.revisions.remove(index);
-        self.changed();
-        Ok(self.blocks.remove(index))
-    }
-
-    fn find_block(&self, name: &str) -> Result<usize, BlockError> {
-        let found = self.blocks.iter().position(|block| *block.name == *name);
-        found.ok_or_else(|| BlockError::Unknown(name.into()))
-    }
-
-    fn next_revision(&mut self) -> u64 {
-        self.next_revision += 1;
-        self.next_revision
-    }
-
     pub(crate) fn known(&self, id: SegmentId) -> Result<&Segment<B>, ContextError> {
         self.segment(id).ok_or(ContextError::UnknownSegment { id, count: self.len() })
     }
@@ -488,19 +425,4 @@ impl<B> Context<B> {
     pub(crate) fn expected(&self, sum: Sum) -> u64 {
         sum.tokens.saturating_add(self.overhead.of(sum.pieces))
     }
-}
-
-/// A core block that is to be made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NewBlock {
-    /// As a [name](remit_abi::is_name).
-    pub name: Box<str>,
-    /// What it says at first.
-    pub text: Arc<str>,
-    /// As the caller counted it.
-    pub tokens: u32,
-    /// So many it may ever have.
-    pub tokens_max: u32,
-    /// What went into it.
-    pub label: Label,
 }

@@ -1,9 +1,10 @@
 //! What goes out of the window first, what stands in its place, and when.
 
 use crate::segment::SegmentId;
+use serde::{Deserialize, Serialize};
 
 /// What the window has room for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Budget {
     /// Prompt and output together, in tokens.
     pub window: u32,
@@ -26,7 +27,7 @@ impl Budget {
 
 /// What goes out first. Calls and their results go together, and standing instructions (segments of the system's role) go last in all
 /// orders but the agent's own.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Order {
     /// Whatever has not been used for the most turns; of these the oldest. Being appended, touched, recalled and paged in are uses.
     #[default]
@@ -38,7 +39,7 @@ pub enum Order {
 }
 
 /// What stands in the place of segments that go out.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum InPlace {
     /// One line for all neighbours that are out.
     #[default]
@@ -48,7 +49,7 @@ pub enum InPlace {
 }
 
 /// How a context is paged.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
     /// What goes out first.
     pub order: Order,

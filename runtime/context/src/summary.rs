@@ -11,6 +11,9 @@ pub const SUMMARY_TOKENS_MIN: u32 = 32;
 /// A summary may have one token for so many that it stands for: a quarter is about where a summary still says who said what.
 pub const COMPRESSION: u64 = 4;
 
+/// Summaries of one plan: each is a generation that a turn waits for. What would get more has stubs.
+pub const SUMMARIES_NEW_MAX: usize = 8;
+
 /// Segments under a stub that a new summary beside it takes in, at most: a page or two. A longer stub stays what it is, since to summarise
 /// what is long gone is work that nobody asked for.
 pub const STUB_ABSORBED_MAX: usize = 64;

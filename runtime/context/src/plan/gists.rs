@@ -16,7 +16,7 @@ use crate::{
     layout::{self, Run, State},
     policy::InPlace,
     segment::{SegmentId, SummaryId},
-    summary::{COMPRESSION, STUB_ABSORBED_MAX, SUMMARY_TOKENS_MIN, Source, Summary, SummaryTask},
+    summary::{COMPRESSION, STUB_ABSORBED_MAX, SUMMARIES_NEW_MAX, SUMMARY_TOKENS_MIN, Source, Summary, SummaryTask},
 };
 use remit_abi::Label;
 use std::ops::Range;
@@ -62,7 +62,7 @@ impl<'a, B> Gists<'a, B> {
         let mut left = tokens_max;
         let mut kept_from = usize::MAX;
         for summary in context.summaries.iter().rev() {
-            let Some(rest) = left.checked_sub(summary.tokens.into()) else { break };
+            let Some(rest) = left.checked_sub(room_of(summary)) else { break };
             (left, kept_from) = (rest, summary.range().start);
         }
         Self { context, in_place, tokens_max, parts, summary: 0, kept_from }
@@ -133,7 +133,8 @@ impl<'a, B> Gists<'a, B> {
         if self.in_place == InPlace::Summary {
             let mut tokens = self.tokens();
             for place in 0..self.parts.len() {
-                if let Part::Open { first, count, fresh } = self.parts[place]
+                if summaries.len() < SUMMARIES_NEW_MAX
+                    && let Part::Open { first, count, fresh } = self.parts[place]
                     && let Some(task) =
                         self.task(place, first..first + count, fresh, &mut tokens, summaries.len() as u64)
                 {
@@ -175,7 +176,7 @@ impl<'a, B> Gists<'a, B> {
     }
 
     fn summary_tokens(&self, id: SummaryId) -> u64 {
-        self.context.summary(id).map_or(0, |summary| summary.tokens.into())
+        self.context.summary(id).map_or(0, room_of)
     }
 
     /// A summary of what is open there, if there is to be one; `tokens` is what all have, and is kept up.
@@ -192,7 +193,7 @@ impl<'a, B> Gists<'a, B> {
             return Some(self.task_of(id, &[], open, &[], wanted));
         }
         let (before, behind) = (self.beside(place, Direction::Before), self.beside(place, Direction::Behind));
-        let replaced: u64 = before.iter().chain(&behind).map(|summary| u64::from(summary.tokens)).sum();
+        let replaced: u64 = before.iter().chain(&behind).map(|summary| room_of(summary)).sum();
         let others = others.saturating_sub(replaced);
         if replaced == 0 || others + most > self.tokens_max {
             return None;
@@ -245,6 +246,9 @@ impl<'a, B> Gists<'a, B> {
         if let Part::Open { first, count, .. } = self.parts[place] {
             self.parts[place] = Part::Settled(Run { first, count, state });
         }
+        if task.sources.len() == 1 {
+            return;
+        }
         for part in &mut self.parts {
             if let Part::Settled(run) = part
                 && let State::Summary(id) = run.state
@@ -254,6 +258,11 @@ impl<'a, B> Gists<'a, B> {
             }
         }
     }
+}
+
+/// What a summary takes of what all may have: no less than the least, so that there are never many, however short they are written.
+fn room_of<B>(summary: &Summary<B>) -> u64 {
+    summary.tokens.max(SUMMARY_TOKENS_MIN).into()
 }
 
 /// Of the conversation.

@@ -45,7 +45,10 @@ pub enum PlanError {
         output_reserve: u32,
     },
     /// Pins and blocks leave too little for the newest turn.
-    #[error("pinned segments and blocks ({blocks} tokens) are {excess} tokens too many: unpin {}", listed(unpin))]
+    #[error(
+        "pinned segments and blocks ({blocks} tokens) leave the newest turn {excess} tokens too few: unpin {}",
+        listed(unpin)
+    )]
     Pinned {
         /// So many too many.
         excess: u64,
@@ -159,6 +162,10 @@ impl<B> Context<B> {
         if !Arc::ptr_eq(&plan.stamp, &self.stamp) {
             return Err(ContextError::StalePlan);
         }
+        self.changed();
+        if plan.is_empty {
+            return Ok(());
+        }
         let Plan { shape, summaries: tasks, .. } = plan;
         let written = written.into_iter().chain(std::iter::repeat_with(|| None));
         let mut made = BTreeMap::new();
@@ -171,7 +178,6 @@ impl<B> Context<B> {
         }
         self.shape = shape;
         self.keep_summaries(&tasks, made);
-        self.changed();
         Ok(())
     }
 
