@@ -9,7 +9,7 @@ use crate::{
     segment::{NewSegment, Segment, SegmentId, Standing, SummaryId, Whereabouts},
     summary::{Summary, SummaryTask},
 };
-use remit_abi::{Label, Role};
+use remit_abi::Role;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use thiserror::Error;
