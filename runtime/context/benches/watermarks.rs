@@ -28,7 +28,7 @@ impl Numbers {
         (self.0 >> 33) % most
     }
 
-    /// 44 on average, in a message.
+    /// 38 on average, in a message.
     fn tokens(&mut self) -> u32 {
         let factor = if self.below(10) == 0 { 10 } else { 1 };
         (5 + self.below(36) * factor) as u32
