@@ -117,7 +117,7 @@ async fn who_sleeps_whenever_they_wait_end_as_those_who_never_do() {
 }
 
 /// Runs a script until it sleeps, and then, while something happens to it, to its end.
-async fn sleeps<F, R>(script: F, happens: impl AsyncFnOnce(&TestNode, remit_abi::Pid)) -> Finished
+async fn sleeps<F, R>(script: F, happens: impl AsyncFnOnce(&TestNode, Pid)) -> Finished
 where
     F: Fn(Guest) -> R + Send + Sync + 'static,
     R: Future<Output = Exit> + Send + 'static,
