@@ -20,7 +20,8 @@
 //! - Appending encodes on the caller's thread and pushes under one short lock. It never waits for the disk.
 //! - While a commit is under way the next group collects: one `fsync` for all that came meanwhile, and no delay where nothing came.
 //! - A commit writes each row that changed once, and each process's lines as one chunk.
-//! - What says something of a tenant's content is sealed under a key of its process, that under its tenant's, that under the node's.
+//! - What says something of a tenant's content is sealed under a key of its process, or of an entry of its memory, that under its tenant's, that
+//!   under the node's.
 //! - A failed `fsync` is never believed.
 //!
 //! Limits: [`WAITING_BYTES_MAX`].

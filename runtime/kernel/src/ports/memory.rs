@@ -167,7 +167,8 @@ pub trait MemoryStore: Send + Sync + 'static {
     fn width(&self) -> usize;
 
     /// Takes a write, which is in the journal. Whatever begins to look after this has it. Never waits; a write at or below the tenant's
-    /// watermark does nothing.
+    /// watermark does nothing. After a new start versions do not come again of an entry that was purged meanwhile, and to forget an entry
+    /// that is not there is nothing.
     fn accept(&self, tenant: TenantId, write: MemoryWrite);
 
     /// Waits until the tenant has fewer pending writes than the store holds in memory: whoever writes waits here before.

@@ -12,7 +12,7 @@ use crate::{
     stage::{Stage, compare, durable},
 };
 use remit_journal::audit::Detail;
-use remit_kernel::ports::Journal;
+use remit_kernel::ports::{Change, Journal};
 use rusqlite::Connection;
 use std::{collections::HashSet, path::Path};
 
@@ -94,6 +94,12 @@ fn nothing_of_a_purged_entry_opens_with_any_key_that_is_left() {
     compare(stage.journal(), &story.model);
 }
 
+/// Changes of nobody's own, several a record.
+fn records(changes: &[Change]) -> Vec<Owned> {
+    let record = |part: &[Change]| Owned { pid: None, entry: None, changes: part.to_vec() };
+    changes.chunks(40).map(record).collect()
+}
+
 #[test]
 fn of_many_keys_none_that_is_destroyed_has_a_copy_in_any_page() {
     let mut stage = Stage::new();
@@ -108,12 +114,7 @@ fn of_many_keys_none_that_is_destroyed_has_a_copy_in_any_page() {
             entry += 1;
             changes.push(put(1 + (entry % 3) as u32, next(), entry, "short"));
         }
-        stage.append(
-            &changes
-                .chunks(50)
-                .map(|part| Owned { pid: None, entry: None, changes: part.to_vec() })
-                .collect::<Vec<_>>(),
-        );
+        stage.append(&records(&changes));
         stage.close();
         let known = sealed(stage.folder());
         stage.reopen();
@@ -126,12 +127,7 @@ fn of_many_keys_none_that_is_destroyed_has_a_copy_in_any_page() {
             changes.push(forget(1 + (entry % 3) as u32, next(), &[*entry], true));
         }
         changes.extend((1..4).map(|tenant| applied(tenant, entry)));
-        stage.append(
-            &changes
-                .chunks(40)
-                .map(|part| Owned { pid: None, entry: None, changes: part.to_vec() })
-                .collect::<Vec<_>>(),
-        );
+        stage.append(&records(&changes));
     }
     assert!(destroyed.len() > 2_000, "{} keys", destroyed.len());
     stage.settle();
@@ -153,17 +149,14 @@ fn a_reader_of_an_old_state_delays_no_commit_and_the_wal_is_emptied_when_it_is_g
     let known = sealed(stage.folder());
     stage.reopen();
     let wal = stage.folder().join("journal.sqlite-wal");
-    stage.append(&[Owned { pid: None, entry: None, changes: vec![put(1, 200, 50, KEPT)] }]);
+    stage.append(&records(&[put(1, 200, 50, KEPT)]));
     stage.settle();
     let reader = Connection::open(stage.folder().join("journal.sqlite")).expect("it is a database");
     reader.execute_batch("BEGIN").expect("it reads");
     let rows: i64 = reader.query_row("SELECT count(*) FROM memory_keys", [], |row| row.get(0)).expect("it reads");
     assert_eq!(rows, known.len() as i64 + 1);
-    let purge = Owned { pid: None, entry: None, changes: vec![forget(1, 201, &[1], true)] };
-    let at = stage.append(&[purge]);
-    durable(stage.journal(), at);
-    let later = Owned { pid: None, entry: None, changes: vec![put(1, 202, 51, KEPT)] };
-    durable(stage.journal(), stage.append(&[later]));
+    durable(stage.journal(), stage.append(&records(&[forget(1, 201, &[1], true)])));
+    durable(stage.journal(), stage.append(&records(&[put(1, 202, 51, KEPT)])));
     assert!(std::fs::metadata(&wal).expect("it is there").len() > 0, "somebody reads it");
     drop(reader);
     // A try that began before may end behind the first of these.
