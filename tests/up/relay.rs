@@ -69,7 +69,9 @@ fn texts(host: &Host, pid: &str) -> Vec<(u64, String)> {
         let text = event["text"].as_str().expect("it says texts").trim().to_owned();
         (event["number"].as_u64().expect("events are numbered"), text)
     };
-    host.ask(&["logs", pid, "--json"]).lines().map(text).collect()
+    let logs = host.remit(&["logs", pid, "--json"]);
+    assert_eq!(logs.code, 0, "{}; it came to {:?}", logs.stderr, host.remit(&["results", "show", pid]));
+    logs.stdout.lines().map(text).collect()
 }
 
 /// The rounds that the boss has shown; it shows each once.

@@ -5,7 +5,10 @@
 //! after it is what was cut. And the host is stopped a moment before, with all its threads where they are, so that it can be seen whether
 //! one of them runs an agent's own instructions; where none does, each of the processes is inside of a syscall.
 
-use super::{relay, stage::Host};
+use super::{
+    relay,
+    stage::{Host, program},
+};
 use remit_journal::SqliteJournal;
 use remit_kernel::ports::{Asked, Entry, Journal as _};
 use std::{collections::BTreeMap, fs, path::Path, thread, time::Duration};
@@ -58,7 +61,8 @@ fn agents_code(maps: &str) -> Vec<std::ops::Range<u64>> {
     let code = |line: &str| {
         let mut words = line.split_whitespace();
         let (range, mode, path) = (words.next()?, words.next()?, words.nth(3).unwrap_or_default());
-        let library = path.contains(".so") || path.starts_with('[') || Path::new(path).file_name()? == "remit";
+        let is_program = Path::new(path).file_name().is_some_and(|name| name == "remit");
+        let library = path.contains(".so") || path.starts_with('[') || is_program;
         if library || !mode.contains('x') {
             return None;
         }
@@ -102,7 +106,7 @@ fn a_team_loses_nothing_however_often_its_host_is_killed() {
     relay::install(home.path());
     let mut host = Host::on(home, &patient);
     let pid = relay::start(&host);
-    for _ in 0..kills {
+    for kill in 1..=kills {
         // The moment is the test.
         thread::sleep(Duration::from_millis(random.below(UP_MS_MAX)));
         host.signal("STOP");
@@ -112,8 +116,11 @@ fn a_team_loses_nothing_however_often_its_host_is_killed() {
         }
         host.signal("KILL");
         let home = host.ended().1;
-        last_told(home.path()).into_iter().for_each(|step| *told.entry(step).or_default() += 1);
+        let last = last_told(home.path());
+        let lives = !last.is_empty();
+        last.into_iter().for_each(|step| *told.entry(step).or_default() += 1);
         host = Host::on(home, &patient);
+        assert!(lives, "the team has ended after {kill} kills: {:?}", host.remit(&["results", "show", &pid]));
     }
     let rounds = relay::ends_as_ever(&host, &pid);
     println!(
@@ -126,7 +133,7 @@ fn a_team_loses_nothing_however_often_its_host_is_killed() {
 #[test]
 fn an_agent_that_computes_is_seen_to_be_outside_of_syscalls() {
     let host = Host::up();
-    host.detach("spin", &[]);
+    host.ask(&["run", "--detach", "--budget", "1000000", &program("spin")]);
     host.until("its own instructions", |host| {
         host.signal("STOP");
         let inside = inside_a_syscall(host.system_pid());
