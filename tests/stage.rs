@@ -11,6 +11,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 /// A file or folder that the set-up made.
@@ -101,6 +102,9 @@ const COMPILE_SECONDS_MAX: u64 = 10;
 /// Guests side by side in one test.
 const GUESTS: u32 = 64;
 
+/// Only guests that wait for each other ever wait so long for a place here.
+const PLACE_WAIT_MAX: Duration = Duration::from_secs(3);
+
 impl Stage {
     pub(crate) fn new(recording: &str) -> Self {
         Self::with_tools(recording, Declarations::default())
@@ -115,6 +119,7 @@ impl Stage {
             compile_limits: CompileLimits { seconds_max: COMPILE_SECONDS_MAX, ..CompileLimits::default() },
             guest_threads: Some(2),
             guests_max: Some(GUESTS),
+            place_wait_max: Some(PLACE_WAIT_MAX),
             weights_bytes_max: None,
             device: remit_assembly::models::DeviceChoice::Cpu,
             swapping: remit_assembly::models::Swapping::default(),

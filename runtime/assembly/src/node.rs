@@ -53,6 +53,8 @@ pub struct NodeConfig {
     pub guest_threads: Option<usize>,
     /// Guests that live at a time; as many as the machine's address space has room for without this.
     pub guests_max: Option<u32>,
+    /// How long a start waits where all places for guests are taken; as long as the host has it without this.
+    pub place_wait_max: Option<Duration>,
     /// Bytes of memory for the weights of all models; a part of the machine's without this
     /// ([`Machine::weights_bytes_max`](crate::models::Machine::weights_bytes_max)).
     pub weights_bytes_max: Option<u64>,
@@ -306,6 +308,9 @@ impl Node {
         }
         if let Some(guests) = config.guests_max {
             host.instances_max = guests;
+        }
+        if let Some(place_wait_max) = config.place_wait_max {
+            host.place_wait_max = place_wait_max;
         }
         host.run_queue = Box::new(FairRunQueue(config.schedule.queue()));
         let host = Arc::new(Host::new(host)?);

@@ -94,6 +94,7 @@ pub(crate) fn open(
         compile_limits: CompileLimits::default(),
         guest_threads: None,
         guests_max: None,
+        place_wait_max: None,
         weights_bytes_max: computing.weights_max,
         device: computing.device,
         swapping: computing.swapping(),
