@@ -50,7 +50,8 @@ impl Keeper {
 
 impl Kernel {
     /// Lets processes leave memory altogether that sleep, as long as the future is there; polled, it brings back who is reached for or
-    /// whose moment has come, and has processes sleep whose places others need. To be called before [`Kernel::recover`], which leaves out who sleeps only where somebody attends.
+    /// whose moment has come, and has processes sleep whose places others need. To be called before [`Kernel::recover`], which leaves out who
+    /// sleeps only where somebody attends.
     pub fn attend(&self, attendant: Arc<dyn Attendant>) -> impl Future<Output = ()> + Send + use<> {
         self.shared.keeper.is_attended.store(true, Ordering::Release);
         let (kernel, attended) = (self.clone(), Attended(self.shared.clone()));
