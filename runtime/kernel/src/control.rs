@@ -150,8 +150,9 @@ impl ControlBlock {
     }
 
     /// What is left of a process that had ended, with a report that nobody had taken.
-    pub(crate) fn ended_before(pid: Pid, finished: Finished) -> Self {
-        let block = Self::left(pid);
+    pub(crate) fn ended_before(pid: Pid, parent: Pid, finished: Finished) -> Self {
+        let mut block = Self::left(pid);
+        block.facts.parent = Some(parent);
         block.end(finished, Position::default());
         block
     }

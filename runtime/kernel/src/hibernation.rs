@@ -221,7 +221,7 @@ impl Process {
             links.keep_tool_call(call.clone());
         }
         for (_, child) in mem::take(&mut self.children).iter() {
-            links.ended.lock().insert(child.block.pid, child.block.clone());
+            links.keep_child(child.block.clone());
         }
         links
     }

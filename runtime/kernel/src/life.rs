@@ -249,7 +249,7 @@ fn reset(kernel: &Kernel, block: &ControlBlock, exit: &Exit) {
 
 /// Takes a process's children out of its table.
 fn let_children_go(process: &mut Process) -> Vec<Arc<ControlBlock>> {
-    let children: Vec<_> = process.children.iter().map(|(_, child)| child.block.clone()).collect();
+    let children = process.children();
     process.children = Arena::default();
     children.iter().for_each(|child| process.due.change(|| Change::ReportGone { pid: child.pid }));
     children
@@ -293,8 +293,7 @@ fn let_go(kernel: &Kernel, process: &mut Process) -> Vec<Letter> {
 async fn end_children(kernel: &Kernel, block: &ControlBlock) {
     let (children, leaving) = {
         let process = &mut *block.process.lock();
-        let children: Vec<_> = process.children.iter().map(|(_, child)| child.block.clone()).collect();
-        (children, std::mem::take(&mut process.leaving))
+        (process.children(), std::mem::take(&mut process.leaving))
     };
     children.iter().for_each(|child| kernel.shared.kill(child));
     for child in children.into_iter().chain(leaving) {
@@ -363,10 +362,19 @@ impl Reaper {
     fn tell_parent(&self, ended: &Ended) {
         let parent: Option<Pid> = self.block.facts.parent;
         let parent = parent.and_then(|parent| self.kernel.shared.block(parent));
-        let Some(parent) = parent else { return };
-        // One that was detached or let go is no child of it any more.
-        let is_child = parent.process.lock().children.iter().any(|(_, child)| Arc::ptr_eq(&child.block, &self.block));
-        if is_child && matches!(ended, Ended::Failed(_) | Ended::Faulted(_)) {
+        let Some(parent) = parent.filter(|_| matches!(ended, Ended::Failed(_) | Ended::Faulted(_))) else { return };
+        let is_child = {
+            let process = parent.process.lock();
+            // One that was detached or let go is no child of it any more; one that it has yet to find again may be.
+            match &process.replay {
+                Some(replay) => {
+                    replay.child_failed(self.block.pid);
+                    false
+                }
+                None => process.children.iter().any(|(_, child)| Arc::ptr_eq(&child.block, &self.block)),
+            }
+        };
+        if is_child {
             self.kernel.shared.signal(&parent, Signal::ChildFailed);
         }
     }

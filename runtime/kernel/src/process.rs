@@ -310,6 +310,12 @@ impl Process {
         self.leaving.push(child);
     }
 
+    /// All its children, also those that it has yet to find again.
+    pub(crate) fn children(&self) -> Vec<Arc<ControlBlock>> {
+        let found = self.children.iter().map(|(_, child)| child.block.clone());
+        found.chain(self.replay.iter().flat_map(|replay| replay.children_of(self.pid))).collect()
+    }
+
     /// Whether it is still told what another one was told: what it holds is that one's.
     pub(crate) fn is_another(&self) -> bool {
         self.replay.as_ref().is_some_and(|replay| replay.is_anothers())

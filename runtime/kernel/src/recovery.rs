@@ -202,9 +202,8 @@ impl Shared {
             links.restore_call(call, state, now_ns.saturating_add(left_ns));
         }
         {
-            let mut ended = links.ended.lock();
-            for (pid, _, finished) in node.reports {
-                ended.insert(pid, Arc::new(ControlBlock::ended_before(pid, finished)));
+            for (pid, parent, finished) in node.reports {
+                links.keep_child(Arc::new(ControlBlock::ended_before(pid, parent, finished)));
             }
         }
         self.skip_questions_to(node.next.question);
@@ -260,6 +259,9 @@ impl Shared {
             block.mailbox.restore(Box::new(Letter::of_image(number, letter, answer)));
         }
         self.table.write().restore(block.clone());
+        if created.parent.is_some() {
+            links.keep_child(block.clone());
+        }
         if anew {
             let record = Record { pid: Some(pid), entry: Some(Entry::Began(Box::new(began))), changes: &[] };
             if let Err(error) = self.keep(&[record]) {

@@ -18,8 +18,8 @@ use crate::{
     syscalls::{self, Context},
 };
 use parking_lot::Mutex;
-use remit_abi::{AccountId, Class, Exit, Fault, Pid, Reply, Request};
-use rustc_hash::FxHashMap;
+use remit_abi::{AccountId, Class, Exit, Fault, Pid, Reply, Request, Signal};
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::{collections::VecDeque, sync::Arc};
 
 /// What a process is still to be told again.
@@ -38,8 +38,10 @@ pub(crate) struct Links {
     calls: Mutex<FxHashMap<u64, Arc<PendingCall>>>,
     /// The other ends, each until a process has it.
     answers: Mutex<FxHashMap<u64, Answer>>,
-    /// Children that had ended, with a report that nobody had taken.
-    pub(crate) ended: Mutex<FxHashMap<Pid, Arc<ControlBlock>>>,
+    /// Children, until their parents have them again. A child may be faster than its parent, and end before that.
+    children: Mutex<FxHashMap<Pid, Arc<ControlBlock>>>,
+    /// Those that failed while their parents were told again.
+    failed: Mutex<FxHashSet<Pid>>,
     /// Whether nothing is ever found: it is another process's.
     is_anothers: bool,
     questions: Mutex<FxHashMap<u64, Arc<PendingQuestion>>>,
@@ -134,14 +136,24 @@ impl Links {
         kept.unwrap_or_else(|| PendingToolCall::taken_before(self.own(number)))
     }
 
+    /// A child that its parent is to find again, alive or not.
+    pub(crate) fn keep_child(&self, block: Arc<ControlBlock>) {
+        self.children.lock().insert(block.pid, block);
+    }
+
+    /// Children of a process that does not come to find them again.
+    fn children_of(&self, parent: Pid) -> Vec<Arc<ControlBlock>> {
+        let children = self.children.lock();
+        children.values().filter(|child| child.facts.parent == Some(parent)).cloned().collect()
+    }
+
     /// A child: one that lives, one whose report nobody has taken, or what is left of one that is gone. One that kept no journal
     /// is gone with the host, and what it had not spent is its parent's again.
     pub(crate) fn child(&self, shared: &Shared, pid: Pid, funds: AccountId) -> Arc<ControlBlock> {
         if self.is_anothers {
             return Arc::new(ControlBlock::gone(NOBODY, None));
         }
-        let ended = || self.ended.lock().get(&pid).cloned();
-        if let Some(block) = shared.block(pid).or_else(ended) {
+        if let Some(block) = self.children.lock().remove(&pid) {
             return block;
         }
         let refunded = shared.accounts.lock().close(funds).ok();
@@ -221,6 +233,16 @@ impl Replay {
         }
     }
 
+    /// A child failed. Whether it still is one is known when all is told.
+    pub(crate) fn child_failed(&self, child: Pid) {
+        self.links.failed.lock().insert(child);
+    }
+
+    /// Children that the process has not found again.
+    pub(crate) fn children_of(&self, parent: Pid) -> Vec<Arc<ControlBlock>> {
+        self.links.children_of(parent)
+    }
+
     /// Whether what is told next was told to another process.
     pub(crate) const fn is_anothers(&self) -> bool {
         self.anothers.is_some()
@@ -236,13 +258,23 @@ impl Shared {
     pub(crate) fn replayed(&self, context: &mut Context<'_>, request: &Request) -> Option<Reply> {
         let mut replay = context.process.replay.take()?;
         let reply = replay.tell(context, request);
-        let diverged = matches!(reply, Some(Reply::Fault(Fault::Diverged(_))));
         if replay.is_over() {
             context.process.is_silent = false;
-        } else if !diverged {
+            self.tell_of_failed_children(context, &replay.links);
+        } else {
             context.process.replay = Some(replay);
         }
         reply
+    }
+
+    /// Those that failed meanwhile, and that the process still has.
+    fn tell_of_failed_children(&self, context: &Context<'_>, links: &Links) {
+        let mut failed = links.failed.lock();
+        // All of them are to be struck off.
+        let has_failed = context.process.children.iter().filter(|(_, child)| failed.remove(&child.block.pid)).count();
+        if has_failed > 0 {
+            self.signal(context.block, Signal::ChildFailed);
+        }
     }
 
     /// How a run ended: not at all, where it was to be told more.

@@ -12,6 +12,7 @@ mod deadlock;
 mod durability;
 mod embed;
 mod facts;
+mod families;
 mod fakes;
 mod fork;
 mod guest;

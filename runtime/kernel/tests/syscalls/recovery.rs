@@ -100,7 +100,7 @@ pub(crate) struct Result {
 }
 
 /// Runs the team where nothing happens to it.
-async fn undisturbed() -> (Result, MemoryJournal) {
+pub(crate) async fn undisturbed() -> (Result, MemoryJournal) {
     let node = TestNode::new();
     install(&node);
     let (finished, shown) = node.run(given(), boss).await;
@@ -112,12 +112,20 @@ async fn undisturbed() -> (Result, MemoryJournal) {
 async fn goes_on(memory: MemoryJournal) -> Option<(Result, TestNode)> {
     let node = TestNode::after(memory);
     install(&node);
+    let result = go_on(&node, || {}).await?;
+    Some((result, node))
+}
+
+/// As [`goes_on`]; something happens when all have done what they can.
+pub(crate) async fn go_on(node: &TestNode, meanwhile: impl FnOnce()) -> Option<Result> {
     let recovery = node.kernel.recover().expect("it can be read");
     assert!(recovery.unreadable.is_empty());
     let resumed = recovery.go_on().await.into_iter().next()?;
+    let events = node.kernel.events(resumed.pid).expect("it lives");
+    node.settle().await;
+    meanwhile();
     let (finished, shown) = tokio::join!(resumed.finished, async {
         let (mut shown, mut after) = (Vec::new(), 0);
-        let events = node.kernel.events(resumed.pid).expect("it lives");
         loop {
             let more = events.after(after).await;
             let Some(last) = more.last() else { break shown };
@@ -127,7 +135,7 @@ async fn goes_on(memory: MemoryJournal) -> Option<(Result, TestNode)> {
     });
     assert!(node.kernel.is_conserved(), "tokens were made or lost");
     let left = node.kernel.withdraw(resumed.payer.expect("a root account pays"));
-    Some((Result { finished, shown, left }, node))
+    Some(Result { finished, shown, left })
 }
 
 /// The places at which a crash may leave the log.
