@@ -225,3 +225,104 @@ fn check_shape(shape: &Shape, count: usize) -> Result<(), SnapshotError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        layout::Recalled,
+        policy::{Budget, InPlace, Policy},
+        recall::Candidate,
+        segment::NewSegment,
+        summary::Written,
+    };
+
+    /// Of sixteen segments of which s1 depends on s0: s0 to s9 are under a summary but for s4, which is pinned; s8 is recalled.
+    fn snapshot() -> Snapshot<u8> {
+        let mut context = Context::new(Config::default());
+        for number in 0..16 {
+            let depends_on = (number == 1).then_some(SegmentId(0));
+            let role = if number % 2 == 0 { Role::User } else { Role::Assistant };
+            context.append(NewSegment { depends_on, ..NewSegment::new(role, 100, number) }).expect("there is room");
+        }
+        let policy = Policy { in_place: InPlace::Summary, low_percent: 60, gist_percent: 40, ..Policy::default() };
+        let plan =
+            context.plan(Budget { window: 1_000, output_reserve: 0, recall_budget: 0 }, &policy).expect("it fits");
+        let written = plan.summaries.iter().map(|task| Some(Written { tokens: task.tokens_max, body: 99 })).collect();
+        context.apply(plan, written).expect("nothing changed");
+        context.pin(SegmentId(4)).expect("it is there");
+        context.recall(&[Candidate { id: SegmentId(8), score: 1.0 }], 130);
+        context.mark_sent();
+        context.snapshot()
+    }
+
+    fn check(damage: impl FnOnce(&mut Snapshot<u8>), expected: Option<&str>) {
+        let mut snapshot = snapshot();
+        damage(&mut snapshot);
+        let found = Context::restore(snapshot).err().map(|error| error.to_string());
+        let is_right = match (&found, expected) {
+            (Some(found), Some(expected)) => found.contains(expected),
+            (found, expected) => found.is_none() && expected.is_none(),
+        };
+        assert!(is_right, "{found:?}, and not {expected:?}");
+    }
+
+    fn runs(snapshot: &mut Snapshot<u8>) -> &mut Vec<Run> {
+        Arc::make_mut(&mut snapshot.shape.runs)
+    }
+
+    #[test]
+    fn whatever_contradicts_itself_is_refused() {
+        check(|_| {}, None);
+        check(|snapshot| snapshot.standings[3].pinned = true, Some("a pinned segment is not shown"));
+        check(
+            |snapshot| snapshot.segments[3].depends_on = Some(SegmentId(4)),
+            Some("a segment depends on a later one"),
+        );
+        check(
+            |snapshot| snapshot.segments[5].depends_on = Some(SegmentId(4)),
+            Some("without the one that it depends on"),
+        );
+        check(|snapshot| snapshot.segments[5].id = SegmentId(4), Some("another's number"));
+        check(|snapshot| snapshot.standings[5].used = 7, Some("a turn that has not come"));
+        check(|snapshot| snapshot.standings.truncate(5), Some("another number of segments"));
+        check(|snapshot| snapshot.shape.recalled[0].index = 4, Some("that is in its place, or twice"));
+        check(|snapshot| snapshot.shape.recalled[0].index = 16, Some("a segment is recalled that there is not"));
+        let again = |snapshot: &mut Snapshot<u8>| {
+            let again = Recalled { ..snapshot.shape.recalled[0] };
+            snapshot.shape.recalled.push(again);
+        };
+        check(again, Some("that is in its place, or twice"));
+        check(|snapshot| snapshot.shape.revisions.push(1), Some("other blocks are shown"));
+        check(|snapshot| snapshot.turn = u64::MAX, Some("further than anybody can"));
+    }
+
+    #[test]
+    fn places_that_do_not_follow_each_other_are_refused() {
+        check(|snapshot| runs(snapshot)[0].count = usize::MAX, Some("do not follow each other"));
+        check(|snapshot| runs(snapshot)[1].first += 1, Some("do not follow each other"));
+        check(|snapshot| runs(snapshot).truncate(2), Some("not every segment has a place"));
+        check(|snapshot| runs(snapshot).push(Run::one(16, State::Resident)), Some("segments that there are not"));
+        let sent = |snapshot: &mut Snapshot<u8>| Arc::make_mut(&mut snapshot.sent.runs)[0].count = usize::MAX;
+        check(sent, Some("do not follow each other"));
+    }
+
+    #[test]
+    fn summaries_that_stand_for_something_else_are_refused() {
+        check(|snapshot| runs(snapshot)[0].state = State::Stub, Some("under a summary that does not"));
+        check(|snapshot| runs(snapshot)[0].state = State::Summary(SummaryId(7)), Some("under a summary that does not"));
+        check(|snapshot| snapshot.summaries.clear(), Some("under a summary that does not"));
+        check(|snapshot| snapshot.next_summary = 0, Some("for the same segments, or for none"));
+        let twice = |snapshot: &mut Snapshot<u8>| {
+            let again = Arc::clone(&snapshot.summaries[0]);
+            snapshot.summaries.push(again);
+        };
+        check(twice, Some("for the same segments, or for none"));
+        let shorter = |snapshot: &mut Snapshot<u8>| {
+            let summary = &snapshot.summaries[0];
+            let Summary { id, first, tokens, label, body, .. } = **summary;
+            snapshot.summaries[0] = Arc::new(Summary { id, first, last: SegmentId(5), tokens, label, body });
+        };
+        check(shorter, Some("under a summary that does not"));
+    }
+}

@@ -124,6 +124,24 @@ fn pins_stay_and_too_many_of_them_are_named() {
 }
 
 #[test]
+fn nothing_goes_out_whose_line_would_be_longer() {
+    let mut context = Context::new(config());
+    for number in 0..40 {
+        let id = say(&mut context, Role::Assistant, if number % 2 == 0 { 30 } else { 4 });
+        if number % 2 == 0 {
+            context.pin(id).unwrap();
+        }
+    }
+    (0..3).for_each(|_| {
+        chat(&mut context, 100);
+    });
+    say(&mut context, Role::User, 50);
+    page(&mut context, ROOM, &Policy { low_percent: 10, ..Policy::default() });
+    assert!(window(&context).starts_with("s0 s1 s2 s3 "), "{}", window(&context));
+    assert!(window(&context).ends_with(" s38 -7 s46"), "{}", window(&context));
+}
+
+#[test]
 fn a_call_and_its_results_go_together() {
     let mut context = Context::new(config());
     say(&mut context, Role::User, 10);
@@ -152,6 +170,10 @@ fn a_question_that_alone_is_too_long_is_clipped() {
     say(&mut context, Role::User, 5_000);
     assert_eq!(page(&mut context, ROOM, &Policy::default()), 600);
     assert_eq!(window(&context), "-6 s6~293+292");
+    let mut longer = context.fork();
+    say(&mut longer, Role::Assistant, 5_000);
+    page(&mut longer, Budget { window: 3_000, ..ROOM }, &Policy::default());
+    assert_eq!(window(&longer), "-6 s6~293+292 s7~598+597", "a clip never grows");
     let whole = NewSegment { clipping: Clipping::Never, ..NewSegment::new(Role::Assistant, 5_000, Body(0)) };
     context.append(whole).unwrap();
     let error = context.plan(ROOM, &Policy::default()).unwrap_err();
@@ -310,6 +332,8 @@ fn an_edit_is_told_as_a_change_of_the_prefix() {
     assert_eq!(context.edited("person", &edit).unwrap(), "person: Ada");
     context.edit_block("person", &edit, 12, Label::UNTRUSTED).unwrap();
     assert_eq!((kept(&context).pieces, context.label()), (1, Label::UNTRUSTED));
+    context.edit_block("person", &Edit::Append("!".into()), 12, Label::TRUSTED).unwrap();
+    assert_eq!(context.label(), Label::UNTRUSTED, "what was there is still in it");
     context.edit_block("person", &Edit::Replace("Ada".into()), 12, Label::TRUSTED).unwrap();
     assert_eq!((&*context.blocks()[1].text, context.label()), ("Ada", Label::TRUSTED));
     let refused = |context: &mut Tried, name: &str, edit: Edit, tokens, expected: BlockError| {

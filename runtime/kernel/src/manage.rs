@@ -216,6 +216,9 @@ impl Kernel {
         let process = block.process.lock();
         let state = state(block, &process);
         let facts = &block.facts;
+        let (ledger, label) = (process.bill.ledger(), process.label);
+        // One that is told again what it was told has done it all.
+        let (ledger, label) = process.replay.as_ref().map_or((ledger, label), |replay| replay.ahead(ledger, label));
         ProcessView {
             pid: block.pid,
             package: facts.package.clone(),
@@ -229,11 +232,11 @@ impl Kernel {
             parked: block.parked(),
             durable: facts.durability == Durability::Durable,
             started_ns: facts.started_ns,
-            label: process.label,
-            tags: self.tag_names(block.pid.tenant, process.label.tags),
+            label,
+            tags: self.tag_names(block.pid.tenant, label.tags),
             funds: facts.funds,
             remaining: process.bill.remaining(),
-            ledger: process.bill.ledger(),
+            ledger,
             messages: block.mailbox.len(),
             children: process.children.len(),
             grants: process.grants.iter().count(),

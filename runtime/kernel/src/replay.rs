@@ -8,6 +8,7 @@
 //! nothing more, and its process is parked.
 
 use crate::{
+    bill::Ledger,
     calls::{Answer, PendingCall},
     control::ControlBlock,
     effects::PendingToolCall,
@@ -18,7 +19,10 @@ use crate::{
     syscalls::{self, Context},
 };
 use parking_lot::Mutex;
-use remit_abi::{AccountId, Class, Exit, Fault, Pid, Reply, Request, Signal};
+use remit_abi::{
+    AccountId, Class, Completion, Delta, Exit, Fault, Fuel, FuelReply, Label, LlmReply, Pid, Reply, Request, Signal,
+    limits,
+};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::{collections::VecDeque, sync::Arc};
 
@@ -241,6 +245,31 @@ impl Replay {
     /// Children that the process has not found again.
     pub(crate) fn children_of(&self, parent: Pid) -> Vec<Arc<ControlBlock>> {
         self.links.children_of(parent)
+    }
+
+    /// What its books and its label will be when all is told.
+    pub(crate) fn ahead(&self, mut ledger: Ledger, mut label: Label) -> (Ledger, Label) {
+        for Line { entry, .. } in &self.lines {
+            match entry {
+                Entry::Told(told) => {
+                    label = told.label;
+                    ledger.paid = ledger.paid.saturating_add(told.paid);
+                    match &*told.reply {
+                        Reply::Llm(Ok(LlmReply::Completed(Completion { summary, .. })))
+                        | Reply::Llm(Ok(LlmReply::Next(Delta::End(summary)))) => {
+                            ledger.usage = ledger.usage.plus(summary.usage);
+                        }
+                        Reply::Fuel(FuelReply::Granted) => {
+                            ledger.fuel = Fuel(ledger.fuel.0.saturating_add(limits::FUEL_SLICE.0));
+                        }
+                        _ => {}
+                    }
+                }
+                Entry::Committed(began) => ledger.paid = began.ledger.paid,
+                _ => {}
+            }
+        }
+        (ledger, label)
     }
 
     /// Whether what is told next was told to another process.

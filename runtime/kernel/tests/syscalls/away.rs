@@ -11,8 +11,8 @@ use crate::{
 };
 use parking_lot::Mutex;
 use remit_abi::{
-    AccountId, ClockReply, ClockRequest, Exit, Fault, GrantKind, GrantLimits, LlmRequest, Pid, Rate, Reply, Request,
-    Said, Signal, WaitId,
+    AccountId, ClockReply, ClockRequest, Exit, Fault, GrantKind, GrantLimits, Label, LlmReply, LlmRequest, Pid, Rate,
+    Reply, Request, Said, Signal, WaitId,
 };
 use remit_kernel::{
     Attendant, Durability, Ended, Finished, MemoryJournal, Resumed, Selection, Spawned, State,
@@ -172,6 +172,35 @@ async fn it_is_seen_and_counted_where_it_is_not_in_memory() {
         sends(node, "late", "go").await;
     })
     .await;
+}
+
+#[tokio::test]
+async fn its_books_and_its_label_are_shown_also_where_it_is_yet_to_be_told_again() {
+    async fn chats(guest: Guest) -> Exit {
+        let model = guest.open_model().await;
+        let Ok(LlmReply::Completed(answer)) = guest.llm(LlmRequest::Chat(generate(model, prompt("q"), 2))).await else {
+            panic!("the engine answers");
+        };
+        guest.read(answer.content).await;
+        guest.read(guest.start.conversation[0].content).await;
+        waits(guest).await
+    }
+    let node = TestNode::new();
+    attend(&node);
+    node.install("late", chats);
+    let input = vec![("a page", Label::UNTRUSTED)];
+    let (pid, finished) = start(&node, Given { package: "late", name: Some("late"), input, ..Given::default() }, chats);
+    let finished = tokio::spawn(finished);
+    node.settle().await;
+    let before = node.kernel.process(pid).expect("it lives");
+    until_away(&node, 1).await;
+    // It is read, and has not been told anything again yet.
+    let after = node.kernel.process(pid).expect("it lives");
+    assert_eq!((after.ledger, after.label), (before.ledger, before.label));
+    assert!(after.ledger.usage.output > 0 && after.label == Label::UNTRUSTED, "{after:?}");
+    sends(&node, "late", "go").await;
+    let (finished, _) = sleeping_until(&node, finished).await;
+    assert!(is_done(&finished.expect("it ends")));
 }
 
 #[tokio::test]
