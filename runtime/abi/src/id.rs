@@ -113,6 +113,8 @@ object_ids! {
     QuestionId;
     /// A call of a tool.
     ToolCallId;
+    /// A conversation whose window the kernel pages.
+    ContextId;
 }
 
 /// What a process can wait for.

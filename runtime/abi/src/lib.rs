@@ -13,6 +13,7 @@
 
 mod alarm;
 mod amount;
+mod context;
 mod door;
 mod effect;
 mod error;
@@ -36,6 +37,11 @@ mod tool;
 
 pub use alarm::{AlarmError, AlarmReply, AlarmRequest};
 pub use amount::{Fuel, Tokens, Usage};
+pub use context::{
+    Answering, Appending, BlockEdit, BlockInfo, BlockMaking, ContextError, ContextOptions, ContextReply,
+    ContextRequest, ContextTurn, ContextUsage, InItsPlace, PageOrder, Place, Recall, SegmentInfo, TurnReport,
+    Utterance,
+};
 pub use door::{Dispatch, Door};
 pub use effect::{ToolError, ToolReply, ToolRequest, ToolUse};
 pub use error::{
@@ -45,8 +51,8 @@ pub use event::{Event, LogLevel};
 pub use grant::{Access, GrantKind, GrantLimits, GrantSpec, Narrowing, Rate};
 pub use human::{Answered, HumanError, HumanReply, HumanRequest, Question, Said, Wanted};
 pub use id::{
-    AccountId, AlarmId, AnswerId, CallId, ChildId, GenerationId, GrantId, ModelId, NotAPid, Pid, QuestionId, TenantId,
-    TimerId, ToolCallId, ValueId, WaitId, WatchId,
+    AccountId, AlarmId, AnswerId, CallId, ChildId, ContextId, GenerationId, GrantId, ModelId, NotAPid, Pid, QuestionId,
+    TenantId, TimerId, ToolCallId, ValueId, WaitId, WatchId,
 };
 pub use label::{Integrity, Label, TagSet};
 pub use mailbox::{Filter, Incoming, MailboxError, MailboxReply, MailboxRequest, Outgoing};

@@ -216,6 +216,19 @@ pub const MEMORY_WORDS_BYTES_MAX: usize = 8 * KIB as usize;
 /// Entries that are forgotten by one call: what is more is forgotten by several.
 pub const MEMORY_FORGET_MAX: usize = 4096;
 
+/// Contexts of one process: a conversation, some forks of it, and some besides.
+pub const CONTEXTS_MAX: usize = 64;
+
+/// What a segment of a context counts besides its text, in bytes of the process's values: so that one that appends nothing but short texts
+/// is bounded as well. About what the kernel knows of it.
+pub const SEGMENT_BYTES: u64 = 256;
+
+/// Segments that one call names or lists.
+pub const CONTEXT_SEGMENTS_MAX: usize = 4096;
+
+/// Values that one snapshot comes in: a checkpoint of the largest size in values of the largest size, and some.
+pub const SNAPSHOT_PIECES_MAX: usize = 64;
+
 /// How long a tool may run: a day. What takes longer is begun by one call, and asked for by others.
 pub const TOOL_TIME_NS_MAX: u64 = 24 * 3_600_000_000_000;
 

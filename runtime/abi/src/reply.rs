@@ -2,9 +2,9 @@
 
 use crate::{
     Access, AccountId, AlarmError, AlarmReply, BudgetError, CapabilityError, CheckpointError, ChildrenError,
-    ChildrenReply, DrawnToken, EmitError, Fault, GenerationId, GrantId, GrantKind, GrantLimits, HumanError, HumanReply,
-    Label, LlmError, MailboxError, MailboxReply, MemoryError, MemoryReply, ModelId, ProcessReply, Shortfall, TimerId,
-    Tokens, ToolCall, ToolError, ToolReply, Usage, ValueError, ValueId,
+    ChildrenReply, ContextError, ContextReply, DrawnToken, EmitError, Fault, GenerationId, GrantId, GrantKind,
+    GrantLimits, HumanError, HumanReply, Label, LlmError, MailboxError, MailboxReply, MemoryError, MemoryReply,
+    ModelId, ProcessReply, Shortfall, TimerId, Tokens, ToolCall, ToolError, ToolReply, Usage, ValueError, ValueId,
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -50,6 +50,8 @@ pub enum Reply {
     Tool(Result<ToolReply, ToolError>),
     /// To `memory`.
     Memory(Result<MemoryReply, MemoryError>),
+    /// To `context`.
+    Context(Result<ContextReply, ContextError>),
 }
 
 /// Answers of `value`.

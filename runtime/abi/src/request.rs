@@ -1,9 +1,9 @@
 //! What a process asks of the kernel: one enum per interface, one class per request.
 
 use crate::{
-    Access, AccountId, AlarmRequest, ChildrenRequest, GenerationId, GrantId, HumanRequest, Integrity, LogLevel,
-    MailboxRequest, MemoryRequest, ModelId, Params, ProcessRequest, Prompt, Rate, TimerId, Tokens, ToolRequest,
-    ValueId, WaitId,
+    Access, AccountId, AlarmRequest, ChildrenRequest, ContextRequest, GenerationId, GrantId, HumanRequest, Integrity,
+    LogLevel, MailboxRequest, MemoryRequest, ModelId, Params, ProcessRequest, Prompt, Rate, TimerId, Tokens,
+    ToolRequest, ValueId, WaitId,
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -47,6 +47,8 @@ pub enum Request {
     Tool(ToolRequest),
     /// `memory`: what is remembered.
     Memory(MemoryRequest),
+    /// `context`: conversations whose window is paged.
+    Context(ContextRequest),
 }
 
 const _: () = assert!(size_of::<Request>() <= 64, "a request is copied, queued and journaled: keep it in a cache line");
@@ -85,6 +87,7 @@ impl Request {
             Self::Human(_) => "human",
             Self::Tool(_) => "tool",
             Self::Memory(_) => "memory",
+            Self::Context(_) => "context",
         }
     }
 
@@ -95,6 +98,10 @@ impl Request {
             Self::Value(_) | Self::Trace(_) => Class::Pure,
             Self::Llm(LlmRequest::DropModel { .. } | LlmRequest::DropGeneration { .. }) => Class::Pure,
             Self::Clock(ClockRequest::Resolution | ClockRequest::DropTimer { .. }) => Class::Pure,
+            Self::Context(request) => match request.asks_outside() {
+                true => Class::Observed,
+                false => Class::Pure,
+            },
             Self::Tool(ToolRequest::Call(_)) => Class::Effect,
             Self::Capability(_)
             | Self::Budget(_)
@@ -138,6 +145,7 @@ impl Request {
             Self::Human(request) => matches!(request, HumanRequest::Collect { .. }),
             Self::Tool(request) => matches!(request, ToolRequest::Collect { .. }),
             Self::Task(_) | Self::Checkpoint(_) | Self::Memory(_) => true,
+            Self::Context(request) => request.asks_outside(),
             Self::Wait(WaitRequest::Any { .. }) => true,
             Self::Value(_)
             | Self::Capability(_)

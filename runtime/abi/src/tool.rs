@@ -91,6 +91,24 @@ impl ToolCall {
     }
 }
 
+impl ToolCall {
+    /// Calls that stand one behind the other as [`ToolCall::append_to`] writes them; `None` where something else stands there.
+    #[must_use]
+    pub fn read_all(mut bytes: &[u8]) -> Option<Vec<Self>> {
+        let mut calls = Vec::new();
+        while !bytes.is_empty() {
+            let mut text = || {
+                let (length, rest) = bytes.split_first_chunk()?;
+                let (text, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+                bytes = rest;
+                std::str::from_utf8(text).ok().map(Box::from)
+            };
+            calls.push(Self { id: text()?, name: text()?, arguments: text()? });
+        }
+        Some(calls)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,6 +119,9 @@ mod tests {
             let mut out = b"before".to_vec();
             ToolCall { id: id.into(), name: name.into(), arguments: arguments.into() }.append_to(&mut out);
             assert_eq!(out, [b"before", expect].concat());
+            let read = ToolCall::read_all(&out[6..]).expect("it is as it was written");
+            assert_eq!(read, [ToolCall { id: id.into(), name: name.into(), arguments: arguments.into() }]);
+            assert_eq!(ToolCall::read_all(&out[6..out.len() - 1]), None);
         };
         check(["a1", "add", "{}"], b"\x02\0\0\0a1\x03\0\0\0add\x02\0\0\0{}");
         check(["", "", "\u{e9}"], b"\0\0\0\0\0\0\0\0\x02\0\0\0\xc3\xa9");

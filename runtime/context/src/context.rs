@@ -195,6 +195,12 @@ impl<B> Context<B> {
         self.standings.get(id.index()).is_some_and(|standing| standing.pinned)
     }
 
+    /// How much a segment matters.
+    #[must_use]
+    pub fn importance(&self, id: SegmentId) -> Option<u8> {
+        self.standings.get(id.index()).map(|standing| standing.importance)
+    }
+
     /// The core blocks, in the order of their making.
     #[must_use]
     pub fn blocks(&self) -> &[Block] {

@@ -11,7 +11,7 @@ use crate::{
     segment::{Segment, SegmentId, Standing, SummaryId},
     summary::Summary,
 };
-use remit_abi::Role;
+use remit_abi::{Label, Role};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, sync::Arc};
 use thiserror::Error;
@@ -53,6 +53,16 @@ pub enum SnapshotError {
 }
 
 use SnapshotError::Damaged;
+
+impl<B: Clone> Snapshot<B> {
+    /// Says that a label went into all of it: of a snapshot that somebody may have changed who had seen so much.
+    pub fn taint(&mut self, label: Label) {
+        let labels = self.segments.iter_mut().map(|segment| &mut segment.label);
+        let labels = labels.chain(self.blocks.iter_mut().map(|block| &mut block.label));
+        let labels = labels.chain(self.summaries.iter_mut().map(|summary| &mut Arc::make_mut(summary).label));
+        labels.for_each(|own| *own = own.join(label));
+    }
+}
 
 impl<B> Context<B> {
     /// All of it, as plain data.

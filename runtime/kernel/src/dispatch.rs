@@ -19,9 +19,10 @@ use crate::{
     hibernation::Waiting,
     kernel::{Kernel, Shared},
     ports::{Asked, Change, Clock, Entry},
+    process::Process,
     syscalls::{self, Call, Context, Right, sleeps_through},
 };
-use remit_abi::{Class, Denial, Dispatch, Door, Fault, Pid, Reply, Request};
+use remit_abi::{Class, Denial, Dispatch, Door, Fault, GrantId, Pid, Reply, Request};
 use remit_authority::{Explanation, Use};
 use std::{future::ready, sync::Arc};
 
@@ -196,31 +197,53 @@ impl Shared {
                 (*grant, Use { kind: *kind, name, access: *access, tokens: *tokens, label: *label }, true)
             }
         };
-        if context.process.grants.get(grant).is_none() {
+        let checked = self.check_grant(context.block, context.process, (grant, request.interface()), &wanted, counts);
+        checked.map(|()| right).map_err(|denial| syscalls::denied(request, denial))
+    }
+
+    /// A use of a grant in the middle of a call that was let in under another one: checked, counted and logged as every other.
+    pub(crate) fn use_besides(
+        &self,
+        block: &ControlBlock,
+        under: (GrantId, &'static str),
+        wanted: &Use<'_>,
+    ) -> Result<(), Denial> {
+        self.check_grant(block, &mut block.process.lock(), under, wanted, true)
+    }
+
+    fn check_grant(
+        &self,
+        block: &ControlBlock,
+        process: &mut Process,
+        (grant, interface): (GrantId, &'static str),
+        wanted: &Use<'_>,
+        counts: bool,
+    ) -> Result<(), Denial> {
+        if process.grants.get(grant).is_none() {
             let denial = Denial::NotGranted(wanted.kind.name().into());
-            let explanation = Explanation::not_granted(wanted.kind.name(), &wanted);
-            self.denied(context.block, request.interface(), denial.clone(), explanation);
-            return Err(syscalls::denied(request, denial));
+            let explanation = Explanation::not_granted(wanted.kind.name(), wanted);
+            self.denied(block, interface, denial.clone(), explanation);
+            return Err(denial);
         }
         let now = || self.ports.clock.wall_ns();
         let mut grants = self.grants.lock();
         let checked = match counts {
-            true => grants.check(grant, &wanted, now),
-            false => grants.peek(grant, &wanted, now),
+            true => grants.check(grant, wanted, now),
+            false => grants.peek(grant, wanted, now),
         };
         match checked {
             Ok(()) => {
                 if counts {
-                    context.process.due.change(|| Change::GrantUsed { grant });
+                    process.due.change(|| Change::GrantUsed { grant });
                 }
-                Ok(right)
+                Ok(())
             }
             Err(denial) => {
-                let explanation = grants.explain(grant, &wanted, now);
+                let explanation = grants.explain(grant, wanted, now);
                 drop(grants);
-                let explanation = explanation.unwrap_or_else(|| Explanation::not_granted(wanted.kind.name(), &wanted));
-                self.denied(context.block, request.interface(), denial.clone(), explanation);
-                Err(syscalls::denied(request, denial))
+                let explanation = explanation.unwrap_or_else(|| Explanation::not_granted(wanted.kind.name(), wanted));
+                self.denied(block, interface, denial.clone(), explanation);
+                Err(denial)
             }
         }
     }

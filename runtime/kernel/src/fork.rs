@@ -25,9 +25,9 @@ use crate::{
     spawn::{Given, SpawnError},
 };
 use remit_abi::{
-    Access, AccountId, BudgetRequest, CapabilityRequest, ChildrenRequest, GrantId, GrantKind, GrantLimits, GrantSpec,
-    HumanRequest, LlmRequest, MailboxRequest, MemoryRequest, NamedGrant, Outgoing, Pid, Plan, ProcessReply,
-    ProcessRequest, Reply, Request, Scope, TenantId, Tokens, ToolRequest,
+    Access, AccountId, BudgetRequest, CapabilityRequest, ChildrenRequest, ContextRequest, GrantId, GrantKind,
+    GrantLimits, GrantSpec, HumanRequest, LlmRequest, MailboxRequest, MemoryRequest, NamedGrant, Outgoing, Pid, Plan,
+    ProcessReply, ProcessRequest, Reply, Request, Scope, TenantId, Tokens, ToolRequest,
 };
 use rustc_hash::FxHashMap;
 use std::{borrow::Cow, sync::Arc};
@@ -233,8 +233,12 @@ impl OwnNames {
             Request::Tool(ToolRequest::Describe { grant }) => self.grant(grant),
             Request::Tool(ToolRequest::Call(called)) => self.grant(&mut called.grant),
             Request::Memory(request) => self.read_memory(request),
+            Request::Context(ContextRequest::Open { options, .. } | ContextRequest::Restore { options, .. }) => {
+                options.store.iter_mut().for_each(|grant| self.grant(grant));
+            }
             Request::Value(_)
             | Request::Llm(_)
+            | Request::Context(_)
             | Request::Process(_)
             | Request::Human(_)
             | Request::Tool(_)
@@ -334,6 +338,7 @@ impl Process {
         }
         self.grants = grants.into_iter().map(Held::from).collect();
         self.models.objects_mut().for_each(|model| names.grant(&mut model.grant));
+        self.contexts.objects_mut().for_each(|context| context.belongs_under(|grant| names.grant(grant)));
         self.generations.objects_mut().for_each(|generation| generation.belongs_under(|grant| names.grant(grant)));
         self.own_names = Some(Box::new(names));
         self.bill.begins();

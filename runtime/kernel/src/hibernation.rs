@@ -201,6 +201,7 @@ impl Process {
         self.values = Values::default();
         self.models = Arena::default();
         self.generations = Arena::default();
+        self.contexts = Arena::default();
         self.timers = Arena::default();
         self.watches = Arena::default();
     }

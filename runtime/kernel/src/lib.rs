@@ -26,6 +26,7 @@
 //! | `runaway` | agents that run in circles |
 //! | `inbox`, `people` | what people are asked and told, and what they say |
 //! | `effects`, `tool_calls`, `doubts` | what tools are called for outside the node, that it is done, and what of it is uncertain after a crash |
+//! | `contexts` | conversations whose window is paged |
 //! | `memories`, `remembering` | what is remembered, in one order; what an operator does with it |
 //! | `manage`, `freeze`, `denials` | what an operator sees and does |
 //! | `due`, `recording` | what an act did, written down before anybody sees it |
@@ -40,6 +41,7 @@ mod attend;
 mod away;
 mod bill;
 mod calls;
+mod contexts;
 mod control;
 mod deadlock;
 mod denials;

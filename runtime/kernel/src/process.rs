@@ -3,6 +3,7 @@
 use crate::{
     bill::Bill,
     calls::{Answer, PendingCall},
+    contexts::OpenContext,
     control::ControlBlock,
     due::Due,
     effects::PendingToolCall,
@@ -17,8 +18,8 @@ use crate::{
 };
 use bytes::Bytes;
 use remit_abi::{
-    AccountId, AlarmId, AnswerId, CallId, ChildId, Content, Fuel, GenerationId, GrantId, GrantKind, Input, Label,
-    ModelId, Pid, QuestionId, Role, Shortfall, Start, TimerId, Tokens, ToolCallId, ValueError, ValueId, WatchId,
+    AccountId, AlarmId, AnswerId, CallId, ChildId, Content, ContextId, Fuel, GenerationId, GrantId, GrantKind, Input,
+    Label, ModelId, Pid, QuestionId, Role, Shortfall, Start, TimerId, Tokens, ToolCallId, ValueError, ValueId, WatchId,
     limits::{self, Limits},
 };
 use remit_authority::Arena;
@@ -106,6 +107,7 @@ pub(crate) struct Process {
     pub(crate) values: Values,
     pub(crate) models: Arena<ModelId, OpenModel>,
     pub(crate) generations: Arena<GenerationId, Streaming>,
+    pub(crate) contexts: Arena<ContextId, OpenContext>,
     /// Deadlines, in nanoseconds of the process's own clock.
     pub(crate) timers: Arena<TimerId, u64>,
     pub(crate) alarms: Arena<AlarmId, Alarm>,
@@ -164,6 +166,7 @@ impl Process {
             values: Values::default(),
             models: Arena::default(),
             generations: Arena::default(),
+            contexts: Arena::default(),
             timers: Arena::default(),
             alarms: Arena::default(),
             children: Arena::default(),
@@ -248,6 +251,7 @@ impl Process {
     pub(crate) fn holds_nothing_of_its_run(&self) -> bool {
         self.values.ids().all(|id| self.given.contains(&id))
             && self.generations.is_empty()
+            && self.contexts.is_empty()
             && self.children.is_empty()
             && self.calls.is_empty()
             && self.answers.is_empty()
@@ -460,7 +464,7 @@ impl HeldGrants {
     }
 }
 
-/// The values of one process: bounded in number and in bytes.
+/// The values of one process: bounded in number and in bytes. What its contexts say counts with them.
 #[derive(Debug, Default)]
 pub(crate) struct Values {
     table: Arena<ValueId, Value>,
@@ -483,6 +487,21 @@ impl Values {
         }
         self.bytes = bytes;
         Ok(self.table.insert(value))
+    }
+
+    /// Counts bytes that the process holds besides values, or says that there is no room for them.
+    pub(crate) fn count_in(&mut self, bytes: u64, limits: &Limits) -> Result<(), ValueError> {
+        let all = self.bytes.saturating_add(bytes);
+        if all > limits.value_bytes_max {
+            return Err(ValueError::TooLarge { limit: limits.value_bytes_max });
+        }
+        self.bytes = all;
+        Ok(())
+    }
+
+    /// Counts them no more.
+    pub(crate) fn count_out(&mut self, bytes: u64) {
+        self.bytes = self.bytes.saturating_sub(bytes);
     }
 
     /// Whether values of these sizes fit, all of them.

@@ -18,8 +18,8 @@ use super::{Decided, Effect, OutcomeKind};
 use crate::{Ledger, RestartPolicy};
 use bytes::Bytes;
 use remit_abi::{
-    AccountId, EntryId, Exit, GrantId, GrantKind, Label, MemoryRequest, Pid, Priority, Reply, Request, Role, Tokens,
-    Usage, ValueId, limits::Limits,
+    AccountId, ContextRequest, EntryId, Exit, GrantId, GrantKind, Label, MemoryRequest, Pid, Priority, Reply, Request,
+    Role, Tokens, Usage, ValueId, limits::Limits,
 };
 use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, sync::Arc};
@@ -209,6 +209,52 @@ pub enum Note {
     ReturnedTool(ReturnedTool),
     /// The data of a value that an entry of a memory holds: it is destroyed with that. `None` where it was.
     Remembered(ValueId, EntryId, Option<ValueImage>),
+    /// What a context is for good.
+    Context(ContextImage),
+    /// What a turn of a context was told from outside, in its order.
+    Paged(Vec<PageStep>),
+}
+
+/// A context as it was when a process opened it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContextImage {
+    /// What the names of its pages begin with.
+    pub base: Box<str>,
+    /// Of the line that stands for what is out.
+    pub stub_tokens: u32,
+    /// Of what is said beside a clip, and beside what is recalled.
+    pub note_tokens: u32,
+}
+
+/// What a turn of a context was told from outside. What followed from it follows again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PageStep {
+    /// A search found these segments, the best first.
+    Recalled(Box<[u64]>),
+    /// What had to leave the window left.
+    Paged {
+        /// Prompt and output together, in tokens.
+        window: u32,
+        /// Set apart for the answer.
+        output_reserve: u32,
+        /// The plan's summaries, in its order; `None` where there is none.
+        written: Box<[Option<WrittenSummary>]>,
+        /// What the model did for them.
+        usage: Usage,
+    },
+    /// The prompt was counted.
+    Counted(u32),
+    /// These segments are in the store, or may not be.
+    Filed(Box<[u64]>),
+}
+
+/// A summary that a model wrote.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WrittenSummary {
+    /// As they were counted.
+    pub tokens: u32,
+    /// What it says.
+    pub text: Box<str>,
 }
 
 /// A tool that was called.
@@ -289,7 +335,13 @@ const WHOLE_BYTES_MAX: usize = 128;
 
 /// Whether a request has what somebody may want to be destroyed, in whichever log it is.
 const fn may_be_purged(request: &Request) -> bool {
-    matches!(request, Request::Memory(MemoryRequest::Put(_) | MemoryRequest::Update(_) | MemoryRequest::Search(_)))
+    use ContextRequest::{Append, EditBlock, MakeBlock};
+    use MemoryRequest::{Put, Search, Update};
+    matches!(
+        request,
+        Request::Memory(Put(_) | Update(_) | Search(_))
+            | Request::Context(Append { .. } | MakeBlock { .. } | EditBlock { .. })
+    )
 }
 
 impl Asked {

@@ -24,9 +24,9 @@
 
 use super::{CalledTool, Created, Decided, Effect, Entry, ModelUse, Note, OutcomeKind, ReturnedTool, Told};
 use remit_abi::{
-    Answered, CapabilityError, ChildrenError, Completion, Delta, Denial, Exit, Failure, Fault, FinishReason, Fuel,
-    GrantKind, HumanError, HumanReply, LlmError, LlmReply, MailboxError, MemoryError, Outcome, Pid, Reply, Said,
-    Status, Summary, Tokens, ToolError, Usage,
+    Answered, CapabilityError, ChildrenError, Completion, ContextError, ContextReply, Delta, Denial, Exit, Failure,
+    Fault, FinishReason, Fuel, GrantKind, HumanError, HumanReply, LlmError, LlmReply, MailboxError, MemoryError,
+    Outcome, Pid, Reply, Said, Status, Summary, Tokens, ToolError, Usage,
 };
 use serde::{Deserialize, Serialize};
 
@@ -303,6 +303,7 @@ impl Fact {
             Reply::Tool(Err(ToolError::Denied(denial))) => Some(Self::denied("tool", denial)),
             Reply::Tool(_) => Self::of_tool(&told.notes),
             Reply::Memory(Err(MemoryError::Denied(denial))) => Some(Self::denied("memory", denial)),
+            Reply::Context(reply) => Self::of_context(reply.as_ref(), &told.notes),
             _ => None,
         }
     }
@@ -342,6 +343,25 @@ impl Fact {
             Note::Used(used) => Self::of_use(reply, used),
             _ => None,
         })
+    }
+
+    /// Of an answer with all that its turn asked the model for, or of an error.
+    fn of_context(reply: Result<&ContextReply, &ContextError>, notes: &[Note]) -> Option<Self> {
+        let used = notes.iter().find_map(|note| match note {
+            Note::Used(used) => Some(used),
+            _ => None,
+        });
+        match (reply, used) {
+            (Err(ContextError::Denied(denial)), _) => Some(Self::denied("context", denial)),
+            (_, None) => None,
+            (Ok(ContextReply::Answered(answering)), Some(ModelUse { name, digest, seed, usage })) => {
+                let (model, digest, seed, usage) = ((&**name).into(), (&**digest).into(), *seed, *usage);
+                let Summary { finish, paid, .. } = answering.completion.summary;
+                let paid = paid.saturating_add(answering.report.paid);
+                Some(Self::Generated { model, digest, seed, finish, usage, paid })
+            }
+            (_, Some(used)) => Self::of_use(None, used),
+        }
     }
 
     fn of_use(reply: Option<&LlmReply>, used: &ModelUse) -> Option<Self> {

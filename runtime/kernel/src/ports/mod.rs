@@ -14,8 +14,8 @@ mod tools;
 
 pub use change::{CallImage, CallState, Change, LetterImage};
 pub use entry::{
-    Asked, Beginning, CalledTool, Created, Entry, Forked, HeldImage, ModelImage, ModelUse, Note, ReturnedTool, Told,
-    ValueImage,
+    Asked, Beginning, CalledTool, ContextImage, Created, Entry, Forked, HeldImage, ModelImage, ModelUse, Note,
+    PageStep, ReturnedTool, Told, ValueImage, WrittenSummary,
 };
 pub use fact::{AnswerKind, DenialKind, EndKind, Fact};
 pub use inbox::{GivenAnswer, Notice, PostedQuestion, QuestionState, Response, StandingApproval};

@@ -5,7 +5,7 @@
 //! were, so that they get the ids that they had; where they do not, the process is not what it was.
 
 use super::{
-    Context, alarm, budget,
+    Context, alarm, budget, context,
     generate::{Delivery, Generate},
     passing,
     streaming::Streaming,
@@ -13,15 +13,16 @@ use super::{
 };
 use crate::{
     mailbox::Select,
-    ports::{ModelImage, Note, Position, Told, ValueImage},
+    ports::{ContextImage, ModelImage, Note, PageStep, Position, Told, ValueImage},
     process::{Child, Held, OpenModel, Process, Value},
     replay::Links,
 };
 use remit_abi::{
     BudgetReply, BudgetRequest, CapabilityReply, CapabilityRequest, CheckpointRequest, ChildEnded, ChildrenReply,
-    ChildrenRequest, ClockReply, ClockRequest, Completion, Delta, FuelReply, GenerationId, HumanReply, HumanRequest,
-    Incoming, LlmError, LlmReply, LlmRequest, MailboxError, MailboxReply, MailboxRequest, MemoryReply, Reply, Request,
-    Said, TaskRequest, ToolReply, ToolRequest, ValueId, limits,
+    ChildrenRequest, ClockReply, ClockRequest, Completion, ContextError, ContextReply, ContextRequest, Delta,
+    FuelReply, GenerationId, HumanReply, HumanRequest, Incoming, LlmError, LlmReply, LlmRequest, MailboxError,
+    MailboxReply, MailboxRequest, MemoryReply, Reply, Request, Said, TaskRequest, ToolReply, ToolRequest, ValueId,
+    limits,
 };
 use std::sync::Arc;
 
@@ -70,6 +71,21 @@ impl Notes<'_> {
             Some(Note::CalledTool(called)) => Ok(called.number),
             _ => Err(MISSING),
         }
+    }
+
+    fn context(&mut self) -> Option<&ContextImage> {
+        self.0.find_map(|note| match note {
+            Note::Context(image) => Some(image),
+            _ => None,
+        })
+    }
+
+    fn steps(&mut self) -> Result<&[PageStep], &'static str> {
+        let steps = self.0.find_map(|note| match note {
+            Note::Paged(steps) => Some(&**steps),
+            _ => None,
+        });
+        steps.ok_or(MISSING)
     }
 
     fn child(&mut self) -> Result<remit_abi::Pid, &'static str> {
@@ -129,6 +145,9 @@ pub(crate) fn again(context: &mut Context<'_>, links: &Links, request: &Request,
             };
             hits.iter().try_for_each(|hit| notes.insert_value(context.process, Some(hit.content)))
         }
+        (Request::Context(request), Reply::Context(reply)) => {
+            contexts(context.process, request, reply.as_ref(), &mut notes)
+        }
         (Request::Budget(request), Reply::Budget(Ok(reply))) => {
             budgets(context, links, request, reply);
             Ok(())
@@ -179,6 +198,32 @@ fn llm(context: &mut Context<'_>, request: &LlmRequest, reply: &LlmReply, notes:
             same(&context.process.generations.insert(Streaming::cut(again)), generation)
         }
         _ => Ok(()),
+    }
+}
+
+/// What was told from outside is taken again; a turn that failed kept what it had paged.
+fn contexts(
+    process: &mut Process,
+    request: &ContextRequest,
+    reply: Result<&ContextReply, &ContextError>,
+    notes: &mut Notes<'_>,
+) -> Again {
+    match (request, reply) {
+        (ContextRequest::Chat { context, .. }, Ok(ContextReply::Answered(answering))) => {
+            let Completion { content, calls, logprobs, .. } = answering.completion;
+            let mut named = [Some(content), calls, logprobs].into_iter();
+            named.try_for_each(|named| notes.insert_value(process, named))?;
+            context::turned_again(process, *context, Some(answering), notes.steps()?).map_err(|_| OTHER_ID)
+        }
+        (ContextRequest::Chat { context, .. }, Err(_)) => match notes.steps() {
+            Ok(steps) => context::turned_again(process, *context, None, steps).map_err(|_| OTHER_ID),
+            Err(_) => Ok(()),
+        },
+        (_, Ok(reply)) => {
+            let now = context::said_again(process, request, reply, notes.context());
+            same(&now.as_ref(), &Ok(reply))
+        }
+        (_, Err(_)) => Ok(()),
     }
 }
 

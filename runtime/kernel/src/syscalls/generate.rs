@@ -13,10 +13,10 @@ use crate::{
     control::ControlBlock,
     generation::{Collected, Generation, unavailable},
     kernel::Shared,
-    ports::{ModelCard, Note},
+    ports::{ModelCard, ModelUse, Note},
     process::{OpenModel, Process, TEXT, Value, Way},
     routing::turns::{RetryRules, Turns},
-    runaway::hash_of,
+    runaway::{Turn, hash_of},
     tries::{Candidate, Common, Tries, Trip},
 };
 use bytes::Bytes;
@@ -31,6 +31,30 @@ use std::sync::Arc;
 pub(super) enum Delivery {
     Whole,
     Stream,
+}
+
+/// Who asks a model.
+#[derive(Clone)]
+pub(super) struct Asker {
+    pid: Pid,
+    priority: Priority,
+    /// What the process could spend when it asked.
+    budget: Tokens,
+    pub(super) model: OpenModel,
+}
+
+impl Asker {
+    pub(super) fn new(context: &Context<'_>, model: OpenModel) -> Self {
+        let (process, priority) = (&*context.process, context.block.facts.priority);
+        Self { pid: process.pid, priority, budget: process.bill.remaining(), model }
+    }
+}
+
+/// What came of a whole generation.
+pub(super) struct Came {
+    pub(super) collected: Result<Collected, LlmError>,
+    pub(super) used: Option<ModelUse>,
+    pub(super) turn: Option<Turn>,
 }
 
 /// A generation to do.
@@ -58,22 +82,16 @@ impl Generate {
         delivery: Delivery,
     ) -> Result<Self, LlmError> {
         let process = &*context.process;
-        let OpenModel { grant, card, way } = process.models.get(generate.model).ok_or(LlmError::Dead)?.clone();
-        let prompt = Resolved::new(process, &generate.prompt, &card)?;
-        let (candidates, trip) = Default::default();
-        Ok(Self {
-            pid: process.pid,
-            priority: context.block.facts.priority,
-            budget: process.bill.remaining(),
-            grant,
-            card,
-            way,
-            prompt,
-            params: generate.params.clone(),
-            delivery,
-            candidates,
-            trip,
-        })
+        let model = process.models.get(generate.model).ok_or(LlmError::Dead)?.clone();
+        let prompt = Resolved::new(process, &generate.prompt, &model.card)?;
+        Ok(Self { delivery, ..Self::of(Asker::new(context, model), prompt, generate.params.clone()) })
+    }
+
+    /// One that is wanted whole.
+    pub(super) fn of(asker: Asker, prompt: Resolved, params: Params) -> Self {
+        let Asker { pid, priority, budget, model: OpenModel { grant, card, way } } = asker;
+        let (delivery, candidates, trip) = (Delivery::Whole, Vec::new(), None);
+        Self { pid, priority, budget, grant, card, way, prompt, params, delivery, candidates, trip }
     }
 
     /// Tokenises, so that the price is exact, compiles what the answer is held to, and shortens the generation to what fits the context.
@@ -85,10 +103,39 @@ impl Generate {
                 (self.candidates, self.trip) = (chosen.candidates, Some((chosen.trip, chosen.retry)));
             }
         }
+        Ok(self.price(shared))
+    }
+
+    fn price(&self, shared: &Shared) -> Quote {
         let least = self.candidates.iter().map(Candidate::least).min().unwrap_or_default();
         let most = self.candidates.iter().map(Candidate::most).max().unwrap_or_default();
         let spare = shared.prices.fuel(limits::FUEL_SLICE).saturating_mul(limits::WIND_DOWN_SLICES);
-        Ok(Quote { least, most, spare })
+        Quote { least, most, spare }
+    }
+
+    /// The prompt's length, once it is counted: by the tokenizer that has most tokens, of those that may answer.
+    pub(super) fn prompt_tokens(&self) -> u32 {
+        let most = self.candidates.iter().map(|candidate| candidate.tokens.len()).max().unwrap_or_default();
+        u32::try_from(most).unwrap_or(u32::MAX)
+    }
+
+    /// The quote for no more than so many tokens of output.
+    pub(super) fn shortened(&mut self, shared: &Shared, max_tokens: u32) -> Quote {
+        for candidate in &mut self.candidates {
+            candidate.max_tokens = candidate.max_tokens.min(max_tokens);
+        }
+        self.price(shared)
+    }
+
+    /// Waits for all of it.
+    pub(super) async fn whole(self, shared: &Shared, reserved: Reservation) -> Came {
+        match self.begin(shared, reserved).await {
+            Ok(generation) => {
+                let collected = generation.collect().await;
+                Came { collected, used: generation.take_used().await, turn: generation.take_turn().await }
+            }
+            Err(error) => Came { collected: Err(error), used: None, turn: None },
+        }
     }
 
     /// The request as it would be put to a model.
@@ -118,10 +165,10 @@ impl Generate {
         block: &ControlBlock,
         reserved: Reservation,
     ) -> Result<LlmReply, LlmError> {
-        let (delivery, label) = (self.delivery, self.prompt.label);
-        let generation = self.begin(shared, reserved).await?;
-        match delivery {
+        let label = self.prompt.label;
+        match self.delivery {
             Delivery::Stream => {
+                let generation = self.begin(shared, reserved).await?;
                 let asked = generation.asked().await;
                 let generation = Arc::new(generation);
                 shared.streams.enter(&generation);
@@ -130,10 +177,9 @@ impl Generate {
                 Ok(LlmReply::Started(process.generations.insert(Streaming::Live(generation))))
             }
             Delivery::Whole => {
-                let collected = generation.collect().await;
-                let used = generation.take_used().await;
+                let Came { collected, used, turn } = self.whole(shared, reserved).await;
                 if collected.is_ok() {
-                    shared.turned(block, generation.take_turn().await);
+                    shared.turned(block, turn);
                 }
                 let process = &mut *block.process.lock();
                 let kept = collected.and_then(|collected| keep(process, collected, label));
@@ -211,7 +257,7 @@ impl Generate {
 ///
 /// All have the label of the text: calls are the model's words, and log-probabilities name its tokens, so that whoever reads
 /// them has read it.
-fn keep(process: &mut Process, collected: Collected, label: Label) -> Result<Completion, LlmError> {
+pub(super) fn keep(process: &mut Process, collected: Collected, label: Label) -> Result<Completion, LlmError> {
     let Collected { text, calls, logprobs, summary } = collected;
     let mut kept = Vec::new();
     let mut insert = |bytes: Bytes, media_type: &str| {

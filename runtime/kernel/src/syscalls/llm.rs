@@ -17,8 +17,8 @@ use crate::{
     process::{OpenModel, Process, Way},
 };
 use remit_abi::{
-    Access, Fuel, GenerationId, GrantId, GrantKind, Label, LlmError, LlmReply, LlmRequest, ModelId, ModelInfo, Prompt,
-    limits,
+    Access, Fuel, GenerationId, GrantId, GrantKind, Label, LlmError, LlmReply, LlmRequest, ModelId, ModelInfo, Params,
+    Prompt, Toolset, limits,
 };
 use std::sync::Arc;
 
@@ -43,12 +43,21 @@ pub(super) fn validate(process: &Process, request: &LlmRequest) -> Result<(), Ll
 fn validate_generate(process: &Process, generate: &remit_abi::Generate) -> Result<(), LlmError> {
     prompt::validate(process, &generate.prompt)?;
     let open = process.models.get(generate.model).ok_or(LlmError::Dead)?;
+    let tools = match &generate.prompt {
+        Prompt::Chat(conversation) => conversation.tools.as_deref(),
+        Prompt::Text(_) => None,
+    };
+    validate_params_of(open, &generate.params, tools)
+}
+
+/// Whether an open model can be asked so.
+pub(super) fn validate_params_of(open: &OpenModel, params: &Params, tools: Option<&Toolset>) -> Result<(), LlmError> {
     match open.way {
         Way::Direct => {}
-        Way::Routed { .. } => route::validate_params(&generate.params)?,
+        Way::Routed { .. } => route::validate_params(params)?,
     }
-    validate_params(&generate.params, open.card.vocabulary)?;
-    toolset::validate_beside(&generate.prompt, &generate.params.format)
+    validate_params(params, open.card.vocabulary)?;
+    toolset::validate_beside(tools, &params.format)
 }
 
 pub(super) fn right(process: &Process, request: &LlmRequest) -> Right {
@@ -133,6 +142,14 @@ pub(super) fn act(context: &mut Context<'_>, request: &LlmRequest) -> Result<Llm
     }
 }
 
+/// Whose tokenizer counts for an open model.
+pub(super) fn tokenizer(context: &Context<'_>, OpenModel { card, way, .. }: &OpenModel) -> Result<Arc<str>, LlmError> {
+    match way {
+        Way::Direct => Ok(card.name.clone()),
+        Way::Routed { .. } => route::measure(context, &card.name),
+    }
+}
+
 /// Counting a prompt's tokens.
 pub(crate) struct Count {
     /// Whose tokenizer counts: of a route the one that its rules count by.
@@ -142,13 +159,9 @@ pub(crate) struct Count {
 
 impl Count {
     pub(super) fn prepare(context: &Context<'_>, model: ModelId, prompt: &Prompt) -> Result<Self, LlmError> {
-        let OpenModel { card, way, .. } = context.process.models.get(model).ok_or(LlmError::Dead)?;
-        let prompt = Resolved::new(context.process, prompt, card)?;
-        let model = match way {
-            Way::Direct => card.name.clone(),
-            Way::Routed { .. } => route::measure(context, &card.name)?,
-        };
-        Ok(Self { model, prompt })
+        let open = context.process.models.get(model).ok_or(LlmError::Dead)?;
+        let prompt = Resolved::new(context.process, prompt, &open.card)?;
+        Ok(Self { model: tokenizer(context, open)?, prompt })
     }
 
     pub(super) fn quote(&self, shared: &Shared) -> Quote {

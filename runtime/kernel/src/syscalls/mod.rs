@@ -10,6 +10,7 @@ mod capability;
 mod checkpoint;
 mod children;
 mod clock;
+mod context;
 mod embed;
 mod fuel;
 mod generate;
@@ -45,9 +46,9 @@ use crate::{
     process::Process,
 };
 use remit_abi::{
-    Access, CapabilityError, ChildrenError, ChildrenRequest, Denial, FuelReply, GrantId, GrantKind, HumanError,
-    HumanRequest, Label, LlmError, LlmRequest, MailboxError, MailboxRequest, MemoryError, Reply, Request, Shortfall,
-    Tokens, ToolError, ToolRequest, WaitRequest,
+    Access, CapabilityError, ChildrenError, ChildrenRequest, ContextRequest, Denial, FuelReply, GrantId, GrantKind,
+    HumanError, HumanRequest, Label, LlmError, LlmRequest, MailboxError, MailboxRequest, MemoryError, Reply, Request,
+    Shortfall, Tokens, ToolError, ToolRequest, WaitRequest,
 };
 use std::sync::Arc;
 
@@ -89,6 +90,7 @@ pub(crate) fn validate(process: &Process, request: &Request) -> Result<(), Reply
         Request::Human(request) => human::validate(process, request).map_err(|error| Reply::Human(Err(error))),
         Request::Tool(request) => tool::validate(process, request).map_err(|error| Reply::Tool(Err(error))),
         Request::Memory(request) => memory::validate(process, request).map_err(|error| Reply::Memory(Err(error))),
+        Request::Context(request) => context::validate(process, request).map_err(|error| Reply::Context(Err(error))),
         Request::Alarm(request) => alarm::validate(process, request).map_err(|error| Reply::Alarm(Err(error))),
         Request::Task(request) => task::validate(process, request).map_err(|error| Reply::Task(Err(error))),
         Request::Checkpoint(request) => checkpoint::validate(request).map_err(|error| Reply::Checkpoint(Err(error))),
@@ -111,6 +113,7 @@ pub(crate) fn right(context: &Context<'_>, request: &Request) -> Result<Right, R
         Request::Human(request) => Ok(human::right(context.process, request)),
         Request::Tool(request) => Ok(tool::right(context, request)),
         Request::Memory(request) => Ok(memory::right(context.process, request)),
+        Request::Context(request) => Ok(context::right(context.process, request)),
         _ => Ok(Right::None),
     }
 }
@@ -132,6 +135,7 @@ pub(crate) fn denied(request: &Request, denial: Denial) -> Reply {
         Request::Human(_) => Reply::Human(Err(denial.into())),
         Request::Tool(_) => Reply::Tool(Err(denial.into())),
         Request::Memory(_) => Reply::Memory(Err(denial.into())),
+        Request::Context(_) => Reply::Context(Err(denial.into())),
         _ => Reply::Capability(Err(CapabilityError::Denied(denial))),
     }
 }
@@ -145,6 +149,7 @@ pub(crate) fn unpaid(request: &Request, shortfall: Shortfall) -> Reply {
         Request::Human(_) => Reply::Human(Err(HumanError::Invalid(shortfall.to_string().into()))),
         Request::Tool(_) => Reply::Tool(Err(ToolError::Invalid(shortfall.to_string().into()))),
         Request::Memory(_) => Reply::Memory(Err(MemoryError::Shortfall(shortfall))),
+        Request::Context(_) => Reply::Context(Err(shortfall.into())),
         _ => Reply::Fuel(FuelReply::Refused(shortfall)),
     }
 }
@@ -166,6 +171,7 @@ pub(crate) fn act(context: &mut Context<'_>, request: &Request) -> Reply {
         Request::Clock(request) => clock::act(context, request),
         Request::Random(request) => random::act(context, request),
         Request::Wait(request) => wait::act(context, request),
+        Request::Context(request) => Reply::Context(context::act(context, request)),
         Request::Fuel(request) => Reply::Fuel(fuel::act(context, *request)),
         Request::Task(_) | Request::Checkpoint(_) | Request::Memory(_) => {
             unreachable!("a request that may wait becomes a call")
@@ -194,6 +200,8 @@ pub(crate) enum Call {
     CollectFromPeople(human::Collect),
     CollectFromTool(tool::Collect),
     Memory(Box<memory::Work>),
+    Say(Box<context::Say>),
+    Turn(Box<context::Turn>),
     Emit(task::Emit),
     Commit(checkpoint::Commit),
     Wait(wait::Wait),
@@ -217,6 +225,14 @@ impl Call {
             Request::Memory(request) => {
                 let work = memory::Work::prepare(context, request).map(Box::new).map(Self::Memory);
                 work.map_err(|error| Reply::Memory(Err(error)))
+            }
+            Request::Context(ContextRequest::Chat { context: id, turn }) => {
+                let turn = context::Turn::prepare(context, *id, turn).map(Box::new).map(Self::Turn);
+                turn.map_err(|error| Reply::Context(Err(error)))
+            }
+            Request::Context(request) => {
+                let say = context::Say::prepare(context, request).map(Box::new).map(Self::Say);
+                say.map_err(|error| Reply::Context(Err(error)))
             }
             Request::Task(request) => {
                 task::Emit::prepare(context.process, request).map(Self::Emit).map_err(|e| Reply::Task(Err(e)))
@@ -272,8 +288,11 @@ impl Call {
             Self::Generate(generate) => generate.quote(shared).map_err(|error| Reply::Llm(Err(error))),
             Self::Embed(embed) => embed.quote(shared).map_err(|error| Reply::Llm(Err(error))),
             Self::Send(send) => Ok(send.quote(shared)),
+            Self::Say(say) => Ok(say.quote(shared)),
             Self::Memory(work) => work.quote(shared).map_err(|error| Reply::Memory(Err(error))),
-            Self::Next(_)
+            // It pays for each of its generations by itself.
+            Self::Turn(_)
+            | Self::Next(_)
             | Self::Spawn(_)
             | Self::WaitForChild(_)
             | Self::Receive(_)
@@ -301,6 +320,8 @@ impl Call {
             Self::CollectFromPeople(collect) => Reply::Human(collect.act(shared, block).await),
             Self::CollectFromTool(collect) => Reply::Tool(collect.act(shared, block).await),
             Self::Memory(work) => Reply::Memory(work.act(shared, block, reserved).await),
+            Self::Say(say) => Reply::Context(say.act(shared, block, reserved)),
+            Self::Turn(turn) => Reply::Context(turn.act(shared, block).await),
             Self::Emit(emit) => Reply::Task(emit.act(block).await),
             Self::Commit(commit) => Reply::Checkpoint(commit.act(shared, block).await),
             Self::Wait(wait) => wait.act(shared, block).await,

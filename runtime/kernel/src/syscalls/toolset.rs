@@ -7,7 +7,7 @@
 //! | a result | in a message of the user; its id an earlier call's that has no result yet |
 //! | a format | without tools, or with tools that must not be called |
 
-use remit_abi::{LlmError, Message, OutputFormat, Part, Prompt, Role, ToolCall, Toolset, limits};
+use remit_abi::{LlmError, Message, OutputFormat, Part, Role, ToolCall, Toolset, limits};
 use std::collections::HashMap;
 
 /// Checks tools, and answers how many bytes of text they are.
@@ -34,12 +34,8 @@ pub(super) fn validate(tools: &Toolset) -> Result<u64, LlmError> {
 }
 
 /// That an answer is held to one form alone.
-pub(super) fn validate_beside(prompt: &Prompt, format: &OutputFormat) -> Result<(), LlmError> {
-    let may_call = match prompt {
-        Prompt::Chat(conversation) => conversation.tools.as_ref().is_some_and(|tools| tools.may_call()),
-        Prompt::Text(_) => false,
-    };
-    match may_call && *format != OutputFormat::Any {
+pub(super) fn validate_beside(tools: Option<&Toolset>, format: &OutputFormat) -> Result<(), LlmError> {
+    match tools.is_some_and(Toolset::may_call) && *format != OutputFormat::Any {
         true => {
             let why = "there are a format and tools that may be called: leave one out, or choose none of the tools";
             Err(LlmError::Invalid(why.into()))

@@ -9,6 +9,7 @@
 //! A write is in the journal before the store has it ([`crate::memories`]), and is found by whoever looks after that.
 
 mod check;
+mod pages;
 mod read;
 mod write;
 
@@ -25,6 +26,7 @@ use std::sync::Arc;
 
 pub(crate) use check::check_particulars;
 pub(super) use check::validate;
+pub(super) use pages::{Page, find_pages, page, takes_pages};
 
 pub(super) fn right(process: &Process, request: &MemoryRequest) -> Right {
     let written = |content: &Content| process.content_label(content);

@@ -138,7 +138,7 @@ fn label_of(content: &Content, label: Label) -> Label {
 }
 
 /// A text's vector, and what that took.
-async fn embed(shared: &Shared, tokens: Arc<[u32]>) -> Result<(Arc<[f32]>, ModelUse), MemoryError> {
+pub(super) async fn embed(shared: &Shared, tokens: Arc<[u32]>) -> Result<(Arc<[f32]>, ModelUse), MemoryError> {
     let failed = |error: &dyn std::fmt::Display| MemoryError::Unavailable(error.to_string().into());
     let model = shared.ports.memory.model.as_deref().unwrap_or_default();
     let card = shared.ports.engine.card(model).map_err(|error| failed(&error))?;
