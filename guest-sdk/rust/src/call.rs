@@ -1,7 +1,8 @@
 //! A call of a model: from what, with which parameters.
 
 use crate::{
-    Completion, Content, Generation, LlmError, Message, Model, Tool, ToolChoice, bindings::remit::kernel::llm,
+    Completion, Content, ContextError, Generation, LlmError, Message, Model, Tool, ToolChoice, bindings::remit::kernel::llm,
+    context::{Answer, Context},
     model::RawParts,
 };
 
@@ -45,7 +46,8 @@ const NO_PENALTIES: llm::Penalties = llm::Penalties { repetition: 1.0, frequency
 #[derive(Clone, Debug)]
 #[must_use = "a call does nothing until it is sent or streamed"]
 pub struct Call<'a, P> {
-    model: &'a Model,
+    /// The most output tokens that the grant allows.
+    limit: Option<u32>,
     prompt: P,
     max_tokens: Option<u32>,
     sampling: llm::Sampling,
@@ -61,14 +63,15 @@ pub struct Call<'a, P> {
 /// What [`Model::chat`] answers: a conversation.
 #[derive(Clone, Debug)]
 pub struct ChatPrompt<'a> {
+    model: &'a Model,
     messages: &'a [Message<'a>],
     tools: &'a [Tool<'a>],
     choice: ToolChoice<'a>,
 }
 
 impl<'a> ChatPrompt<'a> {
-    pub(crate) const fn new(messages: &'a [Message<'a>]) -> Self {
-        Self { messages, tools: &[], choice: ToolChoice::Auto }
+    pub(crate) const fn new(model: &'a Model, messages: &'a [Message<'a>]) -> Self {
+        Self { model, messages, tools: &[], choice: ToolChoice::Auto }
     }
 
     /// Hands the conversation over.
@@ -82,12 +85,29 @@ impl<'a> ChatPrompt<'a> {
 
 /// What [`Model::complete`] goes on from: a text.
 #[derive(Clone, Debug)]
-pub struct TextPrompt<'a>(pub(crate) Content<'a>);
+pub struct TextPrompt<'a> {
+    pub(crate) model: &'a Model,
+    pub(crate) text: Content<'a>,
+}
+
+/// What [`Context::chat`](crate::context::Context::chat) answers: what was said in a context.
+#[derive(Clone, Debug)]
+pub struct ContextPrompt<'a> {
+    context: &'a Context,
+    tools: &'a [Tool<'a>],
+    choice: ToolChoice<'a>,
+}
+
+impl<'a> ContextPrompt<'a> {
+    pub(crate) const fn new(context: &'a Context) -> Self {
+        Self { context, tools: &[], choice: ToolChoice::Auto }
+    }
+}
 
 impl<'a, P> Call<'a, P> {
-    pub(crate) const fn new(model: &'a Model, prompt: P) -> Self {
+    pub(crate) const fn new(limit: Option<u32>, prompt: P) -> Self {
         Self {
-            model,
+            limit,
             prompt,
             max_tokens: None,
             sampling: GREEDY,
@@ -244,7 +264,7 @@ impl<'a, P> Call<'a, P> {
     }
 
     fn params(&self) -> llm::Params<'a> {
-        let limit = self.model.max_tokens_per_call().unwrap_or(u32::MAX);
+        let limit = self.limit.unwrap_or(u32::MAX);
         llm::Params {
             max_tokens: self.max_tokens.unwrap_or(MAX_TOKENS_DEFAULT.min(limit)),
             sampling: self.sampling,
@@ -279,7 +299,7 @@ impl Call<'_, ChatPrompt<'_>> {
     /// # Errors
     /// As [`Model::count_tokens`].
     pub fn count_tokens(&self) -> Result<u32, LlmError> {
-        Ok(self.prompt.put(|conversation| self.model.raw.count_tokens(llm::Prompt::Chat(conversation)))?)
+        Ok(self.prompt.put(|conversation| self.prompt.model.raw.count_tokens(llm::Prompt::Chat(conversation)))?)
     }
 
     /// Answers when all of the answer is there.
@@ -288,7 +308,7 @@ impl Call<'_, ChatPrompt<'_>> {
     /// [`LlmError`]: a parameter out of its range, a format or a tool that is none, no right, no money, no room in the context,
     /// or no engine.
     pub fn send(&self) -> Result<Completion, LlmError> {
-        let answer = self.prompt.put(|conversation| self.model.raw.chat(conversation, self.params()));
+        let answer = self.prompt.put(|conversation| self.prompt.model.raw.chat(conversation, self.params()));
         Ok(Completion::new(answer?))
     }
 
@@ -297,7 +317,7 @@ impl Call<'_, ChatPrompt<'_>> {
     /// # Errors
     /// As [`Call::send`].
     pub fn stream(&self) -> Result<Generation, LlmError> {
-        let stream = self.prompt.put(|conversation| self.model.raw.chat_stream(conversation, self.params()));
+        let stream = self.prompt.put(|conversation| self.prompt.model.raw.chat_stream(conversation, self.params()));
         Ok(Generation::new(stream?))
     }
 }
@@ -308,6 +328,33 @@ impl Call<'_, TextPrompt<'_>> {
     /// # Errors
     /// [`LlmError`]: a parameter out of its range, no right, no money, no room in the context, or no engine.
     pub fn send(&self) -> Result<Completion, LlmError> {
-        Ok(Completion::new(self.model.raw.complete(self.prompt.0.raw(), self.params())?))
+        Ok(Completion::new(self.prompt.model.raw.complete(self.prompt.text.raw(), self.params())?))
+    }
+}
+
+impl<'a> Call<'a, ContextPrompt<'a>> {
+    /// What the model may ask for, as [`tool`](crate::tool) tells: 128 at most. Not beside a format, unless it must not call.
+    pub const fn tools(mut self, tools: &'a [Tool<'a>]) -> Self {
+        self.prompt.tools = tools;
+        self
+    }
+
+    /// Whether it is to call, where it has tools.
+    pub const fn tool_choice(mut self, choice: ToolChoice<'a>) -> Self {
+        self.prompt.choice = choice;
+        self
+    }
+}
+
+impl Call<'_, ContextPrompt<'_>> {
+    /// Answers what was said, and appends the answer.
+    ///
+    /// # Errors
+    /// [`ContextError`]: a parameter out of its range, no right, no money, pins that leave no room, or no engine. Never that the
+    /// conversation is too long.
+    pub fn send(&self) -> Result<Answer, ContextError> {
+        let ContextPrompt { context, tools, choice } = &self.prompt;
+        let tools = (!tools.is_empty()).then(|| llm::Toolset { tools, choice: choice.clone() });
+        Ok(context.raw().chat(self.params(), tools)?.into())
     }
 }

@@ -38,6 +38,7 @@
 //! | see, narrow and give up rights | [`capability`] |
 //! | start other agents | [`children`] |
 //! | send and receive messages | [`mailbox`] |
+//! | talk for as long as one likes, in a window that the kernel pages | [`context`] |
 //! | remember, and look up what was remembered | [`memory`] |
 //! | ask people, have them approve, tell them | [`human`] |
 //! | know its own name, hear signals | [`process`] |
@@ -65,6 +66,7 @@ pub mod alarm;
 pub mod budget;
 pub mod capability;
 pub mod checkpoint;
+pub mod context;
 pub mod children;
 pub mod human;
 pub mod log;
@@ -80,9 +82,9 @@ pub mod value;
 pub mod wait;
 
 pub use budget::Tokens;
-pub use call::{Call, ChatPrompt, TextPrompt};
+pub use call::{Call, ChatPrompt, ContextPrompt, TextPrompt};
 pub use error::{
-    AlarmError, AnswerError, AskError, AttenuationError, BudgetError, CallError, CheckpointError, Denial, EmitError,
+    AlarmError, AnswerError, AskError, AttenuationError, BudgetError, CallError, CheckpointError, ContextError, Denial, EmitError,
     LlmError, MemoryError, ReceiveError, ResultError, SendError, Shortfall, SpawnError, ToolError, ValueError,
     WaitError,
 };

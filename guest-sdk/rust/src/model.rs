@@ -106,13 +106,13 @@ impl Model {
     /// Answers a conversation: a call to be set up, then sent or streamed.
     #[must_use = "a call does nothing until it is sent or streamed"]
     pub const fn chat<'a>(&'a self, messages: &'a [Message<'a>]) -> Call<'a, ChatPrompt<'a>> {
-        Call::new(self, ChatPrompt::new(messages))
+        Call::new(self.max_tokens_per_call, ChatPrompt::new(self, messages))
     }
 
     /// Goes on from a text as it is: a call to be set up, then sent.
     #[must_use = "a call does nothing until it is sent"]
     pub fn complete<'a>(&'a self, text: impl Into<Content<'a>>) -> Call<'a, TextPrompt<'a>> {
-        Call::new(self, TextPrompt(text.into()))
+        Call::new(self.max_tokens_per_call, TextPrompt { model: self, text: text.into() })
     }
 }
 

@@ -25,6 +25,7 @@ mod checkpoint;
 mod children;
 mod clocks;
 pub mod compile;
+mod context;
 mod driver;
 mod engine;
 mod error;

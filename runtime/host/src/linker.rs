@@ -46,7 +46,8 @@ impl Linkers {
 }
 
 fn add_models(linker: &mut Linker<Guest>) -> Result<()> {
-    kernel::llm::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest)
+    kernel::llm::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest)?;
+    kernel::context::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest)
 }
 
 fn add_processes(linker: &mut Linker<Guest>) -> Result<()> {

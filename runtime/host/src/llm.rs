@@ -58,12 +58,7 @@ impl Guest {
 
     async fn complete_all(&mut self, generate: Box<Generate>) -> Told<llm::Completion> {
         match self.call_llm_waiting(LlmRequest::Chat(generate)).await? {
-            Ok(LlmReply::Completed(Completion { content, calls, logprobs, summary })) => {
-                let content = self.push(ValueRow(content))?;
-                let calls = calls.map(|calls| self.push(ValueRow(calls))).transpose()?;
-                let logprobs = logprobs.map(|logprobs| self.push(ValueRow(logprobs))).transpose()?;
-                Ok(Ok(llm::Completion { content, calls, logprobs, summary: summary_to_wit(&summary) }))
-            }
+            Ok(LlmReply::Completed(completion)) => completion_to_wit(self, completion).map(Ok),
             Ok(_) => Err(mismatch("model.chat")),
             Err(error) => Ok(Err(error)),
         }
@@ -219,6 +214,15 @@ fn error_to_wit(error: LlmError) -> Result<llm::LlmError> {
     })
 }
 
+/// A completion, its values in rows of the guest's.
+pub(crate) fn completion_to_wit(guest: &mut Guest, completion: Completion) -> Result<llm::Completion> {
+    let Completion { content, calls, logprobs, summary } = completion;
+    let content = guest.push(ValueRow(content))?;
+    let calls = calls.map(|calls| guest.push(ValueRow(calls))).transpose()?;
+    let logprobs = logprobs.map(|logprobs| guest.push(ValueRow(logprobs))).transpose()?;
+    Ok(llm::Completion { content, calls, logprobs, summary: summary_to_wit(&summary) })
+}
+
 fn info_to_wit(info: ModelInfo) -> llm::ModelInfo {
     llm::ModelInfo {
         name: info.name.into(),
@@ -228,7 +232,7 @@ fn info_to_wit(info: ModelInfo) -> llm::ModelInfo {
     }
 }
 
-fn params_from_wit(params: llm::Params) -> Params {
+pub(crate) fn params_from_wit(params: llm::Params) -> Params {
     let llm::Params { max_tokens, sampling, penalties, logit_bias, stop, stop_tokens, logprobs, speculation, format } =
         params;
     Params {
@@ -266,7 +270,7 @@ fn format_from_wit(format: llm::OutputFormat) -> OutputFormat {
     }
 }
 
-fn toolset_from_wit(toolset: llm::Toolset) -> Toolset {
+pub(crate) fn toolset_from_wit(toolset: llm::Toolset) -> Toolset {
     let tool = |llm::Tool { name, description, parameters }| Tool {
         name: name.into(),
         description: description.into(),

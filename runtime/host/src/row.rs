@@ -3,7 +3,7 @@
 #![allow(unreachable_pub, reason = "the generated bindings export them under names of their own")]
 
 use remit_abi::{
-    AccountId, AlarmId, AnswerId, CallId, ChildId, GenerationId, GrantId, ModelId, QuestionId, ToolCallId, ValueId,
+    AccountId, AlarmId, AnswerId, CallId, ChildId, ContextId, GenerationId, GrantId, ModelId, QuestionId, ToolCallId, ValueId,
     WaitId,
 };
 
@@ -67,6 +67,10 @@ pub struct ProposedRow(pub(crate) QuestionId);
 /// A handle on a call of a tool.
 #[derive(Clone, Copy, Debug)]
 pub struct ToolCallRow(pub(crate) ToolCallId);
+
+/// A handle on a conversation whose window is paged.
+#[derive(Clone, Copy, Debug)]
+pub struct ContextRow(pub(crate) ContextId);
 
 /// A handle on something to wait for.
 #[derive(Clone, Copy, Debug)]

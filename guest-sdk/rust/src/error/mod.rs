@@ -2,6 +2,7 @@
 //!
 //! All of them are [`std::error::Error`]s, so that `?` turns each into a [`Failure`](crate::Failure).
 
+mod context;
 mod grants;
 mod memory;
 mod messages;
@@ -9,6 +10,7 @@ mod people;
 mod processes;
 mod tools;
 
+pub use context::ContextError;
 pub use grants::{AttenuationError, BudgetError};
 pub use memory::MemoryError;
 pub use messages::{CallError, ReceiveError, SendError};

@@ -8,6 +8,8 @@ mod budget;
 mod calls;
 mod children;
 mod clock_jumps;
+mod context;
+mod context_recovery;
 mod deadlock;
 mod durability;
 mod embed;

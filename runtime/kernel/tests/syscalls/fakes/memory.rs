@@ -1,7 +1,7 @@
 //! A memory that is a map: everything is compared with everything, and what is on its disk is what a test says.
 
 use parking_lot::Mutex;
-use remit_abi::{Condition, EntryFilter, EntryId, Label, Probe, Scope, Search, TenantId};
+use remit_abi::{Comparison, Condition, EntryFilter, EntryId, Label, Probe, Scalar, Scope, Search, TenantId};
 use remit_kernel::ports::{
     EntryVersion, MemoryAct, MemoryFigures, MemoryHit, MemoryStore, MemoryWrite, PortFuture, StoreError,
 };
@@ -46,6 +46,15 @@ fn holds(condition: &Condition, version: &EntryVersion) -> bool {
         Condition::Untagged(tag) => !version.particulars.tags.contains(tag),
         Condition::WrittenBy(pid) => version.source == Some(*pid),
         Condition::FlowsTo(label) => version.label.flows_to(*label),
+        Condition::Field { name, comparison, value } => {
+            let found = version.particulars.metadata.iter().find(|field| field.name == *name).map(|field| &field.value);
+            match (comparison, found, value) {
+                (Comparison::Equal, found, value) => found == Some(value),
+                (Comparison::Different, found, value) => found != Some(value),
+                (Comparison::Less, Some(Scalar::Integer(found)), Scalar::Integer(value)) => found < value,
+                other => panic!("no test of the kernel asks for {other:?}"),
+            }
+        }
         other => panic!("no test of the kernel asks for {other:?}"),
     }
 }
