@@ -1,7 +1,8 @@
 //! A call of a model: from what, with which parameters.
 
 use crate::{
-    Completion, Content, ContextError, Generation, LlmError, Message, Model, Tool, ToolChoice, bindings::remit::kernel::llm,
+    Completion, Content, ContextError, Generation, LlmError, Message, Model, Tool, ToolChoice,
+    bindings::remit::kernel::llm,
     context::{Answer, Context},
     model::RawParts,
 };

@@ -180,7 +180,9 @@ impl Context {
     pub fn append(&self, segment: &Segment<'_>) -> Result<SegmentId, ContextError> {
         let said = match &segment.said {
             Said::Text(content) => context::Utterance::Text(content.raw()),
-            Said::Calls(content, calls) => context::Utterance::Calls(context::Calling { content: content.raw(), calls }),
+            Said::Calls(content, calls) => {
+                context::Utterance::Calls(context::Calling { content: content.raw(), calls })
+            }
             Said::Result(id, content) => {
                 context::Utterance::ToolResult(context::OutcomeOfCall { id, content: content.raw() })
             }
@@ -456,8 +458,7 @@ impl From<context::Answer> for Answer {
             not_stored,
         } = report;
         let paid = Tokens::from_micro(paid);
-        let report =
-            Report { prompt_tokens, kept_tokens, paged_out, summarised, paid, recalled, recall, not_stored };
+        let report = Report { prompt_tokens, kept_tokens, paged_out, summarised, paid, recalled, recall, not_stored };
         Self { completion: Completion::new(completion), segment, report }
     }
 }

@@ -66,8 +66,8 @@ pub mod alarm;
 pub mod budget;
 pub mod capability;
 pub mod checkpoint;
-pub mod context;
 pub mod children;
+pub mod context;
 pub mod human;
 pub mod log;
 pub mod logprob;
@@ -84,9 +84,9 @@ pub mod wait;
 pub use budget::Tokens;
 pub use call::{Call, ChatPrompt, ContextPrompt, TextPrompt};
 pub use error::{
-    AlarmError, AnswerError, AskError, AttenuationError, BudgetError, CallError, CheckpointError, ContextError, Denial, EmitError,
-    LlmError, MemoryError, ReceiveError, ResultError, SendError, Shortfall, SpawnError, ToolError, ValueError,
-    WaitError,
+    AlarmError, AnswerError, AskError, AttenuationError, BudgetError, CallError, CheckpointError, ContextError, Denial,
+    EmitError, LlmError, MemoryError, ReceiveError, ResultError, SendError, Shortfall, SpawnError, ToolError,
+    ValueError, WaitError,
 };
 pub use generate::{Completion, FinishReason, Generation, Summary, Usage};
 pub use model::{Media, Message, Model, ModelInfo, Part, Prompt};

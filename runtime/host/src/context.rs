@@ -75,7 +75,10 @@ impl Guest {
     }
 
     /// A request that is answered with a context.
-    fn opened(&mut self, reply: std::result::Result<ContextReply, context::ContextError>) -> Told<Resource<ContextRow>> {
+    fn opened(
+        &mut self,
+        reply: std::result::Result<ContextReply, context::ContextError>,
+    ) -> Told<Resource<ContextRow>> {
         match reply {
             Ok(ContextReply::Opened(context)) => self.push(ContextRow(context)).map(Ok),
             Ok(_) => Err(mismatch("context.open")),
@@ -163,12 +166,7 @@ impl context::HostContext for Guest {
         self.counted(ContextRequest::MakeBlock { context, block }).await
     }
 
-    async fn edit_block(
-        &mut self,
-        handle: Resource<ContextRow>,
-        name: String,
-        edit: context::BlockEdit,
-    ) -> Told<u32> {
+    async fn edit_block(&mut self, handle: Resource<ContextRow>, name: String, edit: context::BlockEdit) -> Told<u32> {
         let context = self.context_id(&handle)?;
         let edit = Box::new(self.block_edit(edit)?);
         self.counted(ContextRequest::EditBlock { context, name: name.into(), edit }).await
@@ -328,7 +326,8 @@ fn info_to_wit(info: SegmentInfo) -> context::SegmentInfo {
 }
 
 fn usage_to_wit(usage: ContextUsage) -> context::Usage {
-    let ContextUsage { window, blocks, resident, clipped, stubs, summaries, recalled, overhead, free, segments } = usage;
+    let ContextUsage { window, blocks, resident, clipped, stubs, summaries, recalled, overhead, free, segments } =
+        usage;
     context::Usage { window, blocks, resident, clipped, stubs, summaries, recalled, overhead, free, segments }
 }
 

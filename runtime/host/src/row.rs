@@ -3,8 +3,8 @@
 #![allow(unreachable_pub, reason = "the generated bindings export them under names of their own")]
 
 use remit_abi::{
-    AccountId, AlarmId, AnswerId, CallId, ChildId, ContextId, GenerationId, GrantId, ModelId, QuestionId, ToolCallId, ValueId,
-    WaitId,
+    AccountId, AlarmId, AnswerId, CallId, ChildId, ContextId, GenerationId, GrantId, ModelId, QuestionId, ToolCallId,
+    ValueId, WaitId,
 };
 
 /// A handle on a value.

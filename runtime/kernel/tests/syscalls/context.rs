@@ -7,18 +7,18 @@ use crate::{
 };
 use remit_abi::{
     Access, Answering, Appending, BlockEdit, BlockMaking, Content, ContextError, ContextId, ContextOptions,
-    ContextReply, ContextRequest, ContextTurn, ContextUsage, Denial, GrantKind, GrantLimits, GrantSpec,
-    Label, Place, Params, Recall, Reply, Request, Role, SegmentInfo, ToolCall, Utterance, ValueId, limits,
+    ContextReply, ContextRequest, ContextTurn, ContextUsage, Denial, GrantKind, GrantLimits, GrantSpec, Label, Params,
+    Place, Recall, Reply, Request, Role, SegmentInfo, ToolCall, Utterance, ValueId, limits,
 };
 use std::sync::atomic::Ordering;
 
 /// Letters of the wide model's window: each is a token.
 pub(crate) const WINDOW: u32 = 1_000;
 
-/// May use the wide model and keep pages, and spend 10,000.
+/// May use the wide model and keep pages, and spend 100,000.
 pub(crate) fn talker() -> Given {
     let grants = vec![grant("chat", GrantKind::Model, &["w"]), grant("pages", GrantKind::Memory, &["pages"])];
-    Given { grants, budget: tokens(10_000), package: "talker", ..Given::default() }
+    Given { grants, budget: tokens(100_000), package: "talker", ..Given::default() }
 }
 
 pub(crate) fn serve(engine: &crate::fakes::ScriptedEngine, plays: &[Play]) {
@@ -207,7 +207,8 @@ async fn a_page_that_is_purged_or_forged_is_not_recalled() {
     let context = alice.open_with_pages(plain()).await;
     alice.asks(context, "the key lies under the mat").await;
     alice.chatters(context, 40).await;
-    let page = stage.node.memory.living(TENANT).into_iter().find(|(.., text, _)| text.contains("mat")).expect("it is out");
+    let page =
+        stage.node.memory.living(TENANT).into_iter().find(|(.., text, _)| text.contains("mat")).expect("it is out");
     stage.node.kernel.forget_entries(TENANT, &[page.0], true).await.expect("it is there");
     let answering = alice.asks(context, "where lies the key").await;
     assert!(!answering.report.recalled.contains(&0), "{answering:?}");
@@ -267,7 +268,11 @@ async fn calls_and_their_results_are_messages_as_any() {
     assert_eq!(alice.append(context, Role::User, result("d1", "1")).await, Ok(5));
     alice.chatters(context, 60).await;
     let prompts = prompts(&stage.node.engine);
-    assert!(prompts.iter().all(|prompt| prompt.contains("[d1 sub {}]") == prompt.contains("(d1 sub 1)") || prompts[1] == *prompt));
+    assert!(
+        prompts
+            .iter()
+            .all(|prompt| prompt.contains("[d1 sub {}]") == prompt.contains("(d1 sub 1)") || prompts[1] == *prompt)
+    );
 }
 
 #[tokio::test]
@@ -430,7 +435,8 @@ async fn what_an_order_names_goes_first_and_what_matters_stays() {
     for turn in 0..8 {
         alice.asks(context, &format!("{turn}{}", "y".repeat(100))).await;
     }
-    let newer: Box<[u64]> = alice.segments(context).await.iter().map(|info| info.segment).filter(|id| *id > 2).collect();
+    let newer: Box<[u64]> =
+        alice.segments(context).await.iter().map(|info| info.segment).filter(|id| *id > 2).collect();
     alice.context(ContextRequest::SetOrder { context, segments: newer }).await.expect("they are there");
     alice.asks(context, &"z".repeat(100)).await;
     let places = alice.segments(context).await;
