@@ -14,14 +14,14 @@ use crate::{
     effects::PendingToolCall,
     inbox::PendingQuestion,
     kernel::Shared,
-    ports::{Asked, CallImage, CallState, Change, Entry, Line},
+    ports::{Asked, CallImage, CallState, Change, Entry, Line, Note},
     process::{Held, Process},
     syscalls::{self, Context},
 };
 use parking_lot::Mutex;
 use remit_abi::{
     AccountId, Class, Completion, Delta, Exit, Fault, Fuel, FuelReply, Label, LlmReply, Pid, Reply, Request, Signal,
-    limits,
+    Usage, limits,
 };
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::{collections::VecDeque, sync::Arc};
@@ -258,6 +258,14 @@ impl Replay {
                         Reply::Llm(Ok(LlmReply::Completed(Completion { summary, .. })))
                         | Reply::Llm(Ok(LlmReply::Next(Delta::End(summary)))) => {
                             ledger.usage = ledger.usage.plus(summary.usage);
+                        }
+                        // Also where it failed: summaries had been written by then.
+                        Reply::Context(_) => {
+                            let used = told.notes.iter().filter_map(|note| match note {
+                                Note::Used(used) => Some(used.usage),
+                                _ => None,
+                            });
+                            ledger.usage = used.fold(ledger.usage, Usage::plus);
                         }
                         Reply::Fuel(FuelReply::Granted) => {
                             ledger.fuel = Fuel(ledger.fuel.0.saturating_add(limits::FUEL_SLICE.0));
