@@ -4,7 +4,7 @@
 
 use crate::{
     Completion, Content, ContextId, Denial, GrantId, LlmError, ModelId, Params, Role, Shortfall, Tokens, ToolCall,
-    Toolset, ValueId,
+    Toolset, ValueError, ValueId,
 };
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -476,6 +476,16 @@ impl From<LlmError> for ContextError {
             LlmError::TooMany { limit } => Self::TooMany { limit },
             LlmError::Unavailable(why) => Self::Unavailable(why),
             LlmError::Dead => Self::Dead,
+        }
+    }
+}
+
+impl From<ValueError> for ContextError {
+    fn from(error: ValueError) -> Self {
+        match error {
+            ValueError::TooLarge { limit } => Self::TooLarge { limit },
+            ValueError::TooMany { limit } => Self::TooMany { limit },
+            ValueError::OutOfRange { .. } | ValueError::Dead => Self::Dead,
         }
     }
 }

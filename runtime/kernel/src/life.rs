@@ -274,6 +274,7 @@ fn settle_run(kernel: &Kernel, process: &mut Process, exit: &Exit) {
 fn let_go(kernel: &Kernel, process: &mut Process) -> Vec<Letter> {
     process.values = Values::default();
     process.models = Arena::default();
+    process.contexts = Arena::default();
     process.timers = Arena::default();
     for (_, answer) in std::mem::take(&mut process.answers).iter() {
         process.due.change(|| Change::Unanswered { number: answer.number() });

@@ -164,7 +164,7 @@ impl OpenContext {
             new.depends_on = Some(self.open_call(call)?.segment);
         }
         let (kind, bytes) = (new.body.kind.clone(), cost_of(&new.body));
-        let SegmentId(id) = self.context.append(new).map_err(of_context)?;
+        let SegmentId(id) = self.context.append(new).map_err(|error| of_context(&error))?;
         self.bytes = self.bytes.saturating_add(bytes);
         self.note_calls(SegmentId(id), &kind);
         Ok(id)
@@ -242,7 +242,7 @@ impl OpenContext {
             let WrittenSummary { tokens, text } = written.as_ref()?;
             Some(Written { tokens: *tokens, body: Body::said(text.clone()) })
         });
-        self.context.apply(plan, written.collect()).map_err(of_context)
+        self.context.apply(plan, written.collect()).map_err(|error| of_context(&error))
     }
 
     /// Goes on by a step of a turn. The answer comes besides, where there is one.
@@ -328,10 +328,10 @@ pub(crate) fn edit_of(edit: &BlockEdit, mut texts: impl Iterator<Item = Box<str>
     }
 }
 
-pub(crate) fn of_context(error: remit_context::ContextError) -> ContextError {
+pub(crate) fn of_context(error: &remit_context::ContextError) -> ContextError {
     match error {
         remit_context::ContextError::UnknownSegment { id, count } => {
-            ContextError::NoSuchSegment { segment: id.0, count: count as u64 }
+            ContextError::NoSuchSegment { segment: id.0, count: *count as u64 }
         }
         remit_context::ContextError::Full | remit_context::ContextError::StalePlan => {
             ContextError::Invalid(error.to_string().into())

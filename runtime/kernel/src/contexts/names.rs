@@ -17,8 +17,7 @@ pub(crate) const ROLE: &str = "role";
 /// by id.
 const ANCESTORS_MAX: usize = 16;
 
-const _: () =
-    assert!(1 + 3 * ANCESTORS_MAX <= limits::MEMORY_CONDITIONS_MAX, "a search has no more conditions than it may");
+const _: () = assert!(3 * ANCESTORS_MAX < limits::MEMORY_CONDITIONS_MAX, "a search has no more conditions than it may");
 
 /// The names of a context.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -275,6 +275,11 @@ async fn a_snapshot_in_a_checkpoint_is_how_a_context_outlives_its_run() {
             assert_eq!(guest.call(Request::Checkpoint(commit)).await, Reply::Checkpoint(Ok(())));
             return Exit { end: Ok(Err(Failure { message: "again".into(), retryable: true })), ..done() };
         };
+        for index in 0..4 {
+            let earlier = ContextId { index, generation: 1 };
+            let gone = guest.context(ContextRequest::Usage { context: earlier }).await;
+            assert_eq!(gone, Err(ContextError::Dead), "it went with its run");
+        }
         let (head, tail) = state.split_at(state.len() / 3);
         let pieces = [guest.value_from(head).await, guest.value_from(tail).await];
         let context = guest.restore_context(&pieces).await.expect("it is whole");

@@ -22,12 +22,12 @@ pub(super) use turn::turned_again;
 
 use super::{Context, Right, llm, toolset};
 use crate::{
-    contexts::{MEDIA_TYPE, OpenContext},
+    contexts::{MEDIA_TYPE, OpenContext, of_context},
     process::{Process, TEXT, Value},
 };
 use remit_abi::{
     Access, BlockInfo, ContextError, ContextId, ContextReply, ContextRequest, ContextUsage, GrantKind, Label, ModelId,
-    ValueError, ValueId, limits,
+    ValueId, limits,
 };
 use remit_context::SegmentId;
 
@@ -38,14 +38,6 @@ const INTERFACE: &str = "context";
 
 fn invalid(why: impl Into<Box<str>>) -> ContextError {
     ContextError::Invalid(why.into())
-}
-
-fn of_value(error: ValueError) -> ContextError {
-    match error {
-        ValueError::TooLarge { limit } => ContextError::TooLarge { limit },
-        ValueError::TooMany { limit } => ContextError::TooMany { limit },
-        ValueError::OutOfRange { .. } | ValueError::Dead => ContextError::Dead,
-    }
 }
 
 fn get(process: &Process, id: ContextId) -> Result<&OpenContext, ContextError> {
@@ -173,18 +165,18 @@ pub(super) fn act(context: &mut Context<'_>, request: &ContextRequest) -> Result
         ContextRequest::Blocks { context } => blocks(process, *context),
         ContextRequest::Pin { context, segment } => changed(process, *context, |open| {
             open.known(*segment)?;
-            open.context.pin(SegmentId(*segment)).map_err(crate::contexts::of_context)
+            open.context.pin(SegmentId(*segment)).map_err(|error| of_context(&error))
         }),
         ContextRequest::Unpin { context, segment } => changed(process, *context, |open| {
-            open.context.unpin(SegmentId(*segment)).map_err(crate::contexts::of_context)
+            open.context.unpin(SegmentId(*segment)).map_err(|error| of_context(&error))
         }),
         ContextRequest::SetImportance { context, segment, importance } => changed(process, *context, |open| {
-            open.context.set_importance(SegmentId(*segment), *importance).map_err(crate::contexts::of_context)
+            open.context.set_importance(SegmentId(*segment), *importance).map_err(|error| of_context(&error))
         }),
         ContextRequest::SetOrder { context, segments } => changed(process, *context, |open| open.set_order(segments)),
         ContextRequest::PageIn { context, segments } => changed(process, *context, |open| {
             let ids: Vec<_> = segments.iter().copied().map(SegmentId).collect();
-            open.context.page_in(&ids).map_err(crate::contexts::of_context)
+            open.context.page_in(&ids).map_err(|error| of_context(&error))
         }),
         ContextRequest::Usage { context } => Ok(ContextReply::Usage(Box::new(usage(get(process, *context)?)))),
         ContextRequest::Segments { context, after, count } => {
@@ -225,7 +217,7 @@ fn changed(
 
 fn insert(process: &mut Process, bytes: Vec<u8>, media_type: &str, label: Label) -> Result<ValueId, ContextError> {
     let value = Value { bytes: bytes.into(), media_type: media_type.into(), label };
-    process.values.insert(value, &process.limits).map_err(of_value)
+    Ok(process.values.insert(value, &process.limits)?)
 }
 
 fn blocks(process: &mut Process, context: ContextId) -> Result<ContextReply, ContextError> {
@@ -262,7 +254,7 @@ fn usage(open: &OpenContext) -> ContextUsage {
 /// What both say counts twice: either may outlive the other.
 fn fork(process: &mut Process, context: ContextId) -> Result<ContextReply, ContextError> {
     let bytes = get(process, context)?.bytes;
-    process.values.count_in(bytes, &process.limits).map_err(of_value)?;
+    process.values.count_in(bytes, &process.limits)?;
     let original = get(process, context)?.fork();
     Ok(ContextReply::Opened(process.contexts.insert_with(|id| original.branch(id))))
 }

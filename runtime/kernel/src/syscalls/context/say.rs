@@ -2,7 +2,7 @@
 //!
 //! Each is prepared from the process's tables alone, counted by a tokenizer, and then done. A replay does the first and the last.
 
-use super::{super::Context, get, get_mut, invalid, of_value};
+use super::{super::Context, get, get_mut, invalid};
 use crate::{
     bill::{Quote, Reservation},
     contexts::{Body, Kind, OpenContext, cost_of, edit_of, samples, segment_of},
@@ -179,7 +179,7 @@ impl What {
         match self {
             Self::Append { context, new } => {
                 let bytes = cost_of(&new.body);
-                process.values.count_in(bytes, &process.limits).map_err(of_value)?;
+                process.values.count_in(bytes, &process.limits)?;
                 let appended = get_mut(process, context)?.append(NewSegment { tokens, ..new });
                 let segment = appended.inspect_err(|_| process.values.count_out(bytes))?;
                 Ok(ContextReply::Appended { segment, tokens })
@@ -210,7 +210,7 @@ impl What {
         (before, after): (u64, u64),
         change: impl FnOnce(&mut OpenContext) -> Result<(), remit_context::BlockError>,
     ) -> Result<(), ContextError> {
-        process.values.count_in(after, &process.limits).map_err(of_value)?;
+        process.values.count_in(after, &process.limits)?;
         let open = process.contexts.get_mut(context).ok_or(ContextError::Dead)?;
         match change(open) {
             Ok(()) => {
@@ -242,7 +242,7 @@ impl What {
         let bytes = get(process, id)?.bytes;
         let counted = match failed {
             Some(error) => Err(error),
-            None => process.values.count_in(bytes, &process.limits).map_err(of_value),
+            None => process.values.count_in(bytes, &process.limits).map_err(ContextError::from),
         };
         match counted {
             Ok(()) => Ok(ContextReply::Opened(id)),

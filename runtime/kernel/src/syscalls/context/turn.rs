@@ -3,7 +3,7 @@
 //! The turn works on a fork of the context, with nothing of the process locked, and the fork takes the context's place at the end. What was paged
 //! stays so where the answer fails: it was paid for. Each thing that was told from outside is a step, and goes into the log with the reply.
 
-use super::{INTERFACE, get, get_mut, of_value};
+use super::{INTERFACE, get, get_mut};
 use crate::{
     bill::{Bill, Quote},
     contexts::{Body, Kind, OpenContext, cost_of, segment_of},
@@ -218,7 +218,7 @@ fn answered(
 ) -> Result<Answering, ContextError> {
     let answer = answer_of(&collected.text, &collected.calls, &collected.summary, label);
     let bytes = answer.as_ref().map_or(0, |answer| cost_of(&answer.body));
-    process.values.count_in(bytes, &process.limits).map_err(of_value)?;
+    process.values.count_in(bytes, &process.limits)?;
     let completion = keep(process, collected, label).inspect_err(|_| process.values.count_out(bytes))?;
     let segment = get_mut(process, id)?.answered(answer)?;
     Ok(Answering { completion, segment, report })
@@ -258,7 +258,7 @@ pub(in crate::syscalls) fn turned_again(
     let text = std::str::from_utf8(&content.bytes).map_err(|_| ContextError::Dead)?;
     let answer = answer_of(text, &calls.unwrap_or_default(), &completion.summary, content.label);
     let bytes = answer.as_ref().map_or(0, |answer| cost_of(&answer.body));
-    process.values.count_in(bytes, &process.limits).map_err(of_value)?;
+    process.values.count_in(bytes, &process.limits)?;
     match get_mut(process, id)?.answered(answer)? == *segment {
         true => Ok(()),
         false => Err(ContextError::Dead),

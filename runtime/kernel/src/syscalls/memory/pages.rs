@@ -73,8 +73,11 @@ pub(in crate::syscalls) async fn find_pages(
     Ok(found)
 }
 
+/// A text's tokens, where it becomes a vector, and what that costs.
+type ToEmbed = (Option<Arc<[u32]>>, Tokens);
+
 /// The tokens of a text that becomes a vector, where the node has a model for that, and what that costs.
-fn vector_of(shared: &Shared, text: &str) -> Result<(Option<Arc<[u32]>>, Tokens), MemoryError> {
+fn vector_of(shared: &Shared, text: &str) -> Result<ToEmbed, MemoryError> {
     let Some(model) = &shared.ports.memory.model else { return Ok((None, Tokens::ZERO)) };
     let tokens = tokens_of(shared, model, text)?;
     let count = u32::try_from(tokens.len()).unwrap_or(u32::MAX);
