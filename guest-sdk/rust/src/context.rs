@@ -188,7 +188,7 @@ impl Context {
             }
         };
         let Segment { role, importance, depends_on, .. } = *segment;
-        Ok(self.raw.append(&context::Segment { role, said, importance, depends_on })?)
+        Ok(self.raw.append(context::Segment { role, said, importance, depends_on })?)
     }
 
     /// The model answers what was said: a call to be set up, then sent. The answer is appended.

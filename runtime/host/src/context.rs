@@ -179,15 +179,16 @@ impl context::HostContext for Guest {
 
     fn blocks(&mut self, handle: Resource<ContextRow>) -> Told<Vec<context::Block>> {
         let context = self.context_id(&handle)?;
-        let mut block = |BlockInfo { name, text, tokens, tokens_max }| {
+        let blocks = match self.call_context(ContextRequest::Blocks { context })? {
+            Ok(ContextReply::Blocks(blocks)) => blocks,
+            Ok(_) => return Err(mismatch("context.blocks")),
+            Err(error) => return Ok(Err(error)),
+        };
+        let block = |BlockInfo { name, text, tokens, tokens_max }| {
             let text = self.push(ValueRow(text))?;
             Ok(context::Block { name: name.into(), text, tokens, tokens_max })
         };
-        match self.call_context(ContextRequest::Blocks { context })? {
-            Ok(ContextReply::Blocks(blocks)) => blocks.into_iter().map(block).collect::<Result<_>>().map(Ok),
-            Ok(_) => Err(mismatch("context.blocks")),
-            Err(error) => Ok(Err(error)),
-        }
+        blocks.into_iter().map(block).collect::<Result<_>>().map(Ok)
     }
 
     fn pin(&mut self, handle: Resource<ContextRow>, segment: u64) -> Told<()> {
