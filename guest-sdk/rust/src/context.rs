@@ -178,10 +178,14 @@ impl Context {
     /// # Errors
     /// [`ContextError`].
     pub fn append(&self, segment: &Segment<'_>) -> Result<SegmentId, ContextError> {
+        let calls: Vec<_> = match segment.said {
+            Said::Calls(_, calls) => calls.iter().collect(),
+            Said::Text(_) | Said::Result(..) => Vec::new(),
+        };
         let said = match &segment.said {
             Said::Text(content) => context::Utterance::Text(content.raw()),
-            Said::Calls(content, calls) => {
-                context::Utterance::Calls(context::Calling { content: content.raw(), calls })
+            Said::Calls(content, _) => {
+                context::Utterance::Calls(context::Calling { content: content.raw(), calls: &calls })
             }
             Said::Result(id, content) => {
                 context::Utterance::ToolResult(context::OutcomeOfCall { id, content: content.raw() })
