@@ -2,6 +2,7 @@
 
 mod agents;
 mod cli;
+mod contexts;
 mod drafter;
 mod heavy;
 mod hostile;

@@ -86,6 +86,7 @@ const TESTED: &[Tested] = &[
         ],
     ),
     Tested(include_str!("cli.rs"), &["embeds"]),
+    Tested(include_str!("contexts.rs"), &["talks"]),
     Tested(include_str!("up.rs"), &["chatter"]),
     Tested(include_str!("up/inbox.rs"), &["asks_people"]),
     Tested(include_str!("up/relay.rs"), &["relay"]),
