@@ -6,6 +6,7 @@ use tempfile::TempDir;
 
 /// A tool that writes its key down, and then hangs as long as the file `hang` is there.
 const SCRIPT: &str = "folder=$(dirname \"$0\")\n\
+                      echo $$ >> \"$folder/pids\"\n\
                       echo \"$REMIT_IDEMPOTENCY_KEY\" >> \"$folder/keys\"\n\
                       while [ -e \"$folder/hang\" ]; do sleep 0.02; done\n\
                       echo \"acted $(cat)\"\n";
@@ -55,6 +56,16 @@ impl Bench {
         keys.lines().map(str::to_owned).collect()
     }
 
+    /// How many of its programs run.
+    fn running(&self) -> usize {
+        let pids = fs::read_to_string(self.path("pids")).unwrap_or_default();
+        let runs = |pid: &&str| {
+            // A zombie has ended.
+            fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+        };
+        pids.lines().filter(runs).count()
+    }
+
     /// Starts the agent, and waits until the tool was begun so often.
     fn start(&self, begun: usize) -> String {
         let pid = self.host.ask(&["run", "--detach", "acts", "2"]).trim().to_owned();
@@ -94,6 +105,7 @@ fn check_again(policy: &str) {
     bench.until_begun(2);
     let bench = bench.again();
     bench.until_begun(3);
+    assert_eq!(bench.running(), 1, "{policy}: what a host left that was killed does not run beside its repetition");
     let logs = bench.listen(&pid);
     bench.hang(false);
     bench.says(logs, &["call 1 done: acted {\"call\": 1}", "call 2 done: acted {\"call\": 2}"]);

@@ -319,7 +319,10 @@ impl Node {
             Some(kept) => Arc::new(FolderJournal::new(kept.clone(), runtime.clone())),
             None => Arc::new(EphemeralJournal),
         };
-        let tools = Arc::new(Commands::new(config.tools, runtime.clone()));
+        let tools = Commands::new(config.tools, runtime.clone());
+        // A durable node has the lock there: no other one goes by this name.
+        let named = || home.run().canonicalize().unwrap_or_else(|_| home.run()).into_os_string();
+        let tools = if config.durable { tools.of_host(named()) } else { tools };
         let ports = Ports {
             runner: Arc::new(HostRunner { host: host.clone() }),
             engine,
@@ -327,7 +330,7 @@ impl Node {
             journal,
             clock: Arc::new(SystemClock::of_runtime(runtime)),
             entropy: Arc::new(SystemEntropy),
-            tools,
+            tools: Arc::new(tools),
             memory: Memory::none(),
         };
         let default_model = Registry::built_in().default_model().name.clone();

@@ -9,9 +9,10 @@
 //! | runs when nobody wants the call any more | is stopped: it is killed |
 //! | cannot be started | is not begun |
 //!
-//! Killed is a whole group: whatever the program started that did not leave its group ends with it.
+//! Killed is a whole group: whatever the program started that did not leave its group ends with it. What a host leaves that is killed
+//! itself, the next one ends (see `orphans`).
 
-use crate::{Declarations, Declared};
+use crate::{Declarations, Declared, orphans};
 use remit_abi::{TenantId, limits};
 use remit_kernel::ports::{PortFuture, ToolEnd, ToolFacts, ToolFailure, ToolJob, ToolOutput, Tools};
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -19,6 +20,7 @@ use serde::de::IgnoredAny;
 use std::{
     collections::BTreeMap,
     env,
+    ffi::{OsStr, OsString},
     io::{self, Seek, Write},
     os::unix::process::ExitStatusExt,
     process::{ExitStatus, Stdio},
@@ -33,6 +35,7 @@ use tokio::{
     sync::Semaphore,
     time::timeout,
 };
+use tracing::info;
 
 /// Programs that run at a time, of all tenants: each takes some megabytes, and a share of the processors.
 const PROGRAMS_MAX: usize = 64;
@@ -48,13 +51,26 @@ pub struct Commands {
     declared: Declarations,
     runtime: Handle,
     slots: Arc<Semaphore>,
+    host: Option<OsString>,
 }
 
 impl Commands {
     /// Tools whose programs a runtime looks after, with its I/O and its time enabled.
     #[must_use]
     pub fn new(declared: Declarations, runtime: Handle) -> Self {
-        Self { declared, runtime, slots: Arc::new(Semaphore::new(PROGRAMS_MAX)) }
+        Self { declared, runtime, slots: Arc::new(Semaphore::new(PROGRAMS_MAX)), host: None }
+    }
+
+    /// The same for the one host of this name, which need not be text. Programs that an earlier host of the name left behind are killed
+    /// before this returns, and so will be those that this one leaves. Blocks for some milliseconds.
+    #[must_use]
+    pub fn of_host(mut self, host: OsString) -> Self {
+        match orphans::end(&host) {
+            0 => {}
+            count => info!(count, "ended processes of tools that an earlier host left behind"),
+        }
+        self.host = Some(host);
+        self
     }
 }
 
@@ -74,6 +90,7 @@ impl Tools for Commands {
 
     fn call(&self, job: ToolJob) -> PortFuture<'static, ToolEnd> {
         let (declared, slots) = (self.declared.0.get(&job.tool).cloned(), self.slots.clone());
+        let host = self.host.clone();
         Box::pin(async move {
             let unavailable = |why: String| Err(ToolFailure::Unavailable(why.into()));
             let Some(declared) = declared else {
@@ -82,7 +99,7 @@ impl Tools for Commands {
             let Ok(_slot) = slots.acquire().await else {
                 return unavailable("the host is stopping".to_owned());
             };
-            let running = match Running::begin(&declared, &job) {
+            let running = match Running::begin(&declared, &job, host.as_deref()) {
                 Ok(running) => running,
                 Err(error) => return unavailable(format!("its program cannot be started: {error}")),
             };
@@ -119,7 +136,7 @@ struct Running {
 }
 
 impl Running {
-    fn begin(declared: &Declared, job: &ToolJob) -> io::Result<Self> {
+    fn begin(declared: &Declared, job: &ToolJob, host: Option<&OsStr>) -> io::Result<Self> {
         let folder = tempfile::Builder::new().prefix("remit-tool-").tempdir()?;
         let mut command = Command::new(&declared.program);
         command.args(&declared.arguments).env_clear().env("PATH", SEARCH);
@@ -129,6 +146,9 @@ impl Running {
             }
         }
         command.env("REMIT_IDEMPOTENCY_KEY", &*job.key).env("REMIT_TOOL_CALL", job.number.to_string());
+        if let Some(host) = host {
+            command.env(orphans::VARIABLE, host);
+        }
         command.current_dir(folder.path()).process_group(0).kill_on_drop(true);
         command.stdin(whole(&job.arguments)?).stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = command.spawn()?;

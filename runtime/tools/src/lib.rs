@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `declared` | what a tool is, and the file in which an operator says so |
 //! | `command` | doing one call: a program, its group of processes, its output |
+//! | `orphans` | programs that are left where a host was killed |
 //!
 //! A whole file of tools, `tools.toml`:
 //!
@@ -45,12 +46,13 @@
 //! | `tags` | `[]` | of what it says, besides those of what it was given |
 //!
 //! What a program gets: a JSON object on its standard input, `REMIT_IDEMPOTENCY_KEY` and `REMIT_TOOL_CALL` (the call's number) in its
-//! environment, an empty folder of its own to work in, and a process group that is killed when it ends, when its time is over, or when
+//! environment (and `REMIT_TOOL_HOST`, by which the next host ends what one that was killed left running), an empty folder of its own to work in, and a process group that is killed when it ends, when its time is over, or when
 //! nobody wants the call any more. What it writes to its standard output is the result where it ends with 0; otherwise the end of its
 //! standard error says why it failed.
 
 mod command;
 mod declared;
+mod orphans;
 
 pub use command::Commands;
 pub use declared::{Declarations, Declared, ToolsError};

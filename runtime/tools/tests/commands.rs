@@ -3,7 +3,12 @@
 use remit_abi::{TenantId, limits};
 use remit_kernel::ports::{ToolEnd, ToolFailure, ToolJob, ToolOutput, Tools};
 use remit_tools::{Commands, Declarations};
-use std::{fs, path::Path, time::Duration};
+use std::{
+    fs,
+    os::unix::process::{CommandExt, ExitStatusExt},
+    path::Path,
+    time::Duration,
+};
 use tempfile::TempDir;
 use tokio::{runtime::Handle, time::sleep};
 
@@ -171,6 +176,36 @@ async fn what_it_leaves_running_ends_with_it_and_holds_nobody_up() {
     let bench = Bench::of("sleep 1000 & echo $! > $(dirname $0)/child; echo done");
     assert_eq!(said(bench.call("{}").await).0, "done\n");
     is_gone(&bench.written("child").await).await;
+}
+
+#[tokio::test]
+async fn what_a_host_that_was_killed_left_running_is_ended_by_the_next_of_its_name() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let name = |of: &str| folder.path().join(of).into_os_string();
+    let text = "[tool.t]\ndescription = 'x'\ncommand = ['/bin/sh', '-c', 'echo $REMIT_TOOL_HOST']\neffect = 'once'\n";
+    let declared = || Declarations::parse(text, folder.path()).expect("it is whole");
+    let host = |of| Commands::new(declared(), Handle::current()).of_host(name(of));
+    assert_eq!(said(host("first").call(job("{}")).await).0.trim(), name("first").to_str().expect("it is text"));
+    // As a host would leave them: in groups of their own, and one of them left its group.
+    let left = |of, script: &str| {
+        let mut command = std::process::Command::new("/bin/sh");
+        command.args(["-c", script]).env("REMIT_TOOL_HOST", name(of)).process_group(0);
+        command.spawn().expect("there is a shell")
+    };
+    let (mut first, mut asleep, mut second) =
+        (left("first", "sleep 1000 & wait"), left("first", "exec sleep 1000"), left("second", "sleep 1000"));
+    drop(host("first"));
+    for child in [&mut first, &mut asleep] {
+        let status = child.try_wait().expect("it is a child of this test");
+        assert_eq!(
+            status.and_then(|status| status.signal()),
+            Some(9),
+            "it has ended before the next host calls anything"
+        );
+    }
+    assert!(second.try_wait().expect("it is a child of this test").is_none(), "it is another host's");
+    drop(host("second"));
+    assert!(second.try_wait().expect("it is a child of this test").is_some());
 }
 
 #[tokio::test]
