@@ -8,10 +8,10 @@ cargo xtask COMMAND: set up what this machine lacks, then do COMMAND
 
 Commands:
   demo               build everything, then show one agent after the other at work
-  test [-- ARGS]     build everything, then run all tests (ARGS go to `cargo test`)
+  test [-- ARGS]     build everything, then run all tests (ARGS go to `cargo test`); with `--lint`, clippy does the build
   soak [KILLS]       kill a host at so many random moments (1000), and see that its processes lose nothing
   fuzz [SECONDS]     search for files that the readers of models do not survive, so long for each reader (60)
-  lint               formatting and clippy, as CI runs them
+  lint               formatting and clippy, without a build
   agents             build the agents and the test programs as components
   bench NAME         run one benchmark (without NAME: list them; names of its parts go behind `--`)
   doctor             say what is there and what is missing, and change nothing
@@ -40,7 +40,7 @@ pub(crate) enum Task {
     Fuzz { seconds: u32 },
     Lint,
     Soak { kills: u32 },
-    Test { extra: Vec<String> },
+    Test { lints: bool, extra: Vec<String> },
 }
 
 /// Reads a command line without the program's own name.
@@ -59,7 +59,8 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Task> {
     }
     let words: Vec<&str> = own.iter().map(String::as_str).collect();
     let task = match words.as_slice() {
-        ["test"] => return Ok(Task::Test { extra }),
+        ["test"] => return Ok(Task::Test { lints: false, extra }),
+        ["test", "--lint"] => return Ok(Task::Test { lints: true, extra }),
         ["agents"] => Task::Agents,
         ["bench"] => Task::Bench { name: String::new(), parts: Vec::new() },
         ["bench", name] => return Ok(Task::Bench { name: (*name).to_owned(), parts: extra }),
@@ -115,9 +116,10 @@ mod unit_tests {
         check("bench spawn", &Ok(Task::Bench { name: "spawn".to_owned(), parts: Vec::new() }));
         let parts = vec!["flood".to_owned(), "wasm".to_owned()];
         check("bench agents -- flood wasm", &Ok(Task::Bench { name: "agents".to_owned(), parts }));
-        check("test", &Ok(Task::Test { extra: Vec::new() }));
+        check("test", &Ok(Task::Test { lints: false, extra: Vec::new() }));
         let extra = ["-p", "remit-kernel", "--", "--help"].map(str::to_owned).to_vec();
-        check("test -- -p remit-kernel -- --help", &Ok(Task::Test { extra }));
+        check("test -- -p remit-kernel -- --help", &Ok(Task::Test { lints: false, extra: extra.clone() }));
+        check("test --lint -- -p remit-kernel -- --help", &Ok(Task::Test { lints: true, extra }));
     }
 
     #[test]

@@ -27,10 +27,15 @@ pub(crate) const LANGUAGE_MODEL: Model = Model { name: "smollm2", variable: "REM
 /// What embeds in the tests.
 pub(crate) const EMBEDDER: Model = Model { name: "minilm", variable: "REMIT_TEST_EMBEDDER" };
 
+/// `-D warnings`, in the form in which clippy's driver takes its arguments: each of them ends with the same word.
+const CLIPPY_ARGS: &str = "-D__CLIPPY_HACKERY__warnings__CLIPPY_HACKERY__";
+
 /// The workspace and the data folder.
 pub(crate) struct Environment {
     pub(crate) workspace: Workspace,
     pub(crate) data: DataFolder,
+    /// Whether clippy compiles our own crates for the host: a warning is an error then.
+    pub(crate) lints: bool,
     protoc: Option<PathBuf>,
 }
 
@@ -48,7 +53,7 @@ impl Environment {
     ///
     /// Cargo cannot read it, or there is no data folder.
     pub(crate) fn open() -> Result<Self> {
-        Ok(Environment { workspace: Workspace::open()?, data: DataFolder::find()?, protoc: None })
+        Ok(Environment { workspace: Workspace::open()?, data: DataFolder::find()?, lints: false, protoc: None })
     }
 
     /// Gets what the host's build scripts call.
@@ -82,6 +87,10 @@ impl Environment {
         let mut cargo = build::cargo_in(&self.workspace.root);
         if let Some(protoc) = &self.protoc {
             cargo.env("PROTOC", protoc);
+        }
+        if self.lints {
+            // As `cargo clippy` calls it, which itself knows no build.
+            cargo.env("RUSTC_WORKSPACE_WRAPPER", "clippy-driver").env("CLIPPY_ARGS", CLIPPY_ARGS);
         }
         cargo
     }

@@ -72,6 +72,6 @@ fn perform(task: Task) -> anyhow::Result<()> {
         Task::Fuzz { seconds } => fuzz::command(seconds),
         Task::Lint => tests::lint_command(),
         Task::Soak { kills } => tests::soak_command(kills),
-        Task::Test { extra } => tests::command(&extra),
+        Task::Test { lints, extra } => tests::command(lints, &extra),
     }
 }

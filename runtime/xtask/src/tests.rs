@@ -1,5 +1,8 @@
 //! `cargo xtask test` and `cargo xtask lint`.
 //!
+//! `cargo xtask lint` is for authors: it checks types alone. `cargo xtask test --lint` is for CI: there both are wanted, and one build gives
+//! both, since clippy compiles our own crates. On its own, it would have all that they stand on read a second time.
+//!
 //! The host is built with all its tests in one go and with the features of the whole workspace: a build of the command
 //! line alone would choose other features of shared crates, and the cold build would be paid twice.
 
@@ -13,13 +16,13 @@ use anyhow::Result;
 /// All programs and tests, as `cargo test --workspace` will want them.
 pub(crate) const WHOLE_HOST: &[&str] = &["--workspace", "--bins", "--tests"];
 
-/// `cargo xtask test [-- ARGS]`.
+/// `cargo xtask test [--lint] [-- ARGS]`.
 ///
 /// # Errors
 ///
 /// Something that the tests need cannot be had, or a test fails.
-pub(crate) fn command(extra: &[String]) -> Result<()> {
-    test(extra, &[])
+pub(crate) fn command(lints: bool, extra: &[String]) -> Result<()> {
+    test(lints, extra, &[])
 }
 
 /// The test that is the short run of `cargo xtask soak`.
@@ -34,13 +37,18 @@ pub(crate) fn soak_command(kills: u32) -> Result<()> {
     // Of the whole workspace, as in `cargo xtask test`: one package alone would be built with other features, and so would all that it
     // stands on.
     let arguments = ["--test", "remit", "--", "--exact", "--nocapture", SOAK].map(str::to_owned);
-    test(&arguments, &[("REMIT_SOAK_KILLS", &kills.to_string())])
+    test(false, &arguments, &[("REMIT_SOAK_KILLS", &kills.to_string())])
 }
 
-fn test(extra: &[String], variables: &[(&str, &str)]) -> Result<()> {
+fn test(lints: bool, extra: &[String], variables: &[(&str, &str)]) -> Result<()> {
     let mut environment = Environment::open()?;
+    environment.lints = lints;
     let vulkan = Vulkan::ensure(&environment.data)?;
     let prepared = environment.prepare(WHOLE_HOST, &[LANGUAGE_MODEL, EMBEDDER])?;
+    if lints {
+        command::run(environment.cargo().args(["build", "--workspace", "--benches"]), "linting the benches")?;
+        check_cuda(&environment)?;
+    }
     let mut cargo = environment.cargo();
     cargo.arg("test");
     if !selects_packages(extra) {
@@ -67,7 +75,11 @@ pub(crate) fn lint_command() -> Result<()> {
     let mut clippy = environment.cargo();
     clippy.args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]);
     command::run(&mut clippy, "linting")?;
-    // Only its types: a build fetches LLVM, which this variable of the build scripts keeps it from.
+    check_cuda(&environment)
+}
+
+/// Only its types: a build fetches LLVM, which this variable of the build scripts keeps it from.
+fn check_cuda(environment: &Environment) -> Result<()> {
     let mut cuda = environment.cargo();
     cuda.args(["check", "--package", "remit-inference", "--features", "cuda"]).env("DOCS_RS", "1");
     command::run(&mut cuda, "checking the types of the build for CUDA")
