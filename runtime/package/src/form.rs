@@ -188,18 +188,27 @@ pub(crate) const fn has_access(kind: GrantKind) -> bool {
 /// The JSON Schema of `remit.toml`, for editors and other tools: the file `remit.schema.json` beside this crate's source.
 #[must_use]
 pub fn json_schema() -> String {
-    let mut schema = schema();
+    published(schema())
+}
+
+/// A schema as it lies in a file.
+pub(crate) fn published(mut schema: Value) -> String {
     // The same text, whether or not some other crate made maps keep their order.
     schema.sort_all_objects();
     format!("{schema:#}\n")
 }
 
-/// The schema that texts are checked against. It holds no references.
+/// The schema that manifests are checked against.
 pub(crate) fn schema() -> Value {
+    schema_of::<ManifestForm>(SCHEMA_TITLE)
+}
+
+/// The schema of a form. It holds no references.
+pub(crate) fn schema_of<F: JsonSchema>(title: &str) -> Value {
     let inline = |settings: &mut SchemaSettings| settings.inline_subschemas = true;
     let settings = SchemaSettings::draft2020_12().with(inline).with_transform(RecursiveTransform(without_null));
-    let mut schema = settings.into_generator().into_root_schema_for::<ManifestForm>();
-    schema.insert("title".to_owned(), SCHEMA_TITLE.into());
+    let mut schema = settings.into_generator().into_root_schema_for::<F>();
+    schema.insert("title".to_owned(), title.into());
     schema.to_value()
 }
 
@@ -234,6 +243,23 @@ fn wants_schema(generator: &mut SchemaGenerator) -> Schema {
     let sections: Map<String, Value> = GrantKind::ALL.into_iter().map(section).collect();
     json_schema!({
         "description": "Rights that it asks for, by kind.",
+        "type": "object",
+        "properties": sections,
+        "additionalProperties": false,
+    })
+}
+
+/// Rights as a policy has them: of a want's keys those that say how far it goes.
+pub(crate) fn bounds_schema(generator: &mut SchemaGenerator) -> Schema {
+    let mut want = generator.subschema_for::<WantForm>().to_value();
+    if let Some(keys) = want["properties"].as_object_mut() {
+        keys.retain(|key, _| !matches!(&**key, "label" | "reason" | "optional"));
+    }
+    want["required"] = json!([]);
+    let section = |kind: GrantKind| (kind.section().to_owned(), section_schema(kind, want.clone()));
+    let sections: Map<String, Value> = GrantKind::ALL.into_iter().map(section).collect();
+    json_schema!({
+        "description": "The widest rights that such a package may ask for, by kind.",
         "type": "object",
         "properties": sections,
         "additionalProperties": false,

@@ -1,11 +1,15 @@
 //! Packages: what an agent is made of, and what it asks for.
 //!
-//! A package is a component and its manifest `remit.toml`. The manifest says what the agent *wants*; what it gets is the
-//! operator's decision. Reading one runs nothing and opens nothing besides the manifest.
+//! A package is a component and its manifest `remit.toml`, side by side in a folder or in one file. The manifest says what
+//! the agent *wants*; what it gets is the operator's decision. Reading one runs nothing and opens nothing besides the package.
+//! What each check of a package stops is in `THREATS.md`, beside this crate's source.
 //!
 //! | module | what it holds |
 //! | --- | --- |
 //! | `package` | where a package lies on disk |
+//! | `packed` | a package as one file |
+//! | `signing` | keys, and what is said about a package under a signature |
+//! | `trust` | whose packages run, and how far they go |
 //! | `form` | what a manifest looks like as TOML, and the JSON Schema of that |
 //! | `read` | text to values of that form, with every problem and its line |
 //! | `manifest`, `want`, `restart` | what the values mean |
@@ -58,14 +62,18 @@
 mod cycle;
 mod explain;
 mod form;
+mod json;
 mod lines;
 mod manifest;
 mod moment;
 mod name;
 mod package;
+mod packed;
 mod problem;
 mod read;
 mod restart;
+mod signing;
+mod trust;
 mod want;
 
 pub use cycle::spawn_cycle;
@@ -75,6 +83,16 @@ pub use lines::want_lines;
 pub use manifest::{Budget, Manifest};
 pub use moment::Expiry;
 pub use package::{Package, PackageError};
+pub use packed::{
+    ASSETS_BYTES_MAX, AssetError, Assets, Build, PACKAGE_BYTES_MAX, PackError, Packed, Parts, Producer, Source, World,
+};
 pub use problem::{ManifestError, Problem};
 pub use restart::{Priority, Restart, RestartPolicy, Storm};
+pub use signing::{
+    Claims, Envelope, EnvelopeError, KeyError, KeyId, Models, PAYLOAD_TYPE, PREDICATE_TYPE, PublicKey, SecretKey,
+    Signature, Statement, StatementError, Terms, WantClaim, pae,
+};
+pub use trust::{
+    Check, CheckKind, Circumstances, Excess, Installed, Outcome, Policy, Rule, Verdict, trust_schema, verify,
+};
 pub use want::{Ceiling, Want, WantLimits};

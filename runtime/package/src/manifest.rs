@@ -75,7 +75,7 @@ impl Manifest {
             let text = format!("the manifest has {} bytes, and {MANIFEST_BYTES_MAX} are the most", text.len());
             return Err(ManifestError::Wrong { problems: vec![Problem { line: 1, text }], more: 0 });
         }
-        let mut reading = Reading::of(text, &form::schema());
+        let mut reading = Reading::of(text, &form::schema(), "the manifest");
         let form = match ManifestForm::deserialize(&reading.value) {
             Ok(form) => form,
             Err(error) => {
@@ -117,7 +117,7 @@ impl Manifest {
             version: version(form.version.as_deref(), reading),
             description: plain(&form.description.unwrap_or_default()),
             component: form.component.unwrap_or_default(),
-            wants: wants(form.wants.unwrap_or_default(), reading),
+            wants: wants("wants", form.wants.unwrap_or_default(), reading),
             budget: form.budget.unwrap_or_default(),
             limits: limits(form.limits.map(Value::Object), reading),
             restart: form.restart.unwrap_or_default(),

@@ -1,6 +1,6 @@
-//! A package on disk: a folder with `remit.toml`, or a component alone.
+//! A package on disk: a folder with `remit.toml`, one packed file, or a component alone.
 
-use crate::{Manifest, ManifestError, manifest::MANIFEST_BYTES_MAX};
+use crate::{Manifest, ManifestError, PACKAGE_BYTES_MAX, PackError, Packed, manifest::MANIFEST_BYTES_MAX};
 use std::{
     fs::File,
     io::{self, Read},
@@ -36,6 +36,14 @@ pub enum PackageError {
         /// Why.
         error: ManifestError,
     },
+    /// A packed file that is not as it should be.
+    #[error("{path} is no package: {error}")]
+    Packed {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        error: Box<PackError>,
+    },
     /// A manifest that is too large or not text.
     #[error("{0} is not a manifest: it is not UTF-8 text of at most {MANIFEST_BYTES_MAX} bytes")]
     NotAManifest(PathBuf),
@@ -50,8 +58,8 @@ pub enum PackageError {
 }
 
 impl Package {
-    /// Opens a package's folder, or a component's file. A component with a manifest beside it that names it is that
-    /// package; alone, it asks for nothing.
+    /// Opens a package's folder, a packed file, or a component's file. A component with a manifest in it is that package,
+    /// whatever lies beside it; else with a manifest beside it that names it; alone, it asks for nothing.
     ///
     /// # Errors
     /// [`PackageError`].
@@ -65,6 +73,9 @@ impl Package {
         if !path.is_file() {
             return Err(PackageError::NotFound(path.to_owned()));
         }
+        if let Some(manifest) = packed_manifest(path)? {
+            return Ok(Self { manifest, component: path.to_owned() });
+        }
         let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let beside = read_manifest(&path.with_file_name(MANIFEST_FILE))?;
         let manifest = beside.filter(|manifest| manifest.component == file).unwrap_or_else(|| {
@@ -72,6 +83,26 @@ impl Package {
             Manifest::bare(&stem, &file)
         });
         Ok(Self { manifest, component: path.to_owned() })
+    }
+}
+
+/// The manifest in a packed file; `None` where the file is none.
+fn packed_manifest(path: &Path) -> Result<Option<Manifest>, PackageError> {
+    let io_error = |error| PackageError::Io { path: path.to_owned(), error };
+    let mut bytes = Vec::new();
+    File::open(path).map_err(io_error)?.take(PACKAGE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(io_error)?;
+    match Packed::read(&bytes) {
+        Ok(packed) => Ok(Some(packed.manifest().clone())),
+        // None of these has a section of ours that was read, so it can ask for nothing; a host says what is wrong with it.
+        Err(
+            PackError::NotPackage
+            | PackError::NotWasm
+            | PackError::Module
+            | PackError::Precompiled
+            | PackError::Damaged(_)
+            | PackError::TooLarge { .. },
+        ) => Ok(None),
+        Err(error) => Err(PackageError::Packed { path: path.to_owned(), error: Box::new(error) }),
     }
 }
 

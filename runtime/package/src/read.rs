@@ -26,6 +26,8 @@ pub(crate) struct Reading {
     /// All that fits.
     pub(crate) value: Value,
     pub(crate) problems: Problems,
+    /// What the whole text is called, such as `the manifest`.
+    whole: &'static str,
     /// Byte offsets by path.
     places: HashMap<String, usize>,
     /// Paths whose values were left out.
@@ -34,10 +36,11 @@ pub(crate) struct Reading {
 
 impl Reading {
     /// Reads a text. Where it is no TOML there is no value, and nothing but that is reported.
-    pub(crate) fn of(text: &str, schema: &Value) -> Self {
+    pub(crate) fn of(text: &str, schema: &Value, whole: &'static str) -> Self {
         let mut reading = Self {
             value: Value::Object(Map::new()),
             problems: Problems::default(),
+            whole,
             places: HashMap::new(),
             refused: HashSet::new(),
         };
@@ -93,7 +96,7 @@ impl Reading {
         }
         let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
         for name in required.filter(|name| !table.contains_key(*name)) {
-            self.problems.add(place, format!("{} has no `{name}`, which it needs", section(path)));
+            self.problems.add(place, format!("{} has no `{name}`, which it needs", section(path, self.whole)));
         }
         Value::Object(read)
     }
@@ -112,7 +115,7 @@ impl Reading {
                 format!("there are {}{more}", listed.join(", "))
             }
         };
-        let text = format!("unknown key `{}`{doubt} in {}: {advice}", shown(name), section(path));
+        let text = format!("unknown key `{}`{doubt} in {}: {advice}", shown(name), section(path, self.whole));
         self.problems.add(place, text);
     }
 
@@ -165,7 +168,7 @@ fn word_at(text: &str, offset: usize) -> &str {
 }
 
 /// A table as its author writes it: `[budget]`, `[[wants.models]]`.
-fn section(path: &str) -> String {
+fn section(path: &str, whole: &str) -> String {
     let mut name = String::with_capacity(path.len());
     let mut is_index = false;
     for character in path.chars() {
@@ -177,7 +180,7 @@ fn section(path: &str) -> String {
         }
     }
     match path {
-        "" => "the manifest".to_owned(),
+        "" => whole.to_owned(),
         path if path.ends_with(']') => format!("[[{name}]]"),
         _ => format!("[{name}]"),
     }
@@ -268,7 +271,7 @@ mod tests {
 
     #[test]
     fn tables_are_named_as_they_are_written() {
-        let check = |path, expect: &str| assert_eq!(section(path), expect);
+        let check = |path, expect: &str| assert_eq!(section(path, "the manifest"), expect);
         check("", "the manifest");
         check("budget", "[budget]");
         check("wants.models[3]", "[[wants.models]]");

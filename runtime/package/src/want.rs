@@ -90,18 +90,18 @@ const fn default_access(kind: GrantKind) -> Access {
     if has_access(kind) { Access::ReadOnly } else { Access::ReadWrite }
 }
 
-/// Reads the wants of all sections, in the order of the text.
-pub(crate) fn wants(mut sections: BTreeMap<String, Vec<WantForm>>, reading: &mut Reading) -> Vec<Want> {
+/// Reads the wants of all sections below a path, in the order of the text.
+pub(crate) fn wants(below: &str, mut sections: BTreeMap<String, Vec<WantForm>>, reading: &mut Reading) -> Vec<Want> {
     let mut forms = Vec::new();
     for kind in GrantKind::ALL {
         for (index, form) in sections.remove(kind.section()).unwrap_or_default().into_iter().enumerate() {
-            let path = format!("wants.{}[{index}]", kind.section());
+            let path = format!("{below}.{}[{index}]", kind.section());
             forms.push((reading.place(&path), kind, path, form));
         }
     }
     forms.sort_by_key(|(place, ..)| *place);
     if let Some((place, ..)) = forms.get(WANTS_MAX) {
-        let text = format!("the manifest asks for {} rights, and {WANTS_MAX} are the most", forms.len());
+        let text = format!("there are {} rights in [{below}], and {WANTS_MAX} are the most", forms.len());
         reading.problems.add(*place, text);
     }
     let mut labels = BTreeSet::new();
@@ -175,10 +175,8 @@ fn scope(kind: GrantKind, path: &str, label: &str, form: &WantForm, reading: &mu
     match Scope::parse(kind, entries) {
         Ok(scope) => Some(scope),
         Err(error) => {
-            reading.wrong(
-                &path,
-                &format!("of the want {} cannot be granted: {}", quoted(label), plain(&error.to_string())),
-            );
+            let of = if label.is_empty() { String::new() } else { format!("of the want {} ", quoted(label)) };
+            reading.wrong(&path, &format!("{of}cannot be granted: {}", plain(&error.to_string())));
             None
         }
     }

@@ -265,7 +265,7 @@ fn all_is_told_at_once_and_not_without_end() {
     let tools: String =
         (0..33).map(|index| format!("[[wants.tools]]\nlabel = \"t{index}\"\ntools = [\"t\"]\n")).collect();
     let asked = problems_of_wants(&(wants(32) + &tools));
-    assert_eq!(asked, ["line 164: the manifest asks for 65 rights, and 64 are the most"]);
+    assert_eq!(asked, ["line 164: there are 65 rights in [wants], and 64 are the most"]);
     assert!(!self::problems(&" ".repeat(70_000)).is_empty());
 }
 

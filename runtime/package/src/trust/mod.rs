@@ -1,0 +1,65 @@
+//! Whom a host believes, and how much.
+//!
+//! A signature says who stands behind a package. What follows from that is said by `trust.toml`, and by nobody else.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | `form` | what `trust.toml` looks like, and the JSON Schema of that |
+//! | `policy` | what it means |
+//! | `bounds` | whether what a package asks for is within what may be asked for |
+//! | `verify` | one package before one or more policies: every check, its outcome, its reason |
+//!
+//! A policy:
+//!
+//! ```
+//! # use remit_package::Policy;
+//! let policy = Policy::parse(r#"
+//!     [[keys]]
+//!     name = "alice"
+//!     public = """
+//!     -----BEGIN PUBLIC KEY-----
+//!     MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=
+//!     -----END PUBLIC KEY-----
+//!     """
+//!
+//!     [[packages]]
+//!     names = ["post-*"]
+//!     signers = ["alice"]
+//!     threshold = 1
+//!     tokens_max = 5000
+//!
+//!     [[packages.grants.models]]
+//!
+//!     [[packages.grants.http]]
+//!     hosts = ["*.example.com"]
+//!     access = "read-write"
+//!     rate = "60/minute"
+//!
+//!     [[packages]]
+//!     names = ["*"]
+//!     unsigned = true
+//!     tokens_max = 100
+//!
+//!     [[serials]]
+//!     name = "post-office"
+//!     min = 7
+//!
+//!     [revoked]
+//!     packages = ["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"]
+//! "#)?;
+//! # Ok::<(), remit_package::ManifestError>(())
+//! ```
+//!
+//! Of the entries of `packages` the first counts whose names cover the package's; a package that none covers is refused.
+//! Where several policies are asked, an operator's and a tenant's, each of them has to agree: so a tenant's is never wider than
+//! its operator's, whatever it says.
+
+mod bounds;
+mod form;
+mod policy;
+mod verify;
+
+pub use bounds::Excess;
+pub use form::trust_schema;
+pub use policy::{Policy, Rule};
+pub use verify::{Check, CheckKind, Circumstances, Installed, Outcome, Verdict, verify};

@@ -1,0 +1,205 @@
+//! What a trust policy means.
+
+use super::form::{self, KeyForm, PolicyForm, RevokedForm, RuleForm, SerialForm};
+use crate::{
+    ManifestError, Problem, Want,
+    name::quoted,
+    read::Reading,
+    signing::{KeyId, PublicKey, sha256},
+    want::{check_name, wants},
+};
+use remit_abi::{GrantKind, Scope};
+use serde::Deserialize;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// One policy: thousands of revocations, and some hundred keys.
+const POLICY_BYTES_MAX: usize = 4 << 20;
+
+/// Whose packages run, and how far they go.
+///
+/// The default one knows nobody: it refuses every package.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Policy {
+    /// By name.
+    keys: BTreeMap<String, PublicKey>,
+    rules: Vec<Rule>,
+    serials: BTreeMap<String, u64>,
+    revoked_keys: BTreeSet<KeyId>,
+    revoked_packages: BTreeSet<[u8; 32]>,
+}
+
+/// What holds for packages of some names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// The names, as a scope of packages has them.
+    pub names: Scope,
+    /// Names of the policy's keys.
+    pub signers: BTreeSet<String>,
+    /// So many of them have to have signed.
+    pub threshold: usize,
+    /// Whether a package without any signature runs, too.
+    pub unsigned: bool,
+    /// The largest budget that it may ask for, in whole tokens.
+    pub tokens_max: u64,
+    /// The widest rights that it may ask for. Their labels are empty.
+    pub grants: Vec<Want>,
+}
+
+impl Policy {
+    /// Reads `trust.toml`.
+    ///
+    /// # Errors
+    /// [`ManifestError::Wrong`], with up to 16 problems, each naming its key and line.
+    pub fn parse(text: &str) -> Result<Self, ManifestError> {
+        if text.len() > POLICY_BYTES_MAX {
+            let text = format!("the policy has {} bytes, and {POLICY_BYTES_MAX} are the most", text.len());
+            return Err(ManifestError::Wrong { problems: vec![Problem { line: 1, text }], more: 0 });
+        }
+        let mut reading = Reading::of(text, &form::schema(), "the policy");
+        let form = PolicyForm::deserialize(&reading.value).unwrap_or_else(|error| {
+            reading.problems.add(0, format!("the policy cannot be read: {error}"));
+            PolicyForm::default()
+        });
+        let policy = Self::of(form, &mut reading);
+        reading.problems.into_error(text).map_or(Ok(policy), Err)
+    }
+
+    fn of(form: PolicyForm, reading: &mut Reading) -> Self {
+        let mut policy = Self { keys: keys(form.keys.unwrap_or_default(), reading), ..Self::default() };
+        for (index, form) in form.packages.unwrap_or_default().into_iter().enumerate() {
+            let path = format!("packages[{index}]");
+            if let Some(rule) = rule(&path, form, &policy, reading) {
+                policy.rules.push(rule);
+            }
+        }
+        for (index, SerialForm { name, min }) in form.serials.unwrap_or_default().into_iter().enumerate() {
+            let (Some(name), Some(min)) = (name, min) else { continue };
+            let path = format!("serials[{index}].name");
+            check_name(&path, &name, reading);
+            if policy.serials.insert(name, min).is_some() {
+                reading.wrong(&path, "is named by an earlier entry: keep one of them");
+            }
+        }
+        let RevokedForm { keys, packages } = form.revoked.unwrap_or_default();
+        policy.revoked_keys = revoked("keys", keys, |text| text.parse().ok(), reading);
+        policy.revoked_packages = revoked("packages", packages, sha256, reading);
+        policy
+    }
+
+    /// What holds for a package of a name: the first entry that covers it.
+    #[must_use]
+    pub fn rule(&self, package: &str) -> Option<&Rule> {
+        self.rules.iter().find(|rule| rule.names.contains(package))
+    }
+
+    /// The key that this policy has under a name.
+    #[must_use]
+    pub fn key(&self, name: &str) -> Option<&PublicKey> {
+        self.keys.get(name)
+    }
+
+    /// Every key, by the name that this policy has for it.
+    pub fn keys(&self) -> impl Iterator<Item = (&str, &PublicKey)> {
+        self.keys.iter().map(|(name, key)| (&**name, key))
+    }
+
+    /// Whether a key is believed no longer.
+    #[must_use]
+    pub fn is_key_revoked(&self, key: KeyId) -> bool {
+        self.revoked_keys.contains(&key)
+    }
+
+    /// Whether a package's file is believed no longer.
+    #[must_use]
+    pub fn is_package_revoked(&self, digest: &[u8; 32]) -> bool {
+        self.revoked_packages.contains(digest)
+    }
+
+    /// The lowest serial of a package that still runs.
+    #[must_use]
+    pub fn serial_min(&self, package: &str) -> Option<u64> {
+        self.serials.get(package).copied()
+    }
+}
+
+fn keys(forms: Vec<KeyForm>, reading: &mut Reading) -> BTreeMap<String, PublicKey> {
+    let mut keys: BTreeMap<String, PublicKey> = BTreeMap::new();
+    for (index, KeyForm { name, public }) in forms.into_iter().enumerate() {
+        let (Some(name), Some(public)) = (name, public) else { continue };
+        let path = format!("keys[{index}].name");
+        check_name(&path, &name, reading);
+        let key = match PublicKey::from_pem(&public) {
+            Ok(key) => key,
+            Err(error) => {
+                reading.wrong(&format!("keys[{index}].public"), &format!("cannot be used: {error}"));
+                continue;
+            }
+        };
+        // The same key under two names would count for two.
+        if let Some((other, _)) = keys.iter().find(|(_, other)| other.id() == key.id()) {
+            let sentence = format!("is the key that is called {} already: a key has one name", quoted(other));
+            reading.wrong(&format!("keys[{index}].public"), &sentence);
+        } else if keys.contains_key(&name) {
+            reading.wrong(&path, "is another key's name too: a name is one key's");
+        } else {
+            keys.insert(name, key);
+        }
+    }
+    keys
+}
+
+fn rule(path: &str, form: RuleForm, policy: &Policy, reading: &mut Reading) -> Option<Rule> {
+    let signers = signers(path, form.signers.as_deref().unwrap_or_default(), policy, reading);
+    let unsigned = form.unsigned.unwrap_or(false);
+    let threshold = form.threshold.map_or(signers.len(), |threshold| threshold as usize);
+    if form.signers.is_none() && !unsigned && !reading.is_refused(&format!("{path}.signers")) {
+        reading.wrong(path, "has neither `signers` nor `unsigned = true`, so that no such package could run");
+    } else if threshold > signers.len() && !reading.is_refused(&format!("{path}.signers")) {
+        let sentence = format!("is {threshold}, and there are {} signers", signers.len());
+        reading.wrong(&format!("{path}.threshold"), &sentence);
+    }
+    let grants = wants(&format!("{path}.grants"), form.grants.unwrap_or_default(), reading);
+    let names = match Scope::parse(GrantKind::Process, &form.names?) {
+        Ok(names) => names,
+        Err(error) => {
+            reading.wrong(&format!("{path}.names"), &format!("cannot be used: {error}"));
+            return None;
+        }
+    };
+    if policy.rules.iter().any(|earlier| earlier.names.covers(&names)) {
+        reading.wrong(&format!("{path}.names"), "are all covered by an earlier entry, so that this one never counts");
+    }
+    Some(Rule { names, signers, threshold, unsigned, tokens_max: form.tokens_max?, grants })
+}
+
+fn signers(path: &str, names: &[String], policy: &Policy, reading: &mut Reading) -> BTreeSet<String> {
+    let mut signers = BTreeSet::new();
+    for name in names {
+        if policy.key(name).is_none() {
+            let sentence = format!("names {}, which is no key of [[keys]]", quoted(name));
+            reading.wrong(&format!("{path}.signers"), &sentence);
+        } else if !signers.insert(name.clone()) {
+            reading.wrong(&format!("{path}.signers"), &format!("names {} twice", quoted(name)));
+        }
+    }
+    signers
+}
+
+fn revoked<T: Ord>(
+    key: &str,
+    texts: Option<Vec<String>>,
+    parse: impl Fn(&str) -> Option<T>,
+    reading: &mut Reading,
+) -> BTreeSet<T> {
+    let mut revoked = BTreeSet::new();
+    for text in texts.unwrap_or_default() {
+        match parse(&text) {
+            Some(value) => drop(revoked.insert(value)),
+            None => {
+                let sentence = format!("has {}, and an entry has 64 lower-case hexadecimal digits", quoted(&text));
+                reading.wrong(&format!("revoked.{key}"), &sentence);
+            }
+        }
+    }
+    revoked
+}

@@ -1,0 +1,344 @@
+//! One package before one or more policies.
+//!
+//! Every check is told with its outcome and its reason, those that passed too: whoever asks why a package was taken has a
+//! right to an answer as much as whoever asks why it was not. A package is taken where no check failed.
+//!
+//! An envelope that is there has to be right, even where none is needed: a broken one is a sign of somebody at work. What it
+//! holds is read after a known key's signature over it was found to be right, and not before.
+
+use super::{Policy, Rule, bounds};
+use crate::{
+    Packed,
+    name::quoted,
+    signing::{Claims, Envelope, Statement},
+};
+use jiff::{SignedDuration, Timestamp};
+use std::fmt;
+
+/// How far two clocks may be apart: a machine without a time server is off by a minute or two.
+const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(5);
+
+/// What is true where a package is looked at.
+#[derive(Clone, Debug)]
+pub struct Circumstances {
+    /// The host's clock.
+    pub now: Timestamp,
+    /// The package of this name that was taken last.
+    pub installed: Option<Installed>,
+}
+
+/// A package that was taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Installed {
+    /// Of its statement.
+    pub serial: u64,
+    /// SHA-256 of its file, in hexadecimal.
+    pub digest: String,
+}
+
+/// What is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CheckKind {
+    /// That what came with the package is an envelope.
+    Envelope,
+    /// That no signature of a known key is wrong, and what is signed can be read.
+    Statement,
+    /// That the statement is about this file.
+    Subject,
+    /// That the statement says what the package says.
+    Claims,
+    /// That it is valid now.
+    Time,
+    /// That nothing newer was taken before.
+    Serial,
+    /// That the policy has an entry for packages of this name.
+    Name,
+    /// That the package was not revoked.
+    Revocation,
+    /// That enough of the right keys signed.
+    Signers,
+    /// That it asks for no right beyond what it may.
+    Wants,
+    /// That it asks for no more tokens than it may.
+    Budget,
+}
+
+impl CheckKind {
+    /// As people and programs read it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Envelope => "envelope",
+            Self::Statement => "statement",
+            Self::Subject => "subject",
+            Self::Claims => "claims",
+            Self::Time => "time",
+            Self::Serial => "serial",
+            Self::Name => "name",
+            Self::Revocation => "revocation",
+            Self::Signers => "signers",
+            Self::Wants => "wants",
+            Self::Budget => "budget",
+        }
+    }
+}
+
+/// What came of a check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is as it has to be.
+    Passed,
+    /// There was nothing to look at, and there need not be.
+    Skipped,
+    /// The package is refused.
+    Failed,
+}
+
+/// One check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// What was looked at.
+    pub kind: CheckKind,
+    /// By which policy; `None` where all would say the same.
+    pub policy: Option<String>,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// Why: one sentence without a full stop, free of control characters.
+    pub reason: String,
+}
+
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let outcome = match self.outcome {
+            Outcome::Passed => "passed",
+            Outcome::Skipped => "skipped",
+            Outcome::Failed => "FAILED",
+        };
+        let policy = self.policy.as_ref().map(|policy| format!(" ({policy})")).unwrap_or_default();
+        write!(f, "{outcome} {}{policy}: {}", self.kind.name(), self.reason)
+    }
+}
+
+/// What came of a package.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// In the order in which they were made.
+    pub checks: Vec<Check>,
+    /// What was signed; `None` where nobody known signed, or it cannot be read.
+    pub statement: Option<Statement>,
+}
+
+impl Verdict {
+    /// Whether the package is taken.
+    #[must_use]
+    pub fn is_accepted(&self) -> bool {
+        let is_asked = self.checks.iter().any(|check| check.policy.is_some());
+        is_asked && self.failures().next().is_none()
+    }
+
+    /// The checks for which it is refused.
+    pub fn failures(&self) -> impl Iterator<Item = &Check> {
+        self.checks.iter().filter(|check| check.outcome == Outcome::Failed)
+    }
+
+    fn add(&mut self, kind: CheckKind, policy: Option<&str>, outcome: Outcome, reason: impl Into<String>) {
+        self.checks.push(Check { kind, policy: policy.map(str::to_owned), outcome, reason: reason.into() });
+    }
+
+    /// Adds what passes, or fails, by whether there is something to say against it.
+    fn found(&mut self, kind: CheckKind, policy: Option<&str>, against: Option<String>, otherwise: String) {
+        match against {
+            Some(reason) => self.add(kind, policy, Outcome::Failed, reason),
+            None => self.add(kind, policy, Outcome::Passed, otherwise),
+        }
+    }
+}
+
+/// Looks at a package, with the envelope that came with it, before policies by name: an operator's, a tenant's.
+///
+/// Each of them has to agree. Without any policy nothing is taken.
+#[must_use]
+pub fn verify(
+    packed: &Packed<'_>,
+    envelope: Option<&[u8]>,
+    policies: &[(&str, &Policy)],
+    circumstances: &Circumstances,
+) -> Verdict {
+    let mut verdict = Verdict { checks: Vec::new(), statement: None };
+    let envelope = open(envelope, &mut verdict);
+    verdict.statement = envelope.as_ref().and_then(|envelope| read(envelope, policies, &mut verdict));
+    if let Some(statement) = verdict.statement.clone() {
+        check_statement(packed, &statement, circumstances, &mut verdict);
+    }
+    check_serial(packed, policies, circumstances, &mut verdict);
+    for (name, policy) in policies {
+        check_policy(packed, envelope.as_ref(), name, policy, circumstances, &mut verdict);
+    }
+    verdict
+}
+
+fn open(envelope: Option<&[u8]>, verdict: &mut Verdict) -> Option<Envelope> {
+    let Some(bytes) = envelope else {
+        verdict.add(CheckKind::Envelope, None, Outcome::Skipped, "no envelope came with the package");
+        return None;
+    };
+    match Envelope::parse(bytes) {
+        Ok(envelope) => {
+            let reason = format!("it has {} signatures", envelope.signatures().len());
+            verdict.add(CheckKind::Envelope, None, Outcome::Passed, reason);
+            Some(envelope)
+        }
+        Err(error) => {
+            verdict.add(CheckKind::Envelope, None, Outcome::Failed, error.to_string());
+            None
+        }
+    }
+}
+
+/// The statement, where a known key signed it and no signature of one is wrong.
+fn read(envelope: &Envelope, policies: &[(&str, &Policy)], verdict: &mut Verdict) -> Option<Statement> {
+    let keys = policies.iter().flat_map(|(_, policy)| policy.keys());
+    let mut signed: Vec<_> =
+        keys.filter_map(|(name, key)| Some((name, key.id(), envelope.is_signed_by(key)?))).collect();
+    signed.sort_by_key(|(_, id, _)| *id);
+    signed.dedup_by_key(|(_, id, _)| *id);
+    if let Some((name, id, _)) = signed.iter().find(|(.., is_right)| !is_right) {
+        let reason = format!("the signature of the key {name} ({id}) is not over this payload: one of the two was changed");
+        verdict.add(CheckKind::Statement, None, Outcome::Failed, reason);
+        return None;
+    }
+    if signed.is_empty() {
+        let reason = "it is not read, since nobody signed it whose key is known";
+        verdict.add(CheckKind::Statement, None, Outcome::Skipped, reason);
+        return None;
+    }
+    match Statement::parse(envelope.payload()) {
+        Ok(statement) => {
+            let reason = format!("{} known keys signed it, and it can be read", signed.len());
+            verdict.add(CheckKind::Statement, None, Outcome::Passed, reason);
+            Some(statement)
+        }
+        Err(error) => {
+            verdict.add(CheckKind::Statement, None, Outcome::Failed, error.to_string());
+            None
+        }
+    }
+}
+
+fn check_statement(packed: &Packed<'_>, statement: &Statement, at: &Circumstances, verdict: &mut Verdict) {
+    let name = &packed.manifest().name;
+    let (signed, digest) = (hex::encode(statement.digest), packed.digest());
+    let against = if statement.digest != packed.digest_bytes() {
+        Some(format!("the statement is about the file {signed}, and this one is {digest}: one of the two was changed"))
+    } else if statement.name != *name {
+        Some(format!("the statement is about {}, and the package's name is {}", quoted(&statement.name), quoted(name)))
+    } else {
+        None
+    };
+    verdict.found(CheckKind::Subject, None, against, format!("the statement is about {name}, sha256 {digest}"));
+
+    let differences = statement.claims.differences(&Claims::of(packed)).join(", ");
+    let against = (!differences.is_empty())
+        .then(|| format!("the statement says something else than the package's own file about: {differences}"));
+    verdict.found(CheckKind::Claims, None, against, "the statement says what the package says".to_owned());
+
+    let (issued, not_after) = (statement.terms.issued, statement.terms.not_after);
+    let against = if issued.duration_since(at.now) > CLOCK_SKEW {
+        Some(format!("the statement was issued at {issued}, and it is {} now: one of the clocks is wrong", at.now))
+    } else if at.now > not_after {
+        Some(format!("the statement was valid until {not_after}, and it is {} now: ask for a newer one", at.now))
+    } else {
+        None
+    };
+    verdict.found(CheckKind::Time, None, against, format!("the statement is valid from {issued} until {not_after}"));
+}
+
+/// Who has seen a serial takes no older one, and none without.
+fn check_serial(packed: &Packed<'_>, policies: &[(&str, &Policy)], at: &Circumstances, verdict: &mut Verdict) {
+    let name = &packed.manifest().name;
+    let least = policies.iter().filter_map(|(_, policy)| policy.serial_min(name)).max();
+    let serial = verdict.statement.as_ref().map(|statement| statement.terms.serial);
+    let Some(serial) = serial else {
+        match (least, &at.installed) {
+            (None, None) => verdict.add(CheckKind::Serial, None, Outcome::Skipped, "it has no serial, and needs none"),
+            _ => {
+                let reason = "it has no serial, and packages of this name had one: nobody can tell that it is not older";
+                verdict.add(CheckKind::Serial, None, Outcome::Failed, reason);
+            }
+        }
+        return;
+    };
+    let against = match (least, &at.installed) {
+        (Some(least), _) if serial < least => Some(format!("its serial is {serial}, and the lowest that runs is {least}")),
+        (_, Some(last)) if serial < last.serial => {
+            Some(format!("its serial is {serial}, and {} was installed already: it is older", last.serial))
+        }
+        (_, Some(last)) if serial == last.serial && packed.digest() != last.digest => {
+            Some(format!("its serial is {serial}, as that of another file that was installed already"))
+        }
+        _ => None,
+    };
+    verdict.found(CheckKind::Serial, None, against, format!("its serial is {serial}"));
+}
+
+/// What one policy says.
+fn check_policy(
+    packed: &Packed<'_>,
+    envelope: Option<&Envelope>,
+    name: &str,
+    policy: &Policy,
+    at: &Circumstances,
+    verdict: &mut Verdict,
+) {
+    let (manifest, digest) = (packed.manifest(), packed.digest());
+    let is_revoked = policy.is_package_revoked(&packed.digest_bytes());
+    let against = is_revoked.then(|| format!("the file {digest} is revoked"));
+    verdict.found(CheckKind::Revocation, Some(name), against, "it is not revoked".to_owned());
+    let Some(rule) = policy.rule(&manifest.name) else {
+        let reason = format!("no entry of [[packages]] covers the name {}", quoted(&manifest.name));
+        verdict.add(CheckKind::Name, Some(name), Outcome::Failed, reason);
+        return;
+    };
+    let patterns: Vec<_> = rule.names.entries().iter().map(|entry| quoted(entry)).collect();
+    let reason = format!("the entry for {} counts", patterns.join(", "));
+    verdict.add(CheckKind::Name, Some(name), Outcome::Passed, reason);
+    let (outcome, reason) = signers(envelope, policy, rule);
+    verdict.add(CheckKind::Signers, Some(name), outcome, reason);
+
+    // What lies before 1970 or behind 2554 ends nothing later.
+    let now_ns = u64::try_from(at.now.as_nanosecond()).unwrap_or(0);
+    let excesses = bounds::excesses(&manifest.wants, &rule.grants, now_ns);
+    for excess in &excesses {
+        verdict.add(CheckKind::Wants, Some(name), Outcome::Failed, excess.to_string());
+    }
+    if excesses.is_empty() {
+        let reason = format!("all {} wants are within what it may ask for", manifest.wants.len());
+        verdict.add(CheckKind::Wants, Some(name), Outcome::Passed, reason);
+    }
+    let (tokens, most) = (manifest.budget.tokens, rule.tokens_max);
+    let against = (tokens > most).then(|| format!("it asks for {tokens} tokens, and it may ask for {most}"));
+    verdict.found(CheckKind::Budget, Some(name), against, format!("its {tokens} tokens are within {most}"));
+}
+
+/// Whether enough of the right keys signed. Keys differ by their ids, so that none counts twice.
+fn signers(envelope: Option<&Envelope>, policy: &Policy, rule: &Rule) -> (Outcome, String) {
+    let keys = rule.signers.iter().filter_map(|name| Some((name, policy.key(name)?)));
+    let signed = keys.filter(|(_, key)| envelope.and_then(|envelope| envelope.is_signed_by(key)) == Some(true));
+    let (revoked, right): (Vec<_>, Vec<_>) = signed.partition(|(_, key)| policy.is_key_revoked(key.id()));
+    let names = |keys: &[(&String, _)]| keys.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
+    let needed = rule.threshold;
+    if right.len() >= needed && needed > 0 {
+        return (Outcome::Passed, format!("{} signed, and {needed} of its signers are needed", names(&right)));
+    }
+    if rule.unsigned && revoked.is_empty() {
+        return (Outcome::Passed, "such a package needs no signature".to_owned());
+    }
+    let mut reason = match right.len() {
+        0 => format!("none of its signers signed it, and {needed} are needed"),
+        count => format!("{count} of its signers signed it ({}), and {needed} are needed", names(&right)),
+    };
+    if !revoked.is_empty() {
+        reason.push_str(&format!("; revoked keys signed it: {}", names(&revoked)));
+    }
+    (Outcome::Failed, reason)
+}
