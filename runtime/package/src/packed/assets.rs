@@ -183,9 +183,7 @@ fn check_path(path: &str) -> Result<(), String> {
             return Err("has a part that ends in a dot, or begins or ends with a space".to_owned());
         }
         let stem = segment.split('.').next().unwrap_or(segment).to_ascii_lowercase();
-        let is_port = |name: &str| {
-            stem.strip_prefix(name).is_some_and(|rest| matches!(rest.as_bytes(), [b'0'..=b'9']))
-        };
+        let is_port = |name: &str| stem.strip_prefix(name).is_some_and(|rest| matches!(rest.as_bytes(), [b'0'..=b'9']));
         if DEVICES.contains(&stem.as_str()) || is_port("com") || is_port("lpt") {
             return Err("has a part that names a device on some systems".to_owned());
         }

@@ -19,8 +19,6 @@
 mod assets;
 mod build;
 mod sections;
-#[cfg(test)]
-mod tests;
 
 pub use assets::{AssetError, Assets};
 pub use build::{Build, Producer, Source};
@@ -79,7 +77,9 @@ pub enum PackError {
     #[error("it has the section {0:?}, which this version does not know: a newer one may")]
     Unknown(String),
     /// A section elsewhere than its own place.
-    #[error("the section {0:?} is out of its place: behind a component stand remit:manifest, remit:assets, remit:build and remit:sbom, in this order, and nothing else")]
+    #[error(
+        "the section {0:?} is out of its place: behind a component stand remit:manifest, remit:assets, remit:build and remit:sbom, in this order, and nothing else"
+    )]
     Misplaced(String),
     /// Two spellings of one package.
     #[error("its sections are not written in their one shortest form, so it was not made by `remit build`")]

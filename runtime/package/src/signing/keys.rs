@@ -79,7 +79,9 @@ pub enum KeyError {
     #[error("the key's file asks for more memory or time than a passphrase needs, so it is not opened")]
     Dear,
     /// The file is encrypted in another way.
-    #[error("the key's file is encrypted in a way that is not used here: use scrypt or PBKDF2 with SHA-256, and AES-CBC")]
+    #[error(
+        "the key's file is encrypted in a way that is not used here: use scrypt or PBKDF2 with SHA-256, and AES-CBC"
+    )]
     Scheme,
     /// Another passphrase.
     #[error("the passphrase is not the one of this key, or the key's file is damaged")]
@@ -91,7 +93,9 @@ pub enum KeyError {
     #[error("it is no key's id: that has 64 lower-case hexadecimal digits")]
     Id,
     /// A file that others can read.
-    #[error("{path} can be read by others (mode {mode:o}): whoever did may have the key; make it yours with `chmod 600`")]
+    #[error(
+        "{path} can be read by others (mode {mode:o}): whoever did may have the key; make it yours with `chmod 600`"
+    )]
     Mode {
         /// Which.
         path: PathBuf,

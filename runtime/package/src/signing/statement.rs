@@ -58,7 +58,7 @@ pub enum StatementError {
     #[error("the statement's digest is not a SHA-256 of 64 lower-case hexadecimal digits")]
     Digest,
     /// A time that is none.
-    #[error("the statement's {0} is no time such as 2027-01-31T12:00:00Z")]
+    #[error("the statement's `{0}` is no time such as 2027-01-31T12:00:00Z")]
     Time(&'static str),
     /// A package that was never valid.
     #[error("the statement ends before it begins")]

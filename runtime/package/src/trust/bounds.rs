@@ -119,13 +119,16 @@ impl Left<'_> {
                 match want.limits.rate {
                     Some(rate)
                         if self.burst + u64::from(rate.uses) <= most.uses.into()
-                            && self.long_run + long_run(rate, u128::div_ceil) <= long_run(most, |uses, ms| uses / ms) =>
+                            && self.long_run + long_run(rate, u128::div_ceil)
+                                <= long_run(most, |uses, ms| uses / ms) =>
                     {
                         None
                     }
-                    Some(rate) if self.burst == 0 => {
-                        Some(format!("asks for use {}, and it may have use {}", rate_in_words(rate), rate_in_words(most)))
-                    }
+                    Some(rate) if self.burst == 0 => Some(format!(
+                        "asks for use {}, and it may have use {}",
+                        rate_in_words(rate),
+                        rate_in_words(most)
+                    )),
                     Some(rate) => Some(format!(
                         "asks for use {}, and together with the wants before it it may have use {}",
                         rate_in_words(rate),

@@ -203,7 +203,8 @@ fn read(envelope: &Envelope, policies: &[(&str, &Policy)], verdict: &mut Verdict
     signed.sort_by_key(|(_, id, _)| *id);
     signed.dedup_by_key(|(_, id, _)| *id);
     if let Some((name, id, _)) = signed.iter().find(|(.., is_right)| !is_right) {
-        let reason = format!("the signature of the key {name} ({id}) is not over this payload: one of the two was changed");
+        let reason =
+            format!("the signature of the key {name} ({id}) is not over this payload: one of the two was changed");
         verdict.add(CheckKind::Statement, None, Outcome::Failed, reason);
         return None;
     }
@@ -262,14 +263,17 @@ fn check_serial(packed: &Packed<'_>, policies: &[(&str, &Policy)], at: &Circumst
         match (least, &at.installed) {
             (None, None) => verdict.add(CheckKind::Serial, None, Outcome::Skipped, "it has no serial, and needs none"),
             _ => {
-                let reason = "it has no serial, and packages of this name had one: nobody can tell that it is not older";
+                let reason =
+                    "it has no serial, and packages of this name had one: nobody can tell that it is not older";
                 verdict.add(CheckKind::Serial, None, Outcome::Failed, reason);
             }
         }
         return;
     };
     let against = match (least, &at.installed) {
-        (Some(least), _) if serial < least => Some(format!("its serial is {serial}, and the lowest that runs is {least}")),
+        (Some(least), _) if serial < least => {
+            Some(format!("its serial is {serial}, and the lowest that runs is {least}"))
+        }
         (_, Some(last)) if serial < last.serial => {
             Some(format!("its serial is {serial}, and {} was installed already: it is older", last.serial))
         }
