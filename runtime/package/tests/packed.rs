@@ -148,7 +148,7 @@ fn paths_of_assets_stay_below_their_folder_on_every_system() {
     check(&["."], "is a folder's");
     check(&["a\nb"], "U+000A");
     check(&["e\u{301}"], "U+0301");
-    check(&["a:b"], "U+003A");
+    check(&["ab:c"], "U+003A");
     check(&["a."], "ends in a dot");
     check(&["b/NUL.txt"], "names a device");
     check(&["com1"], "names a device");
@@ -231,6 +231,7 @@ proptest! {
             build: packed.build(),
             sbom: packed.sbom(),
         };
-        prop_assert_eq!(Packed::make(&parts).ok().as_ref(), Some(&bytes));
+        let again = Packed::make(&parts).ok();
+        prop_assert_eq!(again.as_ref(), Some(&bytes));
     }
 }

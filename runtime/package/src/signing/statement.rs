@@ -162,7 +162,6 @@ pub struct WantClaim {
 /// [`Rate`](remit_abi::Rate) in the form that is signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[expect(missing_docs, reason = "each is the field of the same name of `Rate`")]
 pub struct RateClaim {
     pub uses: u32,
     pub per_ms: u64,
@@ -171,7 +170,6 @@ pub struct RateClaim {
 /// [`Ceiling`](crate::Ceiling) in the form that is signed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "each is the field of the same name of `Ceiling`")]
 pub struct CeilingClaim {
     pub integrity: Integrity,
     pub tags: BTreeSet<String>,

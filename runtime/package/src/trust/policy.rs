@@ -10,7 +10,7 @@ use crate::{
 };
 use remit_abi::{GrantKind, Scope};
 use serde::Deserialize;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 /// One policy: thousands of revocations, and some hundred keys.
 const POLICY_BYTES_MAX: usize = 4 << 20;
@@ -139,10 +139,10 @@ fn keys(forms: Vec<KeyForm>, reading: &mut Reading) -> BTreeMap<String, PublicKe
         if let Some((other, _)) = keys.iter().find(|(_, other)| other.id() == key.id()) {
             let sentence = format!("is the key that is called {} already: a key has one name", quoted(other));
             reading.wrong(&format!("keys[{index}].public"), &sentence);
-        } else if keys.contains_key(&name) {
-            reading.wrong(&path, "is another key's name too: a name is one key's");
+        } else if let Entry::Vacant(free) = keys.entry(name) {
+            free.insert(key);
         } else {
-            keys.insert(name, key);
+            reading.wrong(&path, "is another key's name too: a name is one key's");
         }
     }
     keys
