@@ -17,7 +17,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("remit-compute", &[]),
     ("remit-grammar", &[]),
     ("remit-kernel", &["remit-abi", "remit-authority", "remit-context"]),
-    ("remit-egress", KERNEL_PORTS),
+    ("remit-egress", &["remit-abi"]),
     ("remit-package", KERNEL_PORTS),
     ("remit-host", &["remit-abi"]),
     ("remit-inference", &["remit-abi", "remit-kernel", "remit-batching", "remit-compute", "remit-grammar"]),
@@ -25,6 +25,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("remit-memory", KERNEL_PORTS),
     ("remit-journal", KERNEL_PORTS),
     ("remit-tools", KERNEL_PORTS),
+    ("remit-registry", &["remit-abi", "remit-egress"]),
     ("remit-worker", &["remit-abi", "remit-kernel", "remit-host"]),
     ("remit-assembly", BELOW_ASSEMBLY),
     ("remit-server", &["remit-abi", "remit-assembly"]),
@@ -52,6 +53,7 @@ const BELOW_ASSEMBLY: &[&str] = &[
     "remit-memory",
     "remit-journal",
     "remit-tools",
+    "remit-registry",
     "remit-worker",
 ];
 
@@ -66,9 +68,13 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("lancedb", &["remit-memory"]),
     ("lance", &["remit-memory"]),
     ("rusqlite", &["remit-journal"]),
+    ("cap-std", &["remit-tools"]),
+    ("cap-fs-ext", &["remit-tools"]),
     ("axum", &["remit-server"]),
     ("reqwest", &["remit-egress"]),
     ("hyper", &["remit-egress", "remit-server"]),
+    ("rustls", &["remit-egress"]),
+    ("tokio-rustls", &["remit-egress"]),
     ("prometheus", &["remit-server"]),
 ];
 

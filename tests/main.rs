@@ -2,15 +2,19 @@
 
 mod agents;
 mod cli;
+mod companion;
+mod consolidator;
 mod contexts;
 mod drafter;
 mod heavy;
 mod hostile;
 mod layers;
+mod librarian;
 mod neighbours;
 mod operator;
 mod processes;
 mod programs;
+mod questions;
 mod recorded;
 mod stage;
 mod team;

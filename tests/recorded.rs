@@ -8,11 +8,15 @@ use crate::stage::data;
 use parking_lot::Mutex;
 use remit_abi::{OutputFormat, TenantId, ToolCall, Toolset};
 use remit_kernel::ports::{
-    ChatMessage, Engine, EngineError, EngineEvent, EngineFinish, EngineStream, GenerationJob, Meter, ModelCard,
-    PromptText,
+    ChatMessage, EmbedOutcome, Engine, EngineError, EngineEvent, EngineFinish, EngineStream, GenerationJob, Meter,
+    ModelCard, PortFuture, PromptText,
 };
 use serde::Deserialize;
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    sync::Arc,
+};
 use tokio::sync::mpsc;
 
 #[derive(Deserialize)]
@@ -88,6 +92,24 @@ fn said(message: &ChatMessage) -> String {
     }
 }
 
+/// How wide the vectors of the embedding model are that it stands for.
+const WIDTH: usize = 384;
+
+fn direction(text: &str) -> Vec<f32> {
+    let mut vector = vec![0.0_f32; WIDTH];
+    for word in text.split(|end: char| !end.is_alphanumeric()).filter(|word| !word.is_empty()) {
+        let mut hasher = DefaultHasher::new();
+        word.to_lowercase().hash(&mut hasher);
+        // Some numbers of each word, so that two words seldom have the same.
+        for _ in 0..4 {
+            hasher.write_u8(1);
+            vector[usize::try_from(hasher.finish() % WIDTH as u64).expect("it is below the width")] += 1.0;
+        }
+    }
+    let length = vector.iter().map(|number| number * number).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);
+    vector.iter().map(|number| number / length).collect()
+}
+
 impl Engine for RecordedEngine {
     fn card(&self, model: &str) -> Result<ModelCard, EngineError> {
         Ok(ModelCard {
@@ -110,6 +132,12 @@ impl Engine for RecordedEngine {
     /// Whatever it is asked for, it says what is written.
     fn accepts(&self, _: TenantId, _: &str, _: &OutputFormat, _: Option<&Toolset>) -> Result<(), EngineError> {
         Ok(())
+    }
+
+    /// Each word points somewhere, and a text to where its words do together: texts with the same words are alike.
+    fn embed(&self, _: &str, texts: Vec<Arc<[u32]>>) -> Result<PortFuture<'static, EmbedOutcome>, EngineError> {
+        let vectors: Vec<_> = texts.iter().map(|tokens| direction(&self.decode(tokens))).collect();
+        Ok(Box::pin(std::future::ready(Ok(vectors))))
     }
 
     fn generate(&self, job: GenerationJob) -> Result<EngineStream, EngineError> {

@@ -5,13 +5,13 @@ use bytes::Bytes;
 use remit_abi::{Event, Status, Tokens};
 use remit_assembly::{
     CompileLimits, CompilerCommand, Declarations, Ended, Finished, GrantChoice, Home, Manifest, Node, NodeConfig,
-    Package, PriceList, ProcessView, Running, Schedule, StartError, Task, TaskMessage,
+    NodeError, Package, PriceList, ProcessView, Running, Schedule, StartError, Task, TaskMessage,
 };
 use std::{
     fs,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// A file or folder that the set-up made.
@@ -105,6 +105,9 @@ const GUESTS: u32 = 64;
 /// Only guests that wait for each other ever wait so long for a place here.
 const PLACE_WAIT_MAX: Duration = Duration::from_secs(3);
 
+/// Longer than a node that was dropped holds its data folder.
+const RELEASE_MAX: Duration = Duration::from_secs(10);
+
 impl Stage {
     pub(crate) fn new(recording: &str) -> Self {
         Self::with_tools(recording, Declarations::default())
@@ -112,9 +115,34 @@ impl Stage {
 
     /// Whose operator has declared these.
     pub(crate) fn with_tools(recording: &str, tools: Declarations) -> Self {
+        Self::on(home(), recording, tools, false).expect("the node starts")
+    }
+
+    /// On a data folder of its own, with a journal and a memory; to be dropped before another one is on it. The last thread of that one may
+    /// hold the journal for a moment longer.
+    pub(crate) async fn remembering(folder: &Path, recording: &str) -> Self {
+        Self::remembering_with(folder, recording, &Declarations::default()).await
+    }
+
+    /// The same, whose operator has declared these.
+    pub(crate) async fn remembering_with(folder: &Path, recording: &str, tools: &Declarations) -> Self {
+        let deadline = Instant::now() + RELEASE_MAX;
+        let stage = loop {
+            match Self::on(Home::at(folder.to_owned()), recording, tools.clone(), true) {
+                Err(NodeError::Journal(_)) if Instant::now() < deadline => {}
+                opened => break opened.expect("the node starts"),
+            }
+        };
+        // What the memory does not have yet comes from the journal, and no number is given out again.
+        let resumed = stage.node.recover().await.expect("the journal can be read");
+        assert!(resumed.is_empty(), "a process of the one before outlived it");
+        stage
+    }
+
+    fn on(home: Home, recording: &str, tools: Declarations, durable: bool) -> Result<Self, NodeError> {
         let engine = Arc::new(RecordedEngine::load(recording));
         let config = NodeConfig {
-            home: home(),
+            home,
             compiler: CompilerCommand { program: made("REMIT_TEST_CLI"), arguments: vec!["compile-component".into()] },
             compile_limits: CompileLimits { seconds_max: COMPILE_SECONDS_MAX, ..CompileLimits::default() },
             guest_threads: Some(2),
@@ -123,14 +151,14 @@ impl Stage {
             weights_bytes_max: None,
             device: remit_assembly::models::DeviceChoice::Cpu,
             swapping: remit_assembly::models::Swapping::default(),
-            durable: false,
+            durable,
             patience: None,
             tools,
             schedule: Schedule::default(),
             prices: PriceList::built_in(),
         };
-        let node = Node::with_engine(config, engine.clone()).expect("the node starts");
-        Self { node, engine }
+        let node = Node::with_engine(config, engine.clone())?;
+        Ok(Self { node, engine })
     }
 
     pub(crate) fn start(&self, job: Job) -> Result<Running, StartError> {

@@ -89,10 +89,15 @@ const TESTED: &[Tested] = &[
     Tested(include_str!("contexts.rs"), &["talks"]),
     Tested(include_str!("up.rs"), &["chatter"]),
     Tested(include_str!("up/inbox.rs"), &["asks_people"]),
+    Tested(include_str!("up/memory.rs"), &["remembers"]),
     Tested(include_str!("up/relay.rs"), &["relay"]),
     Tested(include_str!("up/soak.rs"), &["spin"]),
     Tested(include_str!("up/tools.rs"), &["acts"]),
     Tested(include_str!("benches/durable/main.rs"), &["commits", "late_riser"]),
+    Tested(include_str!("benches/recall/needle.rs"), &["converses"]),
+    Tested(include_str!("benches/recall/nested.rs"), &["looks_up"]),
+    Tested(include_str!("benches/remembering/paging.rs"), &["pages_out"]),
+    Tested(include_str!("benches/remembering/put.rs"), &["notes_much"]),
     Tested(include_str!("up/socket.rs"), &["torrent"]),
 ];
 

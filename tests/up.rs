@@ -2,11 +2,15 @@
 
 mod audit;
 mod caps;
+mod consolidation;
 mod durable;
 mod history;
 mod inbox;
+mod memory;
 mod metrics;
+mod packages;
 mod processes;
+mod recall;
 mod relay;
 mod routes;
 mod soak;

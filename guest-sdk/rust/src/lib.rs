@@ -40,6 +40,7 @@
 //! | send and receive messages | [`mailbox`] |
 //! | talk for as long as one likes, in a window that the kernel pages | [`context`] |
 //! | remember, and look up what was remembered | [`memory`] |
+//! | read files of the folders that it was granted | [`files`] |
 //! | ask people, have them approve, tell them | [`human`] |
 //! | know its own name, hear signals | [`process`] |
 //! | survive a restart | [`checkpoint`] |
@@ -68,6 +69,7 @@ pub mod capability;
 pub mod checkpoint;
 pub mod children;
 pub mod context;
+pub mod files;
 pub mod human;
 pub mod log;
 pub mod logprob;
@@ -85,8 +87,8 @@ pub use budget::Tokens;
 pub use call::{Call, ChatPrompt, ContextPrompt, TextPrompt};
 pub use error::{
     AlarmError, AnswerError, AskError, AttenuationError, BudgetError, CallError, CheckpointError, ContextError, Denial,
-    EmitError, LlmError, MemoryError, ReceiveError, ResultError, SendError, Shortfall, SpawnError, ToolError,
-    ValueError, WaitError,
+    EmitError, FileError, LlmError, MemoryError, ReceiveError, ResultError, SendError, Shortfall, SpawnError,
+    ToolError, ValueError, WaitError,
 };
 pub use generate::{Completion, FinishReason, Generation, Summary, Usage};
 pub use model::{Media, Message, Model, ModelInfo, Part, Prompt};

@@ -27,7 +27,7 @@
 use crate::{Content, Denial, MemoryError, Value, bindings::remit::kernel::memory, capability::Grant, value::Label};
 use std::time::Duration;
 
-pub use memory::{Comparison, KeptVersion};
+pub use memory::{Citation, Comparison, KeptVersion};
 
 /// An entry, by a number that opens nothing.
 pub type EntryId = u64;
@@ -71,7 +71,32 @@ impl Store {
     /// # Errors
     /// [`MemoryError`].
     pub fn entries(&self, filter: &Filter, after: Option<EntryId>, count: u32) -> Result<Vec<Hit>, MemoryError> {
-        let found = filter.with_raw(|filter| memory::entries(&self.0.0, filter, None, after, count))?;
+        self.list(filter, None, after, count)
+    }
+
+    /// The same of those alone that are no less trusted than a label and have no other tags: nothing is told of the rest, and this process's
+    /// label does not rise above it.
+    ///
+    /// # Errors
+    /// [`MemoryError`].
+    pub fn entries_within(
+        &self,
+        label: &Label,
+        filter: &Filter,
+        after: Option<EntryId>,
+        count: u32,
+    ) -> Result<Vec<Hit>, MemoryError> {
+        self.list(filter, Some(label), after, count)
+    }
+
+    fn list(
+        &self,
+        filter: &Filter,
+        within: Option<&Label>,
+        after: Option<EntryId>,
+        count: u32,
+    ) -> Result<Vec<Hit>, MemoryError> {
+        let found = filter.with_raw(|filter| memory::entries(&self.0.0, filter, within, after, count))?;
         Ok(found.into_iter().map(Hit::from).collect())
     }
 
@@ -105,6 +130,20 @@ impl Store {
     /// [`MemoryError`].
     pub fn restore(&self, entry: EntryId, version: u32) -> Result<u32, MemoryError> {
         Ok(memory::restore(&self.0.0, entry, version)?)
+    }
+
+    /// Says that an answer rests on an entry, and asks whether a quotation stands in it, byte by byte: in its newest version, or in another
+    /// one. It is unsupported where [`Citation::offset`] is none. The operator's audit counts both.
+    ///
+    /// # Errors
+    /// [`MemoryError`].
+    pub fn cite<'a>(
+        &self,
+        entry: EntryId,
+        version: Option<u32>,
+        quotation: impl Into<Content<'a>>,
+    ) -> Result<Citation, MemoryError> {
+        Ok(memory::cite(&self.0.0, entry, version, quotation.into().raw())?)
     }
 
     /// Forgets entries; how many there were. Their versions are kept.
@@ -238,6 +277,12 @@ pub struct Note<'a> {
 }
 
 impl<'a> Note<'a> {
+    /// All that is written about it, in the place of what was said so far.
+    pub fn particulars(mut self, particulars: Particulars) -> Self {
+        self.particulars = particulars;
+        self
+    }
+
     /// One more tag.
     pub fn tag(mut self, tag: impl Into<String>) -> Self {
         self.particulars.tags.push(tag.into());

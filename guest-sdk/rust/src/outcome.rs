@@ -1,6 +1,6 @@
 //! How an agent ends: with an outcome, or a failure.
 
-use crate::{BudgetError, EmitError, LlmError, Shortfall, Value, bindings::remit::kernel::task};
+use crate::{BudgetError, EmitError, LlmError, MemoryError, Shortfall, Value, bindings::remit::kernel::task};
 use std::{error::Error, fmt};
 
 /// What an agent returns when it did its work.
@@ -138,7 +138,8 @@ impl<E: Error + 'static> From<E> for Stop {
         let cause: &(dyn Error + 'static) = &error;
         let is_shortfall = cause.is::<Shortfall>()
             || matches!(cause.downcast_ref(), Some(LlmError::Shortfall(_)))
-            || matches!(cause.downcast_ref(), Some(BudgetError::Shortfall(_)));
+            || matches!(cause.downcast_ref(), Some(BudgetError::Shortfall(_)))
+            || matches!(cause.downcast_ref(), Some(MemoryError::Shortfall(_)));
         if is_shortfall { Self::Budget } else { Self::Failed(error.into()) }
     }
 }

@@ -270,7 +270,7 @@ pub enum Place {
     Stub,
     /// Out of it; a summary stands for it and its neighbours.
     Summary,
-    /// Out of it, and shown again before the newest turn.
+    /// Out of it, and shown again behind what was asked last.
     Recalled,
 }
 

@@ -18,6 +18,7 @@ mod door;
 mod effect;
 mod error;
 mod event;
+mod files;
 mod grant;
 mod human;
 mod id;
@@ -48,6 +49,9 @@ pub use error::{
     BudgetError, CapabilityError, CheckpointError, Denial, EmitError, Fault, LlmError, Party, Shortfall, ValueError,
 };
 pub use event::{Event, LogLevel};
+pub use files::{
+    FileAsked, FileEntry, FileError, FileKind, FileRange, FileReply, FileRequest, FolderAsked, FolderListing,
+};
 pub use grant::{Access, GrantKind, GrantLimits, GrantSpec, Narrowing, Rate};
 pub use human::{Answered, HumanError, HumanReply, HumanRequest, Question, Said, Wanted};
 pub use id::{
@@ -57,9 +61,9 @@ pub use id::{
 pub use label::{Integrity, Label, TagSet};
 pub use mailbox::{Filter, Incoming, MailboxError, MailboxReply, MailboxRequest, Outgoing};
 pub use memory::{
-    Comparison, Condition, Description, EntryFilter, EntryId, Field, Forgetting, Hit, KeptVersion, Likeness, Listing,
-    MemoryError, MemoryReply, MemoryRequest, Particulars, Probe, Remembered, Rewriting, Scalar, Search, Seeking,
-    Weighting, Writing,
+    Cited, Citing, Comparison, Condition, Description, EntryFilter, EntryId, Field, Forgetting, Hit, KeptVersion,
+    Likeness, Listing, MemoryError, MemoryReply, MemoryRequest, NotAnEntry, Particulars, Probe, Remembered, Rewriting,
+    Scalar, Search, Seeking, Weighting, Writing,
 };
 pub use priority::Priority;
 pub use process::{

@@ -191,6 +191,12 @@ pub const TENANT_TOOL_CALLS_MAX: usize = KIB as usize;
 /// are uncertain.
 pub const TOOL_CALLS_RUNNING_MAX: usize = 16;
 
+/// A whole file that is read at once, or a part of one: as much as a message. What is larger is read in parts.
+pub const FILE_BYTES_MAX: usize = MIB as usize;
+
+/// Entries of a folder that are listed at once.
+pub const FILES_LISTED_MAX: u32 = 256;
+
 /// Content of one entry of a memory: as much as a message. A document is many entries, of some hundred words each, so that each has a vector
 /// of its own and fits into a model's window.
 pub const MEMORY_BYTES_MAX: usize = MIB as usize;
@@ -212,6 +218,9 @@ pub const MEMORY_HITS_MAX: u32 = 256;
 
 /// Words that are looked for: a question, not a document.
 pub const MEMORY_WORDS_BYTES_MAX: usize = 8 * KIB as usize;
+
+/// A quotation: a passage, not a document.
+pub const QUOTATION_BYTES_MAX: usize = 8 * KIB as usize;
 
 /// Entries that are forgotten by one call: what is more is forgotten by several.
 pub const MEMORY_FORGET_MAX: usize = 4096;

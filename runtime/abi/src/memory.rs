@@ -6,7 +6,7 @@
 use crate::{Content, Denial, GrantId, Integrity, Label, Pid, Shortfall, ValueId};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use std::{fmt, sync::Arc};
+use std::{fmt, str::FromStr, sync::Arc};
 use thiserror::Error;
 
 /// An entry of a tenant's memory: the number of the write that made it, of all writes of the node. It opens nothing.
@@ -16,6 +16,22 @@ pub struct EntryId(pub u64);
 impl fmt::Display for EntryId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "m{}", self.0)
+    }
+}
+
+/// A text that names no entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("an entry is named by its number, such as m12")]
+pub struct NotAnEntry;
+
+impl FromStr for EntryId {
+    type Err = NotAnEntry;
+
+    /// As it is written; the letter may be missing.
+    fn from_str(text: &str) -> Result<Self, NotAnEntry> {
+        let digits = text.strip_prefix('m').unwrap_or(text);
+        let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+        digits.parse().ok().filter(|_| is_number).map(Self).ok_or(NotAnEntry)
     }
 }
 
@@ -257,6 +273,28 @@ pub struct Listing {
     pub count: u32,
 }
 
+/// What an answer rests on, as a guest says it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Citing {
+    /// Of kind memory.
+    pub grant: GrantId,
+    /// The entry that is cited.
+    pub entry: EntryId,
+    /// Which version of it; the newest where it is `None`.
+    pub version: Option<u32>,
+    /// What is said to stand there: a text of the guest's, or a value that it need not have read.
+    pub quotation: Content,
+}
+
+/// What a citation came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cited {
+    /// The version that was looked in.
+    pub version: u32,
+    /// Where the quotation stands in it, in bytes; `None` where it does not.
+    pub offset: Option<u64>,
+}
+
 /// Requests of `memory`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum MemoryRequest {
@@ -300,6 +338,8 @@ pub enum MemoryRequest {
     Search(Box<Seeking>),
     /// Lists entries by their ids.
     List(Box<Listing>),
+    /// Whether a quotation stands in an entry.
+    Cite(Box<Citing>),
 }
 
 /// An entry that was found, unread.
@@ -364,6 +404,8 @@ pub enum MemoryReply {
     Forgotten(u64),
     /// In their order.
     Found(Box<[Hit]>),
+    /// Whether the quotation stands there.
+    Cited(Cited),
 }
 
 /// Errors of `memory`.

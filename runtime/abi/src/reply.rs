@@ -2,9 +2,10 @@
 
 use crate::{
     Access, AccountId, AlarmError, AlarmReply, BudgetError, CapabilityError, CheckpointError, ChildrenError,
-    ChildrenReply, ContextError, ContextReply, DrawnToken, EmitError, Fault, GenerationId, GrantId, GrantKind,
-    GrantLimits, HumanError, HumanReply, Label, LlmError, MailboxError, MailboxReply, MemoryError, MemoryReply,
-    ModelId, ProcessReply, Shortfall, TimerId, Tokens, ToolCall, ToolError, ToolReply, Usage, ValueError, ValueId,
+    ChildrenReply, ContextError, ContextReply, DrawnToken, EmitError, Fault, FileError, FileReply, GenerationId,
+    GrantId, GrantKind, GrantLimits, HumanError, HumanReply, Label, LlmError, MailboxError, MailboxReply, MemoryError,
+    MemoryReply, ModelId, ProcessReply, Shortfall, TimerId, Tokens, ToolCall, ToolError, ToolReply, Usage, ValueError,
+    ValueId,
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -52,6 +53,8 @@ pub enum Reply {
     Memory(Result<MemoryReply, MemoryError>),
     /// To `context`.
     Context(Result<ContextReply, ContextError>),
+    /// To `files`.
+    File(Result<FileReply, FileError>),
 }
 
 /// Answers of `value`.

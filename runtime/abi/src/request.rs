@@ -1,8 +1,8 @@
 //! What a process asks of the kernel: one enum per interface, one class per request.
 
 use crate::{
-    Access, AccountId, AlarmRequest, ChildrenRequest, ContextRequest, GenerationId, GrantId, HumanRequest, Integrity,
-    LogLevel, MailboxRequest, MemoryRequest, ModelId, Params, ProcessRequest, Prompt, Rate, TimerId, Tokens,
+    Access, AccountId, AlarmRequest, ChildrenRequest, ContextRequest, FileRequest, GenerationId, GrantId, HumanRequest,
+    Integrity, LogLevel, MailboxRequest, MemoryRequest, ModelId, Params, ProcessRequest, Prompt, Rate, TimerId, Tokens,
     ToolRequest, ValueId, WaitId,
 };
 use bytes::Bytes;
@@ -49,6 +49,8 @@ pub enum Request {
     Memory(MemoryRequest),
     /// `context`: conversations whose window is paged.
     Context(ContextRequest),
+    /// `files`: what lies in declared folders.
+    File(FileRequest),
 }
 
 const _: () = assert!(size_of::<Request>() <= 64, "a request is copied, queued and journaled: keep it in a cache line");
@@ -88,6 +90,7 @@ impl Request {
             Self::Tool(_) => "tool",
             Self::Memory(_) => "memory",
             Self::Context(_) => "context",
+            Self::File(_) => "files",
         }
     }
 
@@ -118,7 +121,8 @@ impl Request {
             | Self::Fuel(_)
             | Self::Human(_)
             | Self::Tool(_)
-            | Self::Memory(_) => Class::Observed,
+            | Self::Memory(_)
+            | Self::File(_) => Class::Observed,
         }
     }
 
@@ -144,7 +148,7 @@ impl Request {
             ),
             Self::Human(request) => matches!(request, HumanRequest::Collect { .. }),
             Self::Tool(request) => matches!(request, ToolRequest::Collect { .. }),
-            Self::Task(_) | Self::Checkpoint(_) | Self::Memory(_) => true,
+            Self::Task(_) | Self::Checkpoint(_) | Self::Memory(_) | Self::File(_) => true,
             Self::Context(request) => request.asks_outside(),
             Self::Wait(WaitRequest::Any { .. }) => true,
             Self::Value(_)

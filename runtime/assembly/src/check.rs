@@ -33,7 +33,7 @@ pub struct Report {
 /// [`StartError::Load`] where it is no component at all.
 pub fn check(package: &Package) -> Result<Report, StartError> {
     let wanted: Vec<&str> = package.manifest.wants.iter().map(|want| want.kind.name()).collect();
-    let inspection = remit_host::inspect_file(&package.component)?;
+    let inspection = remit_host::inspect(package.bytes())?;
     let imports = inspection.imports.iter().map(|import| Import {
         name: import.name.clone(),
         meaning: match import.standing {

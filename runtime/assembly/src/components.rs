@@ -2,36 +2,32 @@
 //! told by the very bytes that it was told by, whatever becomes of the package.
 
 use crate::home::Home;
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
-use tempfile::NamedTempFile;
+use remit_package::{Package, disk, envelope_path};
+use std::{fs, io, path::PathBuf};
 
 /// Where a component of that digest is, if it is kept. A digest is hexadecimal, so that it names no other file.
 pub(crate) fn path(home: &Home, digest: &str) -> PathBuf {
     home.components().join(format!("{digest}.wasm"))
 }
 
-/// Keeps a component's file: a copy with the digest as its name, complete and on the disk before it has it.
-pub(crate) fn keep(home: &Home, digest: &str, component: &Path) -> io::Result<()> {
-    keep_read(home, digest, || fs::File::open(component))
+/// Keeps a package's component, and the envelope that it came with: whoever stands behind it is looked at again when its
+/// processes come back.
+pub(crate) fn keep(home: &Home, package: &Package) -> io::Result<()> {
+    let digest = package.digest();
+    if let Some(envelope) = package.envelope() {
+        let beside = envelope_path(&path(home, &digest));
+        if fs::read(&beside).ok().as_deref() != Some(envelope) {
+            disk::replace(&beside, envelope)?;
+        }
+    }
+    keep_bytes(home, &digest, package.bytes())
 }
 
-/// As [`keep`], for a component that is in memory.
+/// Keeps a component: a file with the digest as its name, complete and on the disk before it has it.
 pub(crate) fn keep_bytes(home: &Home, digest: &str, component: &[u8]) -> io::Result<()> {
-    keep_read(home, digest, || Ok(component))
-}
-
-fn keep_read<R: io::Read>(home: &Home, digest: &str, component: impl FnOnce() -> io::Result<R>) -> io::Result<()> {
     let kept = path(home, digest);
     if kept.exists() {
         return Ok(());
     }
-    fs::create_dir_all(home.components())?;
-    let mut copy = NamedTempFile::new_in(home.components())?;
-    io::copy(&mut component()?, &mut copy)?;
-    copy.as_file().sync_all()?;
-    copy.persist(&kept)?;
-    fs::File::open(home.components())?.sync_all()
+    disk::replace(&kept, component)
 }

@@ -159,6 +159,12 @@ impl Engines {
         Ok(model)
     }
 
+    /// SHA-256 of a model's weights, in hexadecimal, where its files are here.
+    pub(crate) fn stored_digest(&self, name: &str) -> Option<Arc<str>> {
+        let stored = self.store.find(self.registry.find(name).ok()?).ok()?;
+        Some(stored.sha256.into())
+    }
+
     /// Which models' weights are in memory.
     pub(crate) fn residency(&self) -> ResidencyView {
         self.residency.view()

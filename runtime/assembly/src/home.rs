@@ -4,14 +4,23 @@
 //! | --- | --- |
 //! | `models.toml` | the operator's own names of models, besides the built-in ones |
 //! | `routes.toml` | the operator's routes: names that send each request to a model |
+//! | `recall.toml` | whose past can be looked through, and under which rules |
 //! | `routes.state.toml` | which version of each route is in effect |
 //! | `models/NAME/` | model files, verified when they were pulled |
-//! | `agents/NAME/` | installed packages |
+//! | `trust.toml` | the operator's policy: whose packages run, and how far they go |
+//! | `revoked.toml` | keys and packages that are believed no longer |
+//! | `registries.toml` | registries besides public ones, and how they are reached |
+//! | `keys/` | keys by name: one's own, and others' |
+//! | `packages/` | installed packages, and the list of what their names mean |
+//! | `incoming/` | packages on their way here |
+//! | `agents/NAME/` | agents' folders that the operator put there: they are found by name, too |
 //! | `components/DIGEST.wasm` | the components of processes that outlive the host |
 //! | `journal/` | what those processes were told, and what is true after it |
+//! | `memory/` | what agents remember |
 //! | `cache/` | compiled components, by digest |
 //! | `run/` | the lock and the control socket of the host that runs on this folder |
 
+use remit_package::{Trust, TrustError};
 use std::{
     fs::{self, File, TryLockError},
     io::{self, Read, Write},
@@ -113,13 +122,63 @@ impl Home {
         self.0.join("tools.toml")
     }
 
+    /// Whose past can be looked through, and under which rules.
+    #[must_use]
+    pub fn recall_rules(&self) -> PathBuf {
+        self.0.join("recall.toml")
+    }
+
     /// Which version of each route is in effect.
     #[must_use]
     pub fn route_state(&self) -> PathBuf {
         self.0.join("routes.state.toml")
     }
 
-    /// Where an agent of that name is installed, if it is.
+    /// The operator's policy: whose packages run, and how far they go.
+    #[must_use]
+    pub fn trust_policy(&self) -> PathBuf {
+        self.0.join("trust.toml")
+    }
+
+    /// Keys and packages that are believed no longer.
+    #[must_use]
+    pub fn revoked(&self) -> PathBuf {
+        self.0.join("revoked.toml")
+    }
+
+    /// Whom the host of this folder trusts.
+    ///
+    /// # Errors
+    /// [`TrustError`].
+    pub fn trust(&self) -> Result<Trust, TrustError> {
+        Trust::read(&self.trust_policy(), &self.revoked())
+    }
+
+    /// Where keys are.
+    #[must_use]
+    pub fn keys(&self) -> PathBuf {
+        self.0.join("keys")
+    }
+
+    /// Where installed packages are.
+    #[must_use]
+    pub fn packages(&self) -> PathBuf {
+        self.0.join("packages")
+    }
+
+    /// Registries besides public ones, and how they are reached.
+    #[must_use]
+    pub fn registry_list(&self) -> PathBuf {
+        self.0.join("registries.toml")
+    }
+
+    /// Where packages are put together on their way here.
+    #[must_use]
+    pub fn incoming(&self) -> PathBuf {
+        self.0.join("incoming")
+    }
+
+    /// Where an operator puts an agent's folder for it to be found by that name.
     #[must_use]
     pub fn agent(&self, name: &str) -> PathBuf {
         self.0.join("agents").join(name)
@@ -135,6 +194,12 @@ impl Home {
     #[must_use]
     pub fn journal(&self) -> PathBuf {
         self.0.join("journal")
+    }
+
+    /// Where memories are.
+    #[must_use]
+    pub fn memory(&self) -> PathBuf {
+        self.0.join("memory")
     }
 
     /// Where compiled components are.

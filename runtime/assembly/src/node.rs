@@ -4,14 +4,14 @@ use crate::{
     adapters::{FairRunQueue, HostRunner, SystemClock, SystemEntropy},
     components,
     engines::{EngineLoadError, Engines},
+    gate::Gate,
     home::Home,
     journal::FolderJournal,
-    models::{
-        DeviceChoice, DeviceError, ModelFigures, ModelStore, Registry, RegistryError, ResidencyView, Swapping,
-        weights_bytes_max,
-    },
+    memory,
+    models::{DeviceChoice, ModelFigures, ModelStore, Registry, ResidencyView, Swapping, weights_bytes_max},
     packages::InstalledPackages,
     payment::Payment,
+    recall,
     routes::{RouteBook, RouteError},
     schedule::Schedule,
     serving::{Models, serve_one_of},
@@ -19,23 +19,24 @@ use crate::{
 };
 use bytes::Bytes;
 use parking_lot::Mutex;
-use remit_abi::{
-    GrantId, GrantKind, GrantSpec, Integrity, Label, Pid, Priority, Role, ScopeError, TagSet, TenantId, Tokens,
-};
+use remit_abi::{GrantId, GrantKind, GrantSpec, Integrity, Label, Pid, Priority, Role, TagSet, TenantId, Tokens};
 use remit_authority::PriceList;
-use remit_host::{CompileLimits, CompilerCommand, Host, HostConfig, HostError, LoadError};
+use remit_host::{CompileLimits, CompilerCommand, Host, HostConfig};
 use remit_inference::device::keep_in;
-use remit_journal::{OpenError, SqliteJournal};
+use remit_journal::SqliteJournal;
 use remit_kernel::{
-    Durability, EphemeralJournal, Finished, GiveError, GivenMessage, Kernel, Listener, Ports, RestartPolicy, Spawn,
-    SpawnError, Spawned,
-    ports::{Engine, Journal, JournalError, Memory, PortFuture, Program},
+    Durability, EphemeralJournal, Finished, GivenMessage, Kernel, Listener, Ports, RestartPolicy, Spawn, SpawnError,
+    Spawned,
+    ports::{Engine, Journal, Memory, PortFuture, Program},
 };
-use remit_package::{Manifest, ManifestError, Package, PackageError};
-use remit_tools::{Commands, Declarations};
-use std::{collections::BTreeSet, io, path::Path, sync::Arc, time::Duration};
-use thiserror::Error;
+use remit_package::{Manifest, Package};
+use remit_tools::{Commands, Declarations, DiskFolders};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::runtime::Handle;
+
+mod errors;
+
+pub use errors::{GrantingError, NodeError, StartError};
 
 /// Whoever runs agents on their own machine is its one tenant.
 pub(crate) const LOCAL_TENANT: TenantId = TenantId(0);
@@ -66,38 +67,12 @@ pub struct NodeConfig {
     pub durable: bool,
     /// How long a durable process waits before it leaves memory; without this none does.
     pub patience: Option<Duration>,
-    /// What agents may have act outside the node.
+    /// What agents may have act outside the node, and which folders they may read.
     pub tools: Declarations,
     /// Who runs next.
     pub schedule: Schedule,
     /// What turns work into tokens. [`Node::open`] adds what the lists of models say of those that it does not name.
     pub prices: PriceList,
-}
-
-/// A node that cannot start.
-#[derive(Debug, Error)]
-pub enum NodeError {
-    /// The sandbox.
-    #[error(transparent)]
-    Host(#[from] HostError),
-    /// The operator's list of models.
-    #[error(transparent)]
-    Registry(#[from] RegistryError),
-    /// The operator's routes.
-    #[error(transparent)]
-    Routes(#[from] RouteError),
-    /// Where models are to be computed.
-    #[error(transparent)]
-    Device(#[from] DeviceError),
-    /// The journal cannot be opened.
-    #[error(transparent)]
-    Journal(#[from] OpenError),
-    /// The journal cannot be read.
-    #[error(transparent)]
-    Unreadable(#[from] JournalError),
-    /// Not called from a tokio runtime.
-    #[error("the node needs a tokio runtime with time enabled; please report this")]
-    NoRuntime,
 }
 
 /// Which of the grants that an agent asks for it gets.
@@ -146,102 +121,6 @@ pub struct Task {
     pub durable: bool,
 }
 
-/// A task that cannot be started.
-#[derive(Debug, Error)]
-pub enum StartError {
-    /// The component is refused.
-    #[error(transparent)]
-    Load(Arc<LoadError>),
-    /// A model that it was granted cannot be served.
-    #[error(transparent)]
-    Engine(#[from] EngineLoadError),
-    /// A label that the manifest does not have.
-    #[error("the agent asks for no grant {label:?}: it asks for {wanted}")]
-    NoSuchWant {
-        /// What was named.
-        label: String,
-        /// What there is.
-        wanted: String,
-    },
-    /// The manifest's budget.
-    #[error(transparent)]
-    Manifest(#[from] ManifestError),
-    /// A tool that nobody declared.
-    #[error(
-        "the agent asks for the tool {tool} by its grant {label}, and this host has declared {declared}: declare it in the file of \
-         tools, or leave the grant out with --grant"
-    )]
-    NoSuchTool {
-        /// The grant's label.
-        label: String,
-        /// What it opens.
-        tool: String,
-        /// What there is.
-        declared: String,
-    },
-    /// The default model's name.
-    #[error("the default model cannot be granted: {0}")]
-    Scope(ScopeError),
-    /// Its component could not be kept.
-    #[error("the component cannot be kept for the process to outlive the host: {0}")]
-    Keep(io::Error),
-    /// More tags than a tenant has.
-    #[error("there are more than {} different tags: use fewer", TagSet::CAPACITY)]
-    Tags,
-    /// The kernel refuses it.
-    #[error(transparent)]
-    Spawn(#[from] SpawnError),
-}
-
-impl From<LoadError> for StartError {
-    fn from(error: LoadError) -> Self {
-        Self::Load(Arc::new(error))
-    }
-}
-
-impl From<Arc<LoadError>> for StartError {
-    fn from(error: Arc<LoadError>) -> Self {
-        Self::Load(error)
-    }
-}
-
-impl StartError {
-    /// Whether the agent, not the machine or the command line, is the reason.
-    #[must_use]
-    pub fn is_refusal(&self) -> bool {
-        match self {
-            Self::Load(error) => blames_component(error),
-            Self::Manifest(_) => true,
-            _ => false,
-        }
-    }
-
-    /// Whether the command line is the reason.
-    #[must_use]
-    pub const fn is_usage(&self) -> bool {
-        match self {
-            Self::Spawn(error) => !matches!(error, SpawnError::Journal(_)),
-            _ => matches!(self, Self::NoSuchWant { .. } | Self::NoSuchTool { .. } | Self::Tags),
-        }
-    }
-}
-
-/// Whether a component, not the machine, is why it was not loaded.
-fn blames_component(error: &LoadError) -> bool {
-    !matches!(error, LoadError::Read { .. } | LoadError::CompilerMissing { .. } | LoadError::Cache { .. })
-}
-
-/// A grant that a live process cannot be given.
-#[derive(Debug, Error)]
-pub enum GrantingError {
-    /// A model that it opens cannot be served.
-    #[error(transparent)]
-    Engine(#[from] EngineLoadError),
-    /// The kernel refuses.
-    #[error(transparent)]
-    Give(#[from] GiveError),
-}
-
 /// A task under way. It runs while `finished` is polled, and stops when that is dropped.
 pub struct Running {
     /// The process that does it.
@@ -260,12 +139,15 @@ pub struct Node {
     engines: Option<Arc<Engines>>,
     default_model: String,
     pub(crate) home: Home,
+    pub(crate) gate: Arc<Gate>,
     /// Routes that somebody was granted, whose models are open.
     served: Arc<Mutex<BTreeSet<Box<str>>>>,
     /// Whether processes can outlive the host.
     pub(crate) durable: bool,
     /// Where they can: what they are told.
     pub(crate) journal: Option<Arc<SqliteJournal>>,
+    /// Where it was started.
+    pub(crate) runtime: Handle,
 }
 
 impl Node {
@@ -315,30 +197,42 @@ impl Node {
         host.run_queue = Box::new(FairRunQueue(config.schedule.queue()));
         let host = Arc::new(Host::new(host)?);
         let kept = config.durable.then(|| SqliteJournal::open(&home.journal()).map(Arc::new)).transpose()?;
+        if let Some(kept) = &kept {
+            recall::begin(&home, kept, &runtime)?;
+        }
         let journal: Arc<dyn Journal> = match &kept {
             Some(kept) => Arc::new(FolderJournal::new(kept.clone(), runtime.clone())),
             None => Arc::new(EphemeralJournal),
         };
+        let remembers = config.durable.then(|| memory::open(&home, &engine, engines.as_ref())).transpose()?;
+        let folders = Arc::new(DiskFolders::new(&config.tools, runtime.clone()));
         let tools = Commands::new(config.tools, runtime.clone());
         // A durable node has the lock there: no other one goes by this name.
         let named = || home.run().canonicalize().unwrap_or_else(|_| home.run()).into_os_string();
         let tools = if config.durable { tools.of_host(named()) } else { tools };
+        let gate = Arc::new(Gate::new(home.clone()));
+        let installed =
+            InstalledPackages::new(config.home, host.clone(), gate.clone(), runtime.clone(), config.durable);
         let ports = Ports {
             runner: Arc::new(HostRunner { host: host.clone() }),
             engine,
-            packages: Arc::new(InstalledPackages::new(config.home, host.clone(), runtime.clone(), config.durable)),
+            packages: Arc::new(installed),
             journal,
-            clock: Arc::new(SystemClock::of_runtime(runtime)),
+            clock: Arc::new(SystemClock::of_runtime(runtime.clone())),
             entropy: Arc::new(SystemEntropy),
             tools: Arc::new(tools),
-            memory: Memory::none(),
+            memory: remembers.as_ref().map_or_else(Memory::none, |opened| opened.memory.clone()),
+            folders,
         };
         let default_model = Registry::built_in().default_model().name.clone();
         let kernel = Kernel::new(ports, config.prices);
         kernel.set_patience(config.patience.map(|patience| u64::try_from(patience.as_nanos()).unwrap_or(u64::MAX)));
         kernel.set_routes(routes);
+        if let Some(opened) = remembers {
+            opened.journal.is(kernel.memory_journal());
+        }
         let (served, durable) = (Arc::default(), config.durable);
-        Ok(Self { kernel, host, engines, default_model, home, served, durable, journal: kept })
+        Ok(Self { kernel, host, engines, default_model, home, gate, served, durable, journal: kept, runtime })
     }
 
     /// Ends the node and not its processes: those that outlive it go on where they stand when it starts anew.
@@ -346,23 +240,33 @@ impl Node {
         self.kernel.stop();
     }
 
-    /// Loads an agent with the chosen ones of the grants that it asks for, and the models that these open. Blocks.
+    /// Loads an agent that this host lets in, with the chosen ones of the grants that it asks for, and the models that these
+    /// open. Blocks.
     ///
     /// # Errors
     /// [`StartError`].
     pub fn load(&self, package: &Package, choice: &GrantChoice) -> Result<Agent, StartError> {
+        self.gate.admit(package)?;
         let manifest = &package.manifest;
         let grants = wants::granted(&self.kernel, LOCAL_TENANT, manifest, choice, &self.default_model)?;
         self.check_tools(manifest, &grants)?;
-        let kinds: Vec<&str> = grants.iter().map(|grant| grant.kind.name()).collect();
-        let image = self.host.load_file(&package.component, &kinds)?;
+        wants::check_folders(&self.kernel.folders(LOCAL_TENANT), manifest, &grants)?;
+        self.check_memory(manifest, &grants)?;
+        let linked = wants::linked(manifest, grants.iter().map(|grant| grant.kind));
+        let image = self.host.load(package.bytes(), &wants::names_of(&linked))?;
         self.serve_models(&grants)?;
         if self.durable {
-            components::keep(&self.home, image.digest(), &package.component).map_err(StartError::Keep)?;
+            components::keep(&self.home, package).map_err(StartError::Keep)?;
         }
         let digest = image.digest().into();
         Ok(Agent {
-            program: Program { name: manifest.name.as_str().into(), digest, image, limits: wants::limits(manifest) },
+            program: Program {
+                name: manifest.name.as_str().into(),
+                digest,
+                linked,
+                image,
+                limits: wants::limits(manifest),
+            },
             grants,
             budget: manifest.budget.amount()?,
             soft_limit: manifest.budget.soft_amount()?.unwrap_or_default(),
@@ -387,6 +291,16 @@ impl Node {
             }
         }
         Ok(())
+    }
+
+    /// Whether there is a memory for an agent that cannot do without one.
+    fn check_memory(&self, manifest: &Manifest, grants: &[GrantSpec]) -> Result<(), StartError> {
+        let is_optional = |label: &str| manifest.wants.iter().any(|want| want.label == *label && want.optional);
+        let lacks = |grant: &&GrantSpec| grant.kind == GrantKind::Memory && !is_optional(&grant.label);
+        match grants.iter().find(lacks) {
+            Some(grant) if !self.durable => Err(StartError::NoMemory { label: grant.label.to_string() }),
+            _ => Ok(()),
+        }
     }
 
     /// Starts a process of an agent.
@@ -428,6 +342,17 @@ impl Node {
     pub fn give(&self, pid: Pid, grant: GrantSpec) -> Result<GrantId, GrantingError> {
         self.serve_models(std::slice::from_ref(&grant))?;
         Ok(self.kernel.give(pid, grant)?)
+    }
+
+    /// Opens the model by which texts become vectors, where there is one. Blocks.
+    ///
+    /// # Errors
+    /// [`EngineLoadError`].
+    pub fn serve_memory(&self) -> Result<(), EngineLoadError> {
+        match (&self.engines, self.kernel.memory().model.as_deref()) {
+            (Some(engines), Some(model)) => engines.open(model),
+            _ => Ok(()),
+        }
     }
 
     /// The models of this node.
@@ -520,14 +445,4 @@ impl Drop for Node {
     fn drop(&mut self) {
         self.kernel.stop();
     }
-}
-
-/// Opens a package: a path, or the name of an installed agent.
-///
-/// # Errors
-/// [`PackageError`].
-pub fn open_package(home: &Home, agent: &str) -> Result<Package, PackageError> {
-    let path = Path::new(agent);
-    let is_name = path.components().count() == 1 && !path.exists();
-    Package::open(if is_name { home.agent(agent) } else { path.to_owned() }.as_path())
 }

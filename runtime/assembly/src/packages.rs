@@ -1,12 +1,20 @@
 //! Installed agents as the kernel's packages: those that a process can start by name.
 
-use crate::{components, home::Home, wants};
+use crate::{
+    components,
+    gate::{Gate, Stamp, Stamps, stamp},
+    home::Home,
+    opening::{OpenError, open_installed},
+    wants,
+};
+use jiff::Timestamp;
 use parking_lot::Mutex;
 use remit_abi::{GrantKind, TenantId, limits::Limits};
 use remit_host::Host;
 use remit_kernel::ports::{PackageError, Packages, PortFuture, Program};
-use remit_package::Package;
-use std::{collections::HashMap, fs, path::Path, sync::Arc, time::SystemTime};
+use remit_package::{PACKAGE_BYTES_MAX, disk};
+use sha2::{Digest, Sha256};
+use std::{collections::HashMap, path::Path, sync::Arc};
 use tokio::runtime::Handle;
 
 /// Loaded agents that are kept: each is some hundred kilobytes of code.
@@ -15,22 +23,47 @@ const LOADED_MAX: usize = 64;
 /// Which agent, linked for which grants.
 type Key = (String, Vec<GrantKind>);
 
-/// Whether a file is still the one that was loaded.
-type Stamp = (Option<SystemTime>, u64);
+/// An agent that is ready to be started.
+struct Loaded {
+    /// Of whom to trust and what is installed, when it was loaded, and of its own manifest.
+    stamps: (Stamps, Stamp),
+    /// When whoever stands behind it no longer does.
+    not_after: Option<Timestamp>,
+    program: Program,
+}
 
-/// The agents of a data folder.
-pub(crate) struct InstalledPackages {
+/// What loading takes.
+#[derive(Clone)]
+struct Loading {
     home: Home,
     host: Arc<Host>,
-    runtime: Handle,
-    loaded: Arc<Mutex<HashMap<Key, (Stamp, Program)>>>,
+    gate: Arc<Gate>,
+    loaded: Arc<Mutex<HashMap<Key, Loaded>>>,
     /// Whether processes outlive the host, so that the bytes that they run are kept.
     keeps: bool,
 }
 
+/// The agents of a data folder.
+pub(crate) struct InstalledPackages {
+    loading: Loading,
+    runtime: Handle,
+}
+
 impl InstalledPackages {
-    pub(crate) fn new(home: Home, host: Arc<Host>, runtime: Handle, keeps: bool) -> Self {
-        Self { home, host, runtime, loaded: Arc::default(), keeps }
+    pub(crate) fn new(home: Home, host: Arc<Host>, gate: Arc<Gate>, runtime: Handle, keeps: bool) -> Self {
+        Self { loading: Loading { home, host, gate, loaded: Arc::default(), keeps }, runtime }
+    }
+
+    /// Loading blocks, on tokio's threads for that.
+    fn spawn(
+        &self,
+        load: impl FnOnce(Loading) -> Result<Program, PackageError> + Send + 'static,
+    ) -> PortFuture<'static, Result<Program, PackageError>> {
+        let loading = self.loading.clone();
+        let loading = self.runtime.spawn_blocking(move || load(loading));
+        Box::pin(async move {
+            loading.await.unwrap_or_else(|error| Err(PackageError(format!("it was not loaded: {error}").into())))
+        })
     }
 }
 
@@ -42,22 +75,11 @@ impl Packages for InstalledPackages {
         granted: &[GrantKind],
     ) -> PortFuture<'static, Result<Program, PackageError>> {
         let key = (agent.to_owned(), granted.to_vec());
-        let path = match is_plain_name(agent) {
-            true => self.home.agent(agent),
-            false => return Box::pin(std::future::ready(Err(not_installed(agent)))),
-        };
-        let (host, loaded) = (self.host.clone(), self.loaded.clone());
-        // Reading the manifest's stamp takes microseconds; loading what was not loaded blocks, on tokio's threads for that.
-        let fresh =
-            loaded.lock().get(&key).filter(|(stamp, _)| is_fresh(*stamp, &path)).map(|(_, program)| program.clone());
-        if let Some(program) = fresh {
-            return Box::pin(std::future::ready(Ok(program)));
+        // Looking at the files' stamps takes microseconds.
+        match self.loading.fresh(&key) {
+            Some(program) => Box::pin(std::future::ready(Ok(program))),
+            None => self.spawn(move |loading| loading.load(key)),
         }
-        let keeps = self.keeps.then(|| self.home.clone());
-        let loading = self.runtime.spawn_blocking(move || load(keeps.as_ref(), &host, &loaded, key, &path));
-        Box::pin(async move {
-            loading.await.unwrap_or_else(|error| Err(PackageError(format!("it was not loaded: {error}").into())))
-        })
     }
 
     fn reopen(
@@ -67,80 +89,78 @@ impl Packages for InstalledPackages {
         digest: &str,
         granted: &[GrantKind],
     ) -> PortFuture<'static, Result<Program, PackageError>> {
-        let (host, path) = (self.host.clone(), components::path(&self.home, digest));
         let (agent, digest, granted) = (Arc::from(agent), Arc::from(digest), granted.to_vec());
-        let loading = self.runtime.spawn_blocking(move || reload(&host, &path, agent, digest, &granted));
-        Box::pin(async move {
-            loading.await.unwrap_or_else(|error| Err(PackageError(format!("it was not loaded: {error}").into())))
-        })
+        self.spawn(move |loading| loading.reload(agent, digest, &granted))
     }
 }
 
-/// Loads a component that was kept under its digest. Its limits are those that its process had.
-fn reload(
-    host: &Host,
-    path: &Path,
-    name: Arc<str>,
-    digest: Arc<str>,
-    granted: &[GrantKind],
-) -> Result<Program, PackageError> {
-    let kinds: Vec<&str> = granted.iter().map(|kind| kind.name()).collect();
-    let image = host.load_file(path, &kinds).map_err(|error| PackageError(error.to_string().into()))?;
-    match *image.digest() == *digest {
-        true => Ok(Program { name, digest, image, limits: Limits::default() }),
+impl Loading {
+    fn stamps(&self, agent: &str) -> (Stamps, Stamp) {
+        (self.gate.stamps(), stamp(&self.home.agent(agent).join("remit.toml")))
+    }
+
+    /// What was loaded before and is as it was.
+    fn fresh(&self, key: &Key) -> Option<Program> {
+        let loaded = self.loaded.lock();
+        let Loaded { stamps, not_after, program } = loaded.get(key)?;
+        let is_fresh = *stamps == self.stamps(&key.0) && not_after.is_none_or(|end| Timestamp::now() <= end);
+        is_fresh.then(|| program.clone())
+    }
+
+    fn load(&self, key: Key) -> Result<Program, PackageError> {
+        // What changes while it is loaded makes it stale.
+        let stamps = self.stamps(&key.0);
+        let package = open_installed(&self.home, &key.0).map_err(|error| match error {
+            OpenError::Package(remit_package::PackageError::NotFound(_)) => not_installed(&key.0),
+            error => refused(&error),
+        })?;
+        let not_after = self.gate.admit(&package).map_err(|error| refused(&error))?.not_after;
+        let linked = wants::linked(&package.manifest, key.1.iter().copied());
+        let image = self.host.load(package.bytes(), &wants::names_of(&linked)).map_err(|error| refused(&error))?;
+        if self.keeps {
+            components::keep(&self.home, &package).map_err(|error| refused(&error))?;
+        }
+        let program = Program {
+            name: package.manifest.name.as_str().into(),
+            digest: image.digest().into(),
+            linked,
+            image,
+            limits: wants::limits(&package.manifest),
+        };
+        let mut loaded = self.loaded.lock();
+        if loaded.len() >= LOADED_MAX {
+            loaded.clear();
+        }
+        loaded.insert(key, Loaded { stamps, not_after, program: program.clone() });
+        Ok(program)
+    }
+
+    /// Loads a component that was kept under its digest. Its limits are those that its process had.
+    fn reload(&self, name: Arc<str>, digest: Arc<str>, granted: &[GrantKind]) -> Result<Program, PackageError> {
+        self.gate.readmit(&name, &digest).map_err(|why| PackageError(why.into()))?;
+        let path = components::path(&self.home, &digest);
+        let bytes = read(&path, &digest)?;
+        let image = self.host.load(&bytes, &wants::names_of(granted)).map_err(|error| refused(&error))?;
+        Ok(Program { name, digest, linked: granted.to_vec(), image, limits: Limits::default() })
+    }
+}
+
+/// Reads what was kept. Other bytes than those are neither run nor compiled.
+fn read(path: &Path, digest: &str) -> Result<Vec<u8>, PackageError> {
+    let bytes = disk::read(path, PACKAGE_BYTES_MAX)
+        .map_err(|error| PackageError(format!("cannot read the agent {}: {error}", path.display()).into()))?;
+    match hex::encode(Sha256::digest(&bytes)) == digest {
+        true => Ok(bytes),
         false => Err(PackageError(format!("{} has other bytes than its name says", path.display()).into())),
     }
 }
 
-fn load(
-    keeps: Option<&Home>,
-    host: &Host,
-    loaded: &Mutex<HashMap<Key, (Stamp, Program)>>,
-    key: Key,
-    path: &Path,
-) -> Result<Program, PackageError> {
-    let refused = |error: &dyn std::error::Error| PackageError(error.to_string().into());
-    let package = Package::open(path).map_err(|error| match error {
-        remit_package::PackageError::NotFound(_) => not_installed(&key.0),
-        error => refused(&error),
-    })?;
-    let stamp = stamp(path);
-    let kinds: Vec<&str> = key.1.iter().map(|kind| kind.name()).collect();
-    let image = host.load_file(&package.component, &kinds).map_err(|error| refused(&error))?;
-    if let Some(home) = keeps {
-        components::keep(home, image.digest(), &package.component).map_err(|error| refused(&error))?;
-    }
-    let program = Program {
-        name: package.manifest.name.as_str().into(),
-        digest: image.digest().into(),
-        image,
-        limits: wants::limits(&package.manifest),
-    };
-    let mut loaded = loaded.lock();
-    if loaded.len() >= LOADED_MAX {
-        loaded.clear();
-    }
-    loaded.insert(key, (stamp, program.clone()));
-    Ok(program)
-}
-
-/// A name opens a folder of its own, and no other file of the machine.
-fn is_plain_name(agent: &str) -> bool {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    agent.bytes().all(fits) && agent.starts_with(|first: char| first.is_ascii_alphanumeric())
+fn refused(error: &dyn std::error::Error) -> PackageError {
+    PackageError(error.to_string().into())
 }
 
 fn not_installed(agent: &str) -> PackageError {
     PackageError(format!("no agent {agent:?} is installed").into())
-}
-
-/// When a package was changed last: its folder is written anew when it is installed.
-fn stamp(path: &Path) -> Stamp {
-    fs::metadata(path.join("remit.toml")).map_or((None, 0), |manifest| (manifest.modified().ok(), manifest.len()))
-}
-
-fn is_fresh(known: Stamp, path: &Path) -> bool {
-    known.0.is_some() && known == stamp(path)
 }
 
 #[cfg(test)]
@@ -148,11 +168,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_plain_names_open_a_folder() {
-        for (name, plain) in
-            [("worker", true), ("a-1_b.c", true), ("", false), ("..", false), ("../x", false), ("a/b", false)]
-        {
-            assert_eq!(is_plain_name(name), plain, "{name}");
-        }
+    fn kept_components_are_read_by_their_digest() {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let path = folder.path().join("x.wasm");
+        std::fs::write(&path, b"x").expect("it is ours");
+        let digest = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881";
+        assert_eq!(read(&path, digest).ok(), Some(b"x".to_vec()));
+        std::fs::write(&path, b"y").expect("it is ours");
+        let told = read(&path, digest).map_err(|PackageError(told)| told);
+        assert!(told.is_err_and(|told| told.contains("has other bytes than its name says")));
     }
 }

@@ -3,10 +3,10 @@
 use crate::node::Node;
 use remit_abi::TenantId;
 use remit_journal::{
-    ExportError, ForgetError, SqliteJournal,
+    ExportError, ForgetError, RecallError, SqliteJournal,
     audit::{Detail, Exported},
 };
-use remit_kernel::Selection;
+use remit_kernel::{Selection, ports::StoreError};
 use std::io::Write;
 use thiserror::Error;
 
@@ -27,6 +27,17 @@ pub enum PastError {
     /// The audit is not exported.
     #[error(transparent)]
     Export(#[from] ExportError),
+    /// The memory is not erased.
+    #[error(transparent)]
+    Memory(#[from] StoreError),
+    /// What was told cannot be looked through.
+    #[error(
+        "what tenant {0} was told cannot be looked through: a table [tenant.{0}] in the data folder's recall.toml switches that on when the host starts"
+    )]
+    RecallOff(TenantId),
+    /// It is not looked through, or not shown.
+    #[error(transparent)]
+    Recall(RecallError),
     /// The journal does not forget.
     #[error(transparent)]
     Forget(ForgetError),
@@ -36,7 +47,11 @@ impl PastError {
     /// Whether what was asked for cannot be, rather than that the machine failed.
     #[must_use]
     pub const fn is_usage(&self) -> bool {
-        matches!(self, Self::NotKept | Self::Living { .. } | Self::Export(ExportError::Empty(_)))
+        match self {
+            Self::NotKept | Self::Living { .. } | Self::Export(ExportError::Empty(_)) | Self::RecallOff(_) => true,
+            Self::Recall(error) => matches!(error, RecallError::Wordless | RecallError::TooLong),
+            Self::Export(_) | Self::Memory(_) | Self::Forget(_) => false,
+        }
     }
 }
 
@@ -49,8 +64,17 @@ impl From<ForgetError> for PastError {
     }
 }
 
+impl From<RecallError> for PastError {
+    fn from(error: RecallError) -> Self {
+        match error {
+            RecallError::Off(tenant) => Self::RecallOff(tenant),
+            other => Self::Recall(other),
+        }
+    }
+}
+
 impl Node {
-    fn kept(&self) -> Result<&SqliteJournal, PastError> {
+    pub(crate) fn kept(&self) -> Result<&SqliteJournal, PastError> {
         self.journal.as_deref().ok_or(PastError::NotKept)
     }
 
@@ -83,7 +107,7 @@ impl Node {
         self.kernel.freeze(&tenants);
         let living = self.kernel.processes().iter().filter(|process| process.pid.tenant == tenant).count() as u64;
         let outcome = match living {
-            0 => journal.forget_tenant(tenant).map_err(PastError::from),
+            0 => self.erase_all_of(journal, tenant),
             _ => Err(PastError::Living { tenant, living }),
         };
         if outcome.is_ok() {
@@ -93,5 +117,11 @@ impl Node {
             self.kernel.thaw(&tenants);
         }
         outcome
+    }
+
+    /// The memory goes first: what the journal has of it would be handed over again.
+    fn erase_all_of(&self, journal: &SqliteJournal, tenant: TenantId) -> Result<(), PastError> {
+        self.runtime.block_on(self.kernel.memory().store.erase(tenant))?;
+        Ok(journal.forget_tenant(tenant)?)
     }
 }

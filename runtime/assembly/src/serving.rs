@@ -21,6 +21,11 @@ impl Models {
     /// is granted them by name. Blocks.
     pub(crate) fn serve(&self, grants: &[GrantSpec]) -> Result<(), EngineLoadError> {
         let Some(engines) = &self.engines else { return Ok(()) };
+        // Without a memory it asks for nothing, and without the model words are enough.
+        let remembers = grants.iter().any(|grant| grant.kind == GrantKind::Memory);
+        if let Some(model) = self.kernel.memory().model.as_deref().filter(|_| remembers) {
+            engines.open(model)?;
+        }
         let mut names = names(grants).filter(|name| !name.ends_with('*'));
         names.try_for_each(|name| match self.kernel.models_of_route(name) {
             Some(models) => {

@@ -29,6 +29,20 @@ pub(crate) fn granted(
     wants.iter().filter(chosen).map(|want| spec(kernel, tenant, want, default_model)).collect()
 }
 
+/// The kinds of grants that an agent is linked for, ascending: of those that it is given, and of those that it can do without.
+pub(crate) fn linked(manifest: &Manifest, granted: impl IntoIterator<Item = GrantKind>) -> Vec<GrantKind> {
+    let optional = manifest.wants.iter().filter(|want| want.optional).map(|want| want.kind);
+    let mut kinds: Vec<_> = granted.into_iter().chain(optional).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    kinds
+}
+
+/// By their names, as the host has them.
+pub(crate) fn names_of(kinds: &[GrantKind]) -> Vec<&'static str> {
+    kinds.iter().map(|kind| kind.name()).collect()
+}
+
 fn spec(kernel: &Kernel, tenant: TenantId, want: &Want, default_model: &str) -> Result<GrantSpec, StartError> {
     let scope = match &want.scope {
         Some(scope) => scope.clone(),
@@ -50,6 +64,26 @@ fn spec(kernel: &Kernel, tenant: TenantId, want: &Want, default_model: &str) -> 
         ceiling,
     };
     Ok(GrantSpec { label: want.label.as_str().into(), kind: want.kind, scope, access: want.access, limits })
+}
+
+/// Whether every folder that an agent cannot do without is declared: the first part of each path.
+pub(crate) fn check_folders(
+    declared: &[Box<str>],
+    manifest: &Manifest,
+    grants: &[GrantSpec],
+) -> Result<(), StartError> {
+    let is_optional = |label: &str| manifest.wants.iter().any(|want| want.label == *label && want.optional);
+    for grant in grants.iter().filter(|grant| grant.kind == GrantKind::File && !is_optional(&grant.label)) {
+        let mut folders = grant.scope.entries().iter().filter_map(|path| path.split('/').next());
+        if let Some(folder) = folders.find(|name| *name != "." && declared.iter().all(|known| **known != **name)) {
+            return Err(StartError::NoSuchFolder {
+                label: grant.label.to_string(),
+                folder: folder.to_owned(),
+                declared: if declared.is_empty() { "none".to_owned() } else { declared.join(", ") },
+            });
+        }
+    }
+    Ok(())
 }
 
 /// The limits of a manifest's processes.

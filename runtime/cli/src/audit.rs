@@ -136,6 +136,27 @@ fn told(summary: &Summary) -> Vec<String> {
             total.output
         ));
     }
+    for (tool, total) in &summary.tools {
+        lines.push(format!(
+            "{}: {} calls; {} done, {} failed, {} not done, {} uncertain; {} were begun more than once, {} were decided by a person",
+            tool.as_deref().map_or_else(|| "tools whose call is not in it".to_owned(), plain),
+            total.calls,
+            total.done,
+            total.failed,
+            total.not_done,
+            total.uncertain,
+            total.repeated,
+            total.decided
+        ));
+    }
+    let Summary { supported_citations: supported, unsupported_citations: unsupported, .. } = summary;
+    if supported + unsupported > 0 {
+        lines.push(format!("{supported} citations stand in what they cite, {unsupported} do not"));
+    }
+    for (by, total) in &summary.recalls {
+        let (by, questions, hits) = (plain(by), total.questions, total.hits);
+        lines.push(format!("{by} looked through what was told {questions} times, and was shown {hits} texts"));
+    }
     if summary.forgotten > 0 {
         lines.push(format!("{} pieces of history were forgotten for their age", summary.forgotten));
     }

@@ -2,7 +2,7 @@
 
 use crate::exit::CommandError;
 use clap::Args;
-use remit_assembly::{Home, check, explain, open_package};
+use remit_assembly::{Home, StartError, admission, check, explain, open_package};
 use std::process::ExitCode;
 
 /// Say what an agent could do, without running it.
@@ -14,7 +14,8 @@ pub(crate) struct Check {
 
 impl Check {
     pub(crate) fn run(self) -> Result<ExitCode, CommandError> {
-        let package = open_package(&Home::find()?, &self.agent)?;
+        let home = Home::find()?;
+        let package = open_package(&home, &self.agent)?;
         let report = check(&package)?;
         let manifest = &package.manifest;
         println!("{} {}", manifest.name, manifest.version);
@@ -34,6 +35,7 @@ impl Check {
         }
         match &report.refused {
             None => {
+                admission(&home, &package).map_err(StartError::from).map_err(CommandError::Start)?;
                 println!("\nit would be let in");
                 Ok(ExitCode::SUCCESS)
             }

@@ -58,6 +58,9 @@ pub(crate) struct Selection {
     /// Those of this package
     #[arg(long, value_name = "NAME")]
     package: Option<String>,
+    /// Those of this component, by its SHA-256 as `remit inspect` shows it
+    #[arg(long, value_name = "SHA256")]
+    component: Option<String>,
     /// Every one
     #[arg(long)]
     all: bool,
@@ -68,6 +71,7 @@ impl Selection {
         match self {
             Self { tenant: Some(tenant), .. } => protocol::Selection::Tenant(tenant),
             Self { package: Some(name), .. } => protocol::Selection::Package(name),
+            Self { component: Some(digest), .. } => protocol::Selection::Component(digest),
             _ => protocol::Selection::All,
         }
     }
@@ -97,6 +101,7 @@ pub(crate) fn frozen() -> Result<ExitCode, CommandError> {
                 protocol::Selection::All => println!("all"),
                 protocol::Selection::Tenant(tenant) => println!("tenant {tenant}"),
                 protocol::Selection::Package(name) => println!("package {name}"),
+                protocol::Selection::Component(digest) => println!("component {digest}"),
             }
         }
         Ok(ExitCode::SUCCESS)

@@ -1,10 +1,12 @@
 //! How the program ends: errors, and the exit codes that scripts may rely on.
 
 use remit_assembly::{
-    HistoryError, LockError, NoHome, NodeError, PackageError, StartError, ToolsError,
+    HistoryError, LockError, NoHome, NodeError, OpenError, PackageError, RevokeError, StartError, ToolsError,
     audit::Flaw,
+    carrying::CarryError,
     eval::AnswererError,
     models::{ModelError, PullNewError, RegistryError, UnknownModel},
+    package::{CheckKind, FolderError, KeyError, RingError, SignError, StoreError, TrustError},
     recording::{RecordingError, RerunError},
     routes::RouteError,
 };
@@ -26,10 +28,12 @@ Exit codes:
   5    the agent was refused: it is no agent, or asks for what it was not granted
   6    the agent was ended: it crashed, broke the protocol, or went over a limit
   7    the machine failed: a file, the disk, the network, a model, or a host that is not running
+  10 to 20  `remit verify` alone: which check failed, as its help says
   130  interrupted
 
 Environment:
   REMIT_HOME  the data folder
+  REMIT_PASSPHRASE  the passphrase of the key that is asked for
   REMIT_LOG   what to log to standard error, for example `debug`
   NO_COLOR    no colours";
 
@@ -49,6 +53,20 @@ pub(crate) enum CommandError {
     NoHome(#[from] NoHome),
     #[error(transparent)]
     Package(#[from] PackageError),
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    #[error(transparent)]
+    Ring(#[from] RingError),
+    #[error(transparent)]
+    Sign(#[from] SignError),
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Carry(#[from] CarryError),
+    #[error(transparent)]
+    Revoke(#[from] RevokeError),
     #[error(transparent)]
     Node(#[from] NodeError),
     #[error(transparent)]
@@ -112,15 +130,82 @@ impl CommandError {
             Self::Recording(RecordingError::History(_) | RecordingError::NoJournal(_)) => USAGE,
             Self::Rerun(RerunError::Load(_)) => REFUSED,
             Self::Recording(_) | Self::Rerun(_) => MACHINE,
-            Self::Package(PackageError::NotFound(_)) => USAGE,
-            Self::Package(PackageError::Io { .. }) => MACHINE,
-            Self::Package(_) => REFUSED,
+            Self::Package(error) | Self::Carry(CarryError::Package(error)) => code_of_package(error),
+            Self::Carry(error) if error.is_usage() => USAGE,
+            Self::Carry(error) if error.is_refusal() => REFUSED,
+            Self::Folder(FolderError::Io { .. }) => MACHINE,
+            Self::Folder(_) | Self::Sign(_) => REFUSED,
+            Self::Ring(error) | Self::Revoke(RevokeError::Ring(error)) => code_of_ring(error),
+            Self::Store(error) | Self::Revoke(RevokeError::Store(error)) | Self::Carry(CarryError::Store(error)) => {
+                code_of_store(error)
+            }
+            Self::Trust(TrustError::Policy { .. }) | Self::Revoke(RevokeError::Trust(TrustError::Policy { .. })) => {
+                USAGE
+            }
+            Self::Carry(CarryError::Trust(TrustError::Policy { .. })) => USAGE,
+            Self::Trust(TrustError::Io { .. }) => MACHINE,
+            Self::Revoke(RevokeError::Trust(TrustError::Io { .. }) | RevokeError::Io { .. }) => MACHINE,
+            Self::Revoke(_) => USAGE,
             Self::Start(error) if error.is_refusal() => REFUSED,
             Self::Start(error) if error.is_usage() => USAGE,
             Self::Client(ClientError::Refused(refusal)) => code_of_refusal(refusal.code),
             Self::NoHome(_) | Self::Node(_) | Self::Start(_) | Self::Model(_) | Self::Machine(_) => MACHINE,
-            Self::Lock(_) | Self::Socket(_) | Self::Client(_) | Self::PullNew(_) => MACHINE,
+            Self::Carry(_) | Self::Lock(_) | Self::Socket(_) | Self::Client(_) | Self::PullNew(_) => MACHINE,
         })
+    }
+}
+
+impl From<OpenError> for CommandError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Package(error) => error.into(),
+            OpenError::Store(error) => error.into(),
+        }
+    }
+}
+
+const fn code_of_package(error: &PackageError) -> u8 {
+    match error {
+        PackageError::NotFound(_) => USAGE,
+        PackageError::Io { .. } => MACHINE,
+        _ => REFUSED,
+    }
+}
+
+const fn code_of_ring(error: &RingError) -> u8 {
+    match error {
+        RingError::Io { .. } | RingError::Key { error: KeyError::Io { .. } | KeyError::Random(_), .. } => MACHINE,
+        _ => USAGE,
+    }
+}
+
+const fn code_of_store(error: &StoreError) -> u8 {
+    match error {
+        StoreError::Io { .. } | StoreError::Lockfile { .. } => MACHINE,
+        StoreError::Denied(_) | StoreError::Package(_) | StoreError::Bytes { .. } | StoreError::NotPacked(_) => REFUSED,
+        StoreError::OtherBytes { .. } => REFUSED,
+        StoreError::Unknown { .. } | StoreError::NoneBefore(_) | StoreError::Current(_) => USAGE,
+    }
+}
+
+/// The exit code of `remit verify` where a package is refused: which check failed first.
+pub(crate) fn code_of_check(kind: Option<CheckKind>) -> ExitCode {
+    ExitCode::from(kind.map_or(REFUSED, number_of))
+}
+
+const fn number_of(kind: CheckKind) -> u8 {
+    match kind {
+        CheckKind::Envelope => 10,
+        CheckKind::Statement => 11,
+        CheckKind::Subject => 12,
+        CheckKind::Claims => 13,
+        CheckKind::Time => 14,
+        CheckKind::Serial => 15,
+        CheckKind::Name => 16,
+        CheckKind::Revocation => 17,
+        CheckKind::Signers => 18,
+        CheckKind::Wants => 19,
+        CheckKind::Budget => 20,
     }
 }
 
@@ -130,7 +215,7 @@ const fn code_of_refusal(code: ErrorCode) -> u8 {
         ErrorCode::Refused => REFUSED,
         ErrorCode::BadRequest | ErrorCode::Invalid | ErrorCode::TooLarge => USAGE,
         ErrorCode::NoSuchAgent | ErrorCode::NoSuchProcess | ErrorCode::NoSuchGrant => USAGE,
-        ErrorCode::NoSuchQuestion | ErrorCode::NoSuchApproval => USAGE,
+        ErrorCode::NoSuchQuestion | ErrorCode::NoSuchApproval | ErrorCode::NoSuchEntry => USAGE,
         ErrorCode::NotFound | ErrorCode::WrongMethod | ErrorCode::TooSlow => MACHINE,
         ErrorCode::Busy | ErrorCode::ShuttingDown | ErrorCode::MachineFailed => MACHINE,
     }

@@ -21,6 +21,10 @@ fn table(finished: &Finished, elapsed: Duration) -> String {
         ("refunded, in tokens", tokens(ledger.refunded_micro_tokens)),
         ("time", format!("{:.2} s", elapsed.as_secs_f64())),
     ];
+    if ledger.supported_citations + ledger.unsupported_citations > 0 {
+        rows.push(("citations that stand", ledger.supported_citations.to_string()));
+        rows.push(("citations that do not", ledger.unsupported_citations.to_string()));
+    }
     if let Some(money) = &finished.paid_money {
         rows.push(("that, in money", money.clone()));
     }

@@ -6,7 +6,9 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program speaks to its user")]
 
 mod audit;
+mod build;
 mod caps;
+mod carry;
 mod check;
 mod control;
 mod doctor;
@@ -15,23 +17,30 @@ mod exit;
 mod figures;
 mod fork;
 mod inbox;
+mod install;
 mod json;
+mod keys;
 mod ledger;
 mod logs;
+mod memory;
 mod models;
 mod node;
+mod passphrase;
 mod past;
 mod ps;
+mod recall;
 mod recorded;
 mod replay;
 mod results;
 mod routes;
 mod run;
+mod sign;
 mod table;
 mod terminal;
 mod text;
 mod tools;
 mod top;
+mod trust;
 mod up;
 
 use clap::{Parser, Subcommand};
@@ -53,6 +62,30 @@ enum Command {
     Run(run::Run),
     /// Say what an agent could do, without running it
     Check(check::Check),
+    /// Make one file of an agent's folder
+    Build(build::Build),
+    /// Make, keep and revoke keys that sign packages
+    #[command(subcommand)]
+    Keys(keys::Keys),
+    /// Sign a package
+    Sign(sign::Sign),
+    /// Say whether a package would be installed, and why
+    Verify(sign::Verify),
+    /// Check the policy that says whose packages run
+    #[command(subcommand)]
+    Trust(trust::Trust),
+    /// Install a package that the policy takes
+    Install(install::Install),
+    /// Send a package to a registry
+    Push(carry::Push),
+    /// Get a package from a registry into a file
+    Pull(carry::Pull),
+    /// Remove an installed package
+    Uninstall(install::Uninstall),
+    /// Have a name mean the version that it meant before
+    Rollback(install::Rollback),
+    /// List installed packages, and revoke them
+    Packages(install::Packages),
     /// Get, list and delete models
     #[command(subcommand)]
     Models(models::Models),
@@ -121,6 +154,10 @@ enum Command {
     Erase(past::Erase),
     /// See what agents ask people, and answer
     Inbox(inbox::Inbox),
+    /// See, search and change what agents remember
+    Memory(memory::Memory),
+    /// Look through what processes were told
+    Recall(recall::Recall),
     /// Compile a component: what a compiling child process does
     #[command(hide = true)]
     CompileComponent(node::CompileComponent),
@@ -131,6 +168,17 @@ impl Command {
         match self {
             Self::Run(run) => run.run(),
             Self::Check(check) => check.run(),
+            Self::Build(build) => build.run(),
+            Self::Keys(keys) => keys.run(),
+            Self::Sign(sign) => sign.run(),
+            Self::Verify(verify) => verify.run(),
+            Self::Trust(trust) => trust.run(),
+            Self::Install(install) => install.run(),
+            Self::Push(push) => push.run(),
+            Self::Pull(pull) => pull.run(),
+            Self::Uninstall(uninstall) => uninstall.run(),
+            Self::Rollback(rollback) => rollback.run(),
+            Self::Packages(packages) => packages.run(),
             Self::Models(models) => models.run(),
             Self::Routes(routes) => routes.run(),
             Self::Tools(tools) => tools.run(),
@@ -163,6 +211,8 @@ impl Command {
             Self::Forget(forget) => forget.run(),
             Self::Erase(erase) => erase.run(),
             Self::Inbox(inbox) => inbox.run(),
+            Self::Memory(memory) => memory.run(),
+            Self::Recall(recall) => recall.run(),
             Self::Results(results) => results.run(),
             Self::CompileComponent(compile) => compile.run(),
         }

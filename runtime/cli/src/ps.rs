@@ -165,6 +165,7 @@ fn facts(process: &Process) -> String {
             format!("{} in, {} cached, {} out", ledger.input_tokens, ledger.cached_tokens, ledger.output_tokens),
         ),
         ("fuel", ledger.fuel.to_string()),
+        ("cited", format!("{} that stand, {} that do not", ledger.supported_citations, ledger.unsupported_citations)),
         ("messages", process.messages.to_string()),
         ("children", process.children.to_string()),
         ("values", format!("{} bytes", process.value_bytes)),

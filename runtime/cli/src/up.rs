@@ -7,7 +7,8 @@ use crate::{
     tools::declared,
 };
 use clap::{Args, ValueEnum};
-use remit_assembly::{Home, RunawayPolicy};
+use remit_abi::Tokens;
+use remit_assembly::{Consolidation, Home, RunawayPolicy};
 use remit_server::Server;
 use std::{
     io::{self, Write},
@@ -39,6 +40,16 @@ pub(crate) struct Up {
     /// The file in which tools are declared that agents may have act, in TOML; the data folder's tools.toml without this
     #[arg(long, value_name = "FILE")]
     tools: Option<PathBuf>,
+    /// Put this store of the memory in order when nothing else happens: merge what is there twice, summarise, write down facts. May be
+    /// repeated; `remit memory consolidate` does it now, shows what would be done, and takes it back
+    #[arg(long, value_name = "STORE")]
+    consolidate: Vec<String>,
+    /// For how long nothing must have happened before
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration)]
+    consolidate_after: Duration,
+    /// Spend at most so many tokens on a store and label each time, instead of what the agent's manifest says
+    #[arg(long, value_name = "TOKENS")]
+    consolidate_budget: Option<u64>,
     #[command(flatten)]
     computing: Computing,
 }
@@ -63,6 +74,18 @@ impl Runaway {
 }
 
 impl Up {
+    fn consolidation(&self) -> Result<Consolidation, CommandError> {
+        let amount = |whole| {
+            let sentence = || CommandError::Usage(format!("--consolidate-budget {whole} is too large to count"));
+            Tokens::from_whole(whole).ok_or_else(sentence)
+        };
+        Ok(Consolidation {
+            stores: self.consolidate.iter().map(|store| store.as_str().into()).collect(),
+            idle: self.consolidate_after,
+            budget: self.consolidate_budget.map(amount).transpose()?,
+        })
+    }
+
     pub(crate) fn run(self) -> Result<ExitCode, CommandError> {
         let runtime = node::runtime(THREADS)?;
         let result = runtime.block_on(self.serve());
@@ -76,13 +99,14 @@ impl Up {
         let lock = home.lock()?;
         let prices = node::prices(self.prices.as_deref())?;
         let tools = declared(&home, self.tools.as_deref())?;
+        let consolidation = self.consolidation()?;
         let outliving = Outliving::Durable { patience: self.patience };
         // From here on a signal is an orderly end.
         let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
         let node = node::open(home.clone(), prices, &self.computing, outliving, tools)?;
         node.kernel().set_runaway(self.runaway.policy());
-        let server = Server::bind(node, home, lock)?;
+        let server = Server::bind(node, home, lock, consolidation)?;
         let ready = format!("listening on {}\n", server.path().display());
         io::stdout()
             .write_all(ready.as_bytes())

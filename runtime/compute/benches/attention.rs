@@ -1,6 +1,6 @@
 //! How long attention takes: decoding steps and prompts, one layer.
 //!
-//! `cargo bench --profile dev -p remit-compute --bench attention [THREADS]`; without a number, all processors. Each line is the best of
+//! `cargo bench -p remit-compute --bench attention [THREADS]`; without a number, all processors. Each line is the best of
 //! several runs. GFLOP/s count two operations for each number of a query and a key or value that its row sees; GB/s count each key
 //! and value once for each sequence.
 

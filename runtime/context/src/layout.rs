@@ -96,7 +96,7 @@ pub(crate) fn with_resident(runs: &[Run], segments: &[usize]) -> Vec<Run> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Recalled {
     pub(crate) index: usize,
-    /// It is shown before this one: where the newest turn began when it was recalled.
+    /// It is shown before this one, or at the end: behind the message that the newest turn began with when it was recalled.
     pub(crate) before: usize,
     /// In which turn it was recalled.
     pub(crate) turn: u64,

@@ -65,8 +65,8 @@ impl<B> Piece<'_, B> {
 }
 
 impl<B> Context<B> {
-    /// What the prompt is made of, in its order: blocks; then what was said, where it was said; and before the newest turn what was
-    /// recalled for it.
+    /// What the prompt is made of, in its order: blocks; then what was said, where it was said; and behind the message that the newest turn
+    /// began with what was recalled for it.
     pub fn pieces(&self) -> impl Iterator<Item = Piece<'_, B>> {
         self.shape.slots().flat_map(|slot| {
             let (segments, other) = match slot {

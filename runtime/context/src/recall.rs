@@ -44,7 +44,7 @@ impl<B> Choice<'_, B> {
 }
 
 impl<B> Context<B> {
-    /// Shows what was found and is out before the newest turn, in the order of the conversation, and says what it is. It stays until
+    /// Shows what was found and is out behind the message that the newest turn began with, in the order of the conversation, and says what it is. It stays until
     /// [`end_turn`](Self::end_turn), and counts as used.
     ///
     /// All that is recalled at a time has at most `recall_budget` tokens. The rule:
@@ -77,7 +77,7 @@ impl<B> Context<B> {
     }
 
     fn show_recalled(&mut self, taken: &BTreeSet<usize>) {
-        let (before, turn) = (self.newest_from(), self.turn);
+        let (before, turn) = (self.recalled_before(), self.turn);
         for &index in taken {
             self.shape.recalled.push(Recalled { index, before, turn });
             if let Some(standing) = self.standings.get_mut(index) {
@@ -87,6 +87,12 @@ impl<B> Context<B> {
         if !taken.is_empty() {
             self.changed();
         }
+    }
+
+    /// What is recalled is shown before this one: behind what a user said last, since that stays as it is when what was recalled has left, and
+    /// is not computed again. Where no user has said anything, before the newest turn.
+    fn recalled_before(&self) -> usize {
+        self.turn_start.map_or_else(|| self.newest_from(), |asked| asked + 1)
     }
 
     /// Whether a segment is neither at its place nor recalled.

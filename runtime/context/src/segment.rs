@@ -142,7 +142,7 @@ pub enum Whereabouts {
     Stub,
     /// Out of the window; a summary stands for it and its neighbours.
     Summary(SummaryId),
-    /// Out of the window, and shown again before the newest turn.
+    /// Out of the window, and shown again behind what was asked last.
     Recalled,
 }
 

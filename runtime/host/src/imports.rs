@@ -49,6 +49,7 @@ const INTERFACES: &[Interface] = &[
     granted("remit:kernel/human", "0.1", "ask and tell the people it was granted", GrantKind::Person),
     granted("remit:kernel/tool", "0.1", "have the tools it was granted act outside", GrantKind::Tool),
     granted("remit:kernel/memory", "0.1", "remember and look up in the stores it was granted", GrantKind::Memory),
+    granted("remit:kernel/files", "0.1", "read files in the folders it was granted", GrantKind::File),
     granted("remit:kernel/context", "0.1", "talk to the models it was granted, its windows paged", GrantKind::Model),
     base("remit:kernel/task", "0.1", "show its answer and its progress to whoever started it"),
     base("remit:kernel/checkpoint", "0.1", "keep a state to go on from"),

@@ -30,6 +30,7 @@ mod driver;
 mod engine;
 mod error;
 mod executor;
+mod files;
 mod guest;
 mod host;
 mod human;

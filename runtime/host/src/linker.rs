@@ -14,12 +14,13 @@ use wasmtime::{
 type Add = fn(&mut Linker<Guest>) -> Result<()>;
 
 /// The kinds of grants that make a difference.
-const GRANTED: [(GrantKind, Add); 5] = [
+const GRANTED: [(GrantKind, Add); 6] = [
     (GrantKind::Model, add_models),
     (GrantKind::Process, add_processes),
     (GrantKind::Person, add_people),
     (GrantKind::Tool, add_tools),
     (GrantKind::Memory, add_memories),
+    (GrantKind::File, add_files),
 ];
 
 /// One linker for each set of such kinds, built once. Of the place of a set in the list, each kind that is in it is a bit.
@@ -64,6 +65,10 @@ fn add_tools(linker: &mut Linker<Guest>) -> Result<()> {
 
 fn add_memories(linker: &mut Linker<Guest>) -> Result<()> {
     kernel::memory::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest)
+}
+
+fn add_files(linker: &mut Linker<Guest>) -> Result<()> {
+    kernel::files::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest)
 }
 
 fn base(engine: &Engine) -> Result<Linker<Guest>> {

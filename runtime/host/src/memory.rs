@@ -8,9 +8,9 @@ use crate::{
     row::{GrantRow, ValueRow},
 };
 use remit_abi::{
-    Comparison, Condition, Description, EntryFilter, EntryId, Field, Forgetting, Hit, Integrity, KeptVersion, Likeness,
-    Listing, MemoryError, MemoryReply, MemoryRequest, Particulars, Reply, Request, Rewriting, Scalar, Seeking,
-    Weighting, Writing,
+    Cited, Citing, Comparison, Condition, Description, EntryFilter, EntryId, Field, Forgetting, Hit, Integrity,
+    KeptVersion, Likeness, Listing, MemoryError, MemoryReply, MemoryRequest, Particulars, Reply, Request, Rewriting,
+    Scalar, Seeking, Weighting, Writing,
 };
 use wasmtime::{Result, component::Resource};
 
@@ -187,6 +187,22 @@ impl memory::Host for Guest {
         };
         let (within, after) = (within.map(within_from_wit), after.map(EntryId));
         self.found(MemoryRequest::List(Box::new(Listing { grant, filter, within, after, count }))).await
+    }
+
+    async fn cite(
+        &mut self,
+        store: Resource<GrantRow>,
+        entry: u64,
+        version: Option<u32>,
+        quotation: value::Content,
+    ) -> Told<memory::Citation> {
+        let GrantRow(grant) = self.row(&store)?;
+        let citing = Citing { grant, entry: EntryId(entry), version, quotation: self.content(quotation)? };
+        match self.call_memory(MemoryRequest::Cite(Box::new(citing))).await? {
+            Ok(MemoryReply::Cited(Cited { version, offset })) => Ok(Ok(memory::Citation { version, offset })),
+            Ok(_) => Err(mismatch("memory.cite")),
+            Err(error) => Ok(Err(error)),
+        }
     }
 }
 

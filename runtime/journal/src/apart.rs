@@ -109,7 +109,7 @@ impl Disclosed {
 
     /// Of what was sealed. It has to be what stands in its place.
     pub(crate) fn of_plain(plain: &[u8], committed: &ValueImage) -> Result<Self, Damage> {
-        let (secret, content) = body(plain)?.split_first_chunk().ok_or(Damage::Seal)?;
+        let (secret, content) = body(plain)?.1.split_first_chunk().ok_or(Damage::Seal)?;
         let disclosed = Self { secret: *secret, content: content.to_owned() };
         match disclosed.commitment() == *committed.bytes {
             true => Ok(disclosed),

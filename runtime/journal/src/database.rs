@@ -8,12 +8,13 @@ use std::{path::Path, time::Duration};
 const APPLICATION: i64 = 0x5245_4d4a;
 /// What each version added to the tables, from version 1 on. A journal is made by all of it, and an older one is brought up by what it
 /// does not have yet: a new table is a new line in the newest file, as long as no build with that version was given away.
-const STEPS: [&str; 5] = [
+const STEPS: [&str; 6] = [
     include_str!("schema/1.sql"),
     include_str!("schema/2.sql"),
     include_str!("schema/3.sql"),
     include_str!("schema/4.sql"),
     include_str!("schema/5.sql"),
+    include_str!("schema/6.sql"),
 ];
 /// The newest version that is known, which is the one that is written.
 pub(crate) const VERSION: i64 = STEPS.len() as i64;
@@ -89,7 +90,7 @@ pub(crate) fn open_reader(path: &Path, vfs: Option<&str>) -> Result<Connection, 
     connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX, vfs)
 }
 
-fn connect(path: &Path, flags: OpenFlags, vfs: Option<&str>) -> Result<Connection, rusqlite::Error> {
+pub(crate) fn connect(path: &Path, flags: OpenFlags, vfs: Option<&str>) -> Result<Connection, rusqlite::Error> {
     let db = match vfs {
         None => Connection::open_with_flags(path, flags)?,
         Some(vfs) => Connection::open_with_flags_and_vfs(path, flags, vfs)?,

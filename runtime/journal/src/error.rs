@@ -65,8 +65,8 @@ pub enum ForgetError {
         /// How many.
         living: u64,
     },
-    /// The key's file cannot be destroyed.
-    #[error("the tenant's key cannot be destroyed: {0}")]
+    /// The key's file, or an index of what was told, cannot be destroyed.
+    #[error("a file of what is to be forgotten cannot be destroyed: {0}")]
     Key(#[from] io::Error),
     /// The database refuses; what was begun is done on the next call.
     #[error("the journal does not forget: {0}; try again")]

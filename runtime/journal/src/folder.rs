@@ -18,6 +18,7 @@ pub(crate) const DATABASE: &str = "journal.sqlite";
 const LOCK: &str = "journal.lock";
 const NODE_KEY: &str = "node.key";
 const TENANTS: &str = "tenants";
+const RECALL: &str = "recall";
 /// The first byte of a file of a tenant's key.
 const KEY_VERSION: u8 = 1;
 
@@ -65,6 +66,19 @@ impl Folder {
 
     pub(crate) fn database(&self) -> PathBuf {
         self.path.join(DATABASE)
+    }
+
+    /// Where indexes are of what was told. It may not be there.
+    pub(crate) fn recall(&self) -> PathBuf {
+        self.path.join(RECALL)
+    }
+
+    /// Makes it survive a loss of power that indexes are no more.
+    pub(crate) fn sync_recall(&self) -> io::Result<()> {
+        match sync_folder(&self.recall()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            outcome => outcome,
+        }
     }
 
     /// Makes new files survive a loss of power.

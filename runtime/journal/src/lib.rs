@@ -10,6 +10,7 @@
 //! | `logs`, `sleepers`, `memory` | processes and histories; processes that have left memory; what is kept of memories: by the same |
 //! | `apart` | what is taken out of a line of a log, so that it can be destroyed |
 //! | `retain` | forgets what is too old, and tenants; has old copies go of what was purged |
+//! | `recall` | what tenants were told, found by its words |
 //! | `audit` | a hash chain a tenant over the log, its export, and the check of an export |
 //! | `seal`, `folder` | keys, and what is sealed under them; the folder's files |
 //! | `database` | the database's version and settings; `schema` has its tables, by the version that brought them |
@@ -37,6 +38,7 @@ mod memory;
 mod number;
 mod queue;
 mod read;
+mod recall;
 mod retain;
 mod seal;
 mod sleepers;
@@ -44,6 +46,7 @@ mod writer;
 
 pub use error::{ExportError, ForgetError, OpenError};
 pub use queue::WAITING_BYTES_MAX;
+pub use recall::{QUESTION_BYTES_MAX, RECALLED_MAX, RecallError, RecallRules, Recalled, Recalling};
 pub use writer::Retry;
 
 use audit::{Detail, Exported, PublicKey, Signer};
@@ -53,6 +56,7 @@ use folder::Folder;
 use parking_lot::Mutex;
 use queue::{Queue, Taken};
 use read::Reader;
+use recall::Recall;
 use remit_abi::{AccountId, GrantId, Pid, TenantId};
 use remit_kernel::ports::{
     Holdings, Journal, JournalError, Line, NodeImage, PortFuture, Position, Record, Sleeper, StoredProcess,
@@ -106,6 +110,7 @@ pub struct SqliteJournal {
     vfs: Option<Box<str>>,
     /// `None` once it is being dropped.
     reader: Mutex<Option<Reader>>,
+    recall: Recall,
     clock: fn() -> u64,
     writer: Option<JoinHandle<()>>,
 }
@@ -143,7 +148,8 @@ impl SqliteJournal {
         let writer = Writer::new(db, keys, Arc::clone(&queue), &options);
         let writer = writer::start(writer).map_err(|error| OpenError::System(error.to_string().into()))?;
         let (reader, vfs) = (Mutex::new(Some(reader)), options.vfs.map(Into::into));
-        Ok(Self { queue, folder, signer, vfs, reader, clock: options.clock, writer: Some(writer) })
+        let recall = Recall::default();
+        Ok(Self { queue, folder, signer, vfs, reader, recall, clock: options.clock, writer: Some(writer) })
     }
 
     /// Commits so far, which is also how often the disk was waited for by `fsync`, checkpoints apart.
@@ -159,7 +165,8 @@ impl SqliteJournal {
     /// # Errors
     /// [`ForgetError`].
     pub fn forget_before(&self, wall_ns: u64) -> Result<u64, ForgetError> {
-        self.ask(|done| Job::Before { wall_ns, from: 0, deleted: 0, done })
+        let forget = || self.ask(|done| Job::Before { wall_ns, from: 0, deleted: 0, done });
+        self.recall.emptied(&self.folder, None, forget)?
     }
 
     /// Erases a tenant: all that its processes were told, what waits for them, its grants and its tags, and the key that each copy of
@@ -168,7 +175,8 @@ impl SqliteJournal {
     /// # Errors
     /// [`ForgetError::Living`] where a process of the tenant has not ended; others.
     pub fn forget_tenant(&self, tenant: TenantId) -> Result<(), ForgetError> {
-        self.ask(|done| Job::Tenant { tenant, done })
+        let forget = || self.ask(|done| Job::Tenant { tenant, done });
+        self.recall.emptied(&self.folder, Some(tenant), forget)?
     }
 
     /// The public half of the key that audit chains are signed with.

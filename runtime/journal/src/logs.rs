@@ -6,17 +6,17 @@ use crate::{
     error::Damage,
     fold::processes::Stored,
     number::{self, stored},
-    read::{Reader, body, decode},
+    read::{Reader, Written, body, decode},
     seal::{Key, Place},
 };
 use remit_abi::Pid;
-use remit_kernel::ports::{Beginning, Entry, LetterImage, Line, StoredProcess};
+use remit_kernel::ports::{Beginning, Entry, LetterImage, Line, StoredProcess, version_1};
 use rusqlite::OptionalExtension;
 
 /// A chunk without its payload.
 pub(crate) struct Header {
     pub(crate) position: u64,
-    previous: u64,
+    pub(crate) previous: u64,
     first_sequence: u64,
 }
 
@@ -153,6 +153,16 @@ impl Reader {
         Ok(lines)
     }
 
+    /// The lines of a chunk with commitments in the place of what was told of memories. `None` where the chunk is gone.
+    pub(crate) fn lines(&self, pid: Pid, key: &Key, position: u64) -> Result<Option<Vec<Line>>, Damage> {
+        let mut lines = Vec::new();
+        let add = |sequence, at_ns, entry: Entry<'static>, _: &[u8]| {
+            lines.push(Line { sequence, at_ns, entry });
+            Ok(())
+        };
+        Ok(self.each_line(pid, key, position, add)?.map(|()| lines))
+    }
+
     /// The lines of a chunk as they were encoded, with the salts of their digests. `None` where no chunk of the process begins at this position,
     /// or nothing of the process is left.
     pub(crate) fn raw_chunk(&self, pid: Pid, position: u64) -> Result<Option<RawChunk>, Damage> {
@@ -192,11 +202,17 @@ impl Reader {
         });
         let Some(([previous, first_sequence, at_ns], sealed)) = chunk.optional()? else { return Ok(None) };
         let plain = key.open(Place::chunk(pid, position, previous, first_sequence, at_ns), &sealed)?;
-        let mut rest = body(&plain)?;
+        let (written, mut rest) = body(&plain)?;
         let (mut sequence, mut at_ns) = (first_sequence, at_ns);
         while !rest.is_empty() {
             let (since, bytes) = postcard::take_from_bytes::<i64>(rest)?;
-            let (entry, after) = postcard::take_from_bytes::<Entry<'static>>(bytes)?;
+            let (entry, after) = match written {
+                Written::Now => postcard::take_from_bytes::<Entry<'static>>(bytes)?,
+                Written::Before => {
+                    let (entry, after) = postcard::take_from_bytes::<version_1::Entry<'static>>(bytes)?;
+                    (entry.into(), after)
+                }
+            };
             at_ns = at_ns.wrapping_add_signed(since);
             tell(sequence, at_ns, entry, &bytes[..bytes.len() - after.len()])?;
             (sequence, rest) = (sequence + 1, after);

@@ -1,6 +1,6 @@
 //! Ids as the database keeps them: unsigned numbers, bit by bit in SQLite's signed ones.
 
-use remit_abi::{AccountId, GrantId, Pid, TenantId};
+use remit_abi::{AccountId, GenerationId, GrantId, Pid, TenantId};
 
 /// As SQLite stores it.
 pub(crate) const fn stored(number: u64) -> i64 {
@@ -38,6 +38,15 @@ pub(crate) const fn grant(id: GrantId) -> u64 {
 pub(crate) const fn grant_id(number: u64) -> GrantId {
     let (index, generation) = parts(number);
     GrantId { index, generation }
+}
+
+pub(crate) const fn generation(id: GenerationId) -> u64 {
+    counted(id.index, id.generation)
+}
+
+pub(crate) const fn generation_id(number: u64) -> GenerationId {
+    let (index, generation) = parts(number);
+    GenerationId { index, generation }
 }
 
 pub(crate) const fn process(pid: Pid) -> u64 {

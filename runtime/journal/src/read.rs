@@ -7,7 +7,7 @@ use crate::{
         inbox,
         mail::{ANSWERED, UNANSWERED},
         next,
-        processes::{COLUMNS, PLAIN_VERSION, Stored},
+        processes::{COLUMNS, PLAIN_VERSION, PLAIN_VERSION_1, Stored},
     },
     folder::Folder,
     number::{self, account_id, grant_id, pid as pid_of, stored},
@@ -19,7 +19,7 @@ use remit_kernel::{
     Finished, Selection,
     ports::{
         AccountImage, Away, CallImage, CallState, Entry, GrantImage, NodeImage, PostedQuestion, QuestionState, Sleeper,
-        StoredResult, ToolCallImage,
+        StoredResult, ToolCallImage, version_1,
     },
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -46,13 +46,34 @@ fn account_image(key: i64, row: &Account) -> AccountImage {
     }
 }
 
-/// A value as it was sealed.
+/// A value as it was sealed, of a kind that is the same in all versions.
 pub(crate) fn decode<T: DeserializeOwned>(plain: &[u8]) -> Result<T, Damage> {
-    Ok(postcard::from_bytes(body(plain)?)?)
+    Ok(postcard::from_bytes(body(plain)?.1)?)
 }
 
-pub(crate) fn body(plain: &[u8]) -> Result<&[u8], Damage> {
-    plain.strip_prefix(&[PLAIN_VERSION]).ok_or(Damage::Form(postcard::Error::DeserializeBadEncoding))
+/// A report as it was sealed.
+fn decode_report(plain: &[u8]) -> Result<Finished, Damage> {
+    match body(plain)? {
+        (Written::Now, body) => Ok(postcard::from_bytes(body)?),
+        (Written::Before, body) => Ok(postcard::from_bytes::<version_1::Finished>(body)?.into()),
+    }
+}
+
+/// By which version something was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Written {
+    Now,
+    /// By version 1 of plaintexts.
+    Before,
+}
+
+/// What was sealed, and by which version.
+pub(crate) fn body(plain: &[u8]) -> Result<(Written, &[u8]), Damage> {
+    match plain.split_first() {
+        Some((&PLAIN_VERSION, body)) => Ok((Written::Now, body)),
+        Some((&PLAIN_VERSION_1, body)) => Ok((Written::Before, body)),
+        _ => Err(Damage::Form(postcard::Error::DeserializeBadEncoding)),
+    }
 }
 
 impl Reader {
@@ -196,7 +217,7 @@ impl Reader {
         })?;
         rows.map(|row| {
             let (pid, sealed, row) = row?;
-            let report = decode(&self.key(pid, &row)?.open(Place::report(pid), &sealed)?)?;
+            let report = decode_report(&self.key(pid, &row)?.open(Place::report(pid), &sealed)?)?;
             Ok((pid, row.parent.ok_or(Damage::Missing)?, report))
         })
         .collect()
@@ -222,7 +243,7 @@ impl Reader {
         rows.map(|row| {
             let (pid, sealed, ended_ns, row) = row?;
             let key = self.key(pid, &row)?;
-            let finished = decode(&key.open(Place::report(pid), &sealed)?)?;
+            let finished = decode_report(&key.open(Place::report(pid), &sealed)?)?;
             let created = match row.created.map(|first| self.header(first)).transpose()?.flatten() {
                 Some(header) => self.chunk(pid, &key, header.position)?.into_iter().find_map(|line| match line.entry {
                     Entry::Created(created) => Some(*created),
@@ -250,6 +271,17 @@ impl Reader {
             let (tenant, bit, sealed) = row?;
             let name = decode(&self.folder.tenant(tenant)?.open(Place::tag(tenant, bit), &sealed)?)?;
             Ok((tenant, bit, name))
+        })
+        .collect()
+    }
+
+    /// Bits and names of a tenant's tags.
+    pub(crate) fn tags_of(&self, tenant: TenantId) -> Result<Vec<(u32, Box<str>)>, Damage> {
+        let mut select = self.db.prepare_cached("SELECT bit, payload FROM tags WHERE tenant = ?1 ORDER BY bit")?;
+        let rows = select.query_map([tenant.0], |row| Ok((row.get::<_, u32>(0)?, row.get::<_, Vec<u8>>(1)?)))?;
+        rows.map(|row| {
+            let (bit, sealed) = row?;
+            Ok((bit, decode(&self.folder.tenant(tenant)?.open(Place::tag(tenant, bit), &sealed)?)?))
         })
         .collect()
     }

@@ -36,6 +36,12 @@ pub(crate) enum Job {
         tenant: TenantId,
         done: SyncSender<Result<Option<Head>, Damage>>,
     },
+    /// An act of somebody's who may go on when it is on the disk.
+    WriteDown {
+        tenant: TenantId,
+        act: Act,
+        done: SyncSender<Result<(), Damage>>,
+    },
     /// Of what a commit destroyed old pages have copies in the WAL.
     Scrub,
 }
@@ -63,6 +69,10 @@ impl Writer {
             },
             Job::Sign { tenant, done } => {
                 let outcome = self.sign(tenant).inspect_err(|_| self.roll_back());
+                drop(done.send(outcome));
+            }
+            Job::WriteDown { tenant, act, done } => {
+                let outcome = self.write_down_apart(tenant, act).inspect_err(|_| self.roll_back());
                 drop(done.send(outcome));
             }
             Job::Scrub => self.scrub(),
@@ -126,6 +136,13 @@ impl Writer {
         };
         self.db.execute_batch("COMMIT")?;
         Ok((deleted, slice))
+    }
+
+    /// Adds an act to its tenant's chain, in a transaction of its own.
+    fn write_down_apart(&mut self, tenant: TenantId, act: Act) -> Result<(), Damage> {
+        self.begin_apart()?;
+        self.write_down([(tenant, act)])?;
+        Ok(self.db.execute_batch("COMMIT")?)
     }
 
     /// Adds acts to their tenants' chains, in the transaction that was begun.

@@ -3,11 +3,15 @@
 //! - A nonce is drawn for each value and is never counted, so that a crash or a restored backup gives none again.
 //! - Every value is tied to its [`Place`]: copied to another row, it does not open.
 
-use crate::{audit::Salts, error::Damage};
+use crate::{
+    audit::{Hash, Salts, keyed},
+    error::Damage,
+};
 use aes_gcm::{
     Aes256Gcm, KeyInit, Nonce, Tag,
     aead::{AeadInPlace, generic_array::GenericArray},
 };
+use hmac::Mac;
 use remit_abi::{EntryId, Pid, TenantId};
 use std::fmt;
 
@@ -145,6 +149,11 @@ impl Key {
     /// Of the audit's digests of what is sealed under this key.
     pub(crate) fn salts(&self) -> Salts {
         Salts::new(&self.salts)
+    }
+
+    /// Of a tenant's: under which the terms of what its processes were told are digested.
+    pub(crate) fn recall(&self) -> Hash {
+        keyed(&self.salts).chain_update(b"remit recall").finalize().into_bytes().into()
     }
 
     /// The plaintext of what [`Sealer::seal`] made under this key for this place.

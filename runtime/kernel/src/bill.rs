@@ -10,6 +10,27 @@ use remit_authority::{AccountError, ModelPrices, PriceList};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
+/// Citations of entries of memories, by whether the quotation stands in what was cited.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Citations {
+    /// It does.
+    pub supported: u64,
+    /// It does not.
+    pub unsupported: u64,
+}
+
+impl Citations {
+    /// With one more.
+    #[must_use]
+    pub(crate) const fn with(self, is_supported: bool) -> Self {
+        let Self { supported, unsupported } = self;
+        match is_supported {
+            true => Self { supported: supported.saturating_add(1), unsupported },
+            false => Self { supported, unsupported: unsupported.saturating_add(1) },
+        }
+    }
+}
+
 /// What a process did and paid so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
@@ -21,6 +42,8 @@ pub struct Ledger {
     pub paid: Tokens,
     /// The version of the price list that it was charged by.
     pub price_version: u32,
+    /// What it cited.
+    pub citations: Citations,
 }
 
 /// The account of one process, its prices and its ledger.
@@ -173,6 +196,12 @@ impl Bill {
     pub(crate) fn did_before(&self, usage: Usage) {
         let ledger = &mut self.books.lock().ledger;
         ledger.usage = ledger.usage.plus(usage);
+    }
+
+    /// Counts what the process cited, now or before it was put together again.
+    pub(crate) fn cited(&self, is_supported: bool) {
+        let ledger = &mut self.books.lock().ledger;
+        ledger.citations = ledger.citations.with(is_supported);
     }
 
     /// As [`Bill::paid_before`], where the log says what it was in all.

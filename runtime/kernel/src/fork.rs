@@ -95,7 +95,7 @@ impl Kernel {
         if program.digest != *digest {
             return Err(ForkError::OtherComponent { given: program.digest, wanted: digest.clone() });
         }
-        if shared.frozen.lock().holds(tenant, package) {
+        if shared.frozen.lock().holds(tenant, package, digest) {
             return Err(SpawnError::Frozen.into());
         }
         let mut given = Given::issue(shared, grants)?;
@@ -233,6 +233,7 @@ impl OwnNames {
             Request::Tool(ToolRequest::Describe { grant }) => self.grant(grant),
             Request::Tool(ToolRequest::Call(called)) => self.grant(&mut called.grant),
             Request::Memory(request) => self.read_memory(request),
+            Request::File(request) => self.grant(request.grant_mut()),
             Request::Context(ContextRequest::Open { options, .. } | ContextRequest::Restore { options, .. }) => {
                 options.store.iter_mut().for_each(|grant| self.grant(grant));
             }
@@ -261,6 +262,7 @@ impl OwnNames {
             MemoryRequest::Forget(forgetting) => self.grant(&mut forgetting.grant),
             MemoryRequest::Search(seeking) => self.grant(&mut seeking.grant),
             MemoryRequest::List(listing) => self.grant(&mut listing.grant),
+            MemoryRequest::Cite(citing) => self.grant(&mut citing.grant),
             MemoryRequest::Get { grant, .. }
             | MemoryRequest::Describe { grant, .. }
             | MemoryRequest::Versions { grant, .. }

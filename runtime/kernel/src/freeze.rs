@@ -1,9 +1,9 @@
-//! Freezing: processes that take no turns until they are thawed, by tenant, by package, or all.
+//! Freezing: processes that take no turns until they are thawed, by tenant, by package, by component, or all.
 
 use crate::{
-    control::{ControlBlock, Hold},
+    control::{ControlBlock, Facts, Hold},
     kernel::Kernel,
-    ports::{Change, Sleeper},
+    ports::{Change, Sleeper, SleeperKind},
 };
 use remit_abi::TenantId;
 use serde::{Deserialize, Serialize};
@@ -18,15 +18,22 @@ pub enum Selection {
     Tenant(TenantId),
     /// Those of a package, by its name.
     Package(Arc<str>),
+    /// Those of one component, by its SHA-256 in hexadecimal: one version of a package, whatever it is called.
+    Component(Arc<str>),
 }
 
 impl Selection {
-    pub(crate) fn holds(&self, tenant: TenantId, package: &str) -> bool {
+    pub(crate) fn holds(&self, tenant: TenantId, package: &str, component: &str) -> bool {
         match self {
             Self::All => true,
             Self::Tenant(frozen) => *frozen == tenant,
             Self::Package(frozen) => **frozen == *package,
+            Self::Component(frozen) => **frozen == *component,
         }
+    }
+
+    fn holds_away(&self, sleeper: &Sleeper) -> bool {
+        self.holds(sleeper.pid.tenant, &sleeper.kind.package, &sleeper.kind.digest)
     }
 }
 
@@ -35,9 +42,9 @@ impl Selection {
 pub(crate) struct Frozen(Vec<Selection>);
 
 impl Frozen {
-    /// Whether a process of that tenant and package is frozen, or would be.
-    pub(crate) fn holds(&self, tenant: TenantId, package: &str) -> bool {
-        self.0.iter().any(|selection| selection.holds(tenant, package))
+    /// Whether a process of that tenant, package and component is frozen, or would be.
+    pub(crate) fn holds(&self, tenant: TenantId, package: &str, component: &str) -> bool {
+        self.0.iter().any(|selection| selection.holds(tenant, package, component))
     }
 
     /// Puts back what was frozen before the host started anew.
@@ -46,7 +53,7 @@ impl Frozen {
     }
 
     fn has(&self, block: &ControlBlock) -> bool {
-        self.holds(block.pid.tenant, &block.facts.package)
+        self.holds(block.pid.tenant, &block.facts.package, &block.facts.digest)
     }
 }
 
@@ -61,10 +68,13 @@ impl Kernel {
                 self.shared.change(None, [Change::Frozen(selection.clone())]);
             }
         }
-        let blocks = self.blocks(|block| selection.holds(block.pid.tenant, &block.facts.package));
+        let blocks = self.blocks(|block| {
+            let Facts { package, digest, .. } = &block.facts;
+            selection.holds(block.pid.tenant, package, digest)
+        });
         blocks.iter().for_each(|block| self.shared.hold(block, Hold::Frozen, true));
         // Who is not in memory takes no turns, and is frozen when it comes back.
-        blocks.len() + self.count_away(|sleeper| selection.holds(sleeper.pid.tenant, &sleeper.kind.package))
+        blocks.len() + self.count_away(|sleeper| selection.holds_away(sleeper))
     }
 
     /// Undoes one freeze. A process that another one holds stays frozen. How many go on.
@@ -78,8 +88,8 @@ impl Kernel {
         let blocks = self.blocks(|block| block.is_held_by(Hold::Frozen) && !frozen.has(block));
         blocks.iter().for_each(|block| self.shared.hold(block, Hold::Frozen, false));
         let goes_on = |sleeper: &Sleeper| {
-            let (tenant, package) = (sleeper.pid.tenant, &*sleeper.kind.package);
-            selection.holds(tenant, package) && !frozen.holds(tenant, package)
+            let SleeperKind { package, digest, .. } = &*sleeper.kind;
+            selection.holds_away(sleeper) && !frozen.holds(sleeper.pid.tenant, package, digest)
         };
         let away = if was_frozen { self.count_away(goes_on) } else { 0 };
         drop(frozen);

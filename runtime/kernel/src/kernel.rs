@@ -2,6 +2,7 @@
 
 use crate::{
     away::Keeper,
+    bill::Citations,
     control::{ControlBlock, Durability, Hold},
     deadlock::WaitGraph,
     denials::Denials,
@@ -11,7 +12,9 @@ use crate::{
     inbox::Inbox,
     mailbox::Letter,
     memories::Memories,
-    ports::{Change, Clock, Engine, Entropy, Journal, JournalError, Memory, Packages, Position, Runner, Tools},
+    ports::{
+        Change, Clock, Engine, Entropy, Folders, Journal, JournalError, Memory, Packages, Position, Runner, Tools,
+    },
     routing::Routing,
     runaway::RunawayPolicy,
     table::Table,
@@ -45,6 +48,8 @@ pub struct Ports {
     pub tools: Arc<dyn Tools>,
     /// Remembers for agents.
     pub memory: Memory,
+    /// Reads files.
+    pub folders: Arc<dyn Folders>,
 }
 
 /// What all syscalls work on.
@@ -64,6 +69,8 @@ pub(crate) struct Shared {
     pub(crate) inbox: Mutex<Inbox>,
     pub(crate) effects: Mutex<Effects>,
     pub(crate) memories: Memories,
+    /// What processes cited since the start.
+    citations: Mutex<Citations>,
     /// Of the next letter or call.
     next_letter: AtomicU64,
     /// Of the next question or notice.
@@ -95,6 +102,18 @@ impl Shared {
         }
         block.kill();
         self.ports.runner.kill(block.pid);
+    }
+
+    /// Waits until everything that has happened so far survives a crash.
+    pub(crate) async fn durable(&self) -> Result<(), JournalError> {
+        let at = Position(self.appended.load(Ordering::Acquire));
+        self.ports.journal.durable(at).await
+    }
+
+    /// A process cited something.
+    pub(crate) fn cited(&self, is_supported: bool) {
+        let mut citations = self.citations.lock();
+        *citations = citations.with(is_supported);
     }
 
     /// Whether nothing is written down any more.
@@ -215,6 +234,7 @@ impl Kernel {
                 inbox: Mutex::default(),
                 effects: Mutex::default(),
                 memories: Memories::default(),
+                citations: Mutex::default(),
                 next_letter: AtomicU64::new(0),
                 // People begin to count at 1.
                 next_question: AtomicU64::new(1),
@@ -260,10 +280,22 @@ impl Kernel {
         self.shared.accounts.lock().spent()
     }
 
+    /// What processes cited since the host started.
+    #[must_use]
+    pub fn citations(&self) -> Citations {
+        *self.shared.citations.lock()
+    }
+
     /// The names of the tools that are declared.
     #[must_use]
     pub fn tools(&self, tenant: TenantId) -> Vec<Box<str>> {
         self.shared.ports.tools.names(tenant)
+    }
+
+    /// The names of the folders that are declared.
+    #[must_use]
+    pub fn folders(&self, tenant: TenantId) -> Vec<Box<str>> {
+        self.shared.ports.folders.names(tenant)
     }
 
     /// The prices that everything is charged by.
@@ -307,8 +339,7 @@ impl Kernel {
     /// # Errors
     /// [`JournalError`] where it never will.
     pub async fn durable(&self) -> Result<(), JournalError> {
-        let at = Position(self.shared.appended.load(Ordering::Acquire));
-        self.shared.ports.journal.durable(at).await
+        self.shared.durable().await
     }
 
     /// Ends the node and not its processes: from here on nothing is written down, each of them stops where it stands, and those that

@@ -87,7 +87,7 @@ mod treasury;
 mod tries;
 
 pub use attend::Attendant;
-pub use bill::Ledger;
+pub use bill::{Citations, Ledger};
 pub use control::Durability;
 pub use denials::Denied;
 pub use fork::{Fork, ForkError};
@@ -100,7 +100,7 @@ pub use manage::{GiveError, GrantView, ProcessView, State};
 pub use outlet::{Events, KeptEvent, Listener};
 pub use people::InboxError;
 pub use recovery::{Recovery, Resumed};
-pub use remembering::Remembering;
+pub use remembering::{Looking, LookingBy, Remembering};
 pub use rerun::{Logged, Reran, Rerun, RerunError, Step};
 pub use runaway::RunawayPolicy;
 pub use spawn::{GivenMessage, Spawn, SpawnError, Spawned};

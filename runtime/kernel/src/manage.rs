@@ -175,7 +175,7 @@ impl Kernel {
 
     fn view_of_sleeper(&self, sleeper: &Sleeper) -> ProcessView {
         let (tenant, kind) = (sleeper.pid.tenant, &*sleeper.kind);
-        let is_frozen = self.shared.frozen.lock().holds(tenant, &kind.package);
+        let is_frozen = self.shared.frozen.lock().holds(tenant, &kind.package, &kind.digest);
         ProcessView {
             pid: sleeper.pid,
             package: kind.package.clone(),
@@ -207,7 +207,8 @@ impl Kernel {
         blocks.iter().for_each(|block| tell(state(block, &block.process.lock())));
         let frozen = self.shared.frozen.lock();
         for row in self.shared.table.read().away() {
-            let is_frozen = frozen.holds(row.sleeper.pid.tenant, &row.sleeper.kind.package);
+            let (tenant, kind) = (row.sleeper.pid.tenant, &row.sleeper.kind);
+            let is_frozen = frozen.holds(tenant, &kind.package, &kind.digest);
             tell(if is_frozen { State::Frozen } else { State::Asleep });
         }
     }

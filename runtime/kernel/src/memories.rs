@@ -2,7 +2,7 @@
 //!
 //! A store takes it that the writes of a tenant come in the order of their numbers, since its watermark is one number. So a number is drawn,
 //! the write is appended to the journal, and the store is told, all under one lock. The lock is held for as long as that takes: some
-//! microseconds, and no wait.
+//! microseconds, and no wait. The store puts nothing on its disk before the journal has it on its own.
 //!
 //! Whoever writes a version in the place of another holds the entry from before it looks which one is the newest until the store has the new
 //! one: of two who expect the same version one is told that there is another.
@@ -10,7 +10,7 @@
 use crate::{
     due::Due,
     kernel::{Kernel, Shared},
-    ports::{Change, JournalError, MemoryAct, MemoryWatermark, MemoryWrite, NodeImage, Position},
+    ports::{Change, JournalError, MemoryAct, MemoryJournal, MemoryWrite, NodeImage, PortFuture, Position},
 };
 use parking_lot::{Mutex, MutexGuard};
 use remit_abi::{EntryId, TenantId};
@@ -132,10 +132,20 @@ impl Shared {
     }
 }
 
-/// Tells the journal what the store has.
-struct Watermark(Weak<Shared>);
+/// The node's journal, as the store sees it.
+struct JournalOfNode(Weak<Shared>);
 
-impl MemoryWatermark for Watermark {
+impl MemoryJournal for JournalOfNode {
+    fn durable(&self) -> PortFuture<'static, Result<(), JournalError>> {
+        let shared = self.0.upgrade();
+        Box::pin(async move {
+            match shared {
+                Some(shared) => shared.durable().await,
+                None => Err(JournalError::Refused("the node has ended".into())),
+            }
+        })
+    }
+
     fn applied(&self, tenant: TenantId, number: u64) {
         if let Some(shared) = self.0.upgrade() {
             shared.change(None, [Change::RememberedUpTo { tenant, number }]);
@@ -144,9 +154,9 @@ impl MemoryWatermark for Watermark {
 }
 
 impl Kernel {
-    /// To be told by the store what it has applied.
+    /// The journal, as the store is to see it.
     #[must_use]
-    pub fn memory_watermark(&self) -> Arc<dyn MemoryWatermark> {
-        Arc::new(Watermark(Arc::downgrade(&self.shared)))
+    pub fn memory_journal(&self) -> Arc<dyn MemoryJournal> {
+        Arc::new(JournalOfNode(Arc::downgrade(&self.shared)))
     }
 }

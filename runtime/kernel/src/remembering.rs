@@ -2,10 +2,13 @@
 
 use crate::{
     kernel::{Kernel, Shared},
-    ports::{EntryVersion, JournalError, Memory, MemoryAct, StoreError},
-    syscalls::check_particulars,
+    ports::{EntryVersion, JournalError, Memory, MemoryAct, MemoryHit, StoreError},
+    syscalls::{check_filter, check_particulars, check_search, vector_of},
 };
-use remit_abi::{EntryId, GrantKind, Label, MemoryError, Particulars, Remembered, Scope, TenantId, limits};
+use remit_abi::{
+    EntryFilter, EntryId, GrantKind, Label, MemoryError, Particulars, Probe, Remembered, Scope, Search, TenantId,
+    Weighting, limits,
+};
 use std::collections::BTreeSet;
 
 /// What an operator writes.
@@ -21,6 +24,36 @@ pub struct Remembering {
     pub content: Remembered,
     /// What is written about it.
     pub particulars: Particulars,
+}
+
+/// What of an entry a text is compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LookingBy {
+    /// Its words.
+    Words,
+    /// What it means.
+    Meaning,
+    /// Both, their ranks added up; its words alone where the node has no model that embeds.
+    Both,
+}
+
+/// What an operator looks for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Looking {
+    /// In whose memory.
+    pub tenant: TenantId,
+    /// In which stores.
+    pub stores: Scope,
+    /// With what entries are compared.
+    pub text: Box<str>,
+    /// How.
+    pub by: LookingBy,
+    /// Which may be found.
+    pub filter: EntryFilter,
+    /// How they are ordered.
+    pub weighting: Weighting,
+    /// How many at most.
+    pub count: u32,
 }
 
 fn of_store(error: &StoreError) -> MemoryError {
@@ -77,6 +110,44 @@ impl Kernel {
             EntryVersion { id, version: 1, store, source: None, written_ns, label, content, particulars, vector: None };
         shared.remember_for(tenant, MemoryAct::Put(Box::new(version))).await?;
         Ok(id)
+    }
+
+    /// Looks for the likest entries in all stores of a scope.
+    ///
+    /// # Errors
+    /// [`MemoryError::Invalid`], [`MemoryError::Unavailable`].
+    pub async fn search_memory(&self, looking: Looking) -> Result<Vec<MemoryHit>, MemoryError> {
+        let Looking { tenant, stores, text, by, filter, weighting, count } = looking;
+        check_search(&text, &filter, weighting, count)?;
+        let shared = &self.shared;
+        let by_words = by == LookingBy::Both && shared.ports.memory.model.is_none();
+        let probe = match by {
+            LookingBy::Words => Probe::Words(text),
+            LookingBy::Both if by_words => Probe::Words(text),
+            LookingBy::Meaning => Probe::Vector(vector_of(shared, &text).await?),
+            LookingBy::Both => Probe::Both { vector: vector_of(shared, &text).await?, words: text },
+        };
+        let (search, now_ns) = (Search { probe, filter, weighting, count }, shared.ports.clock.wall_ns());
+        let found = shared.ports.memory.store.search(tenant, stores, search, now_ns).await;
+        found.map_err(|error| of_store(&error))
+    }
+
+    /// The entries of some stores that a filter means, in the order of their ids, after this one; so many at most.
+    ///
+    /// # Errors
+    /// [`MemoryError::Invalid`], [`MemoryError::Unavailable`].
+    pub async fn list_memory(
+        &self,
+        tenant: TenantId,
+        stores: Scope,
+        filter: EntryFilter,
+        after: Option<EntryId>,
+        count: usize,
+    ) -> Result<Vec<EntryVersion>, MemoryError> {
+        check_filter(&filter)?;
+        let ports = &self.shared.ports;
+        let listed = ports.memory.store.list(tenant, stores, filter, after, count, ports.clock.wall_ns()).await;
+        listed.map_err(|error| of_store(&error))
     }
 
     /// Forgets entries, and destroys all their versions where it is a purge; how many there were.

@@ -20,8 +20,8 @@ use crate::{
 };
 use parking_lot::Mutex;
 use remit_abi::{
-    AccountId, Class, Completion, Delta, Exit, Fault, Fuel, FuelReply, Label, LlmReply, Pid, Reply, Request, Signal,
-    Usage, limits,
+    AccountId, Class, Completion, Delta, Exit, Fault, Fuel, FuelReply, Label, LlmReply, MemoryReply, Pid, Reply,
+    Request, Signal, Usage, limits,
 };
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::{collections::VecDeque, sync::Arc};
@@ -266,6 +266,9 @@ impl Replay {
                                 _ => None,
                             });
                             ledger.usage = used.fold(ledger.usage, Usage::plus);
+                        }
+                        Reply::Memory(Ok(MemoryReply::Cited(cited))) => {
+                            ledger.citations = ledger.citations.with(cited.offset.is_some());
                         }
                         Reply::Fuel(FuelReply::Granted) => {
                             ledger.fuel = Fuel(ledger.fuel.0.saturating_add(limits::FUEL_SLICE.0));

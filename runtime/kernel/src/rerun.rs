@@ -9,8 +9,8 @@ use crate::{
     kernel::{Kernel, Ports},
     ports::{
         AccountImage, Clock, Engine, EngineError, EngineStream, Entropy, Entry, GenerationJob, Holdings, Journal,
-        JournalError, Line, Memory, ModelCard, NoTools, NodeImage, PackageError, Packages, PortFuture, Position,
-        Program, PromptText, Record, Runner, StoredProcess, StoredResult, Told,
+        JournalError, Line, Memory, ModelCard, NoFolders, NoTools, NodeImage, PackageError, Packages, PortFuture,
+        Position, Program, PromptText, Record, Runner, StoredProcess, StoredResult, Told,
     },
 };
 use parking_lot::Mutex;
@@ -128,6 +128,7 @@ impl Rerun {
             entropy,
             // What tools said is in the log, and none is called again.
             tools: Arc::new(NoTools),
+            folders: Arc::new(NoFolders),
             // Nor is anything looked for.
             memory: Memory::none(),
         };

@@ -15,7 +15,7 @@ use crate::{
     table::Refused,
 };
 use bytes::Bytes;
-use remit_abi::{AccountId, GrantSpec, Label, Pid, Priority, Role, TenantId, Tokens, ValueError, limits};
+use remit_abi::{AccountId, GrantKind, GrantSpec, Label, Pid, Priority, Role, TenantId, Tokens, ValueError, limits};
 use remit_authority::{AccountError, GrantError};
 use std::{future::Future, sync::Arc};
 use thiserror::Error;
@@ -178,7 +178,7 @@ impl Shared {
         let created = Created {
             package: facts.package.clone(),
             digest: facts.digest.clone(),
-            kinds: process.grants.kinds(),
+            kinds: linked_for(process.grants.kinds(), &program.linked),
             limits: program.limits,
             name: facts.name.clone(),
             parent: facts.parent,
@@ -209,7 +209,7 @@ impl Shared {
         {
             // A freeze that began since it was looked for may not have seen this one.
             let frozen = self.frozen.lock();
-            if frozen.holds(block.pid.tenant, &block.facts.package) {
+            if frozen.holds(block.pid.tenant, &block.facts.package, &block.facts.digest) {
                 self.hold(block, Hold::Frozen, true);
             }
         }
@@ -241,7 +241,7 @@ impl Kernel {
     /// [`SpawnError`]; nothing was started or charged then.
     pub fn spawn(&self, spawn: Spawn) -> Result<Spawned<impl Future<Output = Finished> + Send + use<>>, SpawnError> {
         let shared = &self.shared;
-        if shared.frozen.lock().holds(spawn.tenant, &spawn.program.name) {
+        if shared.frozen.lock().holds(spawn.tenant, &spawn.program.name, &spawn.program.digest) {
             return Err(SpawnError::Frozen);
         }
         let limits = spawn.program.limits.lowered_to(shared.table.read().limits(spawn.tenant).process);
@@ -386,4 +386,12 @@ impl Drop for Unfinished {
             self.kernel.kill(self.pid);
         }
     }
+}
+
+/// The kinds of grants that a component is linked for, ascending.
+fn linked_for(mut granted: Vec<GrantKind>, linked: &[GrantKind]) -> Vec<GrantKind> {
+    granted.extend_from_slice(linked);
+    granted.sort_unstable();
+    granted.dedup();
+    granted
 }

@@ -101,7 +101,10 @@ impl Shared {
     /// each block of them when its life begins.
     pub(crate) fn holds_caller(&self, posted: &PostedToolCall) -> bool {
         let PostedToolCall { caller, package, .. } = posted;
-        self.frozen.lock().holds(caller.tenant, package) || self.block(*caller).is_some_and(|block| block.is_held())
+        let block = self.block(*caller);
+        // Who has calls stays in memory, so that its component is known.
+        let component = block.as_ref().map_or("", |block| &block.facts.digest);
+        self.frozen.lock().holds(caller.tenant, package, component) || block.is_some_and(|block| block.is_held())
     }
 
     fn begin_next(&self, tenant: TenantId) -> Option<Begun> {

@@ -181,7 +181,7 @@ fn word(name: &str) -> String {
 
 fn files(paths: Vec<String>) -> String {
     match paths.iter().any(|path| path == ".") {
-        true => "every file of the folder that it is given".to_owned(),
+        true => "every file of the folders that this host has declared".to_owned(),
         false => format!("files at and below {}", listed(paths.into_iter())),
     }
 }
@@ -317,7 +317,7 @@ mod tests {
         check_want(
             "files",
             "paths = ['.']\naccess = 'read-write'",
-            "It may read, change and delete every file of the folder that it is given.",
+            "It may read, change and delete every file of the folders that this host has declared.",
         );
         check_want(
             "http",

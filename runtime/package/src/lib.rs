@@ -10,6 +10,8 @@
 //! | `packed` | a package as one file |
 //! | `signing` | keys, and what is said about a package under a signature |
 //! | `trust` | whose packages run, and how far they go |
+//! | `installed` | packages that are kept under their digests, and which of them a name means |
+//! | [`disk`] | files: read up to a bound, and written whole or not at all |
 //! | `form` | what a manifest looks like as TOML, and the JSON Schema of that |
 //! | `read` | text to values of that form, with every problem and its line |
 //! | `manifest`, `want`, `restart` | what the values mean |
@@ -60,8 +62,10 @@
 //! ```
 
 mod cycle;
+pub mod disk;
 mod explain;
 mod form;
+mod installed;
 mod json;
 mod lines;
 mod manifest;
@@ -79,20 +83,24 @@ mod want;
 pub use cycle::spawn_cycle;
 pub use explain::{Power, Sentence, explain};
 pub use form::json_schema;
+pub use installed::{AgentName, Arrival, Listed, Older, Store, StoreError, Version};
 pub use lines::want_lines;
 pub use manifest::{Budget, Manifest};
 pub use moment::Expiry;
 pub use package::{Package, PackageError};
 pub use packed::{
-    ASSETS_BYTES_MAX, AssetError, Assets, Build, PACKAGE_BYTES_MAX, PackError, Packed, Parts, Producer, Source, World,
+    ASSETS_BYTES_MAX, AssetError, Assets, Build, Folder, FolderError, PACKAGE_BYTES_MAX, PackError, Packed, Parts,
+    Producer, Source, World,
 };
 pub use problem::{ManifestError, Problem};
 pub use restart::{Priority, Restart, RestartPolicy, Storm};
 pub use signing::{
-    Claims, Envelope, EnvelopeError, KeyError, KeyId, Models, PAYLOAD_TYPE, PREDICATE_TYPE, PublicKey, SecretKey,
-    Signature, Statement, StatementError, Terms, WantClaim, pae,
+    Claims, ENVELOPE_BYTES_MAX, Envelope, EnvelopeError, KeptKey, KeyError, KeyId, KeyRing, Models, PAYLOAD_TYPE,
+    PREDICATE_TYPE, PublicKey, RingError, SecretKey, SignError, Signature, Statement, StatementError, Terms, WantClaim,
+    cosign, envelope_path, gather, pae, parse_sha256, sign,
 };
 pub use trust::{
-    Check, CheckKind, Circumstances, Excess, Installed, Outcome, Policy, Rule, Verdict, trust_schema, verify,
+    Admission, Check, CheckKind, Circumstances, Denied, Excess, Installed, Outcome, Policy, Revocations, Rule, Trust,
+    TrustError, Verdict, read_policy, trust_schema, verify,
 };
 pub use want::{Ceiling, Want, WantLimits};

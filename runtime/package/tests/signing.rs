@@ -2,8 +2,8 @@
 
 mod kit;
 
-use kit::{ALICE, BOB, MANIFEST, package, read, signed, terms};
-use remit_package::{Envelope, KeyError, PublicKey, SecretKey, Statement};
+use kit::{ALICE, BOB, MALLORY, MANIFEST, package, read, signed, terms};
+use remit_package::{Envelope, KeyError, PublicKey, SecretKey, Statement, gather};
 use serde_json::{Value, json};
 use std::fs;
 
@@ -142,4 +142,40 @@ fn what_is_no_statement_of_ours_is_refused() {
     check(&|value| value["predicate"]["notAfter"] = json!("2026-10-31T00:00:00Z"), "ends before it begins");
     let twice = value.to_string().replacen("\"serial\":7", "\"serial\":7,\"serial\":8", 1);
     refused(Statement::parse(twice.as_bytes()), "the key \"serial\" stands twice");
+}
+
+/// What a registry may have for one package, by whoever writes there.
+#[test]
+fn signatures_that_were_kept_apart_are_put_together() {
+    let (bytes, other) = (package(MANIFEST), package(&MANIFEST.replace("1.2.0", "1.3.0")));
+    let statement = |serial| Statement::of(&read(&bytes), terms(serial));
+    let by = |statement: &Statement, keys: &[&SecretKey]| signed(statement, keys).into_bytes();
+    // Mallory's signature, in Bob's name.
+    let wrong = |statement: &Statement| {
+        let mut form: Value = serde_json::from_slice(&by(statement, &[&MALLORY])).expect("it is JSON");
+        form["signatures"][0]["keyid"] = json!(BOB.public().id().to_string());
+        serde_json::to_vec(&form).expect("it is JSON")
+    };
+    let found = [
+        b"{}".to_vec(),
+        by(&Statement::of(&read(&other), terms(9)), &[&ALICE]),
+        by(&statement(6), &[&ALICE, &BOB]),
+        wrong(&statement(7)),
+        by(&statement(7), &[&ALICE]),
+        by(&statement(7), &[&BOB]),
+        wrong(&statement(7)),
+        by(&statement(7), &[&MALLORY]),
+    ];
+    let (alice, bob) = (ALICE.public(), BOB.public());
+    let digest = statement(7).digest;
+    let gathered = gather(digest, &found, &[&alice, &bob]);
+    let serial = |envelope: &Envelope| Statement::parse(envelope.payload()).map(|statement| statement.terms.serial);
+    let serials: Vec<_> = gathered.iter().map(serial).collect();
+    assert_eq!(serials, [Ok(7), Ok(6)]);
+    assert_eq!([&alice, &bob].map(|key| gathered[0].is_signed_by(key)), [Some(true); 2]);
+    assert_eq!(gathered[0].signatures().len(), 3, "who is not known may have signed too");
+    assert!(Envelope::parse(gathered[0].to_json().as_bytes()).is_ok());
+    // Nobody is known: nothing is said of who is right, and what was found first stays.
+    assert_eq!(gather(digest, &found, &[])[0].is_signed_by(&bob), Some(false));
+    assert_eq!(gather([0; 32], &found, &[&alice, &bob]), []);
 }

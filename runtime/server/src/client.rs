@@ -2,10 +2,10 @@
 
 use crate::{
     protocol::{
-        Affected, AnswerRequest, Approval, Approvals, Denials, Ended, EraseRequest, ExplainRequest, Explanations,
-        ForgetRequest, Forgotten, ForkRequest, Forked, Frozen, Given, GrantName, GrantRequest, Grants, Health, Inbox,
-        Models, Notices, Numbered, Process, Processes, Refusal, Results, Revoked, Routes, RunLine, RunRequest,
-        Selection, TaskResult, VERSION, WithdrawRequest,
+        Affected, AnswerRequest, Approval, Approvals, CalledBack, Denials, Ended, EraseRequest, ExplainRequest,
+        Explanations, ForgetRequest, Forgotten, ForkRequest, Forked, Frozen, Given, GrantName, GrantRequest, Grants,
+        Health, Inbox, Models, Notices, Numbered, Process, Processes, Refusal, Results, Revoked, Routes, RunLine,
+        RunRequest, Selection, TaskResult, VERSION, WithdrawRequest,
     },
     socket::{SocketError, socket_path},
 };
@@ -24,6 +24,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use std::{io, marker::PhantomData, path::PathBuf, time::Duration};
 use thiserror::Error;
 use tokio::{net::UnixStream, task::JoinSet, time};
+
+mod memory;
 
 /// How long an answer that is no stream may take: a kill waits for its process.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
@@ -205,6 +207,14 @@ impl Client {
     /// [`ClientError`].
     pub async fn frozen(&self) -> Result<Frozen, ClientError> {
         self.ask(Method::GET, "frozen", &()).await
+    }
+
+    /// Has the host read anew whom it trusts, and park what may run no longer.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn reload_trust(&self) -> Result<CalledBack, ClientError> {
+        self.ask(Method::POST, "trust/reload", &()).await
     }
 
     /// The grant tree: of one process's grants and what they derive from, or all.

@@ -6,8 +6,8 @@ use crate::{
     limits::{LAST_WAIT_MAX, Limits},
     socket::{Bound, SocketError, socket_path},
 };
-use remit_assembly::{Home, HomeLock, Node, ResumedTask};
-use std::{path::Path, sync::Arc, time::Duration};
+use remit_assembly::{Consolidation, Home, HomeLock, Node, ResumedTask, consolidate_while_idle};
+use std::{ops::Deref, path::Path, sync::Arc, time::Duration};
 use tokio::{task::JoinHandle, time};
 use tokio_util::sync::CancellationToken;
 
@@ -20,15 +20,28 @@ pub struct Server {
     _lock: HomeLock,
 }
 
+/// The node that a host manages.
+#[derive(Clone)]
+struct NodeOf(Arc<Managed>);
+
+impl Deref for NodeOf {
+    type Target = Node;
+
+    fn deref(&self) -> &Node {
+        &self.0.node
+    }
+}
+
 impl Server {
-    /// Listens for a node on the data folder whose lock is held.
+    /// Listens for a node on the data folder whose lock is held, and consolidates its memory as it is told.
     ///
     /// # Errors
     /// [`SocketError`].
-    pub fn bind(node: Node, home: Home, lock: HomeLock) -> Result<Self, SocketError> {
+    pub fn bind(node: Node, home: Home, lock: HomeLock, consolidation: Consolidation) -> Result<Self, SocketError> {
         let bound = Bound::at(socket_path(&home)?, &lock)?;
         let limits = Limits::default();
-        Ok(Self { managed: Arc::new(Managed::new(node, home, limits.body_time_max)), bound, limits, _lock: lock })
+        let managed = Arc::new(Managed::new(node, home, consolidation, limits.body_time_max));
+        Ok(Self { managed, bound, limits, _lock: lock })
     }
 
     /// Where it listens.
@@ -42,11 +55,15 @@ impl Server {
     /// again, and kills those that are left. Who is told of an end is told before the socket goes.
     pub async fn serve(self, grace: Duration, mut asked: impl AsyncFnMut()) {
         let attending = self.see_resumed().await;
+        let consolidation = self.managed.consolidation.clone();
+        let consolidating = tokio::spawn(consolidate_while_idle(NodeOf(self.managed.clone()), consolidation));
         let stop = CancellationToken::new();
         let router = router(self.managed.clone());
         let serving = connections::serve(&self.bound.listener, &router, self.limits, &stop);
         let ending = async {
             asked().await;
+            // What it has begun is found again by the next host.
+            consolidating.abort();
             self.end_processes(grace, asked).await;
             stop.cancel();
             // Whoever does not read the last lines by then misses them.
@@ -57,6 +74,7 @@ impl Server {
             () = ending => {}
         }
         attending.abort();
+        consolidating.abort();
     }
 
     async fn end_processes(&self, grace: Duration, mut asked: impl AsyncFnMut()) {

@@ -19,6 +19,10 @@ use remit_assembly::{
 };
 use std::sync::Arc;
 
+mod memory;
+
+pub(crate) use memory::{entry, hit, memory, recalled};
+
 /// An event, with the names of its label's tags as the node's local tenant has them.
 #[must_use]
 pub fn shown(node: &Node, event: Event) -> Shown {
@@ -87,6 +91,8 @@ fn ledger(kernel: &Kernel, books: &Books) -> Ledger {
         paid_money: kernel.prices().money(books.paid).map(|money| money.to_string()),
         refunded_micro_tokens: 0,
         price_version: books.price_version,
+        supported_citations: books.citations.supported,
+        unsupported_citations: books.citations.unsupported,
     }
 }
 
@@ -215,13 +221,15 @@ pub(crate) enum TermsError {
     Tags,
 }
 
+/// A label of a tenant, whose tags go by names.
+pub(crate) fn label(kernel: &Kernel, tenant: TenantId, marking: &Marking) -> Result<Label, TermsError> {
+    let tag = |tags: TagSet, name: &str| Some(tags.union(kernel.tag(tenant, name)?));
+    let tags = marking.tags.iter().map(|name| &**name).try_fold(TagSet::EMPTY, tag).ok_or(TermsError::Tags)?;
+    Ok(Label { integrity: marking.integrity, tags })
+}
+
 /// The grant that a tenant's process is to be given.
 pub(crate) fn spec(kernel: &Kernel, tenant: TenantId, terms: Terms) -> Result<GrantSpec, TermsError> {
-    let label = |marking: Marking| -> Result<Label, TermsError> {
-        let tag = |tags: TagSet, name: &str| Some(tags.union(kernel.tag(tenant, name)?));
-        let tags = marking.tags.iter().map(|name| &**name).try_fold(TagSet::EMPTY, tag).ok_or(TermsError::Tags)?;
-        Ok(Label { integrity: marking.integrity, tags })
-    };
     Ok(GrantSpec {
         scope: Scope::parse(terms.kind, &terms.scope).map_err(GrantError::from)?,
         label: terms.label.into(),
@@ -232,7 +240,7 @@ pub(crate) fn spec(kernel: &Kernel, tenant: TenantId, terms: Terms) -> Result<Gr
             rate: terms.rate,
             expires_ns: terms.expires_ns,
             max_tokens_per_call: terms.max_tokens_per_call,
-            ceiling: terms.ceiling.map(label).transpose()?,
+            ceiling: terms.ceiling.map(|ceiling| label(kernel, tenant, &ceiling)).transpose()?,
         },
     })
 }
@@ -404,6 +412,7 @@ impl From<Selection> for Chosen {
             Selection::All => Self::All,
             Selection::Tenant(tenant) => Self::Tenant(TenantId(tenant)),
             Selection::Package(name) => Self::Package(name.into()),
+            Selection::Component(digest) => Self::Component(digest.into()),
         }
     }
 }
@@ -414,6 +423,7 @@ impl From<Chosen> for Selection {
             Chosen::All => Self::All,
             Chosen::Tenant(TenantId(tenant)) => Self::Tenant(tenant),
             Chosen::Package(name) => Self::Package((*name).into()),
+            Chosen::Component(digest) => Self::Component((*digest).into()),
         }
     }
 }

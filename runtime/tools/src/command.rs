@@ -17,8 +17,8 @@ use remit_abi::{TenantId, limits};
 use remit_kernel::ports::{PortFuture, ToolEnd, ToolFacts, ToolFailure, ToolJob, ToolOutput, Tools};
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde::de::IgnoredAny;
+use serde_json::{Map, Value};
 use std::{
-    collections::BTreeMap,
     env,
     ffi::{OsStr, OsString},
     io::{self, Seek, Write},
@@ -76,20 +76,27 @@ impl Commands {
 
 impl Tools for Commands {
     fn names(&self, _: TenantId) -> Vec<Box<str>> {
-        self.declared.0.keys().cloned().collect()
+        self.declared.tools.keys().cloned().collect()
     }
 
     fn facts(&self, _: TenantId, name: &str) -> Option<Arc<ToolFacts>> {
-        self.declared.0.get(name).map(|declared| declared.facts.clone())
+        self.declared.tools.get(name).map(|declared| declared.facts.clone())
     }
 
-    fn accepts(&self, _: TenantId, _: &str, arguments: &[u8]) -> Result<(), &'static str> {
-        let object: Result<BTreeMap<String, IgnoredAny>, _> = serde_json::from_slice(arguments);
-        object.map(drop).map_err(|_| "its arguments are no JSON object")
+    fn accepts(&self, _: TenantId, name: &str, arguments: &[u8]) -> Result<(), &'static str> {
+        let Ok(object) = serde_json::from_slice::<Map<String, Value>>(arguments) else {
+            return Err("its arguments are no JSON object");
+        };
+        match self.declared.tools.get(name) {
+            Some(declared) if !declared.schema.is_valid(&Value::Object(object)) => {
+                Err("its arguments do not fit the tool's parameters")
+            }
+            _ => Ok(()),
+        }
     }
 
     fn call(&self, job: ToolJob) -> PortFuture<'static, ToolEnd> {
-        let (declared, slots) = (self.declared.0.get(&job.tool).cloned(), self.slots.clone());
+        let (declared, slots) = (self.declared.tools.get(&job.tool).cloned(), self.slots.clone());
         let host = self.host.clone();
         Box::pin(async move {
             let unavailable = |why: String| Err(ToolFailure::Unavailable(why.into()));

@@ -3,8 +3,10 @@
 //! A key that is not known is an error, and so is a program that is not there: what is wrong shows when the host starts, and not when an
 //! agent calls.
 
+use crate::folders::DeclaredFolder;
+use jsonschema::{Draft, PatternOptions, Validator};
 use remit_abi::{Integrity, Tool, is_name, limits};
-use remit_kernel::ports::{Effect, ToolFacts, Uncertain};
+use remit_kernel::ports::{Effect, FolderFacts, ToolFacts, Uncertain};
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
@@ -53,6 +55,14 @@ pub enum ToolsError {
         /// In one sentence.
         why: String,
     },
+    /// One of the folders is none.
+    #[error("the folder {name} cannot be declared: {why}")]
+    Folder {
+        /// Which.
+        name: String,
+        /// In one sentence.
+        why: String,
+    },
 }
 
 #[derive(Debug, Deserialize)]
@@ -60,6 +70,18 @@ pub enum ToolsError {
 struct FileForm {
     #[serde(default)]
     tool: BTreeMap<String, ToolForm>,
+    #[serde(default)]
+    folder: BTreeMap<String, FolderForm>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FolderForm {
+    path: PathBuf,
+    #[serde(default)]
+    integrity: IntegrityForm,
+    #[serde(default)]
+    tags: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -100,6 +122,15 @@ enum IntegrityForm {
     Untrusted,
 }
 
+impl From<IntegrityForm> for Integrity {
+    fn from(form: IntegrityForm) -> Self {
+        match form {
+            IntegrityForm::Trusted => Self::Trusted,
+            IntegrityForm::Untrusted => Self::Untrusted,
+        }
+    }
+}
+
 /// A tool as it was declared.
 #[derive(Clone, Debug)]
 pub struct Declared {
@@ -108,6 +139,8 @@ pub struct Declared {
     pub(crate) arguments: Vec<String>,
     pub(crate) timeout: Duration,
     pub(crate) environment: Vec<String>,
+    /// Of its arguments.
+    pub(crate) schema: Validator,
 }
 
 impl Declared {
@@ -135,9 +168,12 @@ impl Declared {
     }
 }
 
-/// All tools of a host, by their names.
+/// All tools and folders of a host, by their names.
 #[derive(Clone, Debug, Default)]
-pub struct Declarations(pub(crate) BTreeMap<Box<str>, Arc<Declared>>);
+pub struct Declarations {
+    pub(crate) tools: BTreeMap<Box<str>, Arc<Declared>>,
+    pub(crate) folders: BTreeMap<Box<str>, DeclaredFolder>,
+}
 
 impl Declarations {
     /// Reads a file of tools.
@@ -171,18 +207,33 @@ impl Declarations {
             Ok(declared) => Ok((name.into(), Arc::new(declared))),
             Err(why) => Err(ToolsError::Tool { name, why }),
         });
-        declared.collect::<Result<_, _>>().map(Self)
+        let tools = declared.collect::<Result<_, _>>()?;
+        let (count, most) = (form.folder.len(), limits::SCOPE_ENTRIES_MAX);
+        if count > most {
+            let why = format!("there are {count} folders, and {most} are the most");
+            return Err(ToolsError::Form { line: None, why });
+        }
+        let declared = form.folder.into_iter().map(|(name, form)| match declared_folder(&name, form, folder) {
+            Ok(declared) => Ok((name.into(), declared)),
+            Err(why) => Err(ToolsError::Folder { name, why }),
+        });
+        Ok(Self { tools, folders: declared.collect::<Result<_, _>>()? })
+    }
+
+    /// Each folder, with its name.
+    pub fn folders(&self) -> impl Iterator<Item = (&str, &DeclaredFolder)> {
+        self.folders.iter().map(|(name, declared)| (&**name, declared))
     }
 
     /// Each of them, by its name.
     pub fn iter(&self) -> impl Iterator<Item = &Declared> {
-        self.0.values().map(|declared| &**declared)
+        self.tools.values().map(|declared| &**declared)
     }
 
     /// One of them.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Declared> {
-        self.0.get(name).map(|declared| &**declared)
+        self.tools.get(name).map(|declared| &**declared)
     }
 }
 
@@ -192,7 +243,7 @@ fn declared(name: &str, form: ToolForm, folder: &Path) -> Result<Declared, Strin
     if description.is_empty() || description.len() > DESCRIPTION_BYTES_MAX {
         return Err(format!("its description must have 1 to {DESCRIPTION_BYTES_MAX} bytes"));
     }
-    let parameters = parameters(&form.parameters)?;
+    let (parameters, schema) = (parameters(&form.parameters)?, schema(&form.parameters)?);
     let seconds = form.timeout_seconds.unwrap_or(TIMEOUT_SECONDS_DEFAULT);
     let most = limits::TOOL_TIME_NS_MAX / 1_000_000_000;
     if !(1..=most).contains(&seconds) {
@@ -204,19 +255,14 @@ fn declared(name: &str, form: ToolForm, folder: &Path) -> Result<Declared, Strin
     if let Some(bad) = form.env.iter().find(|name| name.is_empty() || name.contains(['=', '\0'])) {
         return Err(format!("{bad:?} is no name of the environment"));
     }
-    if let Some(bad) = form.tags.iter().find(|tag| tag.is_empty() || tag.len() > limits::NAME_BYTES_MAX) {
-        return Err(format!("{bad:?} is no tag: a tag has 1 to {} bytes", limits::NAME_BYTES_MAX));
-    }
+    check_tags(&form.tags)?;
     let mut command = form.command.into_iter();
     let program = command.next().filter(|program| !program.is_empty()).ok_or("its command names no program")?;
     let facts = ToolFacts {
         tool: Tool { name: name.into(), description: description.into(), parameters },
         effect: form.effect,
         uncertain: uncertain(form.effect, form.uncertain, form.desk)?,
-        integrity: match form.integrity {
-            IntegrityForm::Trusted => Integrity::Trusted,
-            IntegrityForm::Untrusted => Integrity::Untrusted,
-        },
+        integrity: form.integrity.into(),
         tags: form.tags.into_iter().map(Into::into).collect(),
     };
     Ok(Declared {
@@ -225,7 +271,29 @@ fn declared(name: &str, form: ToolForm, folder: &Path) -> Result<Declared, Strin
         arguments: command.collect(),
         timeout: Duration::from_secs(seconds),
         environment: form.env,
+        schema,
     })
+}
+
+/// The folder itself is found once, through whatever links lead to it; from there on none is followed.
+fn declared_folder(name: &str, form: FolderForm, folder: &Path) -> Result<DeclaredFolder, String> {
+    check_name(name)?;
+    check_tags(&form.tags)?;
+    let path = folder.join(&form.path);
+    let path = fs::canonicalize(&path).map_err(|error| format!("{} cannot be found: {error}", path.display()))?;
+    if !path.is_dir() {
+        return Err(format!("{} is no folder", path.display()));
+    }
+    let tags = form.tags.into_iter().map(Into::into).collect();
+    let facts = FolderFacts { integrity: form.integrity.into(), tags };
+    Ok(DeclaredFolder { facts: Arc::new(facts), path })
+}
+
+fn check_tags(tags: &[String]) -> Result<(), String> {
+    match tags.iter().find(|tag| tag.is_empty() || tag.len() > limits::NAME_BYTES_MAX) {
+        Some(bad) => Err(format!("{bad:?} is no tag: a tag has 1 to {} bytes", limits::NAME_BYTES_MAX)),
+        None => Ok(()),
+    }
 }
 
 /// A name that grants can have, and that models can write.
@@ -243,6 +311,17 @@ fn parameters(schema: &toml::Table) -> Result<Box<str>, String> {
         return Err(format!("its parameters have more than {} bytes", limits::TOOL_BYTES_MAX));
     }
     Ok(if schema.is_empty() { "".into() } else { text.into() })
+}
+
+/// What its arguments have to fit, compiled once. Patterns take time that grows with the text alone (RE2's way: no look-around, no
+/// back-references), and a reference leads to no other document.
+fn schema(parameters: &toml::Table) -> Result<Validator, String> {
+    let bad = |error: &dyn std::fmt::Display| {
+        format!("its parameters are no JSON Schema (2020-12): {}", error.to_string().replace('\n', " "))
+    };
+    let schema = serde_json::to_value(parameters).map_err(|error| bad(&error))?;
+    let options = jsonschema::options().with_draft(Draft::Draft202012).with_pattern_options(PatternOptions::regex());
+    options.build(&schema).map_err(|error| bad(&error))
 }
 
 /// What becomes of a call that may have been done.
@@ -315,8 +394,37 @@ mod tests {
     }
 
     #[test]
+    fn what_does_not_fit_the_parameters_is_not_accepted() {
+        let check = |parameters: &str, arguments: &str, expect: bool| {
+            let tools = parse(&format!("{LEAST}parameters = {parameters}\n")).expect("it is whole");
+            let value = serde_json::from_str(arguments).expect("it is JSON");
+            let fits = tools.get("t").expect("it is declared").schema.is_valid(&value);
+            assert_eq!(fits, expect, "{parameters} {arguments}");
+        };
+        check("{}", "{\"anything\": [1]}", true);
+        let schema = "{ properties = { n = { type = 'integer', maximum = 3 } }, required = ['n'] }";
+        check(schema, "{\"n\": 3}", true);
+        check(schema, "{\"n\": 4}", false);
+        check(schema, "{\"n\": \"3\"}", false);
+        check(schema, "{}", false);
+        let within = "{ '$defs' = { n = { type = 'integer' } }, properties = { n = { '$ref' = '#/$defs/n' } } }";
+        check(within, "{\"n\": 1}", true);
+        check(within, "{\"n\": true}", false);
+        // Where an engine goes back and forth this takes for ever.
+        let evil = format!("{{\"n\": \"{}!\"}}", "a".repeat(50_000));
+        check("{ properties = { n = { pattern = '^(a+)+$' } } }", &evil, false);
+    }
+
+    #[test]
     fn what_is_wrong_is_said_in_a_sentence() {
         check("command = ['/bin/sh']\n", "missing field `effect`");
+        check(&format!("{LEAST}parameters = {{ type = 'nothing' }}\n"), "no JSON Schema (2020-12)");
+        let elsewhere = "{ properties = { n = { '$ref' = 'https://example.com/n.json' } } }";
+        check(&format!("{LEAST}parameters = {elsewhere}\n"), "no JSON Schema (2020-12)");
+        check(
+            &format!("{LEAST}parameters = {{ properties = {{ n = {{ pattern = '(?=a)' }} }} }}\n"),
+            "no JSON Schema (2020-12)",
+        );
         check("command = ['/bin/sh']\neffect = 'twice'\n", "unknown variant `twice`");
         check(&format!("{LEAST}efect = 'none'\n"), "line 5: unknown field `efect`");
         check("command = []\neffect = 'none'\n", "names no program");

@@ -11,6 +11,7 @@ Commands:
   test [-- ARGS]     build everything, then run all tests (ARGS go to `cargo test`); with `--lint`, clippy does the build
   soak [KILLS]       kill a host at so many random moments (1000), and see that its processes lose nothing
   fuzz [SECONDS]     search for files that the readers of models do not survive, so long for each reader (60)
+  suite NAME         tests against other people's programs (without NAME: list them)
   lint               formatting and clippy, without a build
   agents             build the agents and the test programs as components
   bench NAME         run one benchmark (without NAME: list them; names of its parts go behind `--`)
@@ -40,6 +41,7 @@ pub(crate) enum Task {
     Fuzz { seconds: u32 },
     Lint,
     Soak { kills: u32 },
+    Suite { name: String },
     Test { lints: bool, extra: Vec<String> },
 }
 
@@ -77,8 +79,10 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Task> {
             Ok(kills) if kills > 0 => Task::Soak { kills },
             _ => bail!("`soak` takes a number of kills, and `{kills}` is none"),
         },
+        ["suite"] => Task::Suite { name: String::new() },
+        ["suite", name] => Task::Suite { name: (*name).to_owned() },
         ["test", surplus, ..] => bail!("`test` does not take `{surplus}`: put what is for `cargo test` behind `--`"),
-        [command @ ("agents" | "bench" | "demo" | "doctor" | "fuzz" | "lint" | "soak"), .., surplus] => {
+        [command @ ("agents" | "bench" | "demo" | "doctor" | "fuzz" | "lint" | "soak" | "suite"), .., surplus] => {
             bail!("`{command}` does not take `{surplus}`")
         }
         [unknown, ..] => bail!("there is no command `{unknown}`"),
@@ -116,6 +120,7 @@ mod unit_tests {
         check("bench spawn", &Ok(Task::Bench { name: "spawn".to_owned(), parts: Vec::new() }));
         let parts = vec!["flood".to_owned(), "wasm".to_owned()];
         check("bench agents -- flood wasm", &Ok(Task::Bench { name: "agents".to_owned(), parts }));
+        check("suite registry", &Ok(Task::Suite { name: "registry".to_owned() }));
         check("test", &Ok(Task::Test { lints: false, extra: Vec::new() }));
         let extra = ["-p", "remit-kernel", "--", "--help"].map(str::to_owned).to_vec();
         check("test -- -p remit-kernel -- --help", &Ok(Task::Test { lints: false, extra: extra.clone() }));

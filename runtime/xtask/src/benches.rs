@@ -1,13 +1,14 @@
 //! `cargo xtask bench NAME`: one benchmark, which prints a table and leaves its numbers as JSON.
 //!
-//! Those that have parts take their names behind `--`. Numbers of an earlier run stay where only parts are run.
+//! Those that have parts take their names behind `--`. Numbers of an earlier run stay where only parts are run. A bench may have its parts in
+//! several of cargo's bench targets, which then add their numbers to one file: what is measured of a crate alone, beside what it stands on, and
+//! what of the whole.
 
 use crate::{
-    command,
+    build, command,
     data_folder::make_folder,
-    environment::{Environment, LANGUAGE_MODEL},
+    environment::{EMBEDDER, Environment, LANGUAGE_MODEL, Model},
     peer,
-    tests::WHOLE_HOST,
     vulkan::Vulkan,
 };
 use anyhow::{Context as _, Result, bail};
@@ -19,9 +20,18 @@ use std::{
 
 /// A benchmark that there is.
 struct Bench {
-    /// The name of cargo's bench target, one of its kind in the workspace.
     name: &'static str,
     what: &'static str,
+}
+
+/// A part of a bench that has its parts in several targets.
+struct Part {
+    bench: &'static str,
+    name: &'static str,
+    /// The name of cargo's bench target that has it, by the same name.
+    target: &'static str,
+    /// Whether a whole run has it. Others take long, and are run where they are named.
+    is_usual: bool,
 }
 
 const BENCHES: &[Bench] = &[
@@ -31,16 +41,39 @@ const BENCHES: &[Bench] = &[
     Bench { name: "density", what: "how many processes live on this machine, and what each one takes" },
     Bench { name: "durable", what: "what outliving the host costs, next to raw SQLite, and how fast it comes back" },
     Bench { name: "neighbour", what: "a call between two processes while another one misbehaves" },
+    Bench { name: "packages", what: "what signatures cost a start, compiling agents, and many packages" },
+    Bench { name: MEMORY, what: "what remembering and looking up cost, next to LanceDB; contexts that page" },
+    Bench { name: RECALL, what: "whether that is found which left the window, or was noted" },
     Bench { name: INFERENCE, what: "tokens per second, next to llama.cpp and to the memory's limit; perplexity" },
     Bench { name: AGENTS, what: "many agents on one engine, next to llama.cpp; what a flood and Wasm cost" },
     Bench { name: GPU, what: "how much of a GPU's bandwidth and compute inference gets" },
 ];
 
-/// These are held against a peer, and have parts.
+/// Their parts are these.
+const MEMORY: &str = "memory";
+const RECALL: &str = "recall";
+
+const PARTS: &[Part] = &[
+    Part { bench: MEMORY, name: "store", target: "memory", is_usual: true },
+    Part { bench: MEMORY, name: "million", target: "memory", is_usual: false },
+    Part { bench: MEMORY, name: "put", target: "remembering", is_usual: true },
+    Part { bench: MEMORY, name: "embedding", target: "remembering", is_usual: true },
+    Part { bench: MEMORY, name: "paging", target: "remembering", is_usual: true },
+    Part { bench: RECALL, name: "index", target: "memory", is_usual: true },
+    Part { bench: RECALL, name: "nested", target: "recall", is_usual: true },
+    Part { bench: RECALL, name: "needle-8k", target: "recall", is_usual: true },
+    Part { bench: RECALL, name: "needle-32k", target: "recall", is_usual: true },
+    Part { bench: RECALL, name: "needle-128k", target: "recall", is_usual: true },
+];
+
+/// These are held against a peer, and their targets know their parts.
 const INFERENCE: &str = "inference";
 const AGENTS: &str = "agents";
 /// This one is a program that can be taken to another machine, and needs no agents and no model.
 const GPU: &str = "gpu";
+
+/// All programs, as their users run them, and as `cargo bench` builds what it measures.
+const PRODUCT: &[&str] = &["--release", "--workspace", "--bins"];
 
 /// `cargo xtask bench NAME [-- PARTS]`.
 ///
@@ -52,15 +85,12 @@ pub(crate) fn command(name: &str, parts: &[String]) -> Result<()> {
         let known: String = BENCHES.iter().map(|bench| format!("\n  {:9} {}", bench.name, bench.what)).collect();
         bail!("`cargo xtask bench NAME` knows no bench {name:?}, but these:{known}");
     };
-    let has_parts = [INFERENCE, AGENTS].contains(&bench.name);
-    if !has_parts && !parts.is_empty() {
-        bail!("the bench {name} has no parts: leave out what follows `--`");
-    }
+    let targets = targets(bench.name, parts)?;
     let mut environment = Environment::open()?;
     let out = numbers_file(&environment, bench.name, parts.is_empty())?;
     match bench.name {
         GPU => run_program(&mut environment, &out)?,
-        name => run_target(&mut environment, name, parts, &out)?,
+        name => run_targets(&mut environment, name, &targets, &out)?,
     }
     check_numbers(&out)?;
     println!("{}", out.display());
@@ -78,19 +108,52 @@ fn numbers_file(environment: &Environment, name: &str, is_whole: bool) -> Result
     Ok(out)
 }
 
-fn run_target(environment: &mut Environment, name: &str, parts: &[String], out: &Path) -> Result<()> {
-    let prepared = environment.prepare(WHOLE_HOST, &[LANGUAGE_MODEL])?;
-    let mut cargo = environment.cargo();
-    // Of the whole workspace, with the features that everything else was built with: nothing is built twice.
-    cargo.args(["bench", "--profile", "dev", "--workspace", "--bench", name]).env("REMIT_BENCH_OUT", out);
-    if !parts.is_empty() {
-        cargo.arg("--").args(parts);
+/// A target, and the parts of it that are to be run; all of them, where none is named.
+type Target = (&'static str, Vec<String>);
+
+/// What is to be run for some parts of a bench, or for all usual ones where none is named.
+fn targets(bench: &'static str, parts: &[String]) -> Result<Vec<Target>> {
+    let known: Vec<_> = PARTS.iter().filter(|part| part.bench == bench).collect();
+    if known.is_empty() {
+        if !parts.is_empty() && ![INFERENCE, AGENTS].contains(&bench) {
+            bail!("the bench {bench} has no parts: leave out what follows `--`");
+        }
+        return Ok(vec![(bench, parts.to_vec())]);
     }
-    prepared.apply(environment, &mut cargo);
-    if [INFERENCE, AGENTS].contains(&name) {
-        cargo.env("REMIT_PEER_PYTHON", peer::ensure(&environment.data)?);
+    if let Some(unknown) = parts.iter().find(|name| !known.iter().any(|part| part.name == **name)) {
+        let names: Vec<_> = known.iter().map(|part| part.name).collect();
+        bail!("the bench {bench} has no part {unknown:?}, but these: {}", names.join(", "));
     }
-    command::run(&mut cargo, &format!("the bench {name}"))
+    let mut targets: Vec<Target> = Vec::new();
+    for part in known {
+        let is_meant = if parts.is_empty() { part.is_usual } else { parts.iter().any(|name| name == part.name) };
+        match targets.iter_mut().find(|(target, _)| *target == part.target) {
+            _ if !is_meant => {}
+            Some((_, names)) => names.push(part.name.to_owned()),
+            None => targets.push((part.target, vec![part.name.to_owned()])),
+        }
+    }
+    Ok(targets)
+}
+
+fn run_targets(environment: &mut Environment, bench: &str, targets: &[Target], out: &Path) -> Result<()> {
+    let models: &[Model] =
+        if [MEMORY, RECALL].contains(&bench) { &[LANGUAGE_MODEL, EMBEDDER] } else { &[LANGUAGE_MODEL] };
+    let prepared = environment.prepare(PRODUCT, models)?;
+    for (target, parts) in targets {
+        let mut cargo = environment.cargo();
+        // Of the whole workspace, with the features that everything else was built with: nothing is built twice.
+        cargo.args(["bench", "--workspace", "--bench", target]).env("REMIT_BENCH_OUT", out);
+        if !parts.is_empty() {
+            cargo.arg("--").args(parts);
+        }
+        prepared.apply(environment, &mut cargo);
+        if [INFERENCE, AGENTS].contains(&bench) {
+            cargo.env("REMIT_PEER_PYTHON", peer::ensure(&environment.data)?);
+        }
+        command::run(&mut cargo, &format!("the bench {bench}"))?;
+    }
+    Ok(())
 }
 
 /// On whatever GPU there is, else on a software adapter, whose numbers say that they are no GPU's.
@@ -99,11 +162,8 @@ fn run_program(environment: &mut Environment, out: &Path) -> Result<()> {
     environment.set_up_host_build()?;
     let program = "remit-gpu-bench";
     let mut cargo = environment.cargo();
-    cargo.args(["build", "--workspace", "--bin", program]);
-    command::run(&mut cargo, &format!("building {program}"))?;
-    let built =
-        environment.workspace.target.join("debug").join(program).with_extension(std::env::consts::EXE_EXTENSION);
-    let mut bench = command::new(built);
+    let artifacts = build::artifacts(cargo.arg("build").args(PRODUCT), &format!("building {program}"))?;
+    let mut bench = command::new(build::executable(&artifacts, program)?);
     bench.arg("--out").arg(out);
     vulkan.apply(&mut bench)?;
     command::run(&mut bench, "the bench gpu")
@@ -122,7 +182,41 @@ fn check_numbers(file: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod unit_tests {
-    use super::check_numbers;
+    use super::{BENCHES, PARTS, check_numbers, targets};
+
+    #[test]
+    fn parts_choose_the_targets_that_have_them() {
+        let check = |bench: &'static str, parts: &[&str], expect: &[(&str, &[&str])]| {
+            let parts: Vec<_> = parts.iter().copied().map(str::to_owned).collect();
+            let chosen = targets(bench, &parts).expect("there are such parts");
+            let chosen: Vec<(&str, Vec<&str>)> =
+                chosen.iter().map(|(target, parts)| (*target, parts.iter().map(String::as_str).collect())).collect();
+            let expect: Vec<(&str, Vec<&str>)> =
+                expect.iter().map(|(target, parts)| (*target, parts.to_vec())).collect();
+            assert_eq!(chosen, expect, "{bench} {parts:?}");
+        };
+        check("spawn", &[], &[("spawn", &[])]);
+        check("agents", &["flood", "wasm"], &[("agents", &["flood", "wasm"])]);
+        check("memory", &["million"], &[("memory", &["million"])]);
+        check("memory", &["paging", "store", "put"], &[("memory", &["store"]), ("remembering", &["put", "paging"])]);
+        check("memory", &[], &[("memory", &["store"]), ("remembering", &["put", "embedding", "paging"])]);
+        check("recall", &["needle-8k"], &[("recall", &["needle-8k"])]);
+    }
+
+    #[test]
+    fn a_part_that_there_is_not_is_named() {
+        let check = |bench: &'static str, part: &str, expect: &str| {
+            let error = targets(bench, &[part.to_owned()]).expect_err("there is no such part").to_string();
+            assert!(error.contains(expect), "{error}");
+        };
+        check("spawn", "fast", "has no parts");
+        check("recall", "paging", "no part \"paging\", but these: index, nested");
+    }
+
+    #[test]
+    fn every_part_is_of_a_bench() {
+        assert!(PARTS.iter().all(|part| BENCHES.iter().any(|bench| bench.name == part.bench)));
+    }
 
     #[test]
     fn only_an_object_of_numbers_counts() {

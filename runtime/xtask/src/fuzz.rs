@@ -1,6 +1,6 @@
-//! `cargo xtask fuzz`: a coverage-guided search for bytes that a reader of models' files does not survive.
+//! `cargo xtask fuzz`: a coverage-guided search for bytes that a reader of others' files does not survive: of models, of packages.
 //!
-//! The targets are in `runtime/inference/fuzz`; cargo-fuzz, their build and what they found of interest lie below the cargo target folder.
+//! The targets are in the folder `fuzz` of each crate; cargo-fuzz, their build and what they found of interest lie below the cargo target folder.
 //! No sanitizer is asked for, since that takes a nightly compiler, and the readers have no unsafe code of their own.
 
 use crate::{command, environment::Environment, progress};
@@ -10,13 +10,27 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The targets, each with a folder of files to begin with.
-const TARGETS: &[(&str, &str)] = &[
-    ("gguf", "tests/goldens/tokenizers"),
-    ("safetensors", "tests/goldens"),
-    ("template", "tests/goldens/templates"),
-    ("tokenizer_gguf", "tests/goldens/tokenizers"),
-    ("tokenizer_json", "tests/goldens/tokenizers"),
+/// The targets of each crate, each with a folder of files to begin with. No two have the same name.
+const TARGETS: &[(&str, &[(&str, &str)])] = &[
+    (
+        "runtime/inference",
+        &[
+            ("gguf", "tests/goldens/tokenizers"),
+            ("safetensors", "tests/goldens"),
+            ("template", "tests/goldens/templates"),
+            ("tokenizer_gguf", "tests/goldens/tokenizers"),
+            ("tokenizer_json", "tests/goldens/tokenizers"),
+        ],
+    ),
+    (
+        "runtime/package",
+        &[
+            ("envelope", "tests/seeds/envelope"),
+            ("manifest", "tests/seeds/manifest"),
+            ("package", "tests/seeds/package"),
+            ("policy", "tests/seeds/policy"),
+        ],
+    ),
 ];
 
 /// Memory that one target may take, in MiB, and seconds for one file: each far above what a reader's own limits let it take.
@@ -33,8 +47,9 @@ pub(crate) fn command(seconds: u32) -> Result<()> {
     environment.set_up_host_build()?;
     let folder = environment.workspace.target.join("fuzz");
     let programs = installed(&environment, &folder)?;
-    let reader = environment.workspace.root.join("runtime/inference");
-    for (target, seeds) in TARGETS {
+    let each = TARGETS.iter().flat_map(|(reader, targets)| targets.iter().map(move |target| (reader, target)));
+    for (reader, (target, seeds)) in each {
+        let reader = environment.workspace.root.join(reader);
         let corpus = folder.join("corpus").join(target);
         fs::create_dir_all(&corpus)?;
         progress::already("fuzz", &format!("{target}, for {seconds} s"));

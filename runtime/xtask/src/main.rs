@@ -32,6 +32,7 @@ mod installation;
 mod peer;
 mod progress;
 mod protoc;
+mod suite;
 mod tests;
 mod vulkan;
 mod workspace;
@@ -72,6 +73,7 @@ fn perform(task: Task) -> anyhow::Result<()> {
         Task::Fuzz { seconds } => fuzz::command(seconds),
         Task::Lint => tests::lint_command(),
         Task::Soak { kills } => tests::soak_command(kills),
+        Task::Suite { name } => suite::command(&name),
         Task::Test { lints, extra } => tests::command(lints, &extra),
     }
 }

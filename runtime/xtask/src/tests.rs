@@ -14,7 +14,7 @@ use crate::{
 use anyhow::Result;
 
 /// All programs and tests, as `cargo test --workspace` will want them.
-pub(crate) const WHOLE_HOST: &[&str] = &["--workspace", "--bins", "--tests"];
+const WHOLE_HOST: &[&str] = &["--workspace", "--bins", "--tests"];
 
 /// `cargo xtask test [--lint] [-- ARGS]`.
 ///

@@ -109,26 +109,11 @@ fn run(model: &Model<'_>, limits: Limits, plans: &[Plan]) -> Run {
     run
 }
 
-/// The parts that the arguments name; all, where they name none. Cargo has arguments of its own, which begin with a dash.
-fn chosen(arguments: impl Iterator<Item = String>) -> Vec<String> {
-    let all: Vec<&str> = FLEETS.iter().map(|(name, ..)| *name).chain(OTHERS).collect();
-    let named: Vec<String> = arguments.filter(|argument| !argument.starts_with('-')).collect();
-    for part in &named {
-        assert!(all.contains(&part.as_str()), "there is no part {part}, but {all:?}");
-    }
-    if named.is_empty() { all.into_iter().map(str::to_owned).collect() } else { named }
-}
-
-/// The numbers that other parts left.
-fn earlier() -> Value {
-    let text = std::fs::read_to_string(made("REMIT_BENCH_OUT")).ok();
-    text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_else(|| json!({}))
-}
-
 fn main() {
     let path = made("REMIT_TEST_MODEL");
     let model = Model::new(&path);
-    for part in chosen(std::env::args().skip(1)) {
+    let all: Vec<&str> = FLEETS.iter().map(|(name, ..)| *name).chain(OTHERS).collect();
+    for part in common::chosen(&all) {
         let numbers = match part.as_str() {
             "flood" => fairness::flood(&model),
             "first-token" => fairness::first_token(&model),
@@ -139,10 +124,6 @@ fn main() {
                 compare(&model, &Peer::new(made("REMIT_PEER_PYTHON"), &model), *agents, *turns)
             }
         };
-        let mut all = earlier();
-        for (key, number) in numbers.as_object().into_iter().flatten() {
-            all[key] = number.clone();
-        }
-        common::leave(&all);
+        common::leave_more(&numbers);
     }
 }

@@ -2,15 +2,16 @@
 
 #![allow(dead_code, reason = "each benchmark takes what it needs")]
 
+use remit_abi::Event;
 use remit_assembly::{
-    Agent, CompileLimits, CompilerCommand, Finished, GrantChoice, Home, Manifest, Node, NodeConfig, Package, PriceList,
-    Running, Schedule, Task, TaskMessage,
+    Agent, CompileLimits, CompilerCommand, Ended, Finished, GrantChoice, Home, Manifest, Node, NodeConfig, Package,
+    PriceList, Running, Schedule, Task, TaskMessage,
 };
 use remit_kernel::ports::{Engine, EngineError, EngineStream, GenerationJob, ModelCard, PromptText};
 use std::{
     fs,
     future::Future,
-    path::PathBuf,
+    path::{Path, PathBuf},
     pin::pin,
     sync::Arc,
     task::{Context, Poll, Wake, Waker},
@@ -126,6 +127,11 @@ impl Stage {
         Self::over(Arc::new(NoModel), guests_max)
     }
 
+    /// In a data folder of the benchmark's own.
+    pub(crate) fn in_home(home: Home) -> Self {
+        Self::of(Arc::new(NoModel), home, Some(GUESTS), None)
+    }
+
     /// Whose models are this engine's.
     pub(crate) fn over(engine: Arc<dyn Engine>, guests_max: u32) -> Self {
         Self::of(engine, home(), Some(guests_max), None)
@@ -209,4 +215,57 @@ pub(crate) fn leave(metrics: &serde_json::Value) {
     let path = made("REMIT_BENCH_OUT");
     fs::create_dir_all(path.parent().expect("a file has a folder")).expect("the target folder is writable");
     fs::write(path, format!("{metrics:#}\n")).expect("the target folder is writable");
+}
+
+/// What earlier runs left there.
+fn left() -> serde_json::Value {
+    let text = fs::read_to_string(made("REMIT_BENCH_OUT")).ok();
+    text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_else(|| serde_json::json!({}))
+}
+
+/// Leaves the numbers of a part beside those of others.
+pub(crate) fn leave_more(metrics: &serde_json::Value) {
+    let mut all = left();
+    for (key, number) in metrics.as_object().into_iter().flatten() {
+        all[key] = number.clone();
+    }
+    leave(&all);
+}
+
+/// The parts that the arguments name; all, where they name none. Cargo has arguments of its own, which begin with a dash.
+pub(crate) fn chosen(all: &[&str]) -> Vec<String> {
+    let named: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    for part in &named {
+        assert!(all.contains(&part.as_str()), "there is no part {part}, but {all:?}");
+    }
+    if named.is_empty() { all.iter().copied().map(str::to_owned).collect() } else { named }
+}
+
+/// An empty folder beside the numbers, which a benchmark may fill.
+pub(crate) fn scratch(name: &str) -> PathBuf {
+    let folder = made("REMIT_BENCH_OUT").with_file_name(name);
+    drop(fs::remove_dir_all(&folder));
+    fs::create_dir_all(&folder).expect("the target folder is writable");
+    folder
+}
+
+/// Takes such a folder away. What somebody still writes there goes with the next run.
+pub(crate) fn remove(folder: &Path) {
+    drop(fs::remove_dir_all(folder));
+}
+
+/// All that a process shows as text, once it has done its work.
+pub(crate) fn shown(running: Running) -> String {
+    let Running { mut events, finished, .. } = running;
+    let mut text = String::new();
+    let ended = block_on(async {
+        while let Some(event) = events.recv().await {
+            if let Event::Text { text: more, .. } = event {
+                text += std::str::from_utf8(&more).expect("texts are UTF-8");
+            }
+        }
+        finished.await.ended
+    });
+    assert!(matches!(ended, Ended::Done(..)), "{ended:?}");
+    text
 }

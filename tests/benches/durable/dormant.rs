@@ -18,8 +18,8 @@ use remit_kernel::{
     Attendant, Ended, Kernel, Ports, RestartPolicy, Resumed,
     ports::{
         Asked, Beginning, Change, Clock, Created, Engine, EngineError, EngineStream, Entropy, Entry, GenerationJob,
-        GrantImage, HeldImage, Journal, Memory, ModelCard, NoTools, PackageError, Packages, PortFuture, Program,
-        PromptText, Record, Runner, Sleeper, SleeperKind, Told,
+        GrantImage, HeldImage, Journal, Memory, ModelCard, NoFolders, NoTools, PackageError, Packages, PortFuture,
+        Program, PromptText, Record, Runner, Sleeper, SleeperKind, Told,
     },
 };
 use std::{
@@ -238,6 +238,7 @@ impl Node {
             clock: Arc::new(System(Instant::now())),
             entropy: Arc::new(NoEntropy),
             tools: Arc::new(NoTools),
+            folders: Arc::new(NoFolders),
             memory: Memory::none(),
         };
         let kernel = Kernel::new(ports, PriceList::built_in());
@@ -321,10 +322,10 @@ impl Packages for OnePackage {
         _: TenantId,
         agent: &str,
         digest: &str,
-        _: &[GrantKind],
+        linked: &[GrantKind],
     ) -> PortFuture<'static, Result<Program, PackageError>> {
-        let (name, digest) = (agent.into(), digest.into());
-        Box::pin(ready(Ok(Program { name, digest, image: Arc::new(()), limits: Limits::default() })))
+        let (name, digest, linked) = (agent.into(), digest.into(), linked.to_vec());
+        Box::pin(ready(Ok(Program { name, digest, linked, image: Arc::new(()), limits: Limits::default() })))
     }
 }
 

@@ -3,6 +3,7 @@
 //! All of them are [`std::error::Error`]s, so that `?` turns each into a [`Failure`](crate::Failure).
 
 mod context;
+mod files;
 mod grants;
 mod memory;
 mod messages;
@@ -11,6 +12,7 @@ mod processes;
 mod tools;
 
 pub use context::ContextError;
+pub use files::FileError;
 pub use grants::{AttenuationError, BudgetError};
 pub use memory::MemoryError;
 pub use messages::{CallError, ReceiveError, SendError};

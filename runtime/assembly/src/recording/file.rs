@@ -1,4 +1,4 @@
-//! A recording as a file, version 1.
+//! A recording as a file, version 2. One of version 1 is read: its ledgers have no citations.
 //!
 //! | bytes | hold |
 //! | --- | --- |
@@ -14,13 +14,16 @@ use bytes::Bytes;
 use remit_abi::Pid;
 use remit_kernel::{
     History, HistoryError,
-    ports::{Entry, Line},
+    ports::{Entry, Line, version_1},
 };
+use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 const MAGIC: &[u8; 8] = b"REMITREC";
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
+/// The oldest that is read.
+const VERSION_1: u16 = 1;
 const DIGEST_BYTES: usize = 32;
 /// Magic, version and the component's size.
 const HEAD_BYTES: usize = 18;
@@ -42,14 +45,21 @@ pub enum FileError {
     History(#[from] HistoryError),
 }
 
-type Written<'a> = (String, Pid, Vec<(u64, u64, Entry<'a>)>);
+type Written<E> = (String, Pid, Vec<(u64, u64, E)>);
+
+/// The host's version, the pid and the lines, by the form of their entries.
+fn read<E: DeserializeOwned + Into<Entry<'static>>>(said: &[u8]) -> Result<(String, Pid, Vec<Line>), FileError> {
+    let (host, pid, lines): Written<E> = postcard::from_bytes(said).map_err(|_| FileError::Damaged)?;
+    let line = |(sequence, at_ns, entry): (u64, u64, E)| Line { sequence, at_ns, entry: entry.into() };
+    Ok((host, pid, lines.into_iter().map(line).collect()))
+}
 
 impl Recording {
     /// Its file's content.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let line = |Line { sequence, at_ns, entry }| (sequence, at_ns, entry);
-        let written: Written<'_> =
+        let written: Written<Entry<'_>> =
             (self.host.clone(), self.history.pid, self.history.lines().into_iter().map(line).collect());
         let mut bytes = Vec::with_capacity(self.component.len() + HEAD_BYTES + DIGEST_BYTES);
         bytes.extend(MAGIC);
@@ -85,10 +95,11 @@ impl Recording {
         size.copy_from_slice(&head[10..HEAD_BYTES]);
         let end = usize::try_from(u64::from_le_bytes(size)).ok().and_then(|size| HEAD_BYTES.checked_add(size));
         let end = end.filter(|end| *end <= said.len()).ok_or(FileError::Damaged)?;
-        let (host, pid, lines): Written<'static> =
-            postcard::from_bytes(&said[end..]).map_err(|_| FileError::Damaged)?;
-        let line = |(sequence, at_ns, entry): (u64, u64, Entry<'static>)| Line { sequence, at_ns, entry };
-        let history = History::of(pid, lines.into_iter().map(line).collect())?;
+        let (host, pid, lines) = match version {
+            VERSION_1 => read::<version_1::Entry<'static>>(&said[end..]),
+            _ => read::<Entry<'static>>(&said[end..]),
+        }?;
+        let history = History::of(pid, lines)?;
         Ok(Self { host, history, component: bytes.slice(HEAD_BYTES..end) })
     }
 }
@@ -102,8 +113,8 @@ mod tests {
         ports::{Beginning, Created},
     };
 
-    fn recording() -> Recording {
-        let created = Created {
+    fn created() -> Box<Created> {
+        Box::new(Created {
             package: "agent".into(),
             digest: "00".into(),
             kinds: Vec::new(),
@@ -117,8 +128,11 @@ mod tests {
             funds: Tokens::ZERO,
             started_ns: 7,
             input: Vec::new(),
-        };
-        let entries = [Entry::Created(Box::new(created)), Entry::Began(Box::<Beginning>::default())];
+        })
+    }
+
+    fn recording() -> Recording {
+        let entries = [Entry::Created(created()), Entry::Began(Box::<Beginning>::default())];
         let lines = (1..).zip(entries).map(|(sequence, entry)| Line { sequence, at_ns: 7, entry }).collect();
         let pid = Pid { tenant: TenantId(0), index: 3, generation: 1 };
         let history = History::of(pid, lines).expect("it has a beginning");
@@ -130,6 +144,26 @@ mod tests {
         let recording = recording();
         let bytes = Bytes::from(recording.to_bytes());
         assert_eq!(Recording::from_bytes(&bytes).expect("it is whole"), recording);
+    }
+
+    #[test]
+    fn what_version_1_wrote_is_read() {
+        let mut began = version_1::Beginning::default();
+        began.restarts = 3;
+        let old = [version_1::Entry::Created(created()), version_1::Entry::Began(Box::new(began))];
+        let now =
+            [Entry::Created(created()), Entry::Began(Box::new(Beginning { restarts: 3, ..Beginning::default() }))];
+        let Recording { host, history, component } = recording();
+        let lines: Vec<(u64, u64, _)> = (1..).zip(old).map(|(sequence, entry)| (sequence, 7, entry)).collect();
+        let mut bytes = [&MAGIC[..], &VERSION_1.to_le_bytes(), &(component.len() as u64).to_le_bytes()].concat();
+        bytes.extend(&component);
+        bytes.extend(postcard::to_allocvec(&(&host, history.pid, lines)).expect("it is plain"));
+        let digest = Sha256::digest(&bytes);
+        bytes.extend(digest);
+        let lines = (1..).zip(now).map(|(sequence, entry)| Line { sequence, at_ns: 7, entry }).collect();
+        let history = History::of(history.pid, lines).expect("it has a beginning");
+        let expect = Recording { host, history, component };
+        assert_eq!(Recording::from_bytes(&bytes.into()).expect("it is whole"), expect);
     }
 
     #[test]

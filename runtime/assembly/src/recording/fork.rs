@@ -11,6 +11,7 @@ use crate::{
 use remit_abi::{GrantKind, GrantSpec, Pid, Tokens};
 use remit_host::LoadError;
 use remit_kernel::{Fork, ForkError, SpawnError, ports::Program};
+use sha2::{Digest, Sha256};
 use std::{io, sync::Arc};
 use thiserror::Error;
 
@@ -37,6 +38,9 @@ pub enum ForkingError {
     /// Its component.
     #[error("the recorded component cannot be loaded: {0}")]
     Load(#[from] LoadError),
+    /// This host does not let it in.
+    #[error("the recorded component is not let in: {0}")]
+    Denied(String),
     /// Its component could not be kept.
     #[error("the component cannot be kept for the process to outlive the host: {0}")]
     Keep(io::Error),
@@ -59,10 +63,18 @@ impl Node {
         }
         let Recording { history, component, .. } = recording;
         let created = &history.created;
+        let recorded = hex::encode(Sha256::digest(&component));
+        self.gate.readmit(&created.package, &recorded).map_err(ForkingError::Denied)?;
         let kinds: Vec<&str> = created.kinds.iter().map(|kind| kind.name()).collect();
         let image = self.host.load(&component, &kinds)?;
         let digest: Arc<str> = image.digest().into();
-        let program = Program { name: created.package.clone(), digest: digest.clone(), image, limits: created.limits };
+        let program = Program {
+            name: created.package.clone(),
+            digest: digest.clone(),
+            linked: created.kinds.clone(),
+            image,
+            limits: created.limits,
+        };
         let grants = match terms.agent {
             Some(agent) => agent.grants.clone(),
             None => self.grants_of(history.pid).ok_or(ForkingError::NoGrants(history.pid))?,

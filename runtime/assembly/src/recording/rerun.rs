@@ -47,6 +47,7 @@ pub async fn rerun(
     let program = Program {
         name: history.created.package.clone(),
         digest: image.digest().into(),
+        linked: history.created.kinds.clone(),
         image,
         limits: history.created.limits,
     };

@@ -171,14 +171,14 @@ impl Salts {
 }
 
 /// The key fills less than a block of the hash, so that no key is refused.
-fn keyed(key: &Hash) -> Hmac<Sha256> {
+pub(crate) fn keyed(key: &Hash) -> Hmac<Sha256> {
     let mut block = hmac::digest::generic_array::GenericArray::default();
     block[..key.len()].copy_from_slice(key);
     <Hmac<Sha256> as hmac::digest::KeyInit>::new(&block)
 }
 
 /// Something that an operator did, or that became of a tenant, in no process's log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) enum Act {
     /// The chain begins in the middle: what the log had up to this position is in no line.
@@ -202,6 +202,15 @@ pub(crate) enum Act {
     },
     /// All of it was deleted, and its key destroyed.
     Erased,
+    /// Somebody looked through what its processes were told.
+    Recalled {
+        /// Who.
+        by: Box<str>,
+        /// Of what they looked for, keyed by what is destroyed with the tenant's data, in hexadecimal.
+        question: Box<str>,
+        /// How many texts they were shown.
+        hits: u32,
+    },
 }
 
 #[cfg(test)]

@@ -28,9 +28,9 @@ mod verify;
 pub(crate) use chain::{Chains, Head};
 pub(crate) use export::{export, failed};
 pub(crate) use key::Signer;
-pub(crate) use line::{Act, Salts, said};
+pub(crate) use line::{Act, Hash, Salts, keyed, said};
 
 pub use export::{Detail, Exported};
 pub use key::{NotAKey, PublicKey};
-pub use summary::{Checkpoint, ModelTotal, Summary};
+pub use summary::{Checkpoint, ModelTotal, RecallTotal, Summary, ToolTotal};
 pub use verify::{CLOCK_BACK_NS_MAX, Expected, Flaw, ROW_BYTES_MAX, verify};

@@ -18,7 +18,9 @@ use remit_kernel::ports::Sleeper;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 /// The first byte of a sealed plaintext: by which version it was written.
-pub(crate) const PLAIN_VERSION: u8 = 1;
+pub(crate) const PLAIN_VERSION: u8 = 2;
+/// The one before, whose ledgers had no citations: all but chunks and reports are the same.
+pub(crate) const PLAIN_VERSION_1: u8 = 1;
 /// The columns that [`Stored::read`] reads, in its order, of `processes LEFT JOIN logs USING (process)`.
 pub(crate) const COLUMNS: &str = "process, key, parent_tenant, parent_number, created, began, began_sequence, last, lines, holds, signals, detached, ended";
 

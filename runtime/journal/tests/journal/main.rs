@@ -10,6 +10,7 @@ mod memory;
 mod model;
 mod opening;
 mod people;
+mod recall;
 mod sample;
 mod sleepers;
 mod stage;

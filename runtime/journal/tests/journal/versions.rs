@@ -3,19 +3,21 @@
 //! `REMIT_JOURNAL_GOLDEN=FOLDER cargo test -p remit-journal versions` writes one of this version.
 
 use crate::{
-    audit::{acts, compare_chains, export, told, whole},
+    audit::{acts, compare_older_chains, export, told, whole},
     crash::story,
     disk::{Disk, Fault, Kept},
-    memory, people,
-    sample::Story,
+    memory,
+    model::{Model, Plain},
+    people,
+    sample::{Story, finished},
     sleepers::asleep,
     stage::{Stage, compare, options},
     tool_calls,
 };
 use remit_journal::{SqliteJournal, audit::Detail};
 use remit_kernel::{
-    MemoryJournal,
-    ports::{Journal, Record},
+    Citations, Finished, Ledger, MemoryJournal,
+    ports::{Beginning, Change, Entry, Journal, Record},
 };
 use serde_json::json;
 use std::{fs, path::Path};
@@ -79,10 +81,10 @@ fn a_journal_of_version_2_is_read_and_goes_on() {
     let stage = Stage::at(golden(2));
     let (story, from) = gone_on();
     compare(stage.journal(), &self::story().model);
-    compare_chains(stage.journal(), &story.records[..from]);
+    compare_older_chains(stage.journal(), &story.records[..from], from);
     stage.append(&story.records[from..]);
     compare(stage.journal(), &story.model);
-    compare_chains(stage.journal(), &story.records);
+    compare_older_chains(stage.journal(), &story.records, from);
 }
 
 #[test]
@@ -91,7 +93,7 @@ fn a_journal_of_version_3_is_read_and_goes_on_with_what_people_are_asked() {
     let people = Record { pid: None, entry: None, changes: &people };
     let stage = Stage::at(golden(3));
     let (story, from) = gone_on();
-    compare_chains(stage.journal(), &story.records[..from]);
+    compare_older_chains(stage.journal(), &story.records[..from], from);
     stage.append(&story.records[from..]);
     for tenant in 1..=3 {
         whole(&export(stage.journal(), tenant, Detail::Contents).expect("it has a chain"));
@@ -131,15 +133,6 @@ fn a_journal_of_version_4_is_read_and_goes_on_with_who_sleeps_and_the_calls_of_t
 #[test]
 fn a_journal_of_version_5_is_read_and_goes_on_with_what_memories_are_written_and_tell() {
     let memories = memory::records();
-    if let Some(folder) = std::env::var_os("REMIT_JOURNAL_GOLDEN") {
-        let journal = SqliteJournal::open_with(Path::new(&folder), options(None)).expect("it opens");
-        let (people, calls) = (people::changes(), tool_calls::changes());
-        let record = |changes| Record { pid: None, entry: None, changes };
-        for record in memories.iter().chain(&asleep(4).0.records) {
-            journal.append(&[record.record()]).expect("there is room");
-        }
-        journal.append(&[record(&people), record(&calls)]).expect("there is room");
-    }
     let stage = Stage::at(golden(5));
     let model = MemoryJournal::default();
     for record in &memories {
@@ -155,6 +148,53 @@ fn a_journal_of_version_5_is_read_and_goes_on_with_what_memories_are_written_and
     stage.journal().append(&purge).expect("there is room");
     model.append(&purge).expect("it takes everything");
     memory::compare(stage.journal(), &model);
+}
+
+/// A process of a tenant of its own that cited, and one that ended and did too.
+fn cited() -> Story {
+    let citations = Citations { supported: 300, unsupported: 2 };
+    let ledger = Ledger { citations, ..Ledger::default() };
+    let mut story = Story::default();
+    for _ in 0..5 {
+        story.start(1, None);
+    }
+    // Those only take the numbers that others have.
+    (story.records, story.model) = (Vec::new(), Model::default());
+    let [lives, ended] = [0, 1].map(|_| story.start(5, None));
+    for pid in [lives, ended] {
+        let began = Beginning { ledger, ..Beginning::default() };
+        story.add(Some(pid), Some(Entry::Began(Box::new(began))), vec![]);
+    }
+    let finished = Box::new(Finished { ledger, ..*finished() });
+    story.add(Some(ended), None, vec![Change::Ended { pid: ended, finished }]);
+    story
+}
+
+#[test]
+fn a_journal_of_version_6_is_read_and_goes_on_with_what_was_cited() {
+    let story = cited();
+    if let Some(folder) = std::env::var_os("REMIT_JOURNAL_GOLDEN") {
+        let journal = SqliteJournal::open_with(Path::new(&folder), options(None)).expect("it opens");
+        let (people, calls, memories) = (people::changes(), tool_calls::changes(), memory::records());
+        let record = |changes| Record { pid: None, entry: None, changes };
+        for record in memories.iter().chain(&asleep(4).0.records).chain(&story.records) {
+            journal.append(&[record.record()]).expect("there is room");
+        }
+        journal.append(&[record(&people), record(&calls)]).expect("there is room");
+    }
+    let stage = Stage::at(golden(6));
+    for (pid, process) in &story.model.processes {
+        let stored = stage.journal().process(*pid).expect("it can be read").map(Plain::from);
+        assert_eq!(stored, story.model.process(*pid));
+        let history = stage.journal().history(*pid, 1, usize::MAX).expect("it can be read");
+        assert_eq!(history.into_iter().map(|line| line.entry).collect::<Vec<_>>(), process.entries);
+    }
+    let results = stage.journal().results(None, usize::MAX).expect("they can be read");
+    let counted: Vec<_> = results.iter().map(|result| result.finished.ledger.citations).collect();
+    assert_eq!(counted, [Citations { supported: 300, unsupported: 2 }]);
+    for tenant in [1, 2, 4, 5] {
+        whole(&export(stage.journal(), tenant, Detail::Contents).expect("it has a chain"));
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@
 //! | a segment | its message |
 //! | a stub, a summary, what is recalled | a note in brackets, in a message of the user's: templates know roles that take turns, and no others |
 //!
-//! A note is joined to what the user says next, or to the note before it. The model reads notes as text, as it reads all that was said.
+//! A note is joined to what the user said before it, or says next. The model reads notes as text, as it reads all that was said.
 
 use super::body::Body;
 use crate::ports::ChatMessage;
@@ -90,7 +90,7 @@ impl Written {
     fn note(&mut self, text: String) {
         self.is_beginning = false;
         match self.messages.last_mut() {
-            Some(ChatMessage::Said { content, .. }) if self.is_note => {
+            Some(ChatMessage::Said { role: Role::User, content }) => {
                 content.push_str("\n\n");
                 content.push_str(&text);
             }

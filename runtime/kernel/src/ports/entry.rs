@@ -336,10 +336,10 @@ const WHOLE_BYTES_MAX: usize = 128;
 /// Whether a request has what somebody may want to be destroyed, in whichever log it is.
 const fn may_be_purged(request: &Request) -> bool {
     use ContextRequest::{Append, EditBlock, MakeBlock};
-    use MemoryRequest::{Put, Search, Update};
+    use MemoryRequest::{Cite, Put, Search, Update};
     matches!(
         request,
-        Request::Memory(Put(_) | Update(_) | Search(_))
+        Request::Memory(Put(_) | Update(_) | Search(_) | Cite(_))
             | Request::Context(Append { .. } | MakeBlock { .. } | EditBlock { .. })
     )
 }

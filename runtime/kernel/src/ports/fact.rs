@@ -17,6 +17,7 @@
 //! | [`Told`](Entry::Told), a person answered | who, when, and in which way |
 //! | [`Told`](Entry::Told), a tool was called | which, what it does, under which number and key |
 //! | [`Told`](Entry::Told), a tool returned | what kind of outcome, how often it was begun, and who decided what was uncertain |
+//! | [`Told`](Entry::Told), an entry of a memory was cited | whether the quotation stands in it |
 //! | [`Given`](Entry::Given) | of what kind the grant is |
 //! | [`Exited`](Entry::Exited) | in which way, and with how much fuel |
 //! | [`Forked`](Entry::Forked) | of what kinds its grants are |
@@ -25,8 +26,8 @@
 use super::{CalledTool, Created, Decided, Effect, Entry, ModelUse, Note, OutcomeKind, ReturnedTool, Told};
 use remit_abi::{
     Answered, CapabilityError, ChildrenError, Completion, ContextError, ContextReply, Delta, Denial, Exit, Failure,
-    Fault, FinishReason, Fuel, GrantKind, HumanError, HumanReply, LlmError, LlmReply, MailboxError, MemoryError,
-    Outcome, Pid, Reply, Said, Status, Summary, Tokens, ToolError, Usage,
+    Fault, FileError, FinishReason, Fuel, GrantKind, HumanError, HumanReply, LlmError, LlmReply, MailboxError,
+    MemoryError, MemoryReply, Outcome, Pid, Reply, Said, Status, Summary, Tokens, ToolError, Usage,
 };
 use serde::{Deserialize, Serialize};
 
@@ -160,6 +161,11 @@ pub enum Fact {
         outcome: OutcomeKind,
         /// Where it was uncertain and a person decided: what they did last.
         decided: Option<Decided>,
+    },
+    /// An entry of a memory was cited.
+    Cited {
+        /// Whether the quotation stands in it.
+        supported: bool,
     },
 }
 
@@ -303,6 +309,8 @@ impl Fact {
             Reply::Tool(Err(ToolError::Denied(denial))) => Some(Self::denied("tool", denial)),
             Reply::Tool(_) => Self::of_tool(&told.notes),
             Reply::Memory(Err(MemoryError::Denied(denial))) => Some(Self::denied("memory", denial)),
+            Reply::Memory(Ok(MemoryReply::Cited(cited))) => Some(Self::Cited { supported: cited.offset.is_some() }),
+            Reply::File(Err(FileError::Denied(denial))) => Some(Self::denied("files", denial)),
             Reply::Context(reply) => Self::of_context(reply.as_ref(), &told.notes),
             _ => None,
         }

@@ -14,7 +14,7 @@
 //!
 //! [`NoMemory`] is the store of a node that has none.
 
-use super::{PortFuture, TenantId};
+use super::{JournalError, PortFuture, TenantId};
 use remit_abi::{EntryFilter, EntryId, Label, Particulars, Pid, Remembered, Scope, Search};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -155,9 +155,13 @@ pub trait Embedder: Send + Sync + 'static {
     fn embed(&self, texts: Vec<Arc<str>>) -> PortFuture<'static, Result<Vec<Vec<f32>>, StoreError>>;
 }
 
-/// Told by a store what it has applied, so that the journal need not keep it.
-pub trait MemoryWatermark: Send + Sync + 'static {
-    /// All writes of the tenant up to this number are on the disk, for good. Never falls.
+/// The journal, as a store sees it.
+pub trait MemoryJournal: Send + Sync + 'static {
+    /// Waits until every write that was accepted so far survives a crash in the journal. To be awaited before any of them is put on the
+    /// disk: a host that dies in between would remember what nobody has said, under numbers that are given out again.
+    fn durable(&self) -> PortFuture<'static, Result<(), JournalError>>;
+
+    /// All writes of the tenant up to this number are on the disk, for good, so that the journal need not keep them. Never falls.
     fn applied(&self, tenant: TenantId, number: u64);
 }
 

@@ -6,11 +6,14 @@
 mod change;
 mod entry;
 mod fact;
+mod folders;
+mod heard;
 mod inbox;
 mod journal;
 mod memory;
 mod sleeper;
 mod tools;
+pub mod version_1;
 
 pub use change::{CallImage, CallState, Change, LetterImage};
 pub use entry::{
@@ -18,10 +21,12 @@ pub use entry::{
     PageStep, ReturnedTool, Told, ValueImage, WrittenSummary,
 };
 pub use fact::{AnswerKind, DenialKind, EndKind, Fact};
+pub use folders::{FolderFacts, Folders, FoundFile, NoFolders, ReadError};
+pub use heard::{Heard, HeardFrom, HeardText};
 pub use inbox::{GivenAnswer, Notice, PostedQuestion, QuestionState, Response, StandingApproval};
 pub use journal::{Journal, JournalError, Line, NextNumbers, NodeImage, Position, Record, StoredProcess, StoredResult};
 pub use memory::{
-    Embedder, EntryVersion, Memory, MemoryAct, MemoryFigures, MemoryHit, MemoryStore, MemoryWatermark, MemoryWrite,
+    Embedder, EntryVersion, Memory, MemoryAct, MemoryFigures, MemoryHit, MemoryJournal, MemoryStore, MemoryWrite,
     NoMemory, StoreError,
 };
 pub use remit_authority::{AccountImage, Away, GrantImage};
@@ -84,6 +89,8 @@ pub struct Program {
     pub name: Arc<str>,
     /// SHA-256 of the component, in hexadecimal.
     pub digest: Arc<str>,
+    /// The kinds of grants that it is linked for, whether its process has some or none: it may do without what it wants if it can be had.
+    pub linked: Vec<GrantKind>,
     /// What the runner made of it when it was loaded.
     pub image: Arc<dyn std::any::Any + Send + Sync>,
     /// What one process of it may use.

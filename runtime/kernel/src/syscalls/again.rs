@@ -20,9 +20,9 @@ use crate::{
 use remit_abi::{
     BudgetReply, BudgetRequest, CapabilityReply, CapabilityRequest, CheckpointRequest, ChildEnded, ChildrenReply,
     ChildrenRequest, ClockReply, ClockRequest, Completion, ContextError, ContextReply, ContextRequest, Delta,
-    FuelReply, GenerationId, HumanReply, HumanRequest, Incoming, LlmError, LlmReply, LlmRequest, MailboxError,
-    MailboxReply, MailboxRequest, MemoryReply, Reply, Request, Said, TaskRequest, ToolReply, ToolRequest, ValueId,
-    limits,
+    FileReply, FuelReply, GenerationId, HumanReply, HumanRequest, Incoming, LlmError, LlmReply, LlmRequest,
+    MailboxError, MailboxReply, MailboxRequest, MemoryReply, Reply, Request, Said, TaskRequest, ToolReply, ToolRequest,
+    ValueId, limits,
 };
 use std::sync::Arc;
 
@@ -143,7 +143,13 @@ pub(crate) fn again(context: &mut Context<'_>, links: &Links, request: &Request,
                 MemoryReply::Found(hits) => hits,
                 _ => &[],
             };
+            if let MemoryReply::Cited(cited) = reply {
+                context.process.bill.cited(cited.offset.is_some());
+            }
             hits.iter().try_for_each(|hit| notes.insert_value(context.process, Some(hit.content)))
+        }
+        (Request::File(_), Reply::File(Ok(FileReply::Read { content, .. }))) => {
+            notes.insert_value(context.process, Some(*content))
         }
         (Request::Context(request), Reply::Context(reply)) => {
             contexts(context.process, request, reply.as_ref(), &mut notes)

@@ -138,7 +138,7 @@ impl Spawn {
     /// In one step, under the parent's lock: the child is there, and has what was the parent's. It goes when that is written down.
     fn commit(self, shared: &Arc<Shared>, block: &ControlBlock, program: Program) -> Result<ChildId, ChildrenError> {
         let process = &mut *block.process.lock();
-        if shared.frozen.lock().holds(block.pid.tenant, &program.name) {
+        if shared.frozen.lock().holds(block.pid.tenant, &program.name, &program.digest) {
             return Err(ChildrenError::Unavailable("starts of this agent are frozen".into()));
         }
         let limits = program.limits.lowered_to(process.limits);

@@ -12,6 +12,7 @@ mod children;
 mod clock;
 mod context;
 mod embed;
+mod files;
 mod fuel;
 mod generate;
 mod human;
@@ -34,7 +35,7 @@ mod wait;
 mod watch;
 
 pub(crate) use again::again;
-pub(crate) use memory::check_particulars;
+pub(crate) use memory::{check_filter, check_particulars, check_search, vector_of};
 pub use params::validate_params;
 pub(crate) use streaming::Streaming;
 pub(crate) use watch::{Watch, sleeps_through, wakes_ns};
@@ -46,9 +47,9 @@ use crate::{
     process::Process,
 };
 use remit_abi::{
-    Access, CapabilityError, ChildrenError, ChildrenRequest, ContextRequest, Denial, FuelReply, GrantId, GrantKind,
-    HumanError, HumanRequest, Label, LlmError, LlmRequest, MailboxError, MailboxRequest, MemoryError, Reply, Request,
-    Shortfall, Tokens, ToolError, ToolRequest, WaitRequest,
+    Access, CapabilityError, ChildrenError, ChildrenRequest, ContextRequest, Denial, FileError, FuelReply, GrantId,
+    GrantKind, HumanError, HumanRequest, Label, LlmError, LlmRequest, MailboxError, MailboxRequest, MemoryError, Reply,
+    Request, Shortfall, Tokens, ToolError, ToolRequest, WaitRequest,
 };
 use std::sync::Arc;
 
@@ -90,6 +91,7 @@ pub(crate) fn validate(process: &Process, request: &Request) -> Result<(), Reply
         Request::Human(request) => human::validate(process, request).map_err(|error| Reply::Human(Err(error))),
         Request::Tool(request) => tool::validate(process, request).map_err(|error| Reply::Tool(Err(error))),
         Request::Memory(request) => memory::validate(process, request).map_err(|error| Reply::Memory(Err(error))),
+        Request::File(request) => files::validate(request).map_err(|error| Reply::File(Err(error))),
         Request::Context(request) => context::validate(process, request).map_err(|error| Reply::Context(Err(error))),
         Request::Alarm(request) => alarm::validate(process, request).map_err(|error| Reply::Alarm(Err(error))),
         Request::Task(request) => task::validate(process, request).map_err(|error| Reply::Task(Err(error))),
@@ -114,6 +116,7 @@ pub(crate) fn right(context: &Context<'_>, request: &Request) -> Result<Right, R
         Request::Tool(request) => Ok(tool::right(context, request)),
         Request::Memory(request) => Ok(memory::right(context.process, request)),
         Request::Context(request) => Ok(context::right(context.process, request)),
+        Request::File(request) => Ok(files::right(request)),
         _ => Ok(Right::None),
     }
 }
@@ -122,6 +125,7 @@ pub(crate) fn right(context: &Context<'_>, request: &Request) -> Result<Right, R
 pub(crate) fn used_name(request: &Request) -> Option<&str> {
     match request {
         Request::Children(ChildrenRequest::Spawn(plan)) => Some(&plan.agent),
+        Request::File(request) => Some(request.path()),
         _ => None,
     }
 }
@@ -136,6 +140,7 @@ pub(crate) fn denied(request: &Request, denial: Denial) -> Reply {
         Request::Tool(_) => Reply::Tool(Err(denial.into())),
         Request::Memory(_) => Reply::Memory(Err(denial.into())),
         Request::Context(_) => Reply::Context(Err(denial.into())),
+        Request::File(_) => Reply::File(Err(denial.into())),
         _ => Reply::Capability(Err(CapabilityError::Denied(denial))),
     }
 }
@@ -150,6 +155,7 @@ pub(crate) fn unpaid(request: &Request, shortfall: Shortfall) -> Reply {
         Request::Tool(_) => Reply::Tool(Err(ToolError::Invalid(shortfall.to_string().into()))),
         Request::Memory(_) => Reply::Memory(Err(MemoryError::Shortfall(shortfall))),
         Request::Context(_) => Reply::Context(Err(shortfall.into())),
+        Request::File(_) => Reply::File(Err(FileError::Invalid(shortfall.to_string().into()))),
         _ => Reply::Fuel(FuelReply::Refused(shortfall)),
     }
 }
@@ -173,7 +179,7 @@ pub(crate) fn act(context: &mut Context<'_>, request: &Request) -> Reply {
         Request::Wait(request) => wait::act(context, request),
         Request::Context(request) => Reply::Context(context::act(context, request)),
         Request::Fuel(request) => Reply::Fuel(fuel::act(context, *request)),
-        Request::Task(_) | Request::Checkpoint(_) | Request::Memory(_) => {
+        Request::Task(_) | Request::Checkpoint(_) | Request::Memory(_) | Request::File(_) => {
             unreachable!("a request that may wait becomes a call")
         }
     }
@@ -200,6 +206,7 @@ pub(crate) enum Call {
     CollectFromPeople(human::Collect),
     CollectFromTool(tool::Collect),
     Memory(Box<memory::Work>),
+    Files(Box<files::Work>),
     Say(Box<context::Say>),
     Turn(Box<context::Turn>),
     Emit(task::Emit),
@@ -225,6 +232,10 @@ impl Call {
             Request::Memory(request) => {
                 let work = memory::Work::prepare(context, request).map(Box::new).map(Self::Memory);
                 work.map_err(|error| Reply::Memory(Err(error)))
+            }
+            Request::File(request) => {
+                let work = files::Work::prepare(context, request).map(Box::new).map(Self::Files);
+                work.map_err(|error| Reply::File(Err(error)))
             }
             Request::Context(ContextRequest::Chat { context: id, turn }) => {
                 let turn = context::Turn::prepare(context, *id, turn).map(Box::new).map(Self::Turn);
@@ -292,6 +303,7 @@ impl Call {
             Self::Memory(work) => work.quote(shared).map_err(|error| Reply::Memory(Err(error))),
             // It pays for each of its generations by itself.
             Self::Turn(_)
+            | Self::Files(_)
             | Self::Next(_)
             | Self::Spawn(_)
             | Self::WaitForChild(_)
@@ -320,6 +332,7 @@ impl Call {
             Self::CollectFromPeople(collect) => Reply::Human(collect.act(shared, block).await),
             Self::CollectFromTool(collect) => Reply::Tool(collect.act(shared, block).await),
             Self::Memory(work) => Reply::Memory(work.act(shared, block, reserved).await),
+            Self::Files(work) => Reply::File(work.act(shared, block).await),
             Self::Say(say) => Reply::Context(say.act(shared, block, reserved)),
             Self::Turn(turn) => Reply::Context(turn.act(shared, block).await),
             Self::Emit(emit) => Reply::Task(emit.act(block).await),

@@ -1,11 +1,13 @@
 //! A node of fakes, and guests that are closures.
 
 mod engine;
+mod folders;
 mod journal;
 mod memory;
 mod tools;
 
 pub(crate) use engine::{EMBEDDING_WIDTH, Other, Play, ScriptedEngine, call, drawn};
+pub(crate) use folders::PlainFolders;
 pub(crate) use journal::{RecordingJournal, Written};
 pub(crate) use memory::PlainMemory;
 pub(crate) use tools::ScriptedTools;
@@ -148,7 +150,8 @@ where
     R: Future<Output = Exit> + Send + 'static,
 {
     let boxed: Script = Box::new(move |guest| Box::pin(script(guest)));
-    Program { name: name.into(), digest: format!("digest of {name}").into(), image: Arc::new(boxed), limits }
+    let digest = format!("digest of {name}").into();
+    Program { name: name.into(), digest, linked: Vec::new(), image: Arc::new(boxed), limits }
 }
 
 /// A clock that a test moves.
@@ -224,6 +227,7 @@ pub(crate) struct TestNode {
     pub(crate) journal: Arc<RecordingJournal>,
     pub(crate) tools: Arc<ScriptedTools>,
     pub(crate) memory: Arc<PlainMemory>,
+    pub(crate) folders: Arc<PlainFolders>,
     shelf: Arc<Shelf>,
     pub(crate) runner: Arc<ClosureRunner>,
     payers: Mutex<Vec<AccountId>>,
@@ -305,6 +309,7 @@ impl TestNode {
         let (engine, clock, journal) = (Arc::<ScriptedEngine>::default(), Arc::default(), Arc::new(journal));
         let (shelf, runner) = (Arc::<Shelf>::default(), Arc::<ClosureRunner>::default());
         let (tools, memory) = (Arc::<ScriptedTools>::default(), Arc::<PlainMemory>::default());
+        let folders = Arc::<PlainFolders>::default();
         let ports = Ports {
             runner: Arc::<ClosureRunner>::clone(&runner),
             engine: engine.clone(),
@@ -314,9 +319,10 @@ impl TestNode {
             entropy: Arc::new(Counting),
             tools: Arc::<ScriptedTools>::clone(&tools),
             memory: Memory { store: Arc::<PlainMemory>::clone(&memory), model: None },
+            folders: Arc::<PlainFolders>::clone(&folders),
         };
         let kernel = Kernel::new(ports, prices);
-        Self { kernel, engine, clock, journal, tools, memory, shelf, runner, payers: Mutex::default() }
+        Self { kernel, engine, clock, journal, tools, memory, folders, shelf, runner, payers: Mutex::default() }
     }
 
     /// Makes an agent that processes can start.

@@ -144,6 +144,11 @@ async fn a_package_is_frozen_alone() {
 }
 
 #[tokio::test]
+async fn a_component_is_frozen_alone() {
+    check_freeze(Selection::Component("digest of blue".into()), [false, true]).await;
+}
+
+#[tokio::test]
 async fn who_is_frozen_twice_is_thawed_twice() {
     let stage = Stage::new();
     let alice = stage.start(stranger()).await;

@@ -387,8 +387,7 @@ async fn whenever_the_host_ends_nothing_is_lost_and_nothing_is_written_twice() {
 async fn what_the_stores_files_have_is_not_handed_over_again() {
     let node = TestNode::new();
     node.run(rememberer(), remembers).await;
-    let watermark = node.kernel.memory_watermark();
-    watermark.applied(TENANT, 3);
+    node.kernel.memory_journal().applied(TENANT, 3);
     let memory = node.journal.memory.up_to(node.journal.memory.end());
     let image = memory.node().expect("it can be read");
     assert_eq!(image.memory.iter().map(|(_, write)| write.number).collect::<Vec<_>>(), [4, 5]);

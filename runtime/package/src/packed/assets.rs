@@ -19,7 +19,7 @@ use thiserror::Error;
 pub(super) const FILES_MAX: usize = 4096;
 
 /// One path: every file system takes so many.
-const PATH_BYTES_MAX: usize = 255;
+pub(super) const PATH_BYTES_MAX: usize = 255;
 
 /// Names that some system takes for a device, whatever stands behind their first dot.
 const DEVICES: [&str; 4] = ["con", "prn", "aux", "nul"];

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// Programs that had a part in a build.
-const PRODUCERS_MAX: usize = 64;
+pub(super) const PRODUCERS_MAX: usize = 64;
 
 /// One name, version, address or licence.
 const WORD_BYTES_MAX: usize = 1024;
@@ -59,12 +59,16 @@ impl Build {
         }
         let names = build.producers.iter().flat_map(|producer| [&producer.name, &producer.version]);
         let source = build.source.iter().flat_map(|source| source.url.iter().chain([&source.revision]));
-        let is_word = |word: &&String| word.len() <= WORD_BYTES_MAX && !word.chars().any(char::is_control);
-        if !names.chain(source).chain(&build.licence).all(|word| is_word(&word)) {
+        if !names.chain(source).chain(&build.licence).all(|word| is_word(word)) {
             return Err(format!("has a text that is longer than {WORD_BYTES_MAX} bytes, or more than one line"));
         }
         if build.encode() == bytes { Ok(build) } else { Err("is not written in its one form".to_owned()) }
     }
+}
+
+/// Whether a text is one name, version, address or licence.
+pub(super) fn is_word(text: &str) -> bool {
+    text.len() <= WORD_BYTES_MAX && !text.chars().any(char::is_control)
 }
 
 /// A bill of materials, as far as it is ours to check: that it is one.

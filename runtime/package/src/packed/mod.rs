@@ -18,10 +18,14 @@
 
 mod assets;
 mod build;
+mod folder;
+mod producers;
 mod sections;
 
 pub use assets::{AssetError, Assets};
 pub use build::{Build, Producer, Source};
+pub(crate) use folder::MANIFEST_FILE;
+pub use folder::{Folder, FolderError};
 pub use sections::World;
 
 use crate::{Manifest, ManifestError, manifest::MANIFEST_BYTES_MAX};
@@ -170,6 +174,11 @@ impl<'a> Packed<'a> {
     /// # Errors
     /// [`PackError`], the first that is found.
     pub fn read(bytes: &'a [u8]) -> Result<Self, PackError> {
+        Self::read_hashed(bytes, Sha256::digest(bytes).into())
+    }
+
+    /// As [`Packed::read`], of bytes whose digest is known: it takes most of the time.
+    pub(crate) fn read_hashed(bytes: &'a [u8], digest: [u8; 32]) -> Result<Self, PackError> {
         let Sections { component, world, ours } = Sections::read(bytes)?;
         let part = |wanted| ours.iter().find(|(section, _)| *section == wanted).map(|(_, content)| *content);
         let manifest_text = part(Section::Manifest).ok_or(PackError::NotPackage)?;
@@ -178,7 +187,6 @@ impl<'a> Packed<'a> {
         let assets = part(Section::Assets).map(Assets::read).transpose()?.unwrap_or_default();
         let build = part(Section::Build).map(Build::read).transpose().map_err(PackError::Build)?;
         let sbom = part(Section::Sbom).map(build::sbom).transpose().map_err(PackError::Sbom)?;
-        let digest = Sha256::digest(bytes).into();
         Ok(Self { digest, component, manifest_text, manifest, world, assets, build, sbom })
     }
 

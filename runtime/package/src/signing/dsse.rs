@@ -17,7 +17,7 @@ use thiserror::Error;
 pub const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
 
 /// An envelope: a statement of a few KiB, and its signatures.
-const ENVELOPE_BYTES_MAX: usize = 512 << 10;
+pub const ENVELOPE_BYTES_MAX: usize = 512 << 10;
 
 /// As many as can stand behind one package.
 const SIGNATURES_MAX: usize = 16;
@@ -109,6 +109,25 @@ impl Envelope {
         let key = key.public().id();
         self.signatures.retain(|signature| signature.key != key);
         self.signatures.push(Signature { key, bytes });
+    }
+
+    /// Takes over the signatures of another envelope with the same payload, as many as one may have. Where both have one of a
+    /// key, and the key is among `keys`, the right one stays.
+    pub(super) fn join(&mut self, other: &Self, keys: &[&PublicKey]) {
+        for signature in &other.signatures {
+            let key = keys.iter().find(|key| key.id() == signature.key);
+            let is_wrong = |envelope: &Self| key.is_some_and(|key| envelope.is_signed_by(key) == Some(false));
+            if is_wrong(other) {
+                continue;
+            }
+            if is_wrong(self) {
+                self.signatures.retain(|earlier| earlier.key != signature.key);
+            }
+            let is_there = self.signatures.iter().any(|earlier| earlier.key == signature.key);
+            if !is_there && self.signatures.len() < SIGNATURES_MAX {
+                self.signatures.push(*signature);
+            }
+        }
     }
 
     /// Reads an envelope.

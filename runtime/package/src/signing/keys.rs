@@ -5,6 +5,7 @@
 //! what `openssl pkey` reads and writes. A key's id is the SHA-256 of its `SubjectPublicKeyInfo` in DER, so that nobody can
 //! have another key of the same id, and none has two.
 
+use crate::disk;
 use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 use pkcs8::{
     AlgorithmIdentifierRef, EncryptedPrivateKeyInfo, LineEnding, ObjectIdentifier, PrivateKeyInfo,
@@ -19,8 +20,8 @@ use pkcs8::{
 use sha2::{Digest as _, Sha256};
 use std::{
     fmt,
-    fs::{File, OpenOptions},
-    io::{self, Read, Write},
+    fs::File,
+    io::{self, Read},
     path::{Path, PathBuf},
     str::FromStr,
 };
@@ -110,6 +111,9 @@ pub enum KeyError {
         /// Why.
         error: io::Error,
     },
+    /// Files of which one was exchanged.
+    #[error("its secret half is another key's than its public half: one of the two files was exchanged")]
+    Halves,
     /// The machine has no randomness.
     #[error("no random bytes can be had: {0}")]
     Random(String),
@@ -135,12 +139,13 @@ impl FromStr for KeyId {
     type Err = KeyError;
 
     fn from_str(text: &str) -> Result<Self, KeyError> {
-        sha256(text).map(Self).ok_or(KeyError::Id)
+        parse_sha256(text).map(Self).ok_or(KeyError::Id)
     }
 }
 
 /// A SHA-256 in its one spelling: 64 lower-case hexadecimal digits.
-pub(crate) fn sha256(text: &str) -> Option<[u8; 32]> {
+#[must_use]
+pub fn parse_sha256(text: &str) -> Option<[u8; 32]> {
     let mut bytes = [0; 32];
     hex::decode_to_slice(text, &mut bytes).ok()?;
     (!text.bytes().any(|byte| byte.is_ascii_uppercase())).then_some(bytes)
@@ -278,13 +283,7 @@ impl SecretKey {
     /// As [`SecretKey::to_pem`], and [`KeyError::Io`]: above all where there is such a file already.
     pub fn create(&self, path: &Path, passphrase: &str) -> Result<(), KeyError> {
         let text = self.to_pem(passphrase)?;
-        let failed = |error| KeyError::Io { path: path.to_owned(), error };
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(path).map_err(failed)?;
-        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)
+        disk::create_private(path, text.as_bytes()).map_err(|error| KeyError::Io { path: path.to_owned(), error })
     }
 
     /// Opens a file that nobody but its owner can read.

@@ -29,7 +29,7 @@
 //!
 //! A key that is not in this list makes a statement that is not understood. It may well be a restriction, so it is refused.
 
-use crate::{Expiry, Packed, Want, json, packed::World};
+use crate::{Expiry, Packed, Want, json, name::quoted, packed::World};
 use jiff::Timestamp;
 use remit_abi::{Access, GrantKind, Integrity};
 use serde::{Deserialize, Serialize};
@@ -262,7 +262,7 @@ impl Statement {
         }
         let form: Form = json::strict(payload).map_err(StatementError::Json)?;
         let [subject] = form.subject.as_slice() else { return Err(StatementError::Subjects(form.subject.len())) };
-        let digest = super::sha256(&subject.digest.sha256).ok_or(StatementError::Digest)?;
+        let digest = super::parse_sha256(&subject.digest.sha256).ok_or(StatementError::Digest)?;
         let PredicateForm { package, serial, issued, not_after } = form.predicate;
         let issued = moment(&issued).ok_or(StatementError::Time("issued"))?;
         let not_after = moment(&not_after).ok_or(StatementError::Time("notAfter"))?;
@@ -271,6 +271,29 @@ impl Statement {
         }
         let terms = Terms { serial, issued, not_after };
         Ok(Self { name: subject.name.clone(), digest, claims: package, terms })
+    }
+}
+
+impl Statement {
+    /// Why it is not about a package.
+    #[must_use]
+    pub(crate) fn against_subject(&self, packed: &Packed<'_>) -> Option<String> {
+        let (signed, digest, name) = (hex::encode(self.digest), packed.digest(), &packed.manifest().name);
+        if signed != digest {
+            let sentence = "one of the two was changed";
+            return Some(format!("the statement is about the file {signed}, and this one is {digest}: {sentence}"));
+        }
+        (self.name != *name).then(|| {
+            format!("the statement is about {}, and the package's name is {}", quoted(&self.name), quoted(name))
+        })
+    }
+
+    /// Why it does not say what a package's file says.
+    #[must_use]
+    pub(crate) fn against_claims(&self, packed: &Packed<'_>) -> Option<String> {
+        let differences = self.claims.differences(&Claims::of(packed)).join(", ");
+        (!differences.is_empty())
+            .then(|| format!("the statement says something else than the package's own file about: {differences}"))
     }
 }
 

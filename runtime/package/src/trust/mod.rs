@@ -8,6 +8,8 @@
 //! | `policy` | what it means |
 //! | `bounds` | whether what a package asks for is within what may be asked for |
 //! | `verify` | one package before one or more policies: every check, its outcome, its reason |
+//! | `revoked` | what is believed no longer, in a file of its own |
+//! | `admit` | whom one host trusts, and whether it lets a package in |
 //!
 //! A policy:
 //!
@@ -54,12 +56,16 @@
 //! Where several policies are asked, an operator's and a tenant's, each of them has to agree: so a tenant's is never wider than
 //! its operator's, whatever it says.
 
+mod admit;
 mod bounds;
 mod form;
 mod policy;
+mod revoked;
 mod verify;
 
+pub use admit::{Admission, Denied, Trust, TrustError, read_policy};
 pub use bounds::Excess;
 pub use form::trust_schema;
 pub use policy::{Policy, Rule};
+pub use revoked::Revocations;
 pub use verify::{Check, CheckKind, Circumstances, Installed, Outcome, Verdict, verify};

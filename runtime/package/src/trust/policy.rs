@@ -1,19 +1,19 @@
 //! What a trust policy means.
 
-use super::form::{self, KeyForm, PolicyForm, RevokedForm, RuleForm, SerialForm};
+use super::{
+    form::{self, KeyForm, PolicyForm, RevokedForm, RuleForm, SerialForm},
+    revoked::{POLICY_BYTES_MAX, Revocations},
+};
 use crate::{
     ManifestError, Problem, Want,
     name::quoted,
     read::Reading,
-    signing::{KeyId, PublicKey, sha256},
+    signing::{KeyId, PublicKey, parse_sha256},
     want::{check_name, wants},
 };
 use remit_abi::{GrantKind, Scope};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
-
-/// One policy: thousands of revocations, and some hundred keys.
-const POLICY_BYTES_MAX: usize = 4 << 20;
 
 /// Whose packages run, and how far they go.
 ///
@@ -24,8 +24,7 @@ pub struct Policy {
     keys: BTreeMap<String, PublicKey>,
     rules: Vec<Rule>,
     serials: BTreeMap<String, u64>,
-    revoked_keys: BTreeSet<KeyId>,
-    revoked_packages: BTreeSet<[u8; 32]>,
+    revoked: Revocations,
 }
 
 /// What holds for packages of some names.
@@ -81,8 +80,10 @@ impl Policy {
             }
         }
         let RevokedForm { keys, packages } = form.revoked.unwrap_or_default();
-        policy.revoked_keys = revoked("keys", keys, |text| text.parse().ok(), reading);
-        policy.revoked_packages = revoked("packages", packages, sha256, reading);
+        policy.revoked = Revocations {
+            keys: revoked("keys", keys, |text| text.parse().ok(), reading),
+            packages: revoked("packages", packages, parse_sha256, reading),
+        };
         policy
     }
 
@@ -106,13 +107,30 @@ impl Policy {
     /// Whether a key is believed no longer.
     #[must_use]
     pub fn is_key_revoked(&self, key: KeyId) -> bool {
-        self.revoked_keys.contains(&key)
+        self.revoked.keys.contains(&key)
     }
 
     /// Whether a package's file is believed no longer.
     #[must_use]
     pub fn is_package_revoked(&self, digest: &[u8; 32]) -> bool {
-        self.revoked_packages.contains(digest)
+        self.revoked.packages.contains(digest)
+    }
+
+    /// What is believed no longer.
+    #[must_use]
+    pub const fn revoked(&self) -> &Revocations {
+        &self.revoked
+    }
+
+    /// Believes something else no longer, too.
+    pub fn revoke(&mut self, revoked: &Revocations) {
+        self.revoked.add(revoked);
+    }
+
+    /// Every rule, in the order in which they are asked.
+    #[must_use]
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
     }
 
     /// The lowest serial of a package that still runs.

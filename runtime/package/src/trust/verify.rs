@@ -10,10 +10,10 @@ use super::{Policy, Rule, bounds};
 use crate::{
     Packed,
     name::quoted,
-    signing::{Claims, Envelope, Statement},
+    signing::{Envelope, KeyId, Statement},
 };
 use jiff::{SignedDuration, Timestamp};
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 /// How far two clocks may be apart: a machine without a time server is off by a minute or two.
 const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(5);
@@ -27,7 +27,7 @@ pub struct Circumstances {
     pub installed: Option<Installed>,
 }
 
-/// A package that was taken.
+/// The newest package of a name that was taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Installed {
     /// Of its statement.
@@ -126,6 +126,8 @@ pub struct Verdict {
     pub checks: Vec<Check>,
     /// What was signed; `None` where nobody known signed, or it cannot be read.
     pub statement: Option<Statement>,
+    /// Keys that count for it by the entries of all policies that were asked: they signed, and are not revoked.
+    pub signers: BTreeSet<KeyId>,
 }
 
 impl Verdict {
@@ -139,6 +141,11 @@ impl Verdict {
     /// The checks for which it is refused.
     pub fn failures(&self) -> impl Iterator<Item = &Check> {
         self.checks.iter().filter(|check| check.outcome == Outcome::Failed)
+    }
+
+    /// Whether a check says that it was revoked.
+    pub(super) fn is_revoked(&self) -> bool {
+        self.failures().any(|check| check.kind == CheckKind::Revocation)
     }
 
     fn add(&mut self, kind: CheckKind, policy: Option<&str>, outcome: Outcome, reason: impl Into<String>) {
@@ -164,7 +171,7 @@ pub fn verify(
     policies: &[(&str, &Policy)],
     circumstances: &Circumstances,
 ) -> Verdict {
-    let mut verdict = Verdict { checks: Vec::new(), statement: None };
+    let mut verdict = Verdict { checks: Vec::new(), statement: None, signers: BTreeSet::new() };
     let envelope = open(envelope, &mut verdict);
     verdict.statement = envelope.as_ref().and_then(|envelope| read(envelope, policies, &mut verdict));
     if let Some(statement) = verdict.statement.clone() {
@@ -228,19 +235,10 @@ fn read(envelope: &Envelope, policies: &[(&str, &Policy)], verdict: &mut Verdict
 
 fn check_statement(packed: &Packed<'_>, statement: &Statement, at: &Circumstances, verdict: &mut Verdict) {
     let name = &packed.manifest().name;
-    let (signed, digest) = (hex::encode(statement.digest), packed.digest());
-    let against = if statement.digest != packed.digest_bytes() {
-        Some(format!("the statement is about the file {signed}, and this one is {digest}: one of the two was changed"))
-    } else if statement.name != *name {
-        Some(format!("the statement is about {}, and the package's name is {}", quoted(&statement.name), quoted(name)))
-    } else {
-        None
-    };
+    let digest = packed.digest();
+    let against = statement.against_subject(packed);
     verdict.found(CheckKind::Subject, None, against, format!("the statement is about {name}, sha256 {digest}"));
-
-    let differences = statement.claims.differences(&Claims::of(packed)).join(", ");
-    let against = (!differences.is_empty())
-        .then(|| format!("the statement says something else than the package's own file about: {differences}"));
+    let against = statement.against_claims(packed);
     verdict.found(CheckKind::Claims, None, against, "the statement says what the package says".to_owned());
 
     let (issued, not_after) = (statement.terms.issued, statement.terms.not_after);
@@ -306,7 +304,8 @@ fn check_policy(
     let patterns: Vec<_> = rule.names.entries().iter().map(|entry| quoted(entry)).collect();
     let reason = format!("the entry for {} counts", patterns.join(", "));
     verdict.add(CheckKind::Name, Some(name), Outcome::Passed, reason);
-    let (outcome, reason) = signers(envelope, policy, rule);
+    let (outcome, reason, signers) = signers(envelope, policy, rule);
+    verdict.signers.extend(signers);
     verdict.add(CheckKind::Signers, Some(name), outcome, reason);
 
     // What lies before 1970 or behind 2554 ends nothing later.
@@ -324,18 +323,19 @@ fn check_policy(
     verdict.found(CheckKind::Budget, Some(name), against, format!("its {tokens} tokens are within {most}"));
 }
 
-/// Whether enough of the right keys signed. Keys differ by their ids, so that none counts twice.
-fn signers(envelope: Option<&Envelope>, policy: &Policy, rule: &Rule) -> (Outcome, String) {
+/// Whether enough of the right keys signed, and which did. Keys differ by their ids, so that none counts twice.
+fn signers(envelope: Option<&Envelope>, policy: &Policy, rule: &Rule) -> (Outcome, String, BTreeSet<KeyId>) {
     let keys = rule.signers.iter().filter_map(|name| Some((name, policy.key(name)?)));
     let signed = keys.filter(|(_, key)| envelope.and_then(|envelope| envelope.is_signed_by(key)) == Some(true));
     let (revoked, right): (Vec<_>, Vec<_>) = signed.partition(|(_, key)| policy.is_key_revoked(key.id()));
     let names = |keys: &[(&String, _)]| keys.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
-    let needed = rule.threshold;
+    let (needed, ids) = (rule.threshold, right.iter().map(|(_, key)| key.id()).collect());
     if right.len() >= needed && needed > 0 {
-        return (Outcome::Passed, format!("{} signed, and {needed} of its signers are needed", names(&right)));
+        let reason = format!("{} signed, and {needed} of its signers are needed", names(&right));
+        return (Outcome::Passed, reason, ids);
     }
     if rule.unsigned && revoked.is_empty() {
-        return (Outcome::Passed, "such a package needs no signature".to_owned());
+        return (Outcome::Passed, "such a package needs no signature".to_owned(), ids);
     }
     let mut reason = match right.len() {
         0 => format!("none of its signers signed it, and {needed} are needed"),
@@ -344,5 +344,5 @@ fn signers(envelope: Option<&Envelope>, policy: &Policy, rule: &Rule) -> (Outcom
     if !revoked.is_empty() {
         reason.push_str(&format!("; revoked keys signed it: {}", names(&revoked)));
     }
-    (Outcome::Failed, reason)
+    (Outcome::Failed, reason, ids)
 }

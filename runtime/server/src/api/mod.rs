@@ -1,17 +1,21 @@
 //! The management API: one file for each family of paths.
 
+mod consolidation;
 mod extract;
 mod freezes;
 mod grants;
 mod inbox;
+mod memory;
 mod metrics;
 mod models;
 mod past;
 mod processes;
+mod recall;
 mod recordings;
 mod results;
 mod routes;
 mod tasks;
+mod trust;
 
 use crate::{
     limits::STREAMS_MAX,
@@ -26,7 +30,7 @@ use axum::{
 };
 use extract::refused;
 use parking_lot::RwLock;
-use remit_assembly::{Home, Node};
+use remit_assembly::{Consolidation, Home, Node};
 use std::{
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -38,6 +42,8 @@ use tokio_util::task::TaskTracker;
 pub(crate) struct Managed {
     pub(crate) node: Node,
     pub(crate) home: Home,
+    /// Which stores are consolidated by themselves, and when.
+    pub(crate) consolidation: Consolidation,
     /// Whether no new work is taken. Whoever starts a process holds it for reading, so that none starts after it is set.
     closed: RwLock<bool>,
     /// Tasks that somebody sees to their end.
@@ -50,10 +56,11 @@ pub(crate) struct Managed {
 }
 
 impl Managed {
-    pub(crate) fn new(node: Node, home: Home, body_time_max: Duration) -> Self {
+    pub(crate) fn new(node: Node, home: Home, consolidation: Consolidation, body_time_max: Duration) -> Self {
         Self {
             node,
             home,
+            consolidation,
             closed: RwLock::new(false),
             tasks: TaskTracker::new(),
             resumed: TaskTracker::new(),
@@ -95,17 +102,28 @@ pub(crate) fn router(managed: Arc<Managed>) -> Router {
         .route("/health", get(health))
         .route("/inbox", get(inbox::questions))
         .route("/inbox/{number}/answer", post(inbox::answer))
+        .route("/memory", get(memory::stats))
+        .route("/memory/consolidate", post(consolidation::consolidate))
+        .route("/memory/entries", post(memory::put))
+        .route("/memory/entries/{entry}", get(memory::show))
+        .route("/memory/entries/{entry}/restore", post(memory::restore))
+        .route("/memory/forget", post(memory::forget))
+        .route("/memory/list", post(memory::list))
+        .route("/memory/optimize", post(memory::optimize))
+        .route("/memory/search", post(memory::search))
         .route("/models", get(models::list))
         .route("/notices", get(inbox::notices))
         .route("/processes", get(processes::list))
         .nest("/processes/{pid}", process)
+        .route("/recall", post(recall::recall))
         .route("/results", get(results::list))
         .route("/results/{pid}", get(results::show).delete(results::drop))
         .route("/routes", get(routes::list))
         .route("/routes/explain", post(routes::explain))
         .route("/routes/reload", post(routes::reload))
         .route("/tasks", post(tasks::run))
-        .route("/thaw", post(freezes::thaw));
+        .route("/thaw", post(freezes::thaw))
+        .route("/trust/reload", post(trust::reload));
     Router::new()
         .nest("/v1", api)
         // Where scrapers look for it unless they are told otherwise.

@@ -35,7 +35,7 @@ impl From<ForkingError> for Refusal {
     fn from(error: ForkingError) -> Self {
         let code = match &error {
             ForkingError::Engine(_) | ForkingError::Keep(_) => ErrorCode::MachineFailed,
-            ForkingError::Load(_) => ErrorCode::Refused,
+            ForkingError::Load(_) | ForkingError::Denied(_) => ErrorCode::Refused,
             ForkingError::Fork(_) | ForkingError::NoGrants(_) | ForkingError::NotKept => ErrorCode::Invalid,
         };
         Self::new(code, error)

@@ -20,7 +20,8 @@ use bytes::Bytes;
 use futures::{Stream, stream};
 use remit_abi::{Event, Pid, Tokens};
 use remit_assembly::{
-    Agent, Finished, GrantChoice, PackageError, Running, StartError, Task, TaskMessage, open_package,
+    Agent, Finished, GrantChoice, Node, OpenError, Package, PackageError, Running, StartError, Task, TaskMessage,
+    open_installed, package::StoreError,
 };
 use serde::Serialize;
 use std::{convert::Infallible, path::Path, sync::Arc};
@@ -34,6 +35,19 @@ impl From<PackageError> for Refusal {
             _ => ErrorCode::Refused,
         };
         Self::new(code, error)
+    }
+}
+
+impl From<OpenError> for Refusal {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Package(error) => error.into(),
+            OpenError::Store(StoreError::Unknown { .. }) => Self::new(ErrorCode::NoSuchAgent, error),
+            OpenError::Store(StoreError::Io { .. } | StoreError::Lockfile { .. }) => {
+                Self::new(ErrorCode::MachineFailed, error)
+            }
+            OpenError::Store(_) => Self::new(ErrorCode::Refused, error),
+        }
     }
 }
 
@@ -63,9 +77,9 @@ pub(super) async fn run(State(host): Host, Body(request): Body<RunRequest>) -> R
         }
     };
     let outlives = task.durable;
-    let running = host.start(&agent, task)?;
+    let running = host.start(|node| node.start(&agent, task))?;
     let (sender, mut receiver) = mpsc::channel(LINES_QUEUED_MAX);
-    let follower = Follower { host: host.clone(), pid: running.pid, lines: sender, detach, gone: false };
+    let follower = Follower::of(host.clone(), running.pid, sender, detach);
     let tasks = if outlives { &host.resumed } else { &host.tasks };
     tasks.spawn(follower.follow(running, keep_state));
     Ok(json_lines(stream::poll_fn(move |context| {
@@ -105,32 +119,35 @@ impl Managed {
     pub(super) fn load(&self, agent: &str, grants: Option<Vec<String>>) -> Result<Agent, Refusal> {
         let choice = grants.map_or(GrantChoice::All, GrantChoice::Only);
         let path = Path::new(agent);
-        let path = match path.components().count() {
-            _ if path.is_absolute() => path.to_owned(),
+        let package = match path.components().count() {
+            _ if path.is_absolute() => Package::open(path)?,
             // A name is never looked for in the folder that the host happens to be in.
-            1 => self.home.agent(agent),
+            1 => open_installed(&self.home, agent)?,
             _ => {
                 let sentence =
                     format_args!("{agent:?} is neither a name nor an absolute path: the host is in another folder");
                 return Err(Refusal::new(ErrorCode::Invalid, sentence));
             }
         };
-        let package = open_package(&self.home, &path.to_string_lossy())?;
         Ok(self.node.load(&package, &choice)?)
     }
 
-    fn start(&self, agent: &Agent, task: Task) -> Result<Running, Refusal> {
+    /// Starts something, unless the host is shutting down.
+    pub(super) fn start<E: Into<Refusal>>(
+        &self,
+        start: impl FnOnce(&Node) -> Result<Running, E>,
+    ) -> Result<Running, Refusal> {
         // Held for the start, so that a shutdown finds the process or keeps it from starting.
         let closed = self.closed.read();
         if *closed {
             return Err(shutting_down());
         }
-        Ok(self.node.start(agent, task)?)
+        start(&self.node).map_err(Into::into)
     }
 }
 
 /// Sees one task to its end.
-struct Follower {
+pub(super) struct Follower {
     host: Arc<Managed>,
     pid: Pid,
     lines: mpsc::Sender<Bytes>,
@@ -140,7 +157,11 @@ struct Follower {
 }
 
 impl Follower {
-    async fn follow(mut self, running: Running, keep_state: bool) {
+    pub(super) fn of(host: Arc<Managed>, pid: Pid, lines: mpsc::Sender<Bytes>, detach: bool) -> Self {
+        Self { host, pid, lines, detach, gone: false }
+    }
+
+    pub(super) async fn follow(mut self, running: Running, keep_state: bool) {
         let Running { pid, mut events, mut finished } = running;
         self.tell(&RunLine::Started { pid }).await;
         let end: Finished = loop {

@@ -26,7 +26,7 @@ use prometheus_client::{
 };
 use remit_abi::Tokens;
 use remit_assembly::{
-    Node, State,
+    Citations, Node, State,
     models::{ModelFigures, Place, ResidencyView},
 };
 use std::fmt;
@@ -44,6 +44,7 @@ pub(crate) struct Snapshot {
     residency: Option<ResidencyView>,
     processes: Processes,
     charged: Tokens,
+    citations: Citations,
 }
 
 /// Processes by what they are doing.
@@ -72,7 +73,8 @@ impl Snapshot {
             } += 1;
         });
         let (models, residency) = (node.figures(), node.residency());
-        Self { models, residency, processes, charged: node.kernel().spent() }
+        let kernel = node.kernel();
+        Self { models, residency, processes, charged: kernel.spent(), citations: kernel.citations() }
     }
 
     /// As text.
@@ -118,7 +120,12 @@ impl Snapshot {
         // A gauge: what was refunded is taken off.
         let help = "Tokens that accounts paid since the start, less what was refunded.";
         let mut charged = encoder.encode_descriptor("charged_tokens", help, None, MetricType::Gauge)?;
-        charged.encode_gauge(&(self.charged.micro() as f64 / Tokens::MICRO as f64))
+        charged.encode_gauge(&(self.charged.micro() as f64 / Tokens::MICRO as f64))?;
+        let help = "Citations of memories' entries, by whether the quotation stands there.";
+        let mut citations = encoder.encode_descriptor("citations", help, None, MetricType::Counter)?;
+        let Citations { supported, unsupported } = self.citations;
+        counter(&mut citations, &[("outcome", "supported")], supported)?;
+        counter(&mut citations, &[("outcome", "unsupported")], unsupported)
     }
 }
 

@@ -184,6 +184,7 @@ fn snapshot() -> Snapshot {
         residency: Some(residency),
         processes: Processes { running: 3, waiting: 2, suspended: 0, asleep: 4, frozen: 1, parked: 0 },
         charged: Tokens::from_micro(1_500_000),
+        citations: Citations { supported: 5, unsupported: 2 },
     }
 }
 
@@ -197,6 +198,8 @@ fn a_scrape_says_what_was_done() {
     check("remit_processes", &[("state", "frozen")], 1.0);
     check("remit_processes", &[("state", "asleep")], 4.0);
     check("remit_charged_tokens", &[], 1.5);
+    check("remit_citations_total", &[("outcome", "supported")], 5.0);
+    check("remit_citations_total", &[("outcome", "unsupported")], 2.0);
     check("remit_weights_capacity_bytes", &[], 8_000.0);
     check("remit_device_memory_bytes", &[("device", "gpu")], 77.0);
     for (model, weights) in [("m", 1_000.0), (ODD, 0.0)] {

@@ -29,6 +29,8 @@ pub enum ErrorCode {
     NoSuchQuestion,
     /// No standing approval of that number.
     NoSuchApproval,
+    /// No entry of that number in the memory, or no such version of it.
+    NoSuchEntry,
     /// The body is larger than it may be.
     TooLarge,
     /// The body did not come in time.
@@ -49,7 +51,7 @@ impl ErrorCode {
             Self::BadRequest => StatusCode::BAD_REQUEST,
             Self::Invalid | Self::Refused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::NotFound | Self::NoSuchAgent | Self::NoSuchProcess | Self::NoSuchGrant => StatusCode::NOT_FOUND,
-            Self::NoSuchQuestion | Self::NoSuchApproval => StatusCode::NOT_FOUND,
+            Self::NoSuchQuestion | Self::NoSuchApproval | Self::NoSuchEntry => StatusCode::NOT_FOUND,
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,

@@ -8,11 +8,14 @@ mod error;
 mod fork;
 mod grant;
 mod inbox;
+mod memory;
 mod model;
 mod past;
 mod process;
+mod recall;
 mod route;
 mod task;
+mod trust;
 
 pub use error::{ErrorCode, Refusal};
 pub use fork::{ForkRequest, Forked, Recorded};
@@ -20,15 +23,21 @@ pub use grant::{Denials, Denied, Given, Grant, GrantName, GrantRequest, Grants, 
 pub use inbox::{
     AnswerRequest, Approval, Approvals, Inbox, Notice, Notices, Question, Response, Wanted, WithdrawRequest,
 };
+pub use memory::{
+    About, Consolidate, Entries, Entry, ForgetEntries, ForgottenEntries, Hit, Hits, ListEntries, Meant, MemoryStats,
+    PutDone, PutEntry, RestoreEntry, Restored, SearchBy, SearchEntries,
+};
 pub use model::{DeviceMemory, Figures, Model, ModelPlace, Models};
 pub use past::{EraseRequest, ForgetRequest, Forgotten};
 pub use process::{Affected, Ended, Frozen, Health, Process, ProcessState, Processes, Selection};
+pub use recall::{RecallRequest, RecalledText, RecalledTexts};
 pub use route::{
     Breaker, ExplainRequest, Explanation, Explanations, MissedRule, RankedModel, Route, RouteArm, RouteTier, Routes,
 };
 pub use task::{
     Content, End, FaultKind, Finished, Ledger, Message, Numbered, Results, RunLine, RunRequest, Shown, TaskResult,
 };
+pub use trust::{CalledBack, CalledBackPackage};
 
 use remit_abi::Integrity;
 use serde::{Deserialize, Serialize};

@@ -111,6 +111,8 @@ pub enum Selection {
     Tenant(u32),
     /// Those of a package, by its name.
     Package(String),
+    /// Those of one component, by its SHA-256 in hexadecimal.
+    Component(String),
 }
 
 /// How many processes something happened to.

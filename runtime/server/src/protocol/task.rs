@@ -220,6 +220,12 @@ pub struct Ledger {
     pub refunded_micro_tokens: u64,
     /// The price list that it was charged by.
     pub price_version: u32,
+    /// What it cited of memories, and stands there.
+    #[serde(default)]
+    pub supported_citations: u64,
+    /// What it cited, and does not stand there.
+    #[serde(default)]
+    pub unsupported_citations: u64,
 }
 
 /// The end of a task.

@@ -26,7 +26,7 @@ pub(super) type Key = [u8; 32];
 /// How far behind a nonce a text is looked for: a letter has less before it.
 const WINDOW_BLOCKS: usize = 16;
 /// What every sealed value but a key begins with.
-const PLAIN_VERSION: u8 = 1;
+const PLAIN_VERSION: u8 = 2;
 
 /// All files, also of folders.
 pub(super) fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {

@@ -14,7 +14,7 @@ use remit_journal::{
     ExportError, SqliteJournal,
     audit::{Detail, Expected, Summary, verify},
 };
-use remit_kernel::ports::{Entry, Fact};
+use remit_kernel::ports::{Entry, Fact, version_1};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -163,6 +163,11 @@ fn act(act: &Value) -> Vec<u8> {
 
 /// The journal's chains are what records say, the first one at position 1, with all their contents.
 pub(crate) fn compare_chains(journal: &SqliteJournal, records: &[Owned]) {
+    compare_older_chains(journal, records, 0);
+}
+
+/// As [`compare_chains`], where an older version wrote what is up to a position. Its chains are over the bytes that it wrote.
+pub(crate) fn compare_older_chains(journal: &SqliteJournal, records: &[Owned], older: usize) {
     for tenant in 0..4 {
         let expect = expected(records, tenant);
         let Some(file) = export(journal, tenant, Detail::Contents) else {
@@ -170,9 +175,18 @@ pub(crate) fn compare_chains(journal: &SqliteJournal, records: &[Owned]) {
             continue;
         };
         let summary = whole(&file);
-        assert_eq!(told(&file), expect, "tenant {tenant}");
+        let mut found = told(&file);
+        let of_older = found.iter_mut().filter(|told| told.position <= older as u64);
+        of_older.filter_map(|told| told.entry.as_mut()).for_each(bring_up);
+        assert_eq!(found, expect, "tenant {tenant}");
         assert_eq!((summary.entries, summary.revealed), (expect.len() as u64, expect.len() as u64));
     }
+}
+
+/// An entry as this version writes it.
+fn bring_up(entry: &mut Vec<u8>) {
+    let older: version_1::Entry<'static> = postcard::from_bytes(entry).expect("it is an entry");
+    *entry = postcard::to_allocvec(&Entry::from(older)).expect("it is plain");
 }
 
 /// A journal that has taken these.

@@ -34,11 +34,20 @@ pub(in crate::syscalls) fn validate(process: &Process, request: &MemoryRequest) 
             check_filter(&listing.filter)?;
             check_count(listing.count)
         }
+        MemoryRequest::Cite(citing) => check_quotation(process, &citing.quotation),
         MemoryRequest::Get { .. }
         | MemoryRequest::Describe { .. }
         | MemoryRequest::Versions { .. }
         | MemoryRequest::Restore { .. } => Ok(()),
     }
+}
+
+/// What an operator looks for.
+pub(crate) fn check_search(text: &str, filter: &EntryFilter, weighting: Weighting, count: u32) -> Checked {
+    check_words(text.as_bytes())?;
+    check_filter(filter)?;
+    check_weighting(weighting)?;
+    check_count(count)
 }
 
 fn check_writing(process: &Process, writing: &Writing) -> Checked {
@@ -114,7 +123,7 @@ fn check_vector(vector: &[f32]) -> Checked {
     }
 }
 
-fn check_filter(EntryFilter(clauses): &EntryFilter) -> Checked {
+pub(crate) fn check_filter(EntryFilter(clauses): &EntryFilter) -> Checked {
     let conditions = clauses.iter().map(|clause| clause.len().max(1)).sum::<usize>();
     if conditions > limits::MEMORY_CONDITIONS_MAX {
         return invalid(format!("a filter has {} conditions at most", limits::MEMORY_CONDITIONS_MAX));
@@ -141,6 +150,24 @@ fn check_likeness(process: &Process, likeness: &Likeness) -> Checked {
         Content::Text(text) => text.as_bytes(),
         Content::Value(id) => &process.values.get(*id).ok_or(MemoryError::Dead)?.bytes,
     };
+    check_words(bytes)
+}
+
+fn check_quotation(process: &Process, quotation: &Content) -> Checked {
+    let bytes = match quotation {
+        Content::Text(text) => text.as_bytes(),
+        Content::Value(id) => &process.values.get(*id).ok_or(MemoryError::Dead)?.bytes,
+    };
+    if bytes.len() > limits::QUOTATION_BYTES_MAX {
+        return invalid(format!("a quotation has {} bytes at most", limits::QUOTATION_BYTES_MAX));
+    }
+    match bytes.trim_ascii().is_empty() {
+        true => invalid("there is nothing quoted"),
+        false => Ok(()),
+    }
+}
+
+fn check_words(bytes: &[u8]) -> Checked {
     if bytes.len() > limits::MEMORY_WORDS_BYTES_MAX {
         return invalid(format!("what is looked for has {} bytes at most", limits::MEMORY_WORDS_BYTES_MAX));
     }

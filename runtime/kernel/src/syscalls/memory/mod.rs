@@ -6,6 +6,9 @@
 //! process's label to what went into the question, and to the confidentiality tags of all that it finds; taking an entry by its id, unread,
 //! raises nothing. What is written about an entry was chosen by whoever wrote it, and is read as its content is.
 //!
+//! A citation says that what a process answers rests on an entry: it holds where the quotation stands in the version that is cited, byte by
+//! byte, and whoever asks is told so or not. That tells of the entry as a hit does, and raises the label alike. Each is a fact of the audit.
+//!
 //! A write is in the journal before the store has it ([`crate::memories`]), and is found by whoever looks after that.
 
 mod check;
@@ -24,9 +27,10 @@ use crate::{
 use remit_abi::{Access, Content, GrantId, GrantKind, Label, MemoryError, MemoryReply, MemoryRequest, Scope, Tokens};
 use std::sync::Arc;
 
-pub(crate) use check::check_particulars;
 pub(super) use check::validate;
+pub(crate) use check::{check_filter, check_particulars, check_search};
 pub(super) use pages::{Page, find_pages, page, takes_pages};
+pub(crate) use read::vector_of;
 
 pub(super) fn right(process: &Process, request: &MemoryRequest) -> Right {
     let written = |content: &Content| process.content_label(content);
@@ -43,6 +47,7 @@ pub(super) fn right(process: &Process, request: &MemoryRequest) -> Right {
         | MemoryRequest::Versions { grant, .. } => (*grant, Access::ReadOnly, Label::TRUSTED),
         MemoryRequest::Search(seeking) => (seeking.grant, Access::ReadOnly, Label::TRUSTED),
         MemoryRequest::List(listing) => (listing.grant, Access::ReadOnly, Label::TRUSTED),
+        MemoryRequest::Cite(citing) => (citing.grant, Access::ReadOnly, Label::TRUSTED),
     };
     Right::Use { grant, kind: GrantKind::Memory, access, tokens: 0, label }
 }
@@ -82,6 +87,7 @@ impl Work {
             MemoryRequest::Versions { grant, entry } => (*grant, What::read(read::Read::Versions(*entry))),
             MemoryRequest::Search(seeking) => (seeking.grant, read::Read::search(process, seeking).map(What::read)?),
             MemoryRequest::List(listing) => (listing.grant, What::read(read::Read::List((**listing).clone()))),
+            MemoryRequest::Cite(citing) => (citing.grant, read::Read::cite(process, citing).map(What::read)?),
         };
         let stores = scope(context, grant)?;
         if let (What::Write(_), [_, _, ..]) = (&what, stores.entries()) {
@@ -110,9 +116,9 @@ impl Work {
                     price = price.saturating_add(shared.prices.model(model).of_embedding(count));
                     self.tokens = Some(tokens);
                 }
-                (None, What::Read(_)) => return Err(unavailable(&StoreError::NoEmbedder)),
+                (None, What::Read(read)) if read.needs_vector() => return Err(unavailable(&StoreError::NoEmbedder)),
                 // It is found by its words.
-                (None, What::Write(_)) => {}
+                (None, What::Read(_) | What::Write(_)) => {}
             }
         }
         Ok(Quote::exactly(price))

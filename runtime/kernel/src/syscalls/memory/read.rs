@@ -4,12 +4,12 @@ use super::unavailable;
 use crate::{
     control::ControlBlock,
     kernel::Shared,
-    ports::{EntryVersion, MemoryHit, ModelUse, Note, ValueImage},
+    ports::{EntryVersion, MemoryHit, ModelUse, Note, StoreError, ValueImage},
     process::{Process, Value},
 };
 use remit_abi::{
-    Condition, Content, Description, EntryFilter, EntryId, Hit, Integrity, KeptVersion, Label, Likeness, Listing,
-    MemoryError, MemoryReply, Probe, Scope, Search, Seeking, TenantId, Usage,
+    Cited, Citing, Condition, Content, Description, EntryFilter, EntryId, Hit, Integrity, KeptVersion, Label, Likeness,
+    Listing, MemoryError, MemoryReply, Probe, Scope, Search, Seeking, TenantId, Usage,
 };
 use std::sync::Arc;
 
@@ -26,6 +26,13 @@ pub(super) enum Read {
         seeking: Seeking,
     },
     List(Listing),
+    Cite {
+        entry: EntryId,
+        version: Option<u32>,
+        quotation: Box<str>,
+        /// What went into it.
+        label: Label,
+    },
 }
 
 impl Read {
@@ -42,12 +49,26 @@ impl Read {
         Ok(Self::Search { likeness: seeking.likeness.clone(), text, label, seeking: seeking.clone() })
     }
 
+    pub(super) fn cite(process: &Process, citing: &Citing) -> Result<Self, MemoryError> {
+        let Citing { entry, version, quotation, .. } = citing;
+        let resolved = process.resolve(quotation).ok_or(MemoryError::Dead)?;
+        let label = label_of(quotation, resolved.label);
+        let text = std::str::from_utf8(&resolved.bytes);
+        let quotation = text.map_err(|_| MemoryError::Invalid("the quotation is not UTF-8 text".into()))?.into();
+        Ok(Self::Cite { entry: *entry, version: *version, quotation, label })
+    }
+
     /// What becomes a vector now.
     pub(super) fn to_embed(&self) -> Option<&str> {
         match self {
             Self::Search { likeness: Likeness::Meaning(_) | Likeness::Both(_), text, .. } => text.as_deref(),
             _ => None,
         }
+    }
+
+    /// Whether words alone are no answer.
+    pub(super) const fn needs_vector(&self) -> bool {
+        matches!(self, Self::Search { likeness: Likeness::Meaning(_), .. })
     }
 
     pub(super) async fn act(
@@ -94,6 +115,24 @@ impl Read {
                 let found = found.map_err(|error| unavailable(&error))?.into_iter().map(listed).collect();
                 tell(block, found, Label::TRUSTED, None)
             }
+            Self::Cite { entry, version, quotation, label } => {
+                let found = store.get(tenant, stores.clone(), entry, now_ns).await;
+                let mut found = found.map_err(|error| unavailable(&error))?.ok_or(MemoryError::NoSuchEntry(entry))?;
+                if let Some(version) = version.filter(|version| *version != found.version) {
+                    let kept = store.versions(tenant, stores, entry).await.map_err(|error| unavailable(&error))?;
+                    let kept = kept.into_iter().find(|kept| kept.version == version);
+                    found = kept.ok_or(MemoryError::NoSuchVersion { version })?;
+                }
+                let process = &mut *block.process.lock();
+                // Whoever guesses a text learns whether it stands there.
+                let told = Label { tags: found.label.tags, ..Label::TRUSTED };
+                process.label = process.label.join(label).join(told);
+                let text = std::str::from_utf8(&found.content.bytes).ok();
+                let offset = text.and_then(|text| text.find(&*quotation)).map(|offset| offset as u64);
+                process.bill.cited(offset.is_some());
+                shared.cited(offset.is_some());
+                Ok(MemoryReply::Cited(Cited { version: found.version, offset }))
+            }
             Self::Search { likeness, text, label, seeking } => {
                 let (vector, used) = match tokens {
                     Some(tokens) => embed(shared, tokens).await.map(|(vector, used)| (Some(vector), Some(used)))?,
@@ -135,6 +174,12 @@ fn label_of(content: &Content, label: Label) -> Label {
         Content::Text(_) => Label::TRUSTED,
         Content::Value(_) => label,
     }
+}
+
+/// A text's vector, for an operator.
+pub(crate) async fn vector_of(shared: &Shared, text: &str) -> Result<Arc<[f32]>, MemoryError> {
+    let model = shared.ports.memory.model.as_deref().ok_or_else(|| unavailable(&StoreError::NoEmbedder))?;
+    Ok(embed(shared, super::tokens_of(shared, model, text)?).await?.0)
 }
 
 /// A text's vector, and what that took.

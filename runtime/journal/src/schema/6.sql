@@ -1,0 +1,1 @@
+-- What a process cited is in its ledger: chunks and reports from here on begin with the byte 2, and no table is different.
