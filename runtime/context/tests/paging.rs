@@ -73,6 +73,20 @@ fn ids(of: impl IntoIterator<Item = u64>) -> Vec<SegmentId> {
 }
 
 #[test]
+fn what_was_left_alone_goes_out_with_its_neighbours() {
+    let mut context: Tried = Context::new(config());
+    let [before, _, after, pinned] = [20, 9, 20, 140].map(|tokens| say(&mut context, Role::User, tokens));
+    context.pin(pinned).unwrap();
+    context.end_turn(&Policy::default());
+    context.touch(before).unwrap();
+    context.touch(after).unwrap();
+    say(&mut context, Role::User, 6);
+    // A line would be longer than the second one, until there is one line for all three.
+    let budget = Budget { window: 156, ..ROOM };
+    assert_eq!((page(&mut context, budget, &Policy::default()), window(&context)), (156, "-3 s3 s4".into()));
+}
+
+#[test]
 fn nothing_goes_out_below_the_high_mark_and_then_down_to_the_low_one() {
     let mut context = conversation(10);
     assert!(context.plan(ROOM, &Policy::default()).unwrap().is_empty());

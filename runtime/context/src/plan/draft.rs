@@ -64,6 +64,8 @@ pub(super) struct Draft<'a, B> {
     shown: Vec<Shown>,
     groups: Vec<Group>,
     recalled: Vec<Recalled>,
+    /// Places of what was to go out, and stays for as long as it stands alone.
+    islands: Vec<usize>,
     /// No summary stands for anything any more.
     is_bare: bool,
 }
@@ -74,7 +76,7 @@ impl<'a, B> Draft<'a, B> {
         let is_shown = |run: &&Run| run.state.is_shown();
         let count = context.shape.runs.iter().filter(is_shown).map(|run| run.count).sum();
         let (shown, groups) = (Vec::with_capacity(count), Vec::with_capacity(count));
-        let mut draft = Self { context, policy, room, shown, groups, recalled, is_bare: false };
+        let mut draft = Self { context, policy, room, shown, groups, recalled, islands: Vec::new(), is_bare: false };
         let newest_from = context.newest_from();
         for run in context.shape.runs.iter().filter(is_shown) {
             let segments = context.segments.range(run.range()).zip(context.standings.range(run.range()));
@@ -214,6 +216,9 @@ impl<'a, B> Draft<'a, B> {
     /// What is missing then is asked for twice over each time, so that there are few rounds.
     fn page_out(&mut self, groups: &[usize], target: u64, mut built: Built) -> Built {
         let mut groups = groups.iter().copied().peekable();
+        if built.tokens > target && groups.peek().is_some() {
+            self.sink_islands();
+        }
         let mut factor = 1_u64;
         while built.tokens > target && groups.peek().is_some() {
             let wanted = (built.tokens - target).saturating_mul(factor);
@@ -229,6 +234,13 @@ impl<'a, B> Draft<'a, B> {
         if self.keep_islands() { self.build() } else { built }
     }
 
+    /// Takes out what was left alone before. More is going out now, and one line may stand for all of it.
+    fn sink_islands(&mut self) {
+        for place in self.islands.drain(..) {
+            self.shown[place].is_out = true;
+        }
+    }
+
     /// Leaves stretches where they are that have no more tokens than the line that would stand for them. Whether there are any.
     fn keep_islands(&mut self) -> bool {
         let mut kept = false;
@@ -240,6 +252,7 @@ impl<'a, B> Draft<'a, B> {
             let stretch = place..place + count;
             if is_out && self.is_island(&stretch) {
                 self.shown[stretch.clone()].iter_mut().for_each(|shown| shown.is_out = false);
+                self.islands.extend(stretch.clone());
                 kept = true;
             }
             place = stretch.end;
