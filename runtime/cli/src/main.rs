@@ -34,6 +34,7 @@ mod replay;
 mod results;
 mod routes;
 mod run;
+mod shell;
 mod sign;
 mod table;
 mod terminal;
@@ -43,7 +44,7 @@ mod top;
 mod trust;
 mod up;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use exit::CommandError;
 use remit_assembly::models::DeviceChoice;
 use std::process::ExitCode;
@@ -158,6 +159,8 @@ enum Command {
     Memory(memory::Memory),
     /// Look through what processes were told
     Recall(recall::Recall),
+    Completions(shell::Completions),
+    Man(shell::Man),
     /// Compile a component: what a compiling child process does
     #[command(hide = true)]
     CompileComponent(node::CompileComponent),
@@ -214,6 +217,8 @@ impl Command {
             Self::Memory(memory) => memory.run(),
             Self::Recall(recall) => recall.run(),
             Self::Results(results) => results.run(),
+            Self::Completions(completions) => Ok(completions.run(Arguments::command())),
+            Self::Man(man) => man.run(Arguments::command()),
             Self::CompileComponent(compile) => compile.run(),
         }
     }
@@ -234,7 +239,6 @@ fn main() -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_commands_do_not_contradict_each_other() {
