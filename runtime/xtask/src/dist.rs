@@ -12,7 +12,7 @@
 //! own programs, down to a first answer of a model.
 
 use crate::{
-    build, command,
+    command,
     data_folder::{make_folder, remove_folder, write_file},
     environment::{Environment, LANGUAGE_MODEL, Prepared},
     host_rustc::HostRustc,
