@@ -4,6 +4,7 @@ mod audit;
 mod caps;
 mod consolidation;
 mod durable;
+mod examples;
 mod history;
 mod inbox;
 mod memory;
