@@ -125,9 +125,9 @@ async fn next(lines: &mut mpsc::Receiver<io::Result<String>>) -> Result<Option<S
         Some(()) = interrupts.recv() => None,
     };
     match line {
-        Some(Ok(line)) if line.len() > LINE_BYTES_MAX => {
-            Err(CommandError::Usage(format!("a line has more than {LINE_BYTES_MAX} bytes: give a document to `remit run`")))
-        }
+        Some(Ok(line)) if line.len() > LINE_BYTES_MAX => Err(CommandError::Usage(format!(
+            "a line has more than {LINE_BYTES_MAX} bytes: give a document to `remit run`"
+        ))),
         Some(Ok(line)) => Ok(Some(line)),
         Some(Err(error)) => Err(CommandError::Usage(format!("standard input is no text: {error}"))),
         None => {
@@ -158,10 +158,7 @@ mod tests {
         talk.answered(&answer("two\n", true));
         let told = talk.with("three".to_owned());
         let shown: Vec<_> = told.iter().map(|said| (said.role, said.text.as_str(), said.trusted)).collect();
-        assert_eq!(
-            shown,
-            [(Role::User, "one", true), (Role::Assistant, "two", false), (Role::User, "three", true)]
-        );
+        assert_eq!(shown, [(Role::User, "one", true), (Role::Assistant, "two", false), (Role::User, "three", true)]);
     }
 
     #[test]

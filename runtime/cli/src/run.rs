@@ -17,7 +17,7 @@ use remit_server::{
 };
 use std::{
     io::{self, Read},
-    path::{Component, Path, PathBuf},
+    path::{Path, PathBuf},
     process::ExitCode,
     time::Instant,
 };
@@ -165,9 +165,7 @@ impl Terms {
     /// The agent's name or path as a process in another folder understands it.
     fn agent_elsewhere(&self) -> Result<String, CommandError> {
         let path = Path::new(&self.agent);
-        // A folder above or this one is a path, whatever it is made of.
-        let is_name = matches!(path.components().collect::<Vec<_>>().as_slice(), [Component::Normal(_)]);
-        if is_name && !path.exists() {
+        if path.components().count() == 1 && !path.exists() {
             return Ok(self.agent.clone());
         }
         let path = std::path::absolute(path)
@@ -226,7 +224,9 @@ impl Run {
 
     /// Starts it on the host, and says which process it is.
     async fn leave(&self, host: &Client) -> Result<ExitCode, CommandError> {
-        let mut lines = host.run(&RunRequest { detach: true, ephemeral: self.ephemeral, ..self.request(self.messages()?)? }).await?;
+        let mut lines = host
+            .run(&RunRequest { detach: true, ephemeral: self.ephemeral, ..self.request(self.messages()?)? })
+            .await?;
         match lines.next().await? {
             Some(RunLine::Started { pid }) => {
                 println!("{pid}");

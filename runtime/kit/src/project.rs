@@ -174,8 +174,11 @@ impl Project {
             move |error| CreateError::Io { path, error }
         };
         match fs::read_dir(folder) {
-            Ok(mut entries) if entries.next().is_some() => return Err(CreateError::There(folder.to_owned())),
-            Ok(_) => {}
+            Ok(mut entries) => {
+                if entries.next().is_some() {
+                    return Err(CreateError::There(folder.to_owned()));
+                }
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(failed(folder)(error)),
         }

@@ -27,15 +27,14 @@ const WORKSPACE: &str = include_str!(concat!(env!("OUT_DIR"), "/workspace.toml")
 /// What it stands on, locked.
 const LOCK: &str = include_str!(concat!(env!("OUT_DIR"), "/sdk.lock"));
 
-/// All of its files, by their paths in its folder.
-pub(crate) fn files() -> impl Iterator<Item = (&'static str, &'static str)> {
-    packed::FILES.iter().copied().chain([("Cargo.toml", WORKSPACE)])
+/// All of its files, by their paths in its folder; the last one names its version.
+fn files() -> impl Iterator<Item = (&'static str, &'static str)> {
+    packed::FILES.iter().copied().chain([("Cargo.toml", WORKSPACE), (VERSION_FILE, VERSION)])
 }
 
 /// Writes it into a folder that has none. The version comes last: where it stands, all of it does.
 pub(crate) fn write(folder: &Path) -> Result<(), (PathBuf, io::Error)> {
-    let version = format!("{VERSION}\n");
-    for (name, text) in files().chain([(VERSION_FILE, version.as_str())]) {
+    for (name, text) in files() {
         let path = folder.join(name);
         let parent = path.parent().unwrap_or(folder);
         fs::create_dir_all(parent).and_then(|()| fs::write(&path, text)).map_err(|error| (path, error))?;
