@@ -108,7 +108,7 @@ impl GuestCompiler {
         let rustc = program("RUSTC", "rustc");
         let version = ask(&rustc, &["--version"])?;
         let sysroot = PathBuf::from(ask(&rustc, &["--print", "sysroot"])?);
-        Ok(has_standard_library(&sysroot).then(|| Self { description: version, sysroot, rustc: None, linker: None }))
+        Ok(has_standard_library(&sysroot).then_some(Self { description: version, sysroot, rustc: None, linker: None }))
     }
 
     /// What `cargo xtask` unpacked there for machines whose Rust lacks the target.

@@ -19,8 +19,8 @@ pub const FILES_MAX: usize = 20_000;
 /// How deep folders are looked into: deeper than any source is, and bounded where links of a file system go in circles.
 const DEPTH_MAX: usize = 32;
 
-/// What the build makes, and what nobody edits.
-const LEFT_OUT: &[&str] = &["target", "node_modules"];
+/// What builds write, and what nobody edits.
+const LEFT_OUT: &[&str] = &["target", "Cargo.lock", "node_modules"];
 
 /// What is known of a file without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ struct Look {
 pub struct Snapshot(BTreeMap<PathBuf, Look>);
 
 impl Snapshot {
-    /// Looks at a folder: at every file in it, but for what is hidden, what a build makes (`target`, components), and links.
+    /// Looks at a folder: at every file in it, but for what is hidden, what a build writes (`target`, components, `Cargo.lock`), and links.
     ///
     /// # Errors
     /// The disk's for the folder itself, and [`io::ErrorKind::FileTooLarge`] where it has more than [`FILES_MAX`] files. What goes away

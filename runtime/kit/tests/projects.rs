@@ -134,7 +134,7 @@ fn a_look_sees_source_and_not_what_a_build_makes() {
     let place = folder();
     let folder = create(&place, "mine", Template::Chat);
     let before = Snapshot::of(&folder).unwrap();
-    for (made, text) in [("mine.wasm", "x"), ("target/release/x", "x"), (".git/index", "x")] {
+    for (made, text) in [("mine.wasm", "x"), ("target/release/x", "x"), (".git/index", "x"), ("Cargo.lock", "x")] {
         let path = folder.join(made);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
