@@ -21,7 +21,8 @@ fn run(task: Task) -> Result<Outcome, Failure> {
     for input in &task.conversation {
         let text = input.content.text()?;
         assert!(text != "panic", "it was asked to");
-        emit_text(format!("{:?}: {text}\n", input.role))?;
+        let who = if input.role == Role::User { "User" } else { "Assistant" };
+        emit_text(format!("{who}: {text}\n"))?;
     }
     Ok(Outcome::complete())
 }
@@ -206,7 +207,7 @@ fn a_change_is_built_and_tried_again() {
     };
     until("1 of 1 cases passed");
     until("User: hello");
-    fs::write(folder.join("src/lib.rs"), PARROT.replace("{:?}: {text}", "{:?} says {text}")).expect("it is ours");
+    fs::write(folder.join("src/lib.rs"), PARROT.replace("{who}: {text}", "{who} says {text}")).expect("it is ours");
     until("FAILED");
     until("User says hello");
     fs::write(folder.join("src/lib.rs"), PARROT).expect("it is ours");
