@@ -147,7 +147,6 @@ mod tests {
     fn what_is_no_module_is_no_agent() {
         assert!(encode(b"").is_err());
         assert!(encode(b"\0asm\x0d\0\x01\0").is_err(), "a component is no module");
-        assert!(encode(b"\0asm\x01\0\0\0").is_err(), "a module without a world");
     }
 
     #[test]
