@@ -1,7 +1,7 @@
 //! `remit dev`: an agent that is built, tried and run again whenever its source changes.
 //!
-//! What is run are children of this process, so that a run that hangs, or is out of date, can be ended: the tests as `remit test` runs them,
-//! and the agent as `remit run` does, which uses the running host where there is one.
+//! What is run are children of this process, so that a run that hangs, or is out of date, can be ended: the tests as `remit test` runs
+//! them, and the agent as `remit run` does, which uses the running host where there is one.
 
 use crate::{build::compile_if_source, exit::CommandError, test::case_files, text::plain};
 use clap::Args;

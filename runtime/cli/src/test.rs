@@ -34,8 +34,8 @@ const TOOLS_FILE: &str = "tools.toml";
 /// As much of what an agent said as is shown of a case that did not pass.
 const SHOWN_CHARS_MAX: usize = 600;
 
-/// Try an agent on a model whose replies are written down: every case of tests/*.toml in its folder. No model is loaded. Its tools are those
-/// of tests/tools.toml, and its memory is empty for each file.
+/// Try an agent on a model whose replies are written down: every case of tests/*.toml in its folder. No model is loaded. Its
+/// tools are those of tests/tools.toml, and its memory is empty for each file.
 #[derive(Args)]
 pub(crate) struct Test {
     /// The agent's folder

@@ -20,8 +20,8 @@ use std::process::ExitCode;
 /// Generations of children that are shown: as many as there can be.
 const DEPTH_MAX: usize = 16;
 
-/// Show where a process's time and tokens went: each answer of a model, each call of a tool, each child with its own, and what lies between,
-/// from its log. It works for every process that kept one, also after its end.
+/// Show where a process's time and tokens went: each answer of a model, each call of a tool, each child with its own, and what lies
+/// between, from its log. It works for every process that kept one, also after its end.
 #[derive(Args)]
 pub(crate) struct Trace {
     /// A process, as `remit ps` shows it; or a file of `remit export`

@@ -6,7 +6,7 @@
 //! | the data folder has one that this repository's set-up put there | nothing |
 //! | rustup adds the target to the toolchain | rustup, and its server |
 //!
-//! The first that works is taken. Nothing else is tried: what else a machine may have is its owner's to install, and the sentence says what.
+//! The first that works is taken. Nothing else is tried: the rest is the machine's owner's to install, and the sentence says what.
 
 use std::{
     env,

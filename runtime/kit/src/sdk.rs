@@ -47,8 +47,8 @@ pub(crate) fn version_in(folder: &Path) -> Option<String> {
     Some(fs::read_to_string(folder.join(VERSION_FILE)).ok()?.trim().to_owned())
 }
 
-/// The lock of a package of this name that depends on the SDK alone: the versions that this program's own agents are built with. Cargo leaves
-/// out of it what the features of the SDK do not need, when it is first asked.
+/// The lock of a package of this name that depends on the SDK alone: the versions that this repository's agents are built with.
+/// Cargo leaves out of it what the features of the SDK do not need, when it is first asked.
 pub(crate) fn lock_for(name: &str) -> String {
     format!("{LOCK}[[package]]\nname = \"{name}\"\nversion = \"0.1.0\"\ndependencies = [\n \"remit-sdk\",\n]\n")
 }
