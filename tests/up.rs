@@ -1,6 +1,7 @@
 //! `remit up` and the commands that ask it, as an operator meets them.
 
 mod audit;
+mod author;
 mod caps;
 mod consolidation;
 mod durable;

@@ -18,6 +18,7 @@
 //! | `journal/` | what those processes were told, and what is true after it |
 //! | `memory/` | what agents remember |
 //! | `cache/` | compiled components, by digest |
+//! | `toolchain/` | a compiler for agents, where `cargo xtask` had to put one together |
 //! | `run/` | the lock and the control socket of the host that runs on this folder |
 
 use remit_package::{Trust, TrustError};

@@ -5,6 +5,7 @@
 
 mod adapters;
 pub mod carrying;
+pub mod cases;
 mod check;
 mod components;
 mod consolidation;
@@ -21,6 +22,7 @@ mod packages;
 mod past;
 mod payment;
 mod recall;
+pub mod recorded;
 pub mod recording;
 mod resumed;
 mod revision;

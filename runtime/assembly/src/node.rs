@@ -91,6 +91,15 @@ pub struct TaskMessage {
     pub text: String,
     /// Whether the operator said it, rather than a document or a stranger.
     pub trusted: bool,
+    /// Who speaks: the person, unless what was said before is told again.
+    pub role: Role,
+}
+
+impl Default for TaskMessage {
+    /// An empty one of a person, and untrusted.
+    fn default() -> Self {
+        Self { text: String::new(), trusted: false, role: Role::User }
+    }
 }
 
 /// An agent that is ready to be started: loaded, linked for its grants, its models served.
@@ -431,8 +440,8 @@ impl Node {
         for tag in tags {
             set = set.union(self.kernel.tag(LOCAL_TENANT, tag).ok_or(StartError::Tags)?);
         }
-        let given = |TaskMessage { text, trusted }| GivenMessage {
-            role: Role::User,
+        let given = |TaskMessage { text, trusted, role }| GivenMessage {
+            role,
             bytes: Bytes::from(text),
             label: Label { integrity: if trusted { Integrity::Trusted } else { Integrity::Untrusted }, tags: set },
         };

@@ -9,8 +9,10 @@ mod audit;
 mod build;
 mod caps;
 mod carry;
+mod chat;
 mod check;
 mod control;
+mod dev;
 mod doctor;
 mod eval;
 mod exit;
@@ -24,6 +26,7 @@ mod ledger;
 mod logs;
 mod memory;
 mod models;
+mod new;
 mod node;
 mod passphrase;
 mod past;
@@ -38,9 +41,11 @@ mod shell;
 mod sign;
 mod table;
 mod terminal;
+mod test;
 mod text;
 mod tools;
 mod top;
+mod trace;
 mod trust;
 mod up;
 
@@ -59,11 +64,19 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Begin an agent of your own
+    New(new::New),
     /// Run an agent
     Run(run::Run),
+    /// Talk with an agent
+    Chat(chat::Chat),
+    /// Try an agent on a model whose replies are written down
+    Test(test::Test),
+    /// Build, try and run an agent again whenever its source changes
+    Dev(dev::Dev),
     /// Say what an agent could do, without running it
     Check(check::Check),
-    /// Make one file of an agent's folder
+    /// Compile an agent, and make one file of its folder
     Build(build::Build),
     /// Make, keep and revoke keys that sign packages
     #[command(subcommand)]
@@ -121,6 +134,8 @@ enum Command {
     Results(results::Results),
     /// Run a process again, offline, from its log
     Replay(replay::Replay),
+    /// Show where a process's time and tokens went
+    Trace(trace::Trace),
     /// Compare two runs by their logs
     Diff(replay::Diff),
     /// Write a process's log and component to a file
@@ -169,7 +184,11 @@ enum Command {
 impl Command {
     fn run(self) -> Result<ExitCode, CommandError> {
         match self {
+            Self::New(new) => new.run(),
             Self::Run(run) => run.run(),
+            Self::Chat(chat) => chat.run(),
+            Self::Test(test) => test.run(),
+            Self::Dev(dev) => dev.run(),
             Self::Check(check) => check.run(),
             Self::Build(build) => build.run(),
             Self::Keys(keys) => keys.run(),
@@ -198,6 +217,7 @@ impl Command {
             Self::Inspect(inspect) => inspect.run(),
             Self::Logs(logs) => logs.run(),
             Self::Replay(replay) => replay.run(),
+            Self::Trace(trace) => trace.run(),
             Self::Diff(diff) => diff.run(),
             Self::Export(export) => export.run(),
             Self::Fork(fork) => fork.run(),

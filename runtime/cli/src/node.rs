@@ -8,11 +8,13 @@ use clap::{Args, value_parser};
 use remit_assembly::{
     CompileLimits, CompilerCommand, Declarations, Home, Node, NodeConfig, PriceList, Schedule, compile_child,
     models::{DeviceChoice, Swapping},
+    recorded::RecordedEngine,
 };
 use remit_server::Client;
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::Arc,
     time::Duration,
 };
 use tokio::runtime::{Builder, Runtime};
@@ -87,23 +89,45 @@ pub(crate) fn open(
     outliving: Outliving,
     tools: Declarations,
 ) -> Result<Node, CommandError> {
-    let (compiler, schedule) = (compiler()?, Schedule::default());
     Ok(Node::open(NodeConfig {
-        home,
-        compiler,
-        compile_limits: CompileLimits::default(),
-        guest_threads: None,
-        guests_max: None,
-        place_wait_max: None,
         weights_bytes_max: computing.weights_max,
         device: computing.device,
         swapping: computing.swapping(),
         durable: outliving != Outliving::Never,
         patience: outliving.patience(),
-        tools,
-        schedule,
         prices,
+        ..plain(home, tools)?
     })?)
+}
+
+/// A node on a data folder of its own that loads no model: this engine says what is written. `remembers`: whether it has a memory.
+pub(crate) fn open_recorded(
+    home: Home,
+    engine: Arc<RecordedEngine>,
+    remembers: bool,
+    tools: Declarations,
+) -> Result<Node, CommandError> {
+    Ok(Node::with_engine(NodeConfig { durable: remembers, ..plain(home, tools)? }, engine)?)
+}
+
+/// What is the same of every node of this program.
+fn plain(home: Home, tools: Declarations) -> Result<NodeConfig, CommandError> {
+    Ok(NodeConfig {
+        home,
+        compiler: compiler()?,
+        compile_limits: CompileLimits::default(),
+        guest_threads: None,
+        guests_max: None,
+        place_wait_max: None,
+        weights_bytes_max: None,
+        device: DeviceChoice::Cpu,
+        swapping: Swapping::default(),
+        durable: false,
+        patience: None,
+        tools,
+        schedule: Schedule::default(),
+        prices: PriceList::built_in(),
+    })
 }
 
 /// A file's prices, or the built-in ones.

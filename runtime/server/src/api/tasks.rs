@@ -94,7 +94,7 @@ fn task_of(request: &RunRequest) -> Result<Task, Refusal> {
         messages: request
             .messages
             .iter()
-            .map(|message| TaskMessage { text: message.text.clone(), trusted: message.trusted })
+            .map(|message| TaskMessage { text: message.text.clone(), trusted: message.trusted, role: message.role })
             .collect(),
         tags: request.tags.clone(),
         resumed: request.state.clone().map(Bytes::from),
