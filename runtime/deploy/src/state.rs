@@ -70,6 +70,8 @@ pub struct Tried {
 #[serde(deny_unknown_fields)]
 pub struct Deployment {
     format: u32,
+    /// When it was first deployed, in seconds since 1970-01-01T00:00:00Z.
+    pub began: i64,
     /// The file as it was applied last.
     pub spec: Spec,
     /// What everything goes to, less what is tried.
@@ -168,7 +170,7 @@ impl Deployment {
     pub fn new(spec: Spec, package: Package, now: i64) -> Self {
         let stable = Revision::of(1, &spec, package);
         let (tried, before, ended) = (None, None, BTreeSet::new());
-        Self { format: FORMAT, spec, stable, tried, before, newest: 1, runs: 0, clock: now, ended }
+        Self { format: FORMAT, began: now, spec, stable, tried, before, newest: 1, runs: 0, clock: now, ended }
     }
 
     /// Reads what [`Deployment::to_json`] wrote.

@@ -37,9 +37,10 @@ impl Kernel {
         let mut kept = self.shared.deployments.lock();
         let change = Change::Deployed { tenant, name: name.into(), state: state.clone() };
         self.shared.try_change(None, [change])?;
+        let key: (TenantId, Box<str>) = (tenant, name.into());
         match state {
-            Some(state) => drop(kept.0.insert((tenant, name.into()), state)),
-            None => drop(kept.0.remove(&(tenant, name.into()))),
+            Some(state) => drop(kept.0.insert(key, state)),
+            None => drop(kept.0.remove(&key)),
         }
         Ok(())
     }
