@@ -11,6 +11,7 @@ mod caps;
 mod carry;
 mod check;
 mod control;
+mod deploy;
 mod doctor;
 mod eval;
 mod exit;
@@ -82,8 +83,12 @@ enum Command {
     Pull(carry::Pull),
     /// Remove an installed package
     Uninstall(install::Uninstall),
-    /// Have a name mean the version that it meant before
+    /// Have a name mean the version that it meant before; of a deployment, go back to it
     Rollback(install::Rollback),
+    /// Keep agents running as a file says, and see those that are
+    Deploy(deploy::Deploy),
+    /// Go to another version of a deployment
+    Upgrade(deploy::Upgrade),
     /// List installed packages, and revoke them
     Packages(install::Packages),
     /// Get, list and delete models
@@ -178,6 +183,8 @@ impl Command {
             Self::Pull(pull) => pull.run(),
             Self::Uninstall(uninstall) => uninstall.run(),
             Self::Rollback(rollback) => rollback.run(),
+            Self::Deploy(deploy) => deploy.run(),
+            Self::Upgrade(upgrade) => upgrade.run(),
             Self::Packages(packages) => packages.run(),
             Self::Models(models) => models.run(),
             Self::Routes(routes) => routes.run(),

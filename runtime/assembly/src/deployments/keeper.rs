@@ -31,6 +31,9 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How long a replica has to end by itself: an answer that it writes is a minute's work.
 const GRACE: Duration = Duration::from_mins(1);
 
+/// How long a result is waited for: it is written when its process is gone. An operator may have dropped it.
+const RESULT_WAIT: Duration = Duration::from_secs(10);
+
 /// Results that are looked through when a host starts: as many as a day of short runs leaves.
 const RESULTS_MAX: usize = 10_000;
 
@@ -41,6 +44,14 @@ struct Seen {
     since: Instant,
     /// Since when it is asked to end.
     ending: Option<Instant>,
+    /// Since when it is not alive any more.
+    gone: Option<Instant>,
+}
+
+impl Seen {
+    fn now(pid: Pid) -> Self {
+        Self { pid, since: Instant::now(), ending: None, gone: None }
+    }
 }
 
 /// What is remembered from one turn to the next.
@@ -126,7 +137,7 @@ impl Keeper {
 
     fn see(&mut self, living: &BTreeMap<Member, Pid>) {
         for (member, pid) in living {
-            let seen = Seen { pid: *pid, since: Instant::now(), ending: None };
+            let seen = Seen::now(*pid);
             let known = self.seen.entry(member.clone()).or_insert(seen);
             if known.pid != *pid {
                 *known = seen;
@@ -173,6 +184,12 @@ impl Keeper {
                 return false;
             }
         };
+        if result.is_none()
+            && let Some(seen) = self.seen.get_mut(member)
+            && seen.gone.get_or_insert_with(Instant::now).elapsed() < RESULT_WAIT
+        {
+            return false;
+        }
         let did_its_work = result.is_some_and(|result| matches!(result.finished.ended, Ended::Done(..)));
         let restart = &deployment.spec.restart;
         if restart.again(did_its_work) {
@@ -244,7 +261,7 @@ impl Keeper {
         match node.start_revision(revision, member.to_string(), revision.task.as_deref()) {
             Ok(running) => {
                 node.deploying.troubles.lock().remove(&member);
-                self.seen.insert(member, Seen { pid: running.pid, since: Instant::now(), ending: None });
+                self.seen.insert(member, Seen::now(running.pid));
                 run(told(&node.deploying, running.unwatched()));
             }
             Err(error) => {

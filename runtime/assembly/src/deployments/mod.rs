@@ -255,7 +255,9 @@ impl Node {
         let undecidable = |error| DeployError::Undecidable { deployment: name.to_owned(), error };
         self.decide(name, |deployment| {
             let upgraded = deployment.rollback().map_err(undecidable)?;
-            self.check(&deployment.stable, None, Wider::Allowed)?;
+            if matches!(upgraded, Upgraded::Stable { .. }) {
+                self.check(&deployment.stable, None, Wider::Allowed)?;
+            }
             Ok(upgraded)
         })
     }
