@@ -3,6 +3,7 @@
 mod audit;
 mod caps;
 mod consolidation;
+mod deployments;
 mod durable;
 mod history;
 mod inbox;
