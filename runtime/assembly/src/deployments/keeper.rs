@@ -118,7 +118,7 @@ impl Keeper {
             return;
         }
         let living = node.members();
-        let back = if self.looked_back { Vec::new() } else { results(node) };
+        let back = if self.looked_back || decided.is_empty() { Vec::new() } else { results(node) };
         self.see(&living);
         self.look_at_ends(node, &decided, &living, &back);
         self.looked_back = true;
@@ -153,9 +153,9 @@ impl Keeper {
         living: &BTreeMap<Member, Pid>,
         back: &[StoredResult],
     ) {
-        let ended: Vec<_> = self.seen.iter().filter(|(member, _)| !living.contains_key(*member)).collect();
+        let gone = self.seen.iter().filter(|(member, _)| !living.contains_key(*member));
         let mut ended: BTreeMap<Member, (Pid, Duration)> =
-            ended.into_iter().map(|(member, seen)| (member.clone(), (seen.pid, seen.since.elapsed()))).collect();
+            gone.map(|(member, seen)| (member.clone(), (seen.pid, seen.since.elapsed()))).collect();
         for result in back {
             let Some(created) = &result.created else { continue };
             let Some(Ok(member)) = created.name.as_deref().map(str::parse::<Member>) else { continue };
@@ -225,7 +225,7 @@ impl Keeper {
         for name in self.groups.keys().filter(|name| !groups.contains_key(*name)) {
             node.kernel.set_group(LOCAL_TENANT, name, None);
         }
-        for (name, group) in groups.iter().filter(|(name, group)| self.groups.get(*name) != Some(group)) {
+        for (name, group) in groups.iter().filter(|(name, group)| self.groups.get(*name) != Some(*group)) {
             node.kernel.set_group(LOCAL_TENANT, name, Some(group.clone()));
         }
         self.groups = groups;
