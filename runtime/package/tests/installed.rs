@@ -268,10 +268,9 @@ fn what_runs_stands_as_long_as_enough_of_its_signers_do() {
 /// A tenant's own policy has to agree, and whatever it says never lets in what the operator's does not.
 #[test]
 fn a_tenants_own_policy_narrows_and_never_widens() {
-    let place = Place::new(None);
     let unsigned = RULE.replace("threshold = 1", "unsigned = true");
     let by = |operator: Option<&str>, tenant: &str, keys: &[&SecretKey]| {
-        let package = Package::open(&place.file("1.2.0", 7, keys)).expect("it is a package");
+        let package = Package::open(&Place::new(None).file("1.2.0", 7, keys)).expect("it is a package");
         let trust = Trust::new(operator.map(policy), Revocations::default()).within("tenant 0", policy(tenant));
         let installed = trust.admit_for_install(&package, &now()).map_err(|error| error.to_string());
         let run = trust.admit(&package, &now()).map_err(|error| error.to_string());
