@@ -1,4 +1,4 @@
-//! Deployments: agents that an operator wants to run, how many of each, and at what they begin to work. Pure: no clock, no disk, no process.
+//! Deployments: agents that an operator wants to run, how many of each, and what begins them. Pure: no clock, no disk, no process.
 //!
 //! Whoever runs them asks this crate what is to be done, does it, and asks again. What is wanted is data that is kept; what is there
 //! is seen by the names of living processes; so nothing has to be remembered of how far somebody came, and it may end anywhere.

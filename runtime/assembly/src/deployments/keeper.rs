@@ -7,7 +7,7 @@
 //! | --- | --- |
 //! | before a replica's start is in the log | there is none, and it is started again |
 //! | behind a replica's end, before that was looked at | its result is there, and is looked at when the host starts anew |
-//! | behind the start of a run that was due, before it is written down that it was begun | a process, or a result, has the moment in its name: it is not begun twice |
+//! | behind the start of a run that was due, before that is written down | a process, or a result, has the moment in its name |
 
 use super::{Deploying, NS_PER_SECOND};
 use crate::{

@@ -5,7 +5,7 @@
 //! | what is decided | the pure crate `deploy` says it; the kernel keeps it in the log |
 //! | what runs | installed packages, by the digest that their names meant when they were deployed: those bytes, or nothing |
 //! | who lets it in | the policies, when it is decided and at each start |
-//! | what a new version may ask for | what the one that runs does, less what its deployment leaves out; more is refused, with the difference |
+//! | what a new version may ask for | what the one that runs was given; more is refused, with the difference |
 //! | who gets a message | to a deployment's name, from an agent that was granted it: a replica, each in its turn |
 //! | who does a run | a process of its own, begun by an operator or by a schedule |
 //!
