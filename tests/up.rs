@@ -4,6 +4,7 @@ mod audit;
 mod author;
 mod caps;
 mod consolidation;
+mod deployments;
 mod durable;
 mod examples;
 mod history;

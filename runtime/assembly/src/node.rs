@@ -3,6 +3,7 @@
 use crate::{
     adapters::{FairRunQueue, HostRunner, SystemClock, SystemEntropy},
     components,
+    deployments::Deploying,
     engines::{EngineLoadError, Engines},
     gate::Gate,
     home::Home,
@@ -157,6 +158,7 @@ pub struct Node {
     pub(crate) journal: Option<Arc<SqliteJournal>>,
     /// Where it was started.
     pub(crate) runtime: Handle,
+    pub(crate) deploying: Deploying,
 }
 
 impl Node {
@@ -241,7 +243,20 @@ impl Node {
             opened.journal.is(kernel.memory_journal());
         }
         let (served, durable) = (Arc::default(), config.durable);
-        Ok(Self { kernel, host, engines, default_model, home, gate, served, durable, journal: kept, runtime })
+        let deploying = Deploying::default();
+        Ok(Self {
+            kernel,
+            host,
+            engines,
+            default_model,
+            home,
+            gate,
+            served,
+            durable,
+            journal: kept,
+            runtime,
+            deploying,
+        })
     }
 
     /// Ends the node and not its processes: those that outlive it go on where they stand when it starts anew.

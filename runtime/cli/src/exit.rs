@@ -241,6 +241,7 @@ const fn code_of_refusal(code: ErrorCode) -> u8 {
         ErrorCode::BadRequest | ErrorCode::Invalid | ErrorCode::TooLarge => USAGE,
         ErrorCode::NoSuchAgent | ErrorCode::NoSuchProcess | ErrorCode::NoSuchGrant => USAGE,
         ErrorCode::NoSuchQuestion | ErrorCode::NoSuchApproval | ErrorCode::NoSuchEntry => USAGE,
+        ErrorCode::NoSuchDeployment => USAGE,
         ErrorCode::NotFound | ErrorCode::WrongMethod | ErrorCode::TooSlow => MACHINE,
         ErrorCode::Busy | ErrorCode::ShuttingDown | ErrorCode::MachineFailed => MACHINE,
     }

@@ -12,6 +12,7 @@ mod carry;
 mod chat;
 mod check;
 mod control;
+mod deploy;
 mod dev;
 mod doctor;
 mod eval;
@@ -96,8 +97,12 @@ enum Command {
     Pull(carry::Pull),
     /// Remove an installed package
     Uninstall(install::Uninstall),
-    /// Have a name mean the version that it meant before
+    /// Have a name mean the version that it meant before; of a deployment, go back to it
     Rollback(install::Rollback),
+    /// Keep agents running as a file says, and see those that are
+    Deploy(deploy::Deploy),
+    /// Go to another version of a deployment
+    Upgrade(deploy::Upgrade),
     /// List installed packages, and revoke them
     Packages(install::Packages),
     /// Get, list and delete models
@@ -200,6 +205,8 @@ impl Command {
             Self::Pull(pull) => pull.run(),
             Self::Uninstall(uninstall) => uninstall.run(),
             Self::Rollback(rollback) => rollback.run(),
+            Self::Deploy(deploy) => deploy.run(),
+            Self::Upgrade(upgrade) => upgrade.run(),
             Self::Packages(packages) => packages.run(),
             Self::Models(models) => models.run(),
             Self::Routes(routes) => routes.run(),

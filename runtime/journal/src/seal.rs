@@ -110,6 +110,10 @@ impl Place {
         Self::new(b'D', [tenant.0.into(), number])
     }
 
+    pub(crate) fn deployment(tenant: TenantId, digest: u64) -> Self {
+        Self::new(b'Y', [tenant.0.into(), digest])
+    }
+
     pub(crate) fn memory_key(tenant: TenantId, entry: EntryId) -> Self {
         Self::new(b'K', [tenant.0.into(), entry.0])
     }

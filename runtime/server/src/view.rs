@@ -19,8 +19,10 @@ use remit_assembly::{
 };
 use std::sync::Arc;
 
+mod deployment;
 mod memory;
 
+pub(crate) use deployment::deployment;
 pub(crate) use memory::{entry, hit, memory, recalled};
 
 /// An event, with the names of its label's tags as the node's local tenant has them.

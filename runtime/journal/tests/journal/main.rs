@@ -3,6 +3,7 @@
 mod audit;
 mod crash;
 mod damage;
+mod deployments;
 mod disk;
 mod fold;
 mod forget;
