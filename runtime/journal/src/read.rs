@@ -32,6 +32,9 @@ pub(crate) struct Reader {
     pub(crate) folder: Arc<Folder>,
 }
 
+/// Whose it is, its name, and its text.
+type KeptDeployment = (TenantId, Box<str>, Box<str>);
+
 /// The columns of a grant, in the order in which they are read.
 const GRANT_COLUMNS: &str = "grant_, parent, tenant, uses, revoked, released, payload";
 
@@ -293,7 +296,7 @@ impl Reader {
         rows.map(|row| Ok(postcard::from_bytes(&row?)?)).collect()
     }
 
-    fn deployments(&self) -> Result<Vec<(TenantId, Box<str>, Box<str>)>, Damage> {
+    fn deployments(&self) -> Result<Vec<KeptDeployment>, Damage> {
         let mut select = self.db.prepare_cached("SELECT tenant, digest, payload FROM deployments")?;
         let rows = select
             .query_map([], |row| Ok((TenantId(row.get(0)?), number::read(row.get(1)?), row.get::<_, Vec<u8>>(2)?)))?;

@@ -13,9 +13,12 @@ pub(crate) struct Names {
     tags: BTreeMap<(TenantId, u32), Box<str>>,
     /// Selections, encoded, in the order of their changes: whether each is frozen.
     freezes: Vec<(Vec<u8>, bool)>,
-    /// By digests of names: name and text, where it is kept.
-    deployments: BTreeMap<(TenantId, u64), Option<(Box<str>, Box<str>)>>,
+    /// By digests of names; nothing where it is kept no longer.
+    deployments: BTreeMap<(TenantId, u64), Option<Deployment>>,
 }
+
+/// Name and text.
+type Deployment = (Box<str>, Box<str>);
 
 /// Of a name: the row that it has, which shall not tell it.
 fn digest(name: &str) -> u64 {
