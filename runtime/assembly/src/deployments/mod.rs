@@ -389,7 +389,7 @@ impl Node {
         let agent = self.load(&package, &choice(revision))?;
         let whole = |tokens| Tokens::from_whole(tokens).ok_or(DeployError::Tokens(tokens));
         let budget = revision.tokens.map(whole).transpose()?;
-        let message = |text: &str| TaskMessage { text: text.to_owned(), trusted: true };
+        let message = |text: &str| TaskMessage { text: text.to_owned(), trusted: true, ..TaskMessage::default() };
         let messages = task.map(message).into_iter().collect();
         Ok(self.start(&agent, Task { budget, messages, name: Some(name), durable: true, ..Task::default() })?)
     }
