@@ -7,6 +7,7 @@
 
 use super::{
     Batcher, Move, SequenceId,
+    memory::Memory,
     sequence::{Sequence, State},
 };
 use crate::{
@@ -27,7 +28,7 @@ pub struct Restorable {
 }
 
 impl Batcher {
-    /// What a sequence that waits should have back, of what is kept: blocks behind those that are here. `None` where there is
+    /// What a sequence that waits should have back, of what is kept: blocks behind those that are at hand. `None` where there is
     /// nothing, or computing them takes less time.
     #[must_use]
     pub fn restorable(&self, id: SequenceId, is_kept: impl Fn(&Prefix) -> bool) -> Option<Restorable> {
@@ -37,7 +38,12 @@ impl Batcher {
         let namespace = sequence.namespace;
         // The last token is computed in any case.
         let (_, tokens) = sequence.tokens.split_last()?;
-        let (at_hand, cursor) = self.behind(Cursor::Root(namespace), tokens)?;
+        let (mut at_hand, mut cursor) = (0, Cursor::Root(namespace));
+        for run in tokens.chunks_exact(BLOCK_TOKENS) {
+            let Found::Full(node, _) = self.memory.tree.find(cursor, run) else { break };
+            cursor = Cursor::Node(node);
+            at_hand += 1;
+        }
         let mut chain = self.memory.tree.chain(cursor);
         let mut prefixes = Vec::new();
         let room = self.memory.tree.available();
@@ -55,45 +61,22 @@ impl Batcher {
         pays.then(|| Restorable { at_hand, prefixes, compute: Duration::from_secs_f64(seconds) })
     }
 
-    /// How many whole blocks of these tokens are here, and the place behind them. `None` where there are more outside of the device:
-    /// what is behind those cannot be here.
-    fn behind(&self, mut cursor: Cursor, tokens: &[u32]) -> Option<(usize, Cursor)> {
-        let mut count = 0;
-        for run in tokens.chunks_exact(BLOCK_TOKENS) {
-            match self.memory.tree.find(cursor, run) {
-                Found::Full(node, Place::Here(_)) => cursor = Cursor::Node(node),
-                Found::Full(_, Place::Out(_)) => return None,
-                Found::Part(..) | Found::Nothing => break,
-            }
-            count += 1;
-        }
-        Some((count, cursor))
-    }
-
     /// Makes room for one block of a sequence, with so many before it, that was read from a snapshot. The moves are made first, then its
-    /// bytes are written into the block. `None` where it cannot enter: what is before it has left, there is no room, or it is here
+    /// bytes are written into the block. `None` where it cannot enter: what is before it has left, there is no room, or it is at hand
     /// already.
     pub fn restore(&mut self, id: SequenceId, index: usize, now: Duration) -> Option<(Vec<Move>, Block)> {
         let sequence = self.sequences.get(&id)?;
         let (_, tokens) = sequence.tokens.split_last()?;
         let begin = index * BLOCK_TOKENS;
         let run: [u32; BLOCK_TOKENS] = tokens.get(begin..begin + BLOCK_TOKENS)?.try_into().ok()?;
-        let root = Cursor::Root(sequence.namespace);
-        let (before, cursor) = self.behind(root, tokens.get(..begin)?)?;
-        if before < index || matches!(self.memory.tree.find(cursor, &run), Found::Full(_, Place::Here(_))) {
+        let mut cursor = Cursor::Root(sequence.namespace);
+        for run in tokens.get(..begin)?.chunks_exact(BLOCK_TOKENS) {
+            cursor = bring_in(&mut self.memory, cursor, run)?;
+        }
+        if matches!(self.memory.tree.find(cursor, &run), Found::Full(..)) {
             return None;
         }
-        // What goes for it must not be what it stands on.
-        let held = self.memory.tree.path(cursor).last().map(|named| named.place);
-        let held = held.and_then(|place| if let Place::Here(block) = place { Some(block) } else { None });
-        if let Some(block) = held {
-            self.memory.tree.blocks.share(block);
-        }
-        let own = if self.memory.make_free(1) { self.memory.tree.blocks.allocate() } else { None };
-        if let Some(block) = held {
-            self.memory.tree.blocks.release(block);
-        }
-        let own = own?;
+        let own = room_behind(&mut self.memory, cursor)?;
         let seconds = self.speed.token(begin) * BLOCK_TOKENS as f64;
         let entered = self.memory.tree.insert(cursor, &run, own, seconds, now);
         self.memory.tree.blocks.release(own);
@@ -129,4 +112,38 @@ impl Batcher {
         let kept = blocks.into_iter().filter(|named| restore.pays(named));
         kept.map(|named| (named.place, named.prefix)).collect()
     }
+}
+
+/// The place behind a whole block that is at hand, which is here then. `None` where it is not at hand, or there is no room for it.
+fn bring_in(memory: &mut Memory, cursor: Cursor, run: &[u32]) -> Option<Cursor> {
+    if let Found::Full(_, Place::Out(_)) = memory.tree.find(cursor, run) {
+        let block = room_behind(memory, cursor)?;
+        // What went for it may be what was found.
+        let Found::Full(node, Place::Out(slot)) = memory.tree.find(cursor, run) else {
+            memory.tree.blocks.release(block);
+            return None;
+        };
+        memory.tree.bring_in(node, block);
+        memory.moves.push(Move::In(slot, block));
+    }
+    match memory.tree.find(cursor, run) {
+        Found::Full(node, Place::Here(_)) => Some(Cursor::Node(node)),
+        _ => None,
+    }
+}
+
+/// A block for what comes behind a place that is here, which is not what goes for it.
+fn room_behind(memory: &mut Memory, cursor: Cursor) -> Option<Block> {
+    let held = match memory.tree.place(cursor) {
+        Some(Place::Here(block)) => Some(block),
+        _ => None,
+    };
+    if let Some(block) = held {
+        memory.tree.blocks.share(block);
+    }
+    let own = if memory.make_free(1) { memory.tree.blocks.allocate() } else { None };
+    if let Some(block) = held {
+        memory.tree.blocks.release(block);
+    }
+    own
 }

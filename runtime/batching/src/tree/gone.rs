@@ -38,6 +38,14 @@ impl Tree {
         }
     }
 
+    /// Where the block before a place is. None at a root, and where it has left.
+    pub(crate) fn place(&self, cursor: Cursor) -> Option<Place> {
+        match cursor {
+            Cursor::Root(_) => None,
+            Cursor::Node(id) => self.node(id).map(|node| node.place),
+        }
+    }
+
     pub(super) fn named(&self, id: NodeId) -> Option<Named> {
         let node = self.node(id).filter(|node| node.run.get().len() == BLOCK_TOKENS)?;
         let prefix = Prefix { namespace: node.namespace, chain: node.chain };
