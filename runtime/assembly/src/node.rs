@@ -164,7 +164,7 @@ impl Node {
         let (registry, store) = (Registry::of(&config.home)?, ModelStore::of(&config.home));
         registry.complete(&mut config.prices);
         let engines = Engines::new(registry, store, weights_bytes_max, config.device);
-        let engines = Arc::new(engines.swapping(std::mem::take(&mut config.swapping)));
+        let engines = Arc::new(engines.swapping(config.swapping.clone()));
         Self::start_with(config, engines.clone(), Some(engines))
     }
 
@@ -199,6 +199,9 @@ impl Node {
         let kept = config.durable.then(|| SqliteJournal::open(&home.journal()).map(Arc::new)).transpose()?;
         if let Some(kept) = &kept {
             recall::begin(&home, kept, &runtime)?;
+            if let Some((engines, bytes_max)) = engines.as_ref().zip(config.swapping.snapshot_bytes_max) {
+                engines.keep_in(kept.snapshots(&home.kv(), bytes_max)?);
+            }
         }
         let journal: Arc<dyn Journal> = match &kept {
             Some(kept) => Arc::new(FolderJournal::new(kept.clone(), runtime.clone())),
