@@ -8,7 +8,9 @@ use crate::{
     home::Home,
     journal::FolderJournal,
     memory,
-    models::{DeviceChoice, ModelFigures, ModelStore, Registry, ResidencyView, Swapping, weights_bytes_max},
+    models::{
+        DeviceChoice, ModelFigures, ModelStore, Registry, ResidencyView, SnapshotFigures, Swapping, weights_bytes_max,
+    },
     packages::InstalledPackages,
     payment::Payment,
     recall,
@@ -398,6 +400,12 @@ impl Node {
     #[must_use]
     pub fn figures(&self) -> Vec<ModelFigures> {
         self.engines.as_ref().map(|engines| engines.figures()).unwrap_or_default()
+    }
+
+    /// Keys and values that are kept on the disk; none where no room is given for them.
+    #[must_use]
+    pub fn snapshots(&self) -> Option<SnapshotFigures> {
+        self.engines.as_ref()?.snapshots()
     }
 
     /// The kernel, for what an operator sees and does.
