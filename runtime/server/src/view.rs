@@ -2,9 +2,9 @@
 
 use crate::protocol::{
     Approval, Breaker, Content, Denied, DeviceMemory, End, ExplainRequest, Explanation, Explanations, FaultKind,
-    Figures, Finished, Grant, GrantName, Ledger, Marking, MissedRule, Model, ModelPlace, Models, Notice, Process,
-    ProcessState, Question, RankedModel, Reason, Response, Route, RouteArm, RouteTier, Routes, Selection, Shown,
-    TaskResult, Terms, Wanted,
+    Figures, Finished, Grant, GrantName, KeptSnapshots, Ledger, Marking, MissedRule, Model, ModelPlace, Models, Notice,
+    Process, ProcessState, Question, RankedModel, Reason, Response, Route, RouteArm, RouteTier, Routes, Selection,
+    Shown, TaskResult, Terms, Wanted,
 };
 use remit_abi::{
     Event, Fault, GrantLimits, GrantSpec, Label, Scope, Status, TagSet, TenantId, Tokens, Wanted as Asked,

@@ -29,9 +29,8 @@ const NEW: &str = "new";
 const FILE_BYTES_MAX: u64 = 1 << 30;
 
 /// A folder of files, and the keys that they are sealed with.
-#[derive(Debug)]
 pub(super) struct Files {
-    pub(super) keys: Arc<Folder>,
+    keys: Arc<Folder>,
     path: PathBuf,
 }
 

@@ -50,7 +50,6 @@ impl fmt::Debug for DiskSnapshots {
     }
 }
 
-#[derive(Debug)]
 struct Shared {
     files: Files,
     bytes_max: u64,
@@ -72,12 +71,6 @@ struct State {
     reads: VecDeque<Read>,
     figures: SnapshotFigures,
     closing: bool,
-}
-
-impl fmt::Debug for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("State").field("figures", &self.figures).finish_non_exhaustive()
-    }
 }
 
 struct Write {
