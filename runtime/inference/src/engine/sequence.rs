@@ -188,7 +188,7 @@ impl Sequence {
 
     /// The name of what computes it, with a layout of blocks.
     pub(super) fn computer(&self, layout: &str) -> Chain {
-        Chain::of(&[&self.digest, if self.is_long { "long" } else { "short" }, layout])
+        Chain::of(&[&*self.digest, if self.is_long { "long" } else { "short" }, layout])
     }
 
     /// Whether snapshots are to be looked for: once.
