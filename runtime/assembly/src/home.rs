@@ -17,6 +17,7 @@
 //! | `agents/NAME/` | agents' folders that the operator put there: they are found by name, too |
 //! | `components/DIGEST.wasm` | the components of processes that outlive the host |
 //! | `journal/` | what those processes were told, and what is true after it |
+//! | `kv/` | keys and values of models that have left memory, sealed; all of it can be computed again |
 //! | `memory/` | what agents remember |
 //! | `cache/` | compiled components, by digest |
 //! | `toolchain/` | a compiler for agents, where `cargo xtask` had to put one together |
@@ -209,6 +210,12 @@ impl Home {
     #[must_use]
     pub fn journal(&self) -> PathBuf {
         self.0.join("journal")
+    }
+
+    /// Where keys and values of models are that have left memory.
+    #[must_use]
+    pub fn kv(&self) -> PathBuf {
+        self.0.join("kv")
     }
 
     /// Where memories are.

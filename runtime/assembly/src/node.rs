@@ -9,7 +9,9 @@ use crate::{
     home::Home,
     journal::FolderJournal,
     memory,
-    models::{DeviceChoice, ModelFigures, ModelStore, Registry, ResidencyView, Swapping, weights_bytes_max},
+    models::{
+        DeviceChoice, ModelFigures, ModelStore, Registry, ResidencyView, SnapshotFigures, Swapping, weights_bytes_max,
+    },
     packages::InstalledPackages,
     payment::Payment,
     recall,
@@ -175,7 +177,7 @@ impl Node {
         let (registry, store) = (Registry::of(&config.home)?, ModelStore::of(&config.home));
         registry.complete(&mut config.prices);
         let engines = Engines::new(registry, store, weights_bytes_max, config.device);
-        let engines = Arc::new(engines.swapping(std::mem::take(&mut config.swapping)));
+        let engines = Arc::new(engines.swapping(config.swapping.clone()));
         Self::start_with(config, engines.clone(), Some(engines))
     }
 
@@ -210,6 +212,9 @@ impl Node {
         let kept = config.durable.then(|| SqliteJournal::open(&home.journal()).map(Arc::new)).transpose()?;
         if let Some(kept) = &kept {
             recall::begin(&home, kept, &runtime)?;
+            if let Some((engines, bytes_max)) = engines.as_ref().zip(config.swapping.snapshot_bytes_max) {
+                engines.keep_in(kept.snapshots(&home.kv(), bytes_max)?);
+            }
         }
         let journal: Arc<dyn Journal> = match &kept {
             Some(kept) => Arc::new(FolderJournal::new(kept.clone(), runtime.clone())),
@@ -419,6 +424,12 @@ impl Node {
     #[must_use]
     pub fn figures(&self) -> Vec<ModelFigures> {
         self.engines.as_ref().map(|engines| engines.figures()).unwrap_or_default()
+    }
+
+    /// Keys and values that are kept on the disk; none where no room is given for them.
+    #[must_use]
+    pub fn snapshots(&self) -> Option<SnapshotFigures> {
+        self.engines.as_ref()?.snapshots()
     }
 
     /// The kernel, for what an operator sees and does.

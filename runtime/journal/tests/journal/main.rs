@@ -14,6 +14,7 @@ mod people;
 mod recall;
 mod sample;
 mod sleepers;
+mod snapshots;
 mod stage;
 mod threads;
 mod tool_calls;

@@ -32,7 +32,7 @@ pub use memory::{
     About, Consolidate, Entries, Entry, ForgetEntries, ForgottenEntries, Hit, Hits, ListEntries, Meant, MemoryStats,
     PutDone, PutEntry, RestoreEntry, Restored, SearchBy, SearchEntries,
 };
-pub use model::{DeviceMemory, Figures, Model, ModelPlace, Models};
+pub use model::{DeviceMemory, Figures, KeptSnapshots, Model, ModelPlace, Models};
 pub use past::{EraseRequest, ForgetRequest, Forgotten};
 pub use process::{Affected, Ended, Frozen, Health, Process, ProcessState, Processes, Selection};
 pub use recall::{RecallRequest, RecalledText, RecalledTexts};
