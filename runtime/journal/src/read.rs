@@ -59,6 +59,9 @@ fn decode_report(plain: &[u8]) -> Result<Finished, Damage> {
     }
 }
 
+/// Whose, its name, and its text.
+type Deployment = (TenantId, Box<str>, Box<str>);
+
 /// By which version something was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Written {
@@ -293,7 +296,7 @@ impl Reader {
         rows.map(|row| Ok(postcard::from_bytes(&row?)?)).collect()
     }
 
-    fn deployments(&self) -> Result<Vec<(TenantId, Box<str>, Box<str>)>, Damage> {
+    fn deployments(&self) -> Result<Vec<Deployment>, Damage> {
         let mut select = self.db.prepare_cached("SELECT tenant, digest, payload FROM deployments")?;
         let rows = select
             .query_map([], |row| Ok((TenantId(row.get(0)?), number::read(row.get(1)?), row.get::<_, Vec<u8>>(2)?)))?;

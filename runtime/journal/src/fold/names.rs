@@ -8,13 +8,16 @@ use rusqlite::params;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
+/// Name and text.
+type Deployment = (Box<str>, Box<str>);
+
 #[derive(Default)]
 pub(crate) struct Names {
     tags: BTreeMap<(TenantId, u32), Box<str>>,
     /// Selections, encoded, in the order of their changes: whether each is frozen.
     freezes: Vec<(Vec<u8>, bool)>,
     /// By digests of names: name and text, where it is kept.
-    deployments: BTreeMap<(TenantId, u64), Option<(Box<str>, Box<str>)>>,
+    deployments: BTreeMap<(TenantId, u64), Option<Deployment>>,
 }
 
 /// Of a name: the row that it has, which shall not tell it.
