@@ -181,7 +181,7 @@ fn what_was_built_is_the_same_each_time_and_is_signed_installed_and_run_by_its_n
     );
     fs::write(author.home.path().join("trust.toml"), policy).expect("it is ours");
     author.check(&folder, &["install", "parrot-0.1.0.wasm"], 0, "");
-    author.check(author.work.path(), &["run", "parrot", "hello"], 0, "User: hello");
+    author.check(author.work.path(), &["run", "parrot@0.1.0", "hello"], 0, "User: hello");
 }
 
 /// A `remit dev` that is ended with its test.

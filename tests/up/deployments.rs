@@ -112,10 +112,19 @@ fn messages_to_its_name_go_to_its_replicas_and_one_that_did_its_work_is_started_
     // Each of the two answers two, in turn, and ends.
     assert!(host.ask(&["run", "pinger", "4"]).contains("done"));
     host.until("both ends", |host| (shown(host, "desk")["ended"] == 2).then_some(()));
+    assert!(names(&host).is_empty());
     host.signal("KILL");
+    // Where the log does not have it that they ended for good, their results have.
     let host = Host::on(host.ended().1, &[]);
+    host.until("both ends", |host| (shown(host, "desk")["ended"] == 2).then_some(()));
     let deployment = shown(&host, "desk");
-    assert_eq!((&deployment["ended"], deployment["living"].as_array().map(Vec::len)), (&2.into(), Some(0)));
+    assert_eq!(
+        (&deployment["ended"], deployment["living"].as_array().map(Vec::len)),
+        (&2.into(), Some(0)),
+        "{deployment} {} {}",
+        host.ask(&["ps"]),
+        host.ask(&["results"])
+    );
 }
 
 #[test]

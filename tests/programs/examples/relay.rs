@@ -4,6 +4,8 @@
 //! name. At the season's end each worker sends a note home with the sum of what it answered and with what its tools came to, and ends; and
 //! the boss commits what all seasons came to. It shows the number of every round; at its end
 //! `R rounds, sum S, notes T, paid P, acted A, uncertain U`, where P is in micro-tokens what its workers spent; and waits to be killed.
+//!
+//! What would be over at once is followed by a pause, so that a host that is killed at any moment is also killed there.
 
 use remit::{
     ResultError, budget,
@@ -36,14 +38,22 @@ fn run(task: Task, resumed: Option<Sums>) -> Result<Outcome, Failure> {
     }
 }
 
+/// Does something, and waits for a timer that was there before: for so long it is the last thing that was done.
+fn lingering<T>(does: impl FnOnce() -> T) -> T {
+    let pause = time::timer(PAUSE);
+    let done = does();
+    pause.block();
+    done
+}
+
 fn boss(workers: u64, mut sums: Sums) -> Result<Outcome, Failure> {
-    while !process::signals().any(|signal| signal == Signal::Cancel) {
+    while !lingering(|| process::signals().any(|signal| signal == Signal::Cancel)) {
         let team = (0..workers).map(|worker| hire(worker, workers)).collect::<Result<Vec<_>, _>>()?;
         for _ in 0..ROUNDS {
             round(&team, &mut sums)?;
         }
         for (child, mailbox) in team {
-            dismiss(&child, mailbox, &mut sums)?;
+            dismiss(child, mailbox, &mut sums)?;
         }
         checkpoint::commit(&sums)?;
     }
@@ -59,15 +69,16 @@ fn boss(workers: u64, mut sums: Sums) -> Result<Outcome, Failure> {
 fn hire(worker: u64, workers: u64) -> Result<(Child, Grant), Failure> {
     let grant = Grant::take("workers")?;
     let account = budget::own();
-    let funds = account.split(account.remaining() / (2 * workers))?;
-    let mut plan = Plan::new("relay", funds).input(format!("worker {worker}")).grant("home", process::mailbox()?);
+    let funds = lingering(|| account.split(account.remaining() / (2 * workers)))?;
+    let home = lingering(process::mailbox)?;
+    let mut plan = Plan::new("relay", funds).input(format!("worker {worker}")).grant("home", home);
     // The component is linked for all of them, whoever runs it.
     for label in ["workers", "once", "keyed"] {
         let right = Grant::take(label)?.attenuate(&format!("{label}-{worker}"), &Narrowing::new())?;
         plan = plan.grant(label, right);
     }
     let child = plan.spawn(&grant)?;
-    let mailbox = child.mailbox()?;
+    let mailbox = lingering(|| child.mailbox())?;
     Ok((child, mailbox))
 }
 
@@ -79,19 +90,19 @@ fn round(team: &[(Child, Grant)], sums: &mut Sums) -> Result<(), Failure> {
     for answer in asked {
         sums[1] += answer.get()?.body.text()?.parse::<u64>()?;
     }
-    emit_text(format!("{question}\n"))?;
-    time::sleep(PAUSE);
+    lingering(|| emit_text(format!("{question}\n")))?;
     Ok(())
 }
 
-fn dismiss(child: &Child, mailbox: Grant, sums: &mut Sums) -> Result<(), Failure> {
+fn dismiss(child: Child, mailbox: Grant, sums: &mut Sums) -> Result<(), Failure> {
     mailbox::send(&mailbox, Outgoing::new("stop", ""))?;
     let note = mailbox::receive(&Filter::any().topic("note"))?.body.text()?;
     for (total, said) in [2, 4, 5].into_iter().zip(note.split(' ')) {
         sums[total] += said.parse::<u64>()?;
     }
-    sums[3] += child.wait()?.paid.micro();
-    mailbox.discard();
+    sums[3] += lingering(|| child.wait())?.paid.micro();
+    lingering(|| mailbox.discard());
+    lingering(|| drop(child));
     Ok(())
 }
 
@@ -113,7 +124,7 @@ fn worker(name: &str) -> Result<Outcome, Failure> {
             }
         }
         sum += number * number;
-        answer.reply(Outgoing::new("square", (number * number).to_string()))?;
+        lingering(|| answer.reply(Outgoing::new("square", (number * number).to_string())))?;
     }
     mailbox::send(&home, Outgoing::new("note", format!("{sum} {acted} {uncertain}")))?;
     Ok(Outcome::complete())

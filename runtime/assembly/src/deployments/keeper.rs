@@ -110,10 +110,7 @@ impl Keeper {
 
     /// Everything that is to be done now. Blocks.
     fn turn(&mut self, node: &Node, run: &dyn Fn(ResumedTask)) {
-        let decided = match node.decided() {
-            Ok(decided) => decided,
-            Err(error) => return tracing::error!(%error, "deployments are not looked after"),
-        };
+        let Some(decided) = decided_now(node) else { return };
         if decided.is_empty() && self.seen.is_empty() && self.groups.is_empty() && self.looked_back {
             return;
         }
@@ -122,6 +119,8 @@ impl Keeper {
         self.see(&living);
         self.look_at_ends(node, &decided, &living, &back);
         self.looked_back = true;
+        // Ends decide: who did its work is not to be started again.
+        let Some(decided) = decided_now(node) else { return };
         self.gather(node, &decided);
         for deployment in &decided {
             self.tend(node, deployment, &living, run);
@@ -326,6 +325,10 @@ impl Keeper {
     fn now_ms(&self) -> u64 {
         u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
+}
+
+fn decided_now(node: &Node) -> Option<Vec<Deployment>> {
+    node.decided().inspect_err(|error| tracing::error!(%error, "deployments are not looked after")).ok()
 }
 
 /// Whether a replica is one that there is to be, whether it did its work or not.

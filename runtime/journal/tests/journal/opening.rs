@@ -26,8 +26,8 @@ fn change(folder: &Path, pragma: &str) {
 
 #[test]
 fn a_newer_version_is_refused() {
-    let newer = |folder: &Path| change(folder, "PRAGMA user_version = 7");
-    check(newer, |error| matches!(error, OpenError::Newer { found: 7, known: 6 }), "of version 7");
+    let newer = |folder: &Path| change(folder, "PRAGMA user_version = 8");
+    check(newer, |error| matches!(error, OpenError::Newer { found: 8, known: 7 }), "of version 8");
 }
 
 #[test]
