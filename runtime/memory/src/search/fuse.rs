@@ -8,6 +8,8 @@
 //! | words | `w / w_max`, by the best of all candidates |
 //! | both | `(1 / (60 + rank by s) + 1 / (60 + rank by w)) × 61 / 2`, a list that has it not adding nothing: 1 is first in both |
 //!
+//! What is so new that it has no vector yet would be behind whatever is in both lists. Until it has one, its rank by `w` counts twice.
+//!
 //! and its score is `likeness + recency × 2^(-age / half-life) + importance × its importance`.
 //!
 //! With a `diversity` of `d` above 0 hits are then taken one by one, always the one with the largest `(1 - d) × score - d × m`, where `m`
@@ -40,6 +42,7 @@ pub(crate) fn rank(candidates: &mut [Candidate], likeness: Likeness, weighting: 
     if likeness == Likeness::Both {
         add_ranks(candidates, |candidate| candidate.similarity);
         add_ranks(candidates, |candidate| candidate.relevance);
+        candidates.iter_mut().filter(|candidate| candidate.awaits_vector).for_each(|candidate| candidate.score *= 2.0);
     }
     for candidate in candidates.iter_mut() {
         candidate.score += bonus(candidate, weighting, now_ns);
@@ -118,6 +121,20 @@ mod tests {
         assert_eq!(ids(&candidates), [2, 4, 1, 3]);
         let expect = 61.0 / 2.0 * (1.0 / 62.0 + 1.0 / 62.0);
         assert!((candidates[0].score - expect).abs() < 1e-6, "{}", candidates[0].score);
+    }
+
+    #[test]
+    fn what_has_no_vector_yet_is_as_high_as_its_words() {
+        let mut candidates = vec![
+            candidate(1, Some(0.9), Some(3.0), &[]),
+            candidate(2, None, Some(9.0), &[]),
+            candidate(3, None, Some(1.0), &[]),
+        ];
+        candidates[1].awaits_vector = true;
+        candidates[2].awaits_vector = true;
+        rank(&mut candidates, Likeness::Both, &Weighting::default(), 0);
+        assert_eq!(ids(&candidates), [2, 1, 3]);
+        assert!((candidates[0].score - 1.0).abs() < 1e-6, "{}", candidates[0].score);
     }
 
     #[test]

@@ -61,6 +61,8 @@ pub(crate) struct Candidate {
     pub(crate) importance: f32,
     /// Where diversity is asked for, and it has one.
     pub(crate) vector: Option<Arc<[f32]>>,
+    /// It is so new that it has none yet.
+    pub(crate) awaits_vector: bool,
     pub(crate) score: f32,
     place: Place,
 }
@@ -82,6 +84,7 @@ impl Candidate {
             written_ns: row.version.written_ns,
             importance: row.version.particulars.importance,
             vector: diverse.then(|| row.vector()).flatten().map(|vector| vector.numbers),
+            awaits_vector: row.vector().is_none(),
             score: 0.0,
             place: Place::Memory(Arc::clone(row)),
         }
@@ -259,6 +262,7 @@ impl Task<'_> {
                 written_ns: written_ns.value(row),
                 importance: importance.value(row),
                 vector: vectors.and_then(|vectors| numbers(vectors, row)),
+                awaits_vector: false,
                 score: 0.0,
                 place: Place::Table(rows.value(row)),
             };
@@ -333,6 +337,7 @@ impl Default for Candidate {
             written_ns: 0,
             importance: 0.0,
             vector: None,
+            awaits_vector: false,
             score: 0.0,
             place: Place::Table(0),
         }
