@@ -16,6 +16,7 @@ mod processes;
 mod recall;
 mod relay;
 mod routes;
+mod snapshots;
 mod soak;
 mod socket;
 mod stage;

@@ -5,7 +5,7 @@ use super::stage::Host;
 const SCRAPE: &[u8] = b"GET /metrics HTTP/1.1\r\nhost: remit\r\nconnection: close\r\n\r\n";
 
 /// The value of a sample by its name and labels.
-fn value(host: &Host, sample: &str) -> f64 {
+pub(super) fn value(host: &Host, sample: &str) -> f64 {
     let answer = host.answer(SCRAPE);
     let (head, body) = answer.split_once("\r\n\r\n").expect("it has a head");
     assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
