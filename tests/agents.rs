@@ -36,7 +36,7 @@ async fn the_assistant_ends_politely_at_its_budget() {
 #[tokio::test]
 async fn the_assistant_says_what_it_lacks() {
     let stage = Stage::new("answers.json");
-    for messages in [Vec::new(), vec![TaskMessage { text: String::new(), trusted: true }]] {
+    for messages in [Vec::new(), vec![TaskMessage { text: String::new(), trusted: true, ..TaskMessage::default() }]] {
         let shown = stage.run(Job { messages, ..task(agent("assistant"), "") }).await;
         match shown.finished.ended {
             Ended::Failed(failure) => assert!(failure.message.contains("input"), "{}", failure.message),
@@ -65,7 +65,7 @@ async fn an_agent_without_its_grant_is_refused_by_name() {
 }
 
 fn summary_task(words: usize) -> Job {
-    let messages = vec![TaskMessage { text: document(words), trusted: false }];
+    let messages = vec![TaskMessage { text: document(words), trusted: false, ..TaskMessage::default() }];
     Job { messages, budget: Some(tokens(20_000)), ..task(agent("summarizer"), "") }
 }
 

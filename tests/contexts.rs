@@ -11,7 +11,7 @@ const TURNS: usize = 60;
 #[tokio::test]
 async fn an_agent_that_appends_and_chats_never_sees_a_full_window() {
     let stage = Stage::new("talks.json");
-    let message = |text: String| TaskMessage { text, trusted: true };
+    let message = |text: String| TaskMessage { text, trusted: true, ..TaskMessage::default() };
     // Some of what is said is alone longer than the window.
     let said = (0..TURNS).map(|turn| match turn % 20 {
         10 => format!("turn {turn}: {}", "very long ".repeat(100)),

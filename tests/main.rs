@@ -15,7 +15,6 @@ mod operator;
 mod processes;
 mod programs;
 mod questions;
-mod recorded;
 mod stage;
 mod team;
 mod tested;

@@ -52,7 +52,8 @@ async fn work_and_calls_cost_fuel_in_proportion() {
 
 #[tokio::test]
 async fn a_value_is_passed_on_unread_with_its_label() {
-    let messages = vec![TaskMessage { text: "a stranger's words".to_owned(), trusted: false }];
+    let messages =
+        vec![TaskMessage { text: "a stranger's words".to_owned(), trusted: false, ..TaskMessage::default() }];
     let shown = stage().run(Job { messages, tags: vec!["secret".to_owned()], ..task(program("echo"), "") }).await;
     let Ended::Done(Status::Complete, Some(output)) = &shown.finished.ended else {
         panic!("{:?}", shown.finished.ended)
@@ -66,7 +67,8 @@ async fn a_value_is_passed_on_unread_with_its_label() {
 
 #[tokio::test]
 async fn reading_taints_and_carrying_does_not() {
-    let messages = vec![TaskMessage { text: "a stranger's words".to_owned(), trusted: false }];
+    let messages =
+        vec![TaskMessage { text: "a stranger's words".to_owned(), trusted: false, ..TaskMessage::default() }];
     let shown = stage().run(Job { messages, ..task(program("reads_taint"), "") }).await;
     assert_eq!(shown.text(), "trusted -> untrusted");
 }

@@ -1,11 +1,11 @@
 //! What the tests stand on: files that `cargo xtask test` made, and nodes with a recorded engine.
 
-use crate::recorded::RecordedEngine;
 use bytes::Bytes;
 use remit_abi::{Event, Status, Tokens};
 use remit_assembly::{
     CompileLimits, CompilerCommand, Declarations, Ended, Finished, GrantChoice, Home, Manifest, Node, NodeConfig,
     NodeError, Package, PriceList, ProcessView, Running, Schedule, StartError, Task, TaskMessage,
+    recorded::RecordedEngine,
 };
 use std::{
     fs,
@@ -140,7 +140,9 @@ impl Stage {
     }
 
     fn on(home: Home, recording: &str, tools: Declarations, durable: bool) -> Result<Self, NodeError> {
-        let engine = Arc::new(RecordedEngine::load(recording));
+        let replies = fs::read_to_string(data(recording)).expect("the recording is beside the tests");
+        let replies = serde_json::from_str(&replies).expect("the recording is in its form");
+        let engine = Arc::new(RecordedEngine::new(replies));
         let config = NodeConfig {
             home,
             compiler: CompilerCommand { program: made("REMIT_TEST_CLI"), arguments: vec!["compile-component".into()] },
@@ -209,7 +211,7 @@ pub(crate) fn task(package: Package, text: &str) -> Job {
         package,
         grants: GrantChoice::All,
         budget: None,
-        messages: vec![TaskMessage { text: text.to_owned(), trusted: true }],
+        messages: vec![TaskMessage { text: text.to_owned(), trusted: true, ..TaskMessage::default() }],
         tags: Vec::new(),
         resumed: None,
         name: None,

@@ -52,7 +52,7 @@ async fn the_team_splits_its_task_and_gathers_the_answers_in_order() {
 #[tokio::test]
 async fn each_worker_sees_its_own_part_and_the_wish_before_it() {
     let stage = stage();
-    let said = |text: &str| TaskMessage { text: text.to_owned(), trusted: true };
+    let said = |text: &str| TaskMessage { text: text.to_owned(), trusted: true, ..TaskMessage::default() };
     let messages = vec![said("Answer like a poet."), said(QUESTIONS)];
     stage.run(Job { messages, budget: Some(tokens(BUDGET)), ..task(agent("team"), "") }).await;
     let prompts = stage.engine.prompts();

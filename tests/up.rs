@@ -1,9 +1,12 @@
 //! `remit up` and the commands that ask it, as an operator meets them.
 
 mod audit;
+mod author;
 mod caps;
 mod consolidation;
+mod deployments;
 mod durable;
+mod examples;
 mod history;
 mod inbox;
 mod memory;

@@ -162,6 +162,23 @@ fn an_operator_writes_searches_exports_and_imports() {
     assert_eq!(copied["entries"][0]["label"]["tags"][0], "home");
     host.ask(&["memory", "forget", "--store", "copies"]);
     assert_eq!(stats(&host, "entries"), 2);
+
+    let table = host.home().path().join("entries.parquet");
+    let table = table.to_str().expect("it is text");
+    assert!(host.ask(&["memory", "export", table]).starts_with("2 entries are in "));
+    assert_eq!(host.ask(&["memory", "import", table, "--store", "tables"]).trim(), "2 entries are written");
+    let told = |store: &str| {
+        let mut listed = host.json(&["memory", "ls", "--store", store])["entries"].take();
+        for entry in listed.as_array_mut().expect("it is a list").iter_mut().filter_map(Value::as_object_mut) {
+            ["id", "version", "store", "written_ns"].iter().for_each(|own| drop(entry.remove(*own)));
+        }
+        listed
+    };
+    assert_eq!(told("tables"), told("team"));
+    host.ask(&["memory", "forget", "--store", "tables"]);
+    fs::write(table, "PAR1 and no more").expect("it is writable");
+    let refused = host.remit(&["memory", "import", table]);
+    assert!(refused.code == 2 && refused.stderr.contains("is no table"), "{refused:?}");
     host.ask(&["memory", "optimize"]);
 
     let refused = host.remit(&["memory", "put", "no such; store", "text"]);

@@ -12,13 +12,13 @@ use tempfile::TempDir;
 const PARKED_WITHIN: Duration = Duration::from_secs(1);
 
 /// A data folder with an author's key, and a place for the author's agents.
-struct Author {
+pub(super) struct Author {
     home: TempDir,
     work: TempDir,
 }
 
 impl Author {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let folder = || tempfile::tempdir().expect("a folder for the test");
         let author = Self { home: folder(), work: folder() };
         fs::write(author.path("passphrase"), "correct horse\n").expect("it is ours");
@@ -54,13 +54,13 @@ impl Author {
         folder
     }
 
-    fn build(&self, name: &str, version: &str, rest: &str) -> String {
+    pub(super) fn build(&self, name: &str, version: &str, rest: &str) -> String {
         let (folder, file) = (self.folder(name, version, rest), self.text(&format!("{name}-{version}.package.wasm")));
         self.ask(&["build", &folder.display().to_string(), "-o", &file]);
         file
     }
 
-    fn sign(&self, file: &str, serial: u64) {
+    pub(super) fn sign(&self, file: &str, serial: u64) {
         let (passphrase, serial) = (self.text("passphrase"), serial.to_string());
         self.ask(&["sign", file, "--key", "work", "--serial", &serial, "--passphrase-file", &passphrase]);
     }
@@ -72,7 +72,7 @@ impl Author {
     }
 
     /// The policy of an operator who takes what this author's key signed, and nothing else.
-    fn trust(&self, home: &Path) {
+    pub(super) fn trust(&self, home: &Path) {
         let public = self.ask(&["keys", "export", "work"]);
         let policy = format!(
             "[[keys]]\nname = \"author\"\npublic = \"\"\"\n{public}\"\"\"\n\
@@ -84,7 +84,7 @@ impl Author {
 
 /// A command that is refused with an exit code and these words.
 #[track_caller]
-fn refused(ran: &Ran, code: i32, words: &str) {
+pub(super) fn refused(ran: &Ran, code: i32, words: &str) {
     let told = format!("{}{}", ran.stdout, ran.stderr);
     assert!(ran.code == code && told.contains(words), "{} is not {code}, or {told:?} not {words:?}", ran.code);
     assert!(!told.contains("RUST_BACKTRACE"), "the program itself panicked: {told}");
@@ -255,6 +255,45 @@ fn an_agent_starts_the_installed_package_and_no_other() {
     assert!(ran.stderr.contains("none of its signers signed it"), "{}", ran.stderr);
     host.ask(&["install", &nothing]);
     assert!(host.ask(&["run", "spawner", "nothing 2"]).contains("2 children"));
+}
+
+/// What an operator takes is still the tenant's to refuse, when it is installed and when it runs already.
+#[test]
+fn a_tenants_own_policy_narrows_its_operators() {
+    let author = Author::new();
+    let host = Host::up();
+    author.trust(host.home().path());
+    let (operators, folder) = (host.home().path().join("trust.toml"), host.home().path().join("tenants/0"));
+    let policy = fs::read_to_string(operators).expect("it is there");
+    let own = |policy: &str| {
+        fs::create_dir_all(&folder).expect("it is ours");
+        fs::write(folder.join("trust.toml"), policy).expect("it is ours");
+    };
+    let (rich, plain) =
+        (author.build("echo", "1.0.0", "[budget]\ntokens = 90\n"), author.package("chatter", "1.0.0", 1));
+    author.sign(&rich, 1);
+    own(&policy.replace("tokens_max = 100", "tokens_max = 50"));
+    refused(
+        &host.remit(&["verify", &rich]),
+        20,
+        "FAILED budget (tenant 0): it asks for 90 tokens, and it may ask for 50",
+    );
+    refused(&host.remit(&["install", &rich]), 5, "budget (tenant 0): it asks for 90 tokens");
+    own(&policy.replace("tokens_max = 100", "tokens_max = 100000"));
+    host.ask(&["install", &rich]);
+    host.ask(&["install", &plain]);
+    assert!(host.ask(&["trust", "check"]).contains("tenant 0 has a policy of its own"));
+    let wide = author.build("echo", "2.0.0", "[budget]\ntokens = 101\n");
+    author.sign(&wide, 2);
+    refused(&host.remit(&["install", &wide]), 5, "budget (operator): it asks for 101 tokens, and it may ask for 100");
+
+    let pid = host.ask(&["run", "--detach", "chatter"]).trim().to_owned();
+    own(&policy.replace("names = [\"*\"]", "names = [\"echo\"]"));
+    let (told, _) = until_frozen(&host, &["trust", "reload"], &[&pid]);
+    assert!(told.contains("by the policy of tenant 0: no entry of [[packages]] covers the name"), "{told}");
+    refused(&host.remit(&["run", "chatter"]), 5, "name (tenant 0)");
+    own("[[packages]]\n");
+    refused(&host.remit(&["run", "echo", "x"]), 7, "tenants/0/trust.toml: ");
 }
 
 /// A package and its signatures go through a folder in the form of a registry.

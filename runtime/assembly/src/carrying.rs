@@ -20,8 +20,8 @@ use crate::home::Home;
 use jiff::Timestamp;
 use remit_egress::{Config, Connector, IpNet, Local, SetupError, Trust as Authorities};
 use remit_package::{
-    Admission, Arrival, Build, Listed, Older, Package, PackageError, Packed, Policy, Store, StoreError, TrustError,
-    disk, gather,
+    Admission, Arrival, Build, Listed, Older, Package, PackageError, Packed, Store, StoreError, TrustError, disk,
+    gather,
 };
 use remit_registry::{Client, Credentials, Description, Location, OnProgress, Parcel, Pushed};
 use serde::{Deserialize, Deserializer, de::Error as _};
@@ -195,7 +195,7 @@ impl Pulled {
     pub fn install(&self, home: &Home, older: Older) -> Result<(Listed, Admission), CarryError> {
         let (store, trust) = (Store::at(home.packages()), home.trust()?);
         let arrival = Arrival { older, from: Some(self.from.clone()), now: Timestamp::now() };
-        let keys: Vec<_> = trust.policy().into_iter().flat_map(Policy::keys).map(|(_, key)| key).collect();
+        let keys: Vec<_> = trust.keys().collect();
         let mut refused = None;
         for envelope in gather(self.package.digest_bytes(), &self.envelopes, &keys) {
             let package = self.package.clone().with_envelope(envelope.to_json().into_bytes());

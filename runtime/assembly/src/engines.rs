@@ -12,9 +12,13 @@ use remit_inference::{
     residency::{ResidencyView, Rules},
 };
 use remit_kernel::ports::{
-    EmbedOutcome, Engine, EngineError, EngineStream, GenerationJob, ModelCard, PortFuture, PromptText,
+    EmbedOutcome, Engine, EngineError, EngineStream, GenerationJob, ModelCard, PortFuture, PromptText, SnapshotFigures,
+    Snapshots,
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
 use thiserror::Error;
 
 #[cfg(test)]
@@ -66,6 +70,8 @@ pub(crate) struct Engines {
     residency: Arc<Residency>,
     device: DeviceChoice,
     swapping: Swapping,
+    /// Where blocks are kept that leave memory; set before any model is opened, or never.
+    snapshots: OnceLock<Arc<dyn Snapshots>>,
     /// An adapter is served by its base's engine.
     opened: RwLock<BTreeMap<String, Opened>>,
     /// Held while a model of that name is opened; names of the registry alone.
@@ -80,13 +86,33 @@ impl Engines {
     }
 
     fn with_rules(registry: Registry, store: ModelStore, rules: Rules, device: DeviceChoice) -> Self {
-        let (residency, swapping) = (Residency::new(rules), Swapping::default());
-        Self { registry, store, residency, device, swapping, opened: RwLock::default(), opening: Mutex::default() }
+        let residency = Residency::new(rules);
+        Self {
+            registry,
+            store,
+            residency,
+            device,
+            swapping: Swapping::default(),
+            snapshots: OnceLock::new(),
+            opened: RwLock::default(),
+            opening: Mutex::default(),
+        }
     }
 
     /// What leaves a model's device goes there.
     pub(crate) fn swapping(self, swapping: Swapping) -> Self {
         Self { swapping, ..self }
+    }
+
+    /// Models that are opened from now on keep there what leaves their memory.
+    pub(crate) fn keep_in(&self, snapshots: Arc<dyn Snapshots>) {
+        // Whoever says it twice says the same.
+        let _ = self.snapshots.set(snapshots);
+    }
+
+    /// What is kept, where anything is.
+    pub(crate) fn snapshots(&self) -> Option<SnapshotFigures> {
+        self.snapshots.get().map(|snapshots| snapshots.figures())
     }
 
     /// Opens a model unless it is, and before an adapter its base; reads its weights where there is room that nobody else
@@ -142,7 +168,8 @@ impl Engines {
         drop(stopped);
         let stored = self.store.find(known)?;
         let file = ModelFile { name: name.into(), path: stored.path, digest: stored.sha256.into() };
-        let limits = self.swapping.within(Limits { device: self.device, ..Limits::default() });
+        let snapshots = self.snapshots.get().cloned();
+        let limits = self.swapping.within(Limits { device: self.device, snapshots, ..Limits::default() });
         let model = match LocalEmbedder::serves(&file)? {
             true => {
                 let embedder = LocalEmbedder::open(&file, limits.threads, &self.residency)?;
@@ -235,6 +262,14 @@ impl Engine for Engines {
         match self.of(&job.model)? {
             Opened::Answers(engine) => engine.generate(job),
             Opened::Embeds(_) => Err(only_embeds(&job.model)),
+        }
+    }
+
+    fn rests(&self, tenant: TenantId, program: u64) {
+        for opened in self.opened.read().values() {
+            if let Opened::Answers(engine) = opened {
+                engine.rests(tenant, program);
+            }
         }
     }
 }

@@ -5,7 +5,11 @@
 //! - Whatever is loaded passes here first, wherever it comes from, and what passed is what is loaded.
 //! - Where it cannot be told whom the host trusts, nothing is let in.
 
-use crate::{components, home::Home, node::Node};
+use crate::{
+    components,
+    home::Home,
+    node::{LOCAL_TENANT, Node},
+};
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use remit_kernel::Selection;
@@ -26,7 +30,7 @@ use thiserror::Error;
 pub(crate) type Stamp = Option<(SystemTime, u64, u64)>;
 
 /// What is said of whom to trust, and what is installed, at one moment.
-pub(crate) type Stamps = [Stamp; 3];
+pub(crate) type Stamps = [Stamp; 4];
 
 /// A package that is not let in.
 #[derive(Debug, Error)]
@@ -78,7 +82,8 @@ impl Gate {
     /// What changes whenever anything that is decided here might.
     pub(crate) fn stamps(&self) -> Stamps {
         let home = &self.home;
-        [home.trust_policy(), home.revoked(), Store::at(home.packages()).lockfile()].map(|path| stamp(&path))
+        let (operators, tenants) = (home.trust_policy(), home.tenant_policy(LOCAL_TENANT));
+        [operators, tenants, home.revoked(), Store::at(home.packages()).lockfile()].map(|path| stamp(&path))
     }
 
     /// Whom it trusts now.

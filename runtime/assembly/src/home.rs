@@ -8,6 +8,7 @@
 //! | `routes.state.toml` | which version of each route is in effect |
 //! | `models/NAME/` | model files, verified when they were pulled |
 //! | `trust.toml` | the operator's policy: whose packages run, and how far they go |
+//! | `tenants/N/trust.toml` | a tenant's own policy, inside the operator's: both have to let a package in |
 //! | `revoked.toml` | keys and packages that are believed no longer |
 //! | `registries.toml` | registries besides public ones, and how they are reached |
 //! | `keys/` | keys by name: one's own, and others' |
@@ -16,11 +17,15 @@
 //! | `agents/NAME/` | agents' folders that the operator put there: they are found by name, too |
 //! | `components/DIGEST.wasm` | the components of processes that outlive the host |
 //! | `journal/` | what those processes were told, and what is true after it |
+//! | `kv/` | keys and values of models that have left memory, sealed; all of it can be computed again |
 //! | `memory/` | what agents remember |
 //! | `cache/` | compiled components, by digest |
+//! | `toolchain/` | a compiler for agents, where `cargo xtask` had to put one together |
 //! | `run/` | the lock and the control socket of the host that runs on this folder |
 
-use remit_package::{Trust, TrustError};
+use crate::node::LOCAL_TENANT;
+use remit_abi::TenantId;
+use remit_package::{Trust, TrustError, read_policy};
 use std::{
     fs::{self, File, TryLockError},
     io::{self, Read, Write},
@@ -140,18 +145,29 @@ impl Home {
         self.0.join("trust.toml")
     }
 
+    /// A tenant's own policy. A package has to be let in by the operator's too, so that it can only narrow that.
+    #[must_use]
+    pub fn tenant_policy(&self, tenant: TenantId) -> PathBuf {
+        self.0.join("tenants").join(tenant.0.to_string()).join("trust.toml")
+    }
+
     /// Keys and packages that are believed no longer.
     #[must_use]
     pub fn revoked(&self) -> PathBuf {
         self.0.join("revoked.toml")
     }
 
-    /// Whom the host of this folder trusts.
+    /// Whom the host of this folder trusts for its tenant: by the operator's policy, and by the tenant's own where it has one.
     ///
     /// # Errors
     /// [`TrustError`].
     pub fn trust(&self) -> Result<Trust, TrustError> {
-        Trust::read(&self.trust_policy(), &self.revoked())
+        let trust = Trust::read(&self.trust_policy(), &self.revoked())?;
+        let own = read_policy(&self.tenant_policy(LOCAL_TENANT))?;
+        Ok(match own {
+            Some(own) => trust.within(&format!("tenant {}", LOCAL_TENANT.0), own),
+            None => trust,
+        })
     }
 
     /// Where keys are.
@@ -194,6 +210,12 @@ impl Home {
     #[must_use]
     pub fn journal(&self) -> PathBuf {
         self.0.join("journal")
+    }
+
+    /// Where keys and values of models are that have left memory.
+    #[must_use]
+    pub fn kv(&self) -> PathBuf {
+        self.0.join("kv")
     }
 
     /// Where memories are.

@@ -5,9 +5,11 @@
 
 mod adapters;
 pub mod carrying;
+pub mod cases;
 mod check;
 mod components;
 mod consolidation;
+mod deployments;
 mod engines;
 pub mod eval;
 mod gate;
@@ -21,6 +23,7 @@ mod packages;
 mod past;
 mod payment;
 mod recall;
+pub mod recorded;
 pub mod recording;
 mod resumed;
 mod revision;
@@ -32,6 +35,7 @@ mod wants;
 
 pub use check::{Import, Report, check};
 pub use consolidation::{Consolidating, Consolidation, ConsolidationError, consolidate_while_idle};
+pub use deployments::{DeployError, DeploymentView, Doing, Wider, keep_deployments};
 pub use gate::{CalledBack, GateError, admission};
 pub use home::{HOME_VARIABLE, Home, HomeLock, LockError, NoHome};
 pub use memory::EMBEDDING_MODEL;
@@ -42,6 +46,7 @@ pub use opening::{OpenError, open_installed, open_package};
 pub use past::PastError;
 pub use recall::RecallRulesError;
 pub use remit_authority::{Explanation, GrantError, ModelPrices, PriceError, PriceList, Refusal};
+pub use remit_deploy as deploy;
 pub use remit_host::{CompileLimits, CompilerCommand, compile::child_main as compile_child};
 pub use remit_journal::{QUESTION_BYTES_MAX, RECALLED_MAX, RecallError, Recalled, Recalling, audit};
 pub use remit_kernel::{

@@ -3,12 +3,15 @@
 use crate::{
     adapters::{FairRunQueue, HostRunner, SystemClock, SystemEntropy},
     components,
+    deployments::Deploying,
     engines::{EngineLoadError, Engines},
     gate::Gate,
     home::Home,
     journal::FolderJournal,
     memory,
-    models::{DeviceChoice, ModelFigures, ModelStore, Registry, ResidencyView, Swapping, weights_bytes_max},
+    models::{
+        DeviceChoice, ModelFigures, ModelStore, Registry, ResidencyView, SnapshotFigures, Swapping, weights_bytes_max,
+    },
     packages::InstalledPackages,
     payment::Payment,
     recall,
@@ -91,6 +94,15 @@ pub struct TaskMessage {
     pub text: String,
     /// Whether the operator said it, rather than a document or a stranger.
     pub trusted: bool,
+    /// Who speaks: the person, unless what was said before is told again.
+    pub role: Role,
+}
+
+impl Default for TaskMessage {
+    /// An empty one of a person, and untrusted.
+    fn default() -> Self {
+        Self { text: String::new(), trusted: false, role: Role::User }
+    }
 }
 
 /// An agent that is ready to be started: loaded, linked for its grants, its models served.
@@ -148,6 +160,7 @@ pub struct Node {
     pub(crate) journal: Option<Arc<SqliteJournal>>,
     /// Where it was started.
     pub(crate) runtime: Handle,
+    pub(crate) deploying: Deploying,
 }
 
 impl Node {
@@ -164,7 +177,7 @@ impl Node {
         let (registry, store) = (Registry::of(&config.home)?, ModelStore::of(&config.home));
         registry.complete(&mut config.prices);
         let engines = Engines::new(registry, store, weights_bytes_max, config.device);
-        let engines = Arc::new(engines.swapping(std::mem::take(&mut config.swapping)));
+        let engines = Arc::new(engines.swapping(config.swapping.clone()));
         Self::start_with(config, engines.clone(), Some(engines))
     }
 
@@ -199,6 +212,9 @@ impl Node {
         let kept = config.durable.then(|| SqliteJournal::open(&home.journal()).map(Arc::new)).transpose()?;
         if let Some(kept) = &kept {
             recall::begin(&home, kept, &runtime)?;
+            if let Some((engines, bytes_max)) = engines.as_ref().zip(config.swapping.snapshot_bytes_max) {
+                engines.keep_in(kept.snapshots(&home.kv(), bytes_max)?);
+            }
         }
         let journal: Arc<dyn Journal> = match &kept {
             Some(kept) => Arc::new(FolderJournal::new(kept.clone(), runtime.clone())),
@@ -232,7 +248,20 @@ impl Node {
             opened.journal.is(kernel.memory_journal());
         }
         let (served, durable) = (Arc::default(), config.durable);
-        Ok(Self { kernel, host, engines, default_model, home, gate, served, durable, journal: kept, runtime })
+        let deploying = Deploying::default();
+        Ok(Self {
+            kernel,
+            host,
+            engines,
+            default_model,
+            home,
+            gate,
+            served,
+            durable,
+            journal: kept,
+            runtime,
+            deploying,
+        })
     }
 
     /// Ends the node and not its processes: those that outlive it go on where they stand when it starts anew.
@@ -397,6 +426,12 @@ impl Node {
         self.engines.as_ref().map(|engines| engines.figures()).unwrap_or_default()
     }
 
+    /// Keys and values that are kept on the disk; none where no room is given for them.
+    #[must_use]
+    pub fn snapshots(&self) -> Option<SnapshotFigures> {
+        self.engines.as_ref()?.snapshots()
+    }
+
     /// The kernel, for what an operator sees and does.
     #[must_use]
     pub fn kernel(&self) -> &Kernel {
@@ -431,8 +466,8 @@ impl Node {
         for tag in tags {
             set = set.union(self.kernel.tag(LOCAL_TENANT, tag).ok_or(StartError::Tags)?);
         }
-        let given = |TaskMessage { text, trusted }| GivenMessage {
-            role: Role::User,
+        let given = |TaskMessage { text, trusted, role }| GivenMessage {
+            role,
             bytes: Bytes::from(text),
             label: Label { integrity: if trusted { Integrity::Trusted } else { Integrity::Untrusted }, tags: set },
         };

@@ -18,6 +18,7 @@
 //! | [`policy`] | who goes first, and who gives way | what each has had |
 //! | [`speed`] | how long a step will take | measured steps |
 //! | `programs` | when a program comes back | the gaps between its calls |
+//! | [`Chain`] | under which name keys and values are kept elsewhere | hashes |
 //! | [`drafts`] | which tokens may come next | what a sequence has so far |
 //! | [`Batcher`] | what the next step computes | all of the above |
 //!
@@ -31,6 +32,7 @@
 
 mod batcher;
 pub mod blocks;
+mod chain;
 pub mod drafts;
 pub mod policy;
 mod programs;
@@ -38,10 +40,11 @@ pub mod speed;
 mod stats;
 mod tree;
 
-pub use batcher::{Batcher, Config, Ended, Move, Outcome, Plan, Refusal, Request, SequenceId, Span, Swap};
+pub use batcher::{Batcher, Config, Ended, Move, Outcome, Plan, Refusal, Request, Restorable, SequenceId, Span, Swap};
 pub use blocks::{BLOCK_TOKENS, Block, Slot};
+pub use chain::{Chain, Prefix};
 pub use drafts::{Draft, Drafter};
 pub use policy::{Account, Class, Fair, Fifo, Policy, Rank, RoundRobin, Task};
 pub use speed::{Load, Speed};
 pub use stats::{Report, Totals};
-pub use tree::Namespace;
+pub use tree::{Namespace, Place};

@@ -60,6 +60,8 @@ pub struct Totals {
     pub swapped_out: u64,
     /// Blocks that were read in.
     pub swapped_in: u64,
+    /// Blocks that came back from snapshots.
+    pub restored: u64,
     /// Blocks that were copied for another writer.
     pub copied: u64,
     /// Sequences that run.

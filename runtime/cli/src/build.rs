@@ -1,11 +1,13 @@
-//! `remit build`: an agent's folder as one file.
+//! `remit build`: an agent's source as its component, and its folder as one file.
 
 use crate::exit::CommandError;
 use clap::Args;
 use remit_assembly::{
+    Home,
     package::{Build as Made, Folder, Packed, Producer, Source, disk},
     revision,
 };
+use remit_kit::{Built, GuestCompiler, Project, VERSION};
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
@@ -14,7 +16,8 @@ use std::{
 /// As large as a package's may be.
 const SBOM_BYTES_MAX: u64 = 8 << 20;
 
-/// Make one file of an agent's folder: of remit.toml, the component that it names, and the files below assets/.
+/// Make one file of an agent's folder: of remit.toml, the component that it names, and the files below assets/. Where the folder holds a
+/// Cargo.toml, the component is compiled before; a compiler that cannot do so yet is set up, where rustup is there.
 ///
 /// The same folder makes the same bytes.
 #[derive(Args)]
@@ -37,10 +40,22 @@ pub(crate) struct Build {
     /// What is in it: a CycloneDX document as JSON
     #[arg(long, value_name = "FILE")]
     sbom: Option<PathBuf>,
+    /// Take the component as it is, and compile nothing
+    #[arg(long)]
+    no_compile: bool,
+    /// Before, put the SDK of this program in the place of the project's
+    #[arg(long, conflicts_with = "no_compile")]
+    update_sdk: bool,
 }
 
 impl Build {
     pub(crate) fn run(self) -> Result<ExitCode, CommandError> {
+        if self.update_sdk {
+            Project::open(&self.folder)?.update_sdk()?;
+        }
+        if !self.no_compile {
+            compile_if_source(&self.folder)?;
+        }
         let folder = Folder::read(&self.folder)?;
         let revision = self.revision.or_else(|| revision(&self.folder));
         let producers = vec![Producer { name: "remit".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() }];
@@ -66,6 +81,21 @@ impl Build {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Compiles the agent of a folder, where its source is there. What takes time is said on standard error, and so is what cargo says.
+pub(crate) fn compile_if_source(folder: &Path) -> Result<Option<Built>, CommandError> {
+    if !Project::is_at(folder) {
+        return Ok(None);
+    }
+    let project = Project::open(folder)?;
+    if let Some(version) = project.sdk_version().filter(|version| version != VERSION) {
+        eprintln!(
+            "remit: the project has the SDK of {version}, and this is {VERSION}: `remit build --update-sdk` replaces it"
+        );
+    }
+    let compiler = GuestCompiler::ensure(Home::find()?.folder(), |what| eprintln!("remit: {what}"))?;
+    Ok(Some(project.build(&compiler)?))
 }
 
 fn text(path: &Path) -> Result<String, CommandError> {

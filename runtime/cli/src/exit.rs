@@ -10,6 +10,7 @@ use remit_assembly::{
     recording::{RecordingError, RerunError},
     routes::RouteError,
 };
+use remit_kit::{BuildError, CompilerError, CreateError, ProjectError, UpdateError};
 use remit_server::{
     ClientError, SocketError,
     protocol::{End, ErrorCode, FaultKind},
@@ -21,7 +22,8 @@ use thiserror::Error;
 pub(crate) const HELP: &str = "\
 Exit codes:
   0    the agent did all of its work
-  1    the agent said that it could not; tasks did not pass, or who was compared is worse; an audit was tampered with
+  1    the agent said that it could not; tasks or cases did not pass, or who was compared is worse;
+       an audit was tampered with; an agent does not compile
   2    the command line is wrong
   3    the agent did a usable part of its work: its budget or a limit ended it early
   4    the agent was stopped: its budget is used up
@@ -97,6 +99,16 @@ pub(crate) enum CommandError {
     Recording(#[from] RecordingError),
     #[error(transparent)]
     Rerun(#[from] RerunError),
+    #[error(transparent)]
+    Create(#[from] CreateError),
+    #[error(transparent)]
+    Project(#[from] ProjectError),
+    #[error(transparent)]
+    Update(#[from] UpdateError),
+    #[error(transparent)]
+    Compiler(#[from] CompilerError),
+    #[error(transparent)]
+    BuildAgent(#[from] BuildError),
     /// An export of an audit is not what a host wrote.
     #[error("{path}: {flaw}")]
     Flaw {
@@ -117,6 +129,11 @@ impl CommandError {
     pub(crate) fn code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::Flaw { .. } => FAILED,
+            Self::BuildAgent(BuildError::Source | BuildError::NoModule(_) | BuildError::NoAgent { .. }) => FAILED,
+            Self::BuildAgent(BuildError::Project(error)) | Self::Project(error) => code_of_project(error),
+            Self::Create(CreateError::Io { .. }) | Self::Update(UpdateError::Io { .. }) => MACHINE,
+            Self::Create(_) | Self::Update(_) => USAGE,
+            Self::BuildAgent(_) | Self::Compiler(_) => MACHINE,
             Self::Usage(_) | Self::UnknownModel(_) | Self::Registry(_) | Self::PullNew(PullNewError::Registry(_)) => {
                 USAGE
             }
@@ -172,6 +189,14 @@ const fn code_of_package(error: &PackageError) -> u8 {
     }
 }
 
+const fn code_of_project(error: &ProjectError) -> u8 {
+    match error {
+        ProjectError::NoManifest(_) | ProjectError::NoSource(_) => USAGE,
+        ProjectError::Manifest { .. } => REFUSED,
+        ProjectError::Io { .. } => MACHINE,
+    }
+}
+
 const fn code_of_ring(error: &RingError) -> u8 {
     match error {
         RingError::Io { .. } | RingError::Key { error: KeyError::Io { .. } | KeyError::Random(_), .. } => MACHINE,
@@ -216,6 +241,7 @@ const fn code_of_refusal(code: ErrorCode) -> u8 {
         ErrorCode::BadRequest | ErrorCode::Invalid | ErrorCode::TooLarge => USAGE,
         ErrorCode::NoSuchAgent | ErrorCode::NoSuchProcess | ErrorCode::NoSuchGrant => USAGE,
         ErrorCode::NoSuchQuestion | ErrorCode::NoSuchApproval | ErrorCode::NoSuchEntry => USAGE,
+        ErrorCode::NoSuchDeployment => USAGE,
         ErrorCode::NotFound | ErrorCode::WrongMethod | ErrorCode::TooSlow => MACHINE,
         ErrorCode::Busy | ErrorCode::ShuttingDown | ErrorCode::MachineFailed => MACHINE,
     }

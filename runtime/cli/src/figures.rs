@@ -1,7 +1,7 @@
 //! What the models of a host do, as rows of a table.
 
 use crate::table::{Column, Table};
-use remit_server::protocol::{DeviceMemory, Figures, Model, ModelPlace, Models};
+use remit_server::protocol::{DeviceMemory, Figures, KeptSnapshots, Model, ModelPlace, Models};
 use std::{collections::BTreeMap, time::Duration};
 
 /// What was counted when somebody looked last.
@@ -20,6 +20,15 @@ impl Looks {
         let mut heading = format!("{} models, {held}{of} MB of weights in memory", models.models.len());
         for DeviceMemory { name, bytes } in &models.devices {
             heading += &format!(", {} MB of {name}", megabytes(*bytes));
+        }
+        if let Some(KeptSnapshots { blocks, bytes, bytes_max, read, missing, damaged, refused, evicted, .. }) =
+            &models.snapshots
+        {
+            let (kept, most) = (megabytes(*bytes), megabytes(*bytes_max));
+            heading += &format!(
+                "\n{blocks} snapshots of keys and values, {kept} of {most} MB: {read} read, {missing} missing, {damaged} damaged, \
+                 {refused} not kept, {evicted} dropped"
+            );
         }
         format!("{heading}\n\n{}\n", self.table(&models.models, since))
     }
@@ -113,7 +122,9 @@ mod tests {
             |name: &str, place, figures| Model { name: name.to_owned(), place, bytes: 95_000_000, loads: 1, figures };
         let models = vec![model("smollm2", ModelPlace::In, Some(figures)), model("minilm", ModelPlace::Away, None)];
         let devices = vec![DeviceMemory { name: "a GPU".to_owned(), bytes: 7_000_000 }];
-        Models { bytes_max: u64::MAX, bytes_held: 95_000_000, models, devices }
+        let kept =
+            KeptSnapshots { blocks: 9, bytes: 2_000_000, bytes_max: 5_000_000, read: 4, ..KeptSnapshots::default() };
+        Models { bytes_max: u64::MAX, bytes_held: 95_000_000, models, devices, snapshots: Some(kept) }
     }
 
     #[test]
@@ -123,6 +134,7 @@ mod tests {
             let screen = looks.screen(&models, since.map(Duration::from_secs));
             let row = screen.lines().find(|line| line.starts_with("smollm2")).expect("it has a row");
             assert_eq!(row.split_whitespace().collect::<Vec<_>>().join(" "), expect);
+            assert!(screen.contains("9 snapshots of keys and values, 2 of 5 MB: 4 read, 0 missing"), "{screen}");
             assert!(screen.contains("2 models, 95 MB of weights in memory, 7 MB of a GPU"), "{screen}");
         };
         check(models(100, 10), None, "smollm2 in memory 95 2 0 1 - - 30% 65% 2% 50% -");

@@ -2,6 +2,7 @@
 
 use crate::{
     carry::{place, pull},
+    deploy::rolled_back,
     exit::CommandError,
     table::{Column, Table},
     trust::tell_host,
@@ -35,11 +36,16 @@ pub(crate) struct Uninstall {
     package: AgentName,
 }
 
-/// Have a name mean what it meant before, or another version that is installed.
+/// Go back. Of a deployment of the running host: try no version any more, or run the one before.
+///
+/// Where there is none of that name, of an installed package: have its name mean what it meant before, or another version.
 #[derive(Args)]
 pub(crate) struct Rollback {
-    /// NAME, or NAME@VERSION for that one
+    /// NAME of a deployment or a package, or NAME@VERSION for that version of a package
     package: AgentName,
+    /// Mean the package, also where a deployment has its name
+    #[arg(long)]
+    only_package: bool,
 }
 
 /// List installed packages, and revoke them.
@@ -98,6 +104,9 @@ impl Uninstall {
 impl Rollback {
     pub(crate) fn run(self) -> Result<ExitCode, CommandError> {
         let home = Home::find()?;
+        if self.package.version.is_none() && !self.only_package && rolled_back(&home, &self.package.name)? {
+            return Ok(ExitCode::SUCCESS);
+        }
         let listed = Store::at(home.packages()).rollback(&self.package, &home.trust()?, Timestamp::now())?;
         println!("{} means {}@{} from now on", listed.name, listed.name, listed.version);
         Ok(ExitCode::SUCCESS)

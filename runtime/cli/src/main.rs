@@ -9,8 +9,11 @@ mod audit;
 mod build;
 mod caps;
 mod carry;
+mod chat;
 mod check;
 mod control;
+mod deploy;
+mod dev;
 mod doctor;
 mod eval;
 mod exit;
@@ -24,6 +27,7 @@ mod ledger;
 mod logs;
 mod memory;
 mod models;
+mod new;
 mod node;
 mod passphrase;
 mod past;
@@ -34,16 +38,19 @@ mod replay;
 mod results;
 mod routes;
 mod run;
+mod shell;
 mod sign;
 mod table;
 mod terminal;
+mod test;
 mod text;
 mod tools;
 mod top;
+mod trace;
 mod trust;
 mod up;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use exit::CommandError;
 use remit_assembly::models::DeviceChoice;
 use std::process::ExitCode;
@@ -58,11 +65,19 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Begin an agent of your own
+    New(new::New),
     /// Run an agent
     Run(run::Run),
+    /// Talk with an agent
+    Chat(chat::Chat),
+    /// Try an agent on a model whose replies are written down
+    Test(test::Test),
+    /// Build, try and run an agent again whenever its source changes
+    Dev(dev::Dev),
     /// Say what an agent could do, without running it
     Check(check::Check),
-    /// Make one file of an agent's folder
+    /// Compile an agent, and make one file of its folder
     Build(build::Build),
     /// Make, keep and revoke keys that sign packages
     #[command(subcommand)]
@@ -82,8 +97,12 @@ enum Command {
     Pull(carry::Pull),
     /// Remove an installed package
     Uninstall(install::Uninstall),
-    /// Have a name mean the version that it meant before
+    /// Have a name mean the version that it meant before; of a deployment, go back to it
     Rollback(install::Rollback),
+    /// Keep agents running as a file says, and see those that are
+    Deploy(deploy::Deploy),
+    /// Go to another version of a deployment
+    Upgrade(deploy::Upgrade),
     /// List installed packages, and revoke them
     Packages(install::Packages),
     /// Get, list and delete models
@@ -120,6 +139,8 @@ enum Command {
     Results(results::Results),
     /// Run a process again, offline, from its log
     Replay(replay::Replay),
+    /// Show where a process's time and tokens went
+    Trace(trace::Trace),
     /// Compare two runs by their logs
     Diff(replay::Diff),
     /// Write a process's log and component to a file
@@ -158,6 +179,8 @@ enum Command {
     Memory(memory::Memory),
     /// Look through what processes were told
     Recall(recall::Recall),
+    Completions(shell::Completions),
+    Man(shell::Man),
     /// Compile a component: what a compiling child process does
     #[command(hide = true)]
     CompileComponent(node::CompileComponent),
@@ -166,7 +189,11 @@ enum Command {
 impl Command {
     fn run(self) -> Result<ExitCode, CommandError> {
         match self {
+            Self::New(new) => new.run(),
             Self::Run(run) => run.run(),
+            Self::Chat(chat) => chat.run(),
+            Self::Test(test) => test.run(),
+            Self::Dev(dev) => dev.run(),
             Self::Check(check) => check.run(),
             Self::Build(build) => build.run(),
             Self::Keys(keys) => keys.run(),
@@ -178,6 +205,8 @@ impl Command {
             Self::Pull(pull) => pull.run(),
             Self::Uninstall(uninstall) => uninstall.run(),
             Self::Rollback(rollback) => rollback.run(),
+            Self::Deploy(deploy) => deploy.run(),
+            Self::Upgrade(upgrade) => upgrade.run(),
             Self::Packages(packages) => packages.run(),
             Self::Models(models) => models.run(),
             Self::Routes(routes) => routes.run(),
@@ -195,6 +224,7 @@ impl Command {
             Self::Inspect(inspect) => inspect.run(),
             Self::Logs(logs) => logs.run(),
             Self::Replay(replay) => replay.run(),
+            Self::Trace(trace) => trace.run(),
             Self::Diff(diff) => diff.run(),
             Self::Export(export) => export.run(),
             Self::Fork(fork) => fork.run(),
@@ -214,6 +244,8 @@ impl Command {
             Self::Memory(memory) => memory.run(),
             Self::Recall(recall) => recall.run(),
             Self::Results(results) => results.run(),
+            Self::Completions(completions) => Ok(completions.run(Arguments::command())),
+            Self::Man(man) => man.run(Arguments::command()),
             Self::CompileComponent(compile) => compile.run(),
         }
     }
@@ -234,7 +266,6 @@ fn main() -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_commands_do_not_contradict_each_other() {

@@ -8,11 +8,13 @@ use clap::{Args, value_parser};
 use remit_assembly::{
     CompileLimits, CompilerCommand, Declarations, Home, Node, NodeConfig, PriceList, Schedule, compile_child,
     models::{DeviceChoice, Swapping},
+    recorded::RecordedEngine,
 };
 use remit_server::Client;
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::Arc,
     time::Duration,
 };
 use tokio::runtime::{Builder, Runtime};
@@ -44,17 +46,25 @@ pub(crate) struct Computing {
     /// A folder where they are in a file, on a disk that is faster than computing; the host's memory without this
     #[arg(long, value_name = "FOLDER", value_parser = folder, requires = "swap_tokens")]
     pub(crate) swap_folder: Option<PathBuf>,
+    /// Room on the disk, such as 20GB, for keys and values that leave memory: they are kept in the data folder, sealed, where reading
+    /// them takes less time than computing them, and are there after the next start too. None without this. A running host has its own
+    #[arg(long, value_name = "SIZE", value_parser = bytes)]
+    pub(crate) kv_snapshots: Option<u64>,
 }
 
 impl Computing {
     /// Where keys and values go that have to leave where they are computed.
     pub(crate) fn swapping(&self) -> Swapping {
-        Swapping { tokens_max: self.swap_tokens.map(|tokens| tokens as usize), folder: self.swap_folder.clone() }
+        Swapping {
+            tokens_max: self.swap_tokens.map(|tokens| tokens as usize),
+            folder: self.swap_folder.clone(),
+            snapshot_bytes_max: self.kv_snapshots.filter(|bytes| *bytes > 0),
+        }
     }
 
     /// Whether it says anything of memory, of which a running host has its own.
     pub(crate) const fn asks_for_memory(&self) -> bool {
-        self.weights_max.is_some() || self.swap_tokens.is_some()
+        self.weights_max.is_some() || self.swap_tokens.is_some() || self.kv_snapshots.is_some()
     }
 }
 
@@ -87,23 +97,45 @@ pub(crate) fn open(
     outliving: Outliving,
     tools: Declarations,
 ) -> Result<Node, CommandError> {
-    let (compiler, schedule) = (compiler()?, Schedule::default());
     Ok(Node::open(NodeConfig {
-        home,
-        compiler,
-        compile_limits: CompileLimits::default(),
-        guest_threads: None,
-        guests_max: None,
-        place_wait_max: None,
         weights_bytes_max: computing.weights_max,
         device: computing.device,
         swapping: computing.swapping(),
         durable: outliving != Outliving::Never,
         patience: outliving.patience(),
-        tools,
-        schedule,
         prices,
+        ..plain(home, tools)?
     })?)
+}
+
+/// A node on a data folder of its own that loads no model: this engine says what is written. `remembers`: whether it has a memory.
+pub(crate) fn open_recorded(
+    home: Home,
+    engine: Arc<RecordedEngine>,
+    remembers: bool,
+    tools: Declarations,
+) -> Result<Node, CommandError> {
+    Ok(Node::with_engine(NodeConfig { durable: remembers, ..plain(home, tools)? }, engine)?)
+}
+
+/// What is the same of every node of this program.
+fn plain(home: Home, tools: Declarations) -> Result<NodeConfig, CommandError> {
+    Ok(NodeConfig {
+        home,
+        compiler: compiler()?,
+        compile_limits: CompileLimits::default(),
+        guest_threads: None,
+        guests_max: None,
+        place_wait_max: None,
+        weights_bytes_max: None,
+        device: DeviceChoice::Cpu,
+        swapping: Swapping::default(),
+        durable: false,
+        patience: None,
+        tools,
+        schedule: Schedule::default(),
+        prices: PriceList::built_in(),
+    })
 }
 
 /// A file's prices, or the built-in ones.
@@ -160,13 +192,16 @@ mod tests {
     fn room_for_keys_and_values_is_read_and_handed_on() {
         let read = |line: &str| Line::try_parse_from(line.split_whitespace()).map(|line| line.computing.swapping());
         let check = |line: &str, tokens_max, folder: Option<&str>| {
-            let expect = Swapping { tokens_max, folder: folder.map(Into::into) };
+            let expect = Swapping { tokens_max, folder: folder.map(Into::into), snapshot_bytes_max: None };
             assert_eq!(read(line).ok(), Some(expect), "{line}");
         };
         check("remit", None, None);
         check("remit --swap-tokens 0", Some(0), None);
         check("remit --swap-tokens 100000", Some(100_000), None);
         check("remit --swap-tokens 100000 --swap-folder /", Some(100_000), Some("/"));
+        let snapshots = |line| read(line).ok().and_then(|swapping| swapping.snapshot_bytes_max);
+        assert_eq!(snapshots("remit --kv-snapshots 20GB"), Some(20_000_000_000));
+        assert_eq!(snapshots("remit --kv-snapshots 0"), None);
         for wrong in
             ["--swap-folder /", "--swap-tokens 1GB", "--swap-tokens 268435457", "--swap-tokens 1 --swap-folder /absent"]
         {

@@ -130,6 +130,9 @@ impl Verify {
                     Some(_) => println!("by the policy {}", path.display()),
                     None => println!("by no policy: there is no {}, so nobody is trusted", path.display()),
                 }
+                if let Some((tenant, _)) = trust.tenant() {
+                    println!("and by the policy of {tenant}, which has to agree");
+                }
                 (trust, Store::at(home.packages()).newest(&manifest.name)?)
             }
         };

@@ -3,6 +3,7 @@
 use crate::exit::CommandError;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use remit_abi::LogLevel;
+use remit_kit::panics::source_line;
 use remit_server::protocol::{End, Finished, Shown};
 use std::{
     io::{self, IsTerminal, Write},
@@ -17,6 +18,8 @@ const TICK: Duration = Duration::from_millis(120);
 pub(crate) struct Terminal {
     verbose: bool,
     artifacts: Option<PathBuf>,
+    /// Where the agent's source may be, for the lines that its panics name.
+    source: Option<PathBuf>,
     /// On a terminal; elsewhere progress is plain lines.
     bar: Option<ProgressBar>,
     /// Whether the text so far ends in the middle of a line.
@@ -31,7 +34,12 @@ impl Terminal {
             bar.enable_steady_tick(TICK);
             bar
         });
-        Self { verbose, artifacts, bar, mid_line: false }
+        Self { verbose, artifacts, source: None, bar, mid_line: false }
+    }
+
+    /// Shows the lines of source that the agent's panics name, where they are in this folder.
+    pub(crate) fn with_source(self, folder: &Path) -> Self {
+        Self { source: folder.is_dir().then(|| folder.to_owned()), ..self }
     }
 
     /// Says what is going on until the next event.
@@ -52,6 +60,9 @@ impl Terminal {
             Shown::Log { level, message } => {
                 if self.verbose || *level >= LogLevel::Warn {
                     self.line(&format!("{}: {message}", name_of(*level)));
+                    if let Some(line) = self.source.as_deref().and_then(|folder| source_line(folder, message)) {
+                        line.to_string().lines().for_each(|line| self.line(line));
+                    }
                 }
                 Ok(())
             }

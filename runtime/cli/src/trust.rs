@@ -19,7 +19,7 @@ pub(crate) enum Trust {
     Schema,
     /// Say what a policy means, or what is wrong with it
     Check {
-        /// The policy; the data folder's trust.toml without this
+        /// The policy; the data folder's trust.toml without this, and what its tenant says besides in tenants/0/trust.toml
         file: Option<PathBuf>,
     },
     /// Have the running host read the policy anew, and park what may run no longer
@@ -46,15 +46,24 @@ fn check(file: Option<&Path>) -> Result<(), CommandError> {
         Some(policy) => {
             println!("{}: nothing is wrong with it", path.display());
             told(&policy).iter().for_each(|line| println!("  {line}"));
-            Ok(())
+            if file.is_none() { tenants() } else { Ok(()) }
         }
         None if file.is_some() => Err(CommandError::Usage(format!("there is no policy at {}", path.display()))),
         None => {
             println!("there is no {}: nothing is installed, since nobody is trusted", path.display());
             println!("agents that are started by a path, or lie in the folder `agents`, run as they are");
-            Ok(())
+            tenants()
         }
     }
+}
+
+/// What the tenant of the data folder says besides.
+fn tenants() -> Result<(), CommandError> {
+    if let Some((tenant, policy)) = Home::find()?.trust()?.tenant() {
+        println!("{tenant} has a policy of its own, which has to agree:");
+        told(policy).iter().for_each(|line| println!("  {line}"));
+    }
+    Ok(())
 }
 
 /// A policy in lines for people.

@@ -8,13 +8,14 @@ use std::{path::Path, time::Duration};
 const APPLICATION: i64 = 0x5245_4d4a;
 /// What each version added to the tables, from version 1 on. A journal is made by all of it, and an older one is brought up by what it
 /// does not have yet: a new table is a new line in the newest file, as long as no build with that version was given away.
-const STEPS: [&str; 6] = [
+const STEPS: [&str; 7] = [
     include_str!("schema/1.sql"),
     include_str!("schema/2.sql"),
     include_str!("schema/3.sql"),
     include_str!("schema/4.sql"),
     include_str!("schema/5.sql"),
     include_str!("schema/6.sql"),
+    include_str!("schema/7.sql"),
 ];
 /// The newest version that is known, which is the one that is written.
 pub(crate) const VERSION: i64 = STEPS.len() as i64;

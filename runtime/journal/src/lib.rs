@@ -11,6 +11,7 @@
 //! | `apart` | what is taken out of a line of a log, so that it can be destroyed |
 //! | `retain` | forgets what is too old, and tenants; has old copies go of what was purged |
 //! | `recall` | what tenants were told, found by its words |
+//! | `snapshots` | keys and values of models that have left memory, in sealed files |
 //! | `audit` | a hash chain a tenant over the log, its export, and the check of an export |
 //! | `seal`, `folder` | keys, and what is sealed under them; the folder's files |
 //! | `database` | the database's version and settings; `schema` has its tables, by the version that brought them |
@@ -42,11 +43,13 @@ mod recall;
 mod retain;
 mod seal;
 mod sleepers;
+mod snapshots;
 mod writer;
 
 pub use error::{ExportError, ForgetError, OpenError};
 pub use queue::WAITING_BYTES_MAX;
 pub use recall::{QUESTION_BYTES_MAX, RECALLED_MAX, RecallError, RecallRules, Recalled, Recalling};
+pub use snapshots::DiskSnapshots;
 pub use writer::Retry;
 
 use audit::{Detail, Exported, PublicKey, Signer};
@@ -68,7 +71,7 @@ use std::{
     io::Write,
     path::Path,
     sync::{
-        Arc,
+        Arc, OnceLock,
         mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread::JoinHandle,
@@ -111,6 +114,8 @@ pub struct SqliteJournal {
     /// `None` once it is being dropped.
     reader: Mutex<Option<Reader>>,
     recall: Recall,
+    /// Where they were asked for.
+    snapshots: OnceLock<Arc<DiskSnapshots>>,
     clock: fn() -> u64,
     writer: Option<JoinHandle<()>>,
 }
@@ -149,7 +154,8 @@ impl SqliteJournal {
         let writer = writer::start(writer).map_err(|error| OpenError::System(error.to_string().into()))?;
         let (reader, vfs) = (Mutex::new(Some(reader)), options.vfs.map(Into::into));
         let recall = Recall::default();
-        Ok(Self { queue, folder, signer, vfs, reader, recall, clock: options.clock, writer: Some(writer) })
+        let snapshots = OnceLock::new();
+        Ok(Self { queue, folder, signer, vfs, reader, recall, snapshots, clock: options.clock, writer: Some(writer) })
     }
 
     /// Commits so far, which is also how often the disk was waited for by `fsync`, checkpoints apart.
@@ -176,7 +182,25 @@ impl SqliteJournal {
     /// [`ForgetError::Living`] where a process of the tenant has not ended; others.
     pub fn forget_tenant(&self, tenant: TenantId) -> Result<(), ForgetError> {
         let forget = || self.ask(|done| Job::Tenant { tenant, done });
-        self.recall.emptied(&self.folder, Some(tenant), forget)?
+        self.recall.emptied(&self.folder, Some(tenant), forget)??;
+        if let Some(snapshots) = self.snapshots.get() {
+            snapshots.erase(tenant);
+        }
+        Ok(())
+    }
+
+    /// Where models' keys and values that leave memory are kept: in a folder of files with so many bytes at most, sealed under keys that
+    /// follow from their tenants'. From then on they are erased with these. Who asks again gets the same, whatever they ask for.
+    ///
+    /// # Errors
+    /// [`OpenError::System`], where there is no thread for it.
+    pub fn snapshots(&self, folder: &Path, bytes_max: u64) -> Result<Arc<DiskSnapshots>, OpenError> {
+        if let Some(snapshots) = self.snapshots.get() {
+            return Ok(Arc::clone(snapshots));
+        }
+        let opened = DiskSnapshots::open(&self.folder, folder, bytes_max);
+        let opened = opened.map_err(|error| OpenError::System(error.to_string().into()))?;
+        Ok(Arc::clone(self.snapshots.get_or_init(|| Arc::new(opened))))
     }
 
     /// The public half of the key that audit chains are signed with.

@@ -110,6 +110,7 @@ fn weight(change: &Change) -> usize {
         Change::Sent { letter, .. } | Change::Answered { letter, .. } => letter.body.bytes.len() + letter.topic.len(),
         Change::Questioned(question) => question.content.bytes.len(),
         Change::Notified(notice) => notice.content.bytes.len(),
+        Change::Deployed { state, .. } => state.as_deref().map_or(0, str::len),
         Change::ToolCalled(posted) => posted.arguments.bytes.len(),
         Change::ToolReturned { outcome, .. } => match &**outcome {
             ToolOutcome::Done(said) | ToolOutcome::Failed(said) => said.bytes.len(),

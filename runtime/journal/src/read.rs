@@ -32,6 +32,9 @@ pub(crate) struct Reader {
     pub(crate) folder: Arc<Folder>,
 }
 
+/// Whose it is, its name, and its text.
+type KeptDeployment = (TenantId, Box<str>, Box<str>);
+
 /// The columns of a grant, in the order in which they are read.
 const GRANT_COLUMNS: &str = "grant_, parent, tenant, uses, revoked, released, payload";
 
@@ -105,6 +108,7 @@ impl Reader {
             tool_calls: self.tool_calls()?,
             memory: self.memory_writes()?,
             frozen: self.frozen()?,
+            deployments: self.deployments()?,
             next: next(&self.db)?,
         })
     }
@@ -290,6 +294,21 @@ impl Reader {
         let mut select = self.db.prepare_cached("SELECT selection FROM frozen ORDER BY place")?;
         let rows = select.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
         rows.map(|row| Ok(postcard::from_bytes(&row?)?)).collect()
+    }
+
+    fn deployments(&self) -> Result<Vec<KeptDeployment>, Damage> {
+        let mut select = self.db.prepare_cached("SELECT tenant, digest, payload FROM deployments")?;
+        let rows = select
+            .query_map([], |row| Ok((TenantId(row.get(0)?), number::read(row.get(1)?), row.get::<_, Vec<u8>>(2)?)))?;
+        let mut all = Vec::new();
+        for row in rows {
+            let (tenant, digest, sealed) = row?;
+            let opened = self.folder.tenant(tenant)?.open(Place::deployment(tenant, digest), &sealed)?;
+            let (name, state): (Box<str>, Box<str>) = decode(&opened)?;
+            all.push((tenant, name, state));
+        }
+        all.sort_unstable();
+        Ok(all)
     }
 
     fn questions(&self) -> Result<Vec<(PostedQuestion, QuestionState)>, Damage> {

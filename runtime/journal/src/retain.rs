@@ -208,7 +208,16 @@ impl Writer {
         if left > 0 {
             self.db.execute("DELETE FROM calls WHERE caller_tenant = ?1 OR receiver_tenant = ?1", [tenant.0])?;
             self.db.execute("DELETE FROM grants WHERE tenant = ?1", [tenant.0])?;
-            for table in ["tags", "questions", "approvals", "notices", "tool_calls", "memory_writes", "memory_keys"] {
+            for table in [
+                "tags",
+                "questions",
+                "approvals",
+                "notices",
+                "tool_calls",
+                "deployments",
+                "memory_writes",
+                "memory_keys",
+            ] {
                 self.db.execute(&format!("DELETE FROM {table} WHERE tenant = ?1"), [tenant.0])?;
             }
         }

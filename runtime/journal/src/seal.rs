@@ -110,6 +110,10 @@ impl Place {
         Self::new(b'D', [tenant.0.into(), number])
     }
 
+    pub(crate) fn deployment(tenant: TenantId, digest: u64) -> Self {
+        Self::new(b'Y', [tenant.0.into(), digest])
+    }
+
     pub(crate) fn memory_key(tenant: TenantId, entry: EntryId) -> Self {
         Self::new(b'K', [tenant.0.into(), entry.0])
     }
@@ -120,6 +124,10 @@ impl Place {
 
     pub(crate) fn remembered(pid: Pid, chunk: u64, ordinal: u64) -> Self {
         Self::new(b'M', [pid.tenant.0.into(), crate::number::process(pid), chunk, ordinal])
+    }
+
+    pub(crate) fn snapshot(tenant: TenantId, [a, b, c, d]: [u64; 4]) -> Self {
+        Self::new(b'B', [tenant.0.into(), a, b, c, d])
     }
 
     fn get(&self) -> &[u8] {
@@ -154,6 +162,17 @@ impl Key {
     /// Of a tenant's: under which the terms of what its processes were told are digested.
     pub(crate) fn recall(&self) -> Hash {
         keyed(&self.salts).chain_update(b"remit recall").finalize().into_bytes().into()
+    }
+
+    /// Of a tenant's: under which keys and values of models are sealed.
+    pub(crate) fn snapshots(&self) -> Self {
+        let bytes: [u8; KEY_BYTES] = keyed(&self.salts).chain_update(b"remit snapshots").finalize().into_bytes().into();
+        Self::new(&bytes)
+    }
+
+    /// Of a tenant's: under which their files are named.
+    pub(crate) fn snapshot_names(&self) -> Hash {
+        keyed(&self.salts).chain_update(b"remit snapshot names").finalize().into_bytes().into()
     }
 
     /// The plaintext of what [`Sealer::seal`] made under this key for this place.

@@ -136,6 +136,7 @@ impl Shared {
             (watch, wakes_ns)
         };
         block.set_asleep(true);
+        self.ports.engine.rests(block.pid.tenant, block.pid.number());
         let woken = async {
             watch.ready(self, block).await;
             Slept::Woken

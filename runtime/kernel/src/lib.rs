@@ -29,6 +29,7 @@
 //! | `contexts` | conversations whose window is paged |
 //! | `memories`, `remembering` | what is remembered, in one order; what an operator does with it |
 //! | `manage`, `freeze`, `denials` | what an operator sees and does |
+//! | `deployments`, `group` | what an operator keeps running; processes that share a name |
 //! | `due`, `recording` | what an act did, written down before anybody sees it |
 //! | `recovery`, `replay` | a node put together again from its journal; processes told again what they were told |
 //! | `hibernation` | processes that wait let go of what nobody else can reach, and have it again |
@@ -45,6 +46,7 @@ mod contexts;
 mod control;
 mod deadlock;
 mod denials;
+mod deployments;
 mod dispatch;
 mod doubts;
 mod due;
@@ -53,6 +55,7 @@ mod end;
 mod fork;
 mod freeze;
 mod generation;
+mod group;
 mod hibernation;
 mod history;
 mod inbox;
@@ -92,6 +95,7 @@ pub use control::Durability;
 pub use denials::Denied;
 pub use fork::{Fork, ForkError};
 pub use freeze::Selection;
+pub use group::{Group, is_in_share};
 pub use history::{History, HistoryError, Run};
 pub use journal::{EphemeralJournal, KeptRecord, MemoryJournal};
 pub use kernel::{Kernel, Ports};

@@ -372,9 +372,11 @@ impl Kernel {
         self.shared.denials.of(pid)
     }
 
-    /// Forgets what it has in memory of a tenant that was erased, and of which no process lives: the names of its tags, and its denials.
+    /// Forgets what it has in memory of a tenant that was erased, and of which no process lives: the names of its tags, its denials, and
+    /// what was kept running.
     pub fn forget_tenant(&self, tenant: TenantId) {
         self.shared.tags.forget(tenant);
         self.shared.denials.forget(tenant);
+        self.forget_deployments(tenant);
     }
 }

@@ -177,6 +177,7 @@ impl Shared {
         self.restore_memory(&mut node);
         node.tags.iter().for_each(|(tenant, index, name)| self.tags.restore(*tenant, *index, name));
         self.frozen.lock().restore(node.frozen);
+        self.deployments.lock().restore(node.deployments);
         {
             let mut grants = self.grants.lock();
             let lost = node.grants.into_iter().filter(|grant| !grants.restore(grant.clone())).count();

@@ -1,11 +1,17 @@
 //! The process table: who lives, under which pid, in memory or not, and how many of each tenant.
 
-use crate::{away::Row, control::ControlBlock, ports::Sleeper};
+use crate::{
+    away::Row,
+    control::ControlBlock,
+    group::{Group, Turns},
+    ports::Sleeper,
+};
 use remit_abi::{Pid, TenantId, limits::TenantLimits};
 use remit_authority::Numbered;
 use rustc_hash::FxHashMap;
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
+    ops::Bound,
     sync::Arc,
 };
 
@@ -36,7 +42,19 @@ impl From<Slot> for (u32, u32) {
 struct Tenant {
     limits: TenantLimits,
     living: u64,
-    names: HashMap<Arc<str>, Pid>,
+    names: BTreeMap<Arc<str>, Pid>,
+    /// By name.
+    groups: BTreeMap<Box<str>, Turns>,
+}
+
+impl Tenant {
+    /// The member of a group whose turn it is.
+    fn member(&self, name: &str) -> Option<Pid> {
+        let turns = self.groups.get(name)?;
+        let prefix = &*turns.group.members;
+        let from = self.names.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
+        turns.next(from.map(|(name, pid)| (&**name, *pid)).take_while(|(name, _)| name.starts_with(prefix)))
+    }
 }
 
 /// Why a process cannot be entered.
@@ -74,9 +92,18 @@ impl Table {
         self.blocks.get(Slot::of(pid)).filter(|block| block.pid.tenant == pid.tenant)
     }
 
-    /// The process that receives under a name, wherever it is.
+    /// The process that receives under a name, wherever it is: the one that has it, or the one of its group whose turn it is.
     pub(crate) fn named(&self, tenant: TenantId, name: &str) -> Option<Pid> {
-        self.tenants.get(&tenant)?.names.get(name).copied()
+        let tenant = self.tenants.get(&tenant)?;
+        tenant.names.get(name).copied().or_else(|| tenant.member(name))
+    }
+
+    pub(crate) fn set_group(&mut self, tenant: TenantId, name: &str, group: Option<Group>) {
+        let groups = &mut self.tenants.entry(tenant).or_default().groups;
+        match group {
+            Some(group) => groups.entry(name.into()).or_default().group = group,
+            None => drop(groups.remove(name)),
+        }
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<ControlBlock>> {

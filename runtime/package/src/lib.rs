@@ -101,6 +101,6 @@ pub use signing::{
 };
 pub use trust::{
     Admission, Check, CheckKind, Circumstances, Denied, Excess, Installed, Outcome, Policy, Revocations, Rule, Trust,
-    TrustError, Verdict, read_policy, trust_schema, verify,
+    TrustError, Verdict, excesses, read_policy, trust_schema, verify,
 };
 pub use want::{Ceiling, Want, WantLimits};

@@ -2,7 +2,7 @@
 
 mod kit;
 
-use kit::{ALICE, BOB, MANIFEST, RULE, component, now, package, policy, policy_text, read, signed, terms};
+use kit::{ALICE, BOB, MALLORY, MANIFEST, RULE, component, now, package, policy, policy_text, read, signed, terms};
 use remit_package::{
     Arrival, Build, Folder, KeyId, Older, Package, Policy, Producer, Revocations, SecretKey, Statement, Store, Trust,
     envelope_path,
@@ -92,7 +92,7 @@ fn what_the_policy_does_not_take_is_not_installed() {
         assert_eq!(place.store.list().expect("it can be read"), []);
         assert!(!place.folder.path().join(format!("packages/{}.wasm", package.digest())).exists());
     };
-    check(place.file("1.2.0", 7, &[]), "post-office is not let in: signers: none of its signers signed it");
+    check(place.file("1.2.0", 7, &[]), "post-office is not let in: signers (operator): none of its signers signed it");
     let path = place.file("1.2.1", 7, &[&ALICE]);
     fs::copy(envelope_path(&path), envelope_path(&place.file("1.2.2", 7, &[]))).expect("it is there");
     check(place.folder.path().join("post-office-1.2.2.wasm"), "one of the two was changed");
@@ -264,6 +264,73 @@ fn what_runs_stands_as_long_as_enough_of_its_signers_do() {
         assert!(told.as_ref().is_some_and(|told| told.contains(expected)), "{told:?} is not {expected:?}");
     }
 }
+
+/// A tenant's own policy has to agree, and whatever it says never lets in what the operator's does not.
+#[test]
+fn a_tenants_own_policy_narrows_and_never_widens() {
+    let unsigned = RULE.replace("threshold = 1", "unsigned = true");
+    let by = |operator: Option<&str>, tenant: &str, keys: &[&SecretKey]| {
+        let package = Package::open(&Place::new(None).file("1.2.0", 7, keys)).expect("it is a package");
+        let trust = Trust::new(operator.map(policy), Revocations::default()).within("tenant 0", policy(tenant));
+        let installed = trust.admit_for_install(&package, &now()).map_err(|error| error.to_string());
+        let run = trust.admit(&package, &now()).map_err(|error| error.to_string());
+        (installed, run)
+    };
+    let admitted = |(installed, run): (Result<_, String>, Result<_, String>)| {
+        assert_eq!(installed, run);
+        run
+    };
+    assert!(admitted(by(Some(RULE), RULE, &[&ALICE])).is_ok());
+    assert!(admitted(by(Some(RULE), &unsigned, &[&ALICE])).is_ok());
+    let serial = |min: u64| format!("{unsigned}\n[[serials]]\nname = \"post-office\"\nmin = {min}\n");
+    let revoked = format!("{RULE}\n[revoked]\nkeys = [\"{}\"]\n", ALICE.public().id());
+    let poor = RULE.replace("tokens_max = 2000", "tokens_max = 1");
+    for (operator, tenant, keys, expected) in [
+        (RULE, "", &[&*ALICE][..], "name (tenant 0): no entry of [[packages]] covers the name"),
+        (RULE, &poor, &[&*ALICE], "budget (tenant 0): it asks for 2000 tokens, and it may ask for 1"),
+        (RULE, &revoked, &[&*ALICE], "signers (tenant 0): none of its signers signed it"),
+        (RULE, &serial(8), &[&*ALICE], "serial (tenant 0): its serial is 7, and the lowest that runs is 8"),
+        (RULE, &unsigned, &[], "signers (operator): none of its signers signed it"),
+        ("", &unsigned, &[&*ALICE], "name (operator): no entry of [[packages]] covers the name"),
+        (&serial(8), &unsigned, &[&*ALICE], "serial (operator): its serial is 7, and the lowest that runs is 8"),
+    ] {
+        refused(admitted(by(Some(operator), tenant, keys)), expected);
+    }
+    // Nobody's policy lets nothing be installed, whatever the tenant says; a path is the tenant's to judge then.
+    let (installed, run) = by(None, &unsigned, &[]);
+    refused(installed, "name (operator): no entry of [[packages]] covers the name");
+    assert!(run.is_ok());
+    refused(by(None, "", &[]).1, "name (tenant 0)");
+}
+
+/// A serial that only a key of the tenant's stands for is none to the operator's policy.
+#[test]
+fn what_a_tenants_key_says_is_no_ground_for_the_operators_policy() {
+    let place = Place::new(None);
+    let package = Package::open(&place.file("1.2.0", 7, &[&MALLORY])).expect("it is a package");
+    let operator =
+        format!("{}\n[[serials]]\nname = \"post-office\"\nmin = 6\n", RULE.replace("threshold = 1", "unsigned = true"));
+    let public = MALLORY.public().to_pem();
+    let tenant = format!("[[keys]]\nname = \"mallory\"\npublic = \"\"\"\n{public}\"\"\"\n{WIDE}");
+    let tenant = Policy::parse(&tenant.replace("@SIGNERS", "signers = [\"mallory\"]")).expect("it is a policy");
+    let trust =
+        |operator: &str| Trust::new(Some(policy(operator)), Revocations::default()).within("tenant 0", tenant.clone());
+    refused(trust(&operator).admit(&package, &now()), "it has no serial, and packages of this name had one");
+    let unsigned = RULE.replace("threshold = 1", "unsigned = true");
+    let admission = trust(&unsigned).admit(&package, &now()).expect("both agree");
+    assert_eq!((admission.serial, admission.not_after.is_some()), (None, true));
+    let stands = |signers: &[KeyId]| {
+        trust(&unsigned).against("post-office", &package.digest_bytes(), &signers.iter().copied().collect())
+    };
+    assert_eq!(stands(&[MALLORY.public().id()]), None);
+    assert!(
+        stands(&[]).is_some_and(|why| why.starts_with("by the policy of tenant 0: 0 of its signers stand behind it"))
+    );
+}
+
+/// A policy of everything, with a place for who signs.
+const WIDE: &str = "[[packages]]\nnames = [\"*\"]\n@SIGNERS\ntokens_max = 1000000\n[[packages.grants.models]]\nnames = [\"*\"]\n\
+    [[packages.grants.http]]\nhosts = [\"*.example.com\"]\naccess = \"read-write\"\n";
 
 #[test]
 fn revocations_are_kept_and_only_added_to() {

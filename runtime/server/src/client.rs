@@ -25,6 +25,7 @@ use std::{io, marker::PhantomData, path::PathBuf, time::Duration};
 use thiserror::Error;
 use tokio::{net::UnixStream, task::JoinSet, time};
 
+mod deployments;
 mod memory;
 
 /// How long an answer that is no stream may take: a kill waits for its process.

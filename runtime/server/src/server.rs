@@ -6,7 +6,7 @@ use crate::{
     limits::{LAST_WAIT_MAX, Limits},
     socket::{Bound, SocketError, socket_path},
 };
-use remit_assembly::{Consolidation, Home, HomeLock, Node, ResumedTask, consolidate_while_idle};
+use remit_assembly::{Consolidation, Home, HomeLock, Node, ResumedTask, consolidate_while_idle, keep_deployments};
 use std::{ops::Deref, path::Path, sync::Arc, time::Duration};
 use tokio::{task::JoinHandle, time};
 use tokio_util::sync::CancellationToken;
@@ -57,6 +57,9 @@ impl Server {
         let attending = self.see_resumed().await;
         let consolidation = self.managed.consolidation.clone();
         let consolidating = tokio::spawn(consolidate_while_idle(NodeOf(self.managed.clone()), consolidation));
+        let managed = self.managed.clone();
+        let resumed = move |task: ResumedTask| drop(managed.resumed.spawn(task.finished));
+        let deploying = tokio::spawn(keep_deployments(NodeOf(self.managed.clone()), resumed));
         let stop = CancellationToken::new();
         let router = router(self.managed.clone());
         let serving = connections::serve(&self.bound.listener, &router, self.limits, &stop);
@@ -64,6 +67,7 @@ impl Server {
             asked().await;
             // What it has begun is found again by the next host.
             consolidating.abort();
+            deploying.abort();
             self.end_processes(grace, asked).await;
             stop.cancel();
             // Whoever does not read the last lines by then misses them.
@@ -75,6 +79,7 @@ impl Server {
         }
         attending.abort();
         consolidating.abort();
+        deploying.abort();
     }
 
     async fn end_processes(&self, grace: Duration, mut asked: impl AsyncFnMut()) {

@@ -2,9 +2,9 @@
 
 use crate::protocol::{
     Approval, Breaker, Content, Denied, DeviceMemory, End, ExplainRequest, Explanation, Explanations, FaultKind,
-    Figures, Finished, Grant, GrantName, Ledger, Marking, MissedRule, Model, ModelPlace, Models, Notice, Process,
-    ProcessState, Question, RankedModel, Reason, Response, Route, RouteArm, RouteTier, Routes, Selection, Shown,
-    TaskResult, Terms, Wanted,
+    Figures, Finished, Grant, GrantName, KeptSnapshots, Ledger, Marking, MissedRule, Model, ModelPlace, Models, Notice,
+    Process, ProcessState, Question, RankedModel, Reason, Response, Route, RouteArm, RouteTier, Routes, Selection,
+    Shown, TaskResult, Terms, Wanted,
 };
 use remit_abi::{
     Event, Fault, GrantLimits, GrantSpec, Label, Scope, Status, TagSet, TenantId, Tokens, Wanted as Asked,
@@ -13,14 +13,16 @@ use remit_assembly::{
     Denied as DeniedView, Ended, Finished as FinishedView, GrantError, GrantView, Kernel, Ledger as Books, Node,
     Notice as Told, Output, PostedQuestion, ProcessView, Refusal as Cause, Response as Said, Selection as Chosen,
     StandingApproval, State, StoredResult,
-    models::{ModelFigures, ModelView, Place, ResidencyView},
+    models::{ModelFigures, ModelView, Place, ResidencyView, SnapshotFigures},
     routing::{ArmExplained, ArmView, RouteView, breaker::BreakerState, count::CountsView, policy::RequestClass},
     want_lines,
 };
 use std::sync::Arc;
 
+mod deployment;
 mod memory;
 
+pub(crate) use deployment::deployment;
 pub(crate) use memory::{entry, hit, memory, recalled};
 
 /// An event, with the names of its label's tags as the node's local tenant has them.
@@ -115,7 +117,13 @@ pub(crate) fn models(node: &Node) -> Models {
     let ResidencyView { bytes_max, bytes_held, models, devices } = residency;
     let device = |(name, bytes): (Arc<str>, u64)| DeviceMemory { name: (*name).into(), bytes };
     let devices = devices.into_iter().map(device).collect();
-    Models { bytes_max, bytes_held, models: models.into_iter().map(model).collect(), devices }
+    let snapshots = node.snapshots().map(kept_snapshots);
+    Models { bytes_max, bytes_held, models: models.into_iter().map(model).collect(), devices, snapshots }
+}
+
+fn kept_snapshots(figures: SnapshotFigures) -> KeptSnapshots {
+    let SnapshotFigures { blocks, bytes, bytes_max, written, read, missing, damaged, refused, evicted } = figures;
+    KeptSnapshots { blocks, bytes, bytes_max, written, read, missing, damaged, refused, evicted }
 }
 
 fn of_model(figures: &ModelFigures) -> Figures {
@@ -142,6 +150,7 @@ fn of_model(figures: &ModelFigures) -> Figures {
         swapped_out: totals.swapped_out,
         swapped_in: totals.swapped_in,
         swapped_bytes: *swapped_bytes,
+        restored: totals.restored,
         rebuilds: *rebuilds,
     }
 }

@@ -13,6 +13,7 @@ Commands:
   fuzz [SECONDS]     search for files that the readers of models do not survive, so long for each reader (60)
   suite NAME         tests against other people's programs (without NAME: list them)
   lint               formatting and clippy, without a build
+  dist               make the archive that is handed out, and try it (`--dev`: of what the tests build, which is quick)
   agents             build the agents and the test programs as components
   bench NAME         run one benchmark (without NAME: list them; names of its parts go behind `--`)
   doctor             say what is there and what is missing, and change nothing
@@ -37,6 +38,7 @@ pub(crate) enum Task {
     Agents,
     Bench { name: String, parts: Vec<String> },
     Demo,
+    Dist { dev: bool },
     Doctor,
     Fuzz { seconds: u32 },
     Lint,
@@ -67,6 +69,8 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Task> {
         ["bench"] => Task::Bench { name: String::new(), parts: Vec::new() },
         ["bench", name] => return Ok(Task::Bench { name: (*name).to_owned(), parts: extra }),
         ["demo"] => Task::Demo,
+        ["dist"] => Task::Dist { dev: false },
+        ["dist", "--dev"] => Task::Dist { dev: true },
         ["doctor"] => Task::Doctor,
         ["fuzz"] => Task::Fuzz { seconds: FUZZ_SECONDS },
         ["fuzz", seconds] => match seconds.parse() {
@@ -82,7 +86,11 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Task> {
         ["suite"] => Task::Suite { name: String::new() },
         ["suite", name] => Task::Suite { name: (*name).to_owned() },
         ["test", surplus, ..] => bail!("`test` does not take `{surplus}`: put what is for `cargo test` behind `--`"),
-        [command @ ("agents" | "bench" | "demo" | "doctor" | "fuzz" | "lint" | "soak" | "suite"), .., surplus] => {
+        [
+            command @ ("agents" | "bench" | "demo" | "dist" | "doctor" | "fuzz" | "lint" | "soak" | "suite"),
+            ..,
+            surplus,
+        ] => {
             bail!("`{command}` does not take `{surplus}`")
         }
         [unknown, ..] => bail!("there is no command `{unknown}`"),
@@ -114,6 +122,8 @@ mod unit_tests {
         check("bench --help", &Ok(Task::Help));
         check("demo", &Ok(Task::Demo));
         check("soak", &Ok(Task::Soak { kills: 1000 }));
+        check("dist", &Ok(Task::Dist { dev: false }));
+        check("dist --dev", &Ok(Task::Dist { dev: true }));
         check("fuzz", &Ok(Task::Fuzz { seconds: 60 }));
         check("fuzz 600", &Ok(Task::Fuzz { seconds: 600 }));
         check("soak 20", &Ok(Task::Soak { kills: 20 }));

@@ -22,6 +22,7 @@ mod component;
 mod data_folder;
 mod debian;
 mod demo;
+mod dist;
 mod doctor;
 mod environment;
 mod fuzz;
@@ -29,6 +30,7 @@ mod guest_compiler;
 mod guest_std;
 mod host_rustc;
 mod installation;
+mod licences;
 mod peer;
 mod progress;
 mod protoc;
@@ -69,6 +71,7 @@ fn perform(task: Task) -> anyhow::Result<()> {
         Task::Agents => agents::command(),
         Task::Bench { name, parts } => benches::command(&name, &parts),
         Task::Demo => demo::command(),
+        Task::Dist { dev } => dist::command(dev),
         Task::Doctor => doctor::command(),
         Task::Fuzz { seconds } => fuzz::command(seconds),
         Task::Lint => tests::lint_command(),

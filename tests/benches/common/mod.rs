@@ -100,7 +100,7 @@ fn home() -> Home {
 
 /// One message that the operator typed.
 pub(crate) fn message(text: &str) -> Vec<TaskMessage> {
-    vec![TaskMessage { text: text.to_owned(), trusted: true }]
+    vec![TaskMessage { text: text.to_owned(), trusted: true, ..TaskMessage::default() }]
 }
 
 /// The state that a program of a benchmark reads its number from.

@@ -160,7 +160,7 @@ impl Conversation<'_> {
         let numbers = format!("{WINDOW} {OUTPUT} {RECALLED} {LINES}");
         let said: Vec<_> = talk.lines.iter().map(line).collect();
         let asked: Vec<_> = self.facts.iter().map(|fact| fact.asked.as_str()).collect();
-        let message = |text| TaskMessage { text, trusted: true };
+        let message = |text| TaskMessage { text, trusted: true, ..TaskMessage::default() };
         let messages = [numbers, said.join("\n"), asked.join("\n")].map(message).into();
         let task = Task { budget: Tokens::from_whole(100_000_000), messages, ..Task::default() };
         self.stage.node.start(&agent, task).expect("it has a budget")

@@ -22,7 +22,7 @@ pub(crate) fn measure(models: &Arc<Models>) -> Value {
     let folder = scratch("recall-nested");
     let stage = Stage::durable(models.clone(), Home::at(folder.clone()), PATIENCE);
     let agent = stage.load(&program_asking("looks_up", MANIFEST));
-    let lines = |lines: Vec<String>| TaskMessage { text: lines.join("\n"), trusted: true };
+    let lines = |lines: Vec<String>| TaskMessage { text: lines.join("\n"), trusted: true, ..TaskMessage::default() };
     let pairs = keys.pairs.iter().map(|pair| format!("{} {}", pair.key, pair.value));
     let asked = keys.questions.iter().map(|question| question.key.clone());
     let messages = vec![lines(pairs.collect()), lines(asked.collect())];

@@ -243,7 +243,7 @@ impl Node {
             Consolidating::Plan => "plan".to_owned(),
             Consolidating::Undo(run) => format!("undo {run}"),
         };
-        let message = TaskMessage { text, trusted: label.integrity == Integrity::Trusted };
+        let message = TaskMessage { text, trusted: label.integrity == Integrity::Trusted, ..TaskMessage::default() };
         let tags = self.tag_names(label).into_iter().map(Into::into).collect();
         Ok(self.start(&agent, Task { budget, messages: vec![message], tags, ..Task::default() })?)
     }

@@ -265,10 +265,11 @@ fn room_for_what_leaves_a_device_is_the_engines() {
         assert_eq!(totals().slots, slots);
     };
     check(Swapping::default(), 0);
-    check(Swapping { tokens_max: Some(1_000), folder: None }, 63);
-    check(Swapping { tokens_max: Some(4_096), folder: Some(swap.clone()) }, 256);
-    let limits = Swapping { tokens_max: Some(1), folder: Some(swap.clone()) }.within(Limits::default());
-    assert_eq!((limits.swap_tokens_max, limits.swap_folder), (Some(1), Some(swap)));
+    check(Swapping { tokens_max: Some(1_000), ..Swapping::default() }, 63);
+    let in_folder = |tokens| Swapping { tokens_max: Some(tokens), folder: Some(swap.clone()), ..Swapping::default() };
+    check(in_folder(4_096), 256);
+    let limits = in_folder(1).within(Limits::default());
+    assert_eq!((limits.swap_tokens_max, limits.swap_folder), (Some(1), Some(swap.clone())));
 }
 
 #[test]

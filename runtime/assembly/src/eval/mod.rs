@@ -48,6 +48,7 @@ mod task;
 pub use bench::{Answerer, AnswererError, Answers};
 pub use property::{Expectation, Property};
 pub use statistics::{Interval, mcnemar, wilson};
+pub(crate) use task::WrittenExpectation;
 pub use task::{EvalTask, Question, TaskFileError, read_tasks};
 
 use remit_abi::FinishReason;

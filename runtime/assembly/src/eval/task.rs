@@ -134,7 +134,7 @@ struct WrittenParams {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct WrittenExpectation {
+pub(crate) struct WrittenExpectation {
     contains: Option<String>,
     equals: Option<String>,
     matches: Option<String>,
@@ -213,7 +213,7 @@ impl WrittenParams {
 }
 
 impl WrittenExpectation {
-    fn read(self) -> Result<Expectation, String> {
+    pub(crate) fn read(self) -> Result<Expectation, String> {
         let mut properties = Vec::new();
         properties.extend(self.contains.map(Property::Contains));
         properties.extend(self.equals.map(Property::Equals));

@@ -25,5 +25,6 @@ pub use remit_inference::residency::{Demand, ModelView, Place, ResidencyView};
 pub use remit_inference::{
     BLOCK_TOKENS, DeviceChoice, DeviceError, DeviceView, Ends, Histogram, Measures, ModelFigures, Totals,
 };
+pub use remit_kernel::ports::SnapshotFigures;
 pub use store::{ModelStore, NewModel, PullProgress, Stored};
 pub use swapping::Swapping;

@@ -12,6 +12,9 @@ pub struct Swapping {
     pub tokens_max: Option<usize>,
     /// A folder in which they are in a file, which has no name and goes with its engine. The host's memory without this.
     pub folder: Option<PathBuf>,
+    /// Bytes of snapshots in the data folder: what leaves memory is kept there beyond the host's end, sealed, where reading it takes less
+    /// time than computing it. A node that is durable has them; none are kept without this.
+    pub snapshot_bytes_max: Option<u64>,
 }
 
 impl Swapping {

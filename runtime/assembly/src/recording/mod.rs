@@ -7,12 +7,14 @@ mod compare;
 mod file;
 mod fork;
 mod rerun;
+mod spans;
 
 pub use compare::{Comparison, Difference, compare};
 pub use file::FileError;
 pub use fork::{ForkTerms, ForkingError};
 pub use remit_kernel::ports::{Asked, Note};
 pub use rerun::{RerunError, rerun};
+pub use spans::{Span, Spans, spans};
 
 use crate::{components, home::Home, node::Node};
 use bytes::Bytes;

@@ -27,15 +27,17 @@ mod memory;
 mod plan;
 mod request;
 mod sequence;
+mod snapshots;
 mod speculate;
 #[cfg(test)]
 mod tests;
 
 pub use memory::Move;
 pub use request::{Config, Ended, Outcome, Plan, Refusal, Request, SequenceId, Span, Swap};
+pub use snapshots::Restorable;
 
 use crate::{Load, Policy, Report, Slot, Speed, Task, Totals, blocks::BLOCK_TOKENS, programs::Programs, tree::Tree};
-use memory::{Memory, SwapSpeed};
+use memory::{Memory, RestoreSpeed, SwapSpeed};
 use sequence::{Asked, Sequence, State};
 use std::{collections::HashMap, fmt, time::Duration};
 
@@ -73,7 +75,8 @@ impl Batcher {
     /// With nothing to do.
     #[must_use]
     pub fn new(config: Config, policy: Box<dyn Policy>) -> Self {
-        let memory = Self::memory(&config, config.swap.map(|swap| SwapSpeed::new(swap.block_time)));
+        let swap = config.swap.map(|swap| SwapSpeed::new(swap.block_time));
+        let memory = Self::memory(&config, swap, config.restore_time.map(RestoreSpeed::new));
         let speed = config.speed.clone();
         Self {
             step_seconds: speed.step(Load { prefill: 0, decode: 1, read: 0 }),
@@ -95,8 +98,8 @@ impl Batcher {
         }
     }
 
-    fn memory(config: &Config, swap: Option<SwapSpeed>) -> Memory {
-        Memory::new(config.blocks, config.swap.map_or(0, |swap| swap.slots), swap)
+    fn memory(config: &Config, swap: Option<SwapSpeed>, restore: Option<RestoreSpeed>) -> Memory {
+        Memory::new((config.blocks, config.swap.map_or(0, |swap| swap.slots)), swap, restore)
     }
 
     /// Takes a request. Its tokens are computed from one of the next plans on.
@@ -223,8 +226,8 @@ impl Batcher {
     /// the order that the policy says.
     pub fn lost(&mut self, now: Duration) {
         self.is_computing = false;
-        let Memory { dropped, swap, .. } = self.memory;
-        self.memory = Memory { dropped, ..Self::memory(&self.config, swap) };
+        let Memory { dropped, swap, restore, .. } = self.memory;
+        self.memory = Memory { dropped, ..Self::memory(&self.config, swap, restore) };
         self.programs.forget_tails();
         for id in std::mem::take(&mut self.running) {
             let Some(sequence) = self.sequences.get_mut(&id) else { continue };

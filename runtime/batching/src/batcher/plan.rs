@@ -132,9 +132,10 @@ impl Batcher {
         Plan { moves, spans: draft.spans, load: draft.load, predicted, number: self.number }
     }
 
-    fn count_moves(&mut self, moves: &[Move]) {
+    pub(super) fn count_moves(&mut self, moves: &[Move]) {
         for step in moves {
             *match step {
+                Move::Keep(..) => continue,
                 Move::Out(..) => &mut self.totals.swapped_out,
                 Move::In(..) => &mut self.totals.swapped_in,
                 Move::Copy(..) => &mut self.totals.copied,

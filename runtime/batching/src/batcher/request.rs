@@ -28,6 +28,9 @@ pub struct Config {
     pub blocks: usize,
     /// Slots for blocks that leave it.
     pub swap: Option<Swap>,
+    /// In which time a block of a snapshot is read, as far as that is known; see [`Batcher::restored`](crate::Batcher::restored).
+    /// `None` where there are no snapshots.
+    pub restore_time: Option<Duration>,
     /// Sequences that run side by side. 64: beyond that, rows add as much to a step's time as they add tokens.
     pub running_max: usize,
     /// Sequences that wait; more are refused. 1,024: minutes of work on a small machine.
@@ -51,12 +54,13 @@ pub struct Config {
 }
 
 impl Config {
-    /// The numbers above, for a pool of so many blocks, with no swapping.
+    /// The numbers above, for a pool of so many blocks, with neither swapping nor snapshots.
     #[must_use]
     pub fn new(blocks: usize) -> Self {
         Self {
             blocks,
             swap: None,
+            restore_time: None,
             running_max: 64,
             waiting_max: 1_024,
             rows_max: 576,

@@ -6,3 +6,4 @@ mod adversity;
 mod fairness;
 mod machine;
 mod runs;
+mod snapshots;

@@ -23,10 +23,15 @@
 //! changes by itself, and the order of their logarithms is kept in place of them: `expected` + [`HALF_LIFE`] × log₂(seconds × (1 +
 //! hits)). This is the order of GreedyDual-Size-Frequency (Cherkasova, HP Labs 1998) with time for its clock.
 
+mod gone;
 #[cfg(test)]
 mod tests;
 
-use crate::blocks::{BLOCK_TOKENS, Block, BlockPool, Slot, SlotPool};
+use crate::{
+    blocks::{BLOCK_TOKENS, Block, BlockPool, Slot, SlotPool},
+    chain::Chain,
+};
+pub(crate) use gone::Named;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     time::Duration,
@@ -106,10 +111,12 @@ pub(crate) enum Cursor {
     Node(NodeId),
 }
 
-/// Where a node's keys and values are.
+/// Where keys and values of some tokens are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub enum Place {
+    /// On the device.
     Here(Block),
+    /// Outside of it.
     Out(Slot),
 }
 
@@ -145,6 +152,9 @@ struct Node {
     expected: Duration,
     /// To compute its block again.
     seconds: f64,
+    namespace: Namespace,
+    /// Of a whole block, where the tree names them.
+    chain: Chain,
 }
 
 /// The order of worths.
@@ -183,6 +193,8 @@ pub(crate) struct Tree {
     leaves_out: BTreeSet<(Worth, NodeId)>,
     /// Nodes that are here.
     here: usize,
+    /// Whole blocks that have left; `None` where nobody wants to know.
+    gone: Option<Vec<Named>>,
 }
 
 impl Tree {
@@ -197,6 +209,7 @@ impl Tree {
             leaves: BTreeSet::new(),
             leaves_out: BTreeSet::new(),
             here: 0,
+            gone: None,
         }
     }
 
@@ -232,6 +245,13 @@ impl Tree {
         match cursor {
             Cursor::Root(namespace) => Some(self.roots.entry(namespace).or_default()),
             Cursor::Node(id) => self.node_mut(id).map(|node| &mut node.children),
+        }
+    }
+
+    fn namespace(&self, cursor: Cursor) -> Option<Namespace> {
+        match cursor {
+            Cursor::Root(namespace) => Some(namespace),
+            Cursor::Node(id) => self.node(id).map(|node| node.namespace),
         }
     }
 
@@ -334,17 +354,19 @@ impl Tree {
             hits = self.node(shorter).map_or(0, |node| node.hits);
             self.remove(shorter);
         }
+        let namespace = self.namespace(cursor)?;
         self.blocks.share(block);
-        let place = Place::Here(block);
         let node = Node {
             parent: cursor,
             run,
-            place,
+            place: Place::Here(block),
             children: Children::new(),
             children_here: 0,
             hits,
             expected: now,
             seconds,
+            namespace,
+            chain: self.chain_behind(cursor, run.get()),
         };
         Some((self.add(node), block))
     }
@@ -442,6 +464,7 @@ impl Tree {
     }
 
     fn remove_childless(&mut self, id: NodeId) {
+        self.note_gone(id);
         self.unlist(id);
         let Some(seat) = self.seats.get_mut(id.index as usize) else { return };
         let Some(node) = seat.node.take() else { return };

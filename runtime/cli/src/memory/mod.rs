@@ -83,7 +83,7 @@ enum Command {
         /// Which of its versions
         version: u32,
     },
-    /// Write entries to a file, one JSON object a line
+    /// Write entries to a file: one JSON object a line, or as Parquet where its name ends with `.parquet`
     Export {
         /// The file; standard output without
         file: Option<PathBuf>,
@@ -92,9 +92,9 @@ enum Command {
     },
     /// Write the entries of a file that `remit memory export` made as new ones
     Import {
-        /// The file; standard input without
+        /// The file, of either form; lines on standard input without
         file: Option<PathBuf>,
-        /// Into this store instead of that of each line
+        /// Into this store instead of that of each entry
         #[arg(long, value_name = "NAME")]
         store: Option<String>,
     },

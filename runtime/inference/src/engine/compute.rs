@@ -22,6 +22,12 @@ pub(super) trait Compute {
     /// Writes what was read from a block into one.
     fn write(&mut self, base: usize, block: u32, bytes: &[u8]);
 
+    /// Bytes of a block.
+    fn block_bytes(&self, base: usize) -> usize;
+
+    /// How blocks of a base are laid out, and by what they are computed: where two differ, a block of one is none of the other.
+    fn layout(&self, base: usize) -> String;
+
     /// The logits that sequences of one base ask for, in order, one vocabulary after the other.
     fn forward(&mut self, base: usize, work: &[Work<'_>]) -> Vec<f32>;
 
@@ -136,6 +142,25 @@ impl Compute for Models {
                 written.unwrap_or_else(|error| unreachable!("it was read from a block: {error}"));
             }
             Base::Tensors(tensors) => tensors.1.write(block, bytes),
+        }
+    }
+
+    fn block_bytes(&self, base: usize) -> usize {
+        match &self.bases[base] {
+            Base::Native(native) => native.1.blocks().bytes_each(),
+            Base::Tensors(tensors) => tensors.1.block_bytes(),
+        }
+    }
+
+    fn layout(&self, base: usize) -> String {
+        let (version, bytes) = (env!("CARGO_PKG_VERSION"), self.block_bytes(base));
+        let isa = self.threads.team.isa();
+        match &self.bases[base] {
+            Base::Native(_) => format!("{version} native {isa:?} {bytes}"),
+            Base::Tensors(tensors) => {
+                let (device, host) = (self.device.name(), tensors.1.host_block_bytes());
+                format!("{version} tensors {device} {isa:?} {host} {bytes}")
+            }
         }
     }
 

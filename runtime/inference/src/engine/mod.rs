@@ -5,6 +5,7 @@
 //! | this file | loads, tokenises and checks on the caller's thread, hands sequences over | the port |
 //! | `sequence` | one generation: sampling, text, stop strings, its end | no other sequence |
 //! | `slots` | blocks that left the device | bytes |
+//! | `snapshots` | blocks that are kept when they leave, and come back when a prompt needs them | the port that keeps them |
 //! | `observe` | what an operator sees: figures, spans | counters, clocks |
 //! | `outbox` | what a slow reader makes of a generation | the channel |
 //! | [`remit_batching`] | who is computed next and how much of it, where keys and values are, whose beginnings are shared | numbers only: pure functions |
@@ -46,6 +47,7 @@ mod policy;
 mod recovery;
 mod sequence;
 mod slots;
+mod snapshots;
 mod steps;
 #[cfg(test)]
 mod tests;
@@ -68,7 +70,7 @@ use formats::Formats;
 use observe::{Board, Noted};
 use remit_abi::{OutputFormat, TenantId, Toolset};
 use remit_batching::{Config, Swap};
-use remit_kernel::ports::{Engine, EngineError, EngineStream, GenerationJob, Meter, ModelCard, PromptText};
+use remit_kernel::ports::{Engine, EngineError, EngineStream, GenerationJob, Meter, ModelCard, PromptText, Snapshots};
 use sequence::Sequence;
 use std::{
     path::PathBuf,
@@ -103,6 +105,8 @@ pub struct Limits {
     pub swap_tokens_max: Option<usize>,
     /// Where that room is a file's and not the host's memory.
     pub swap_folder: Option<PathBuf>,
+    /// Where blocks are kept that leave memory and are worth it, by the names of their tokens, beyond the engine's life. `None`: nowhere.
+    pub snapshots: Option<Arc<dyn Snapshots>>,
     /// What prompts may add to a step while others decode. 10 ms: a reader does not notice.
     pub chunk_time: Duration,
     /// Rows of prompts in a step while nobody decodes. 512: enough for matrix products at full speed.
@@ -134,6 +138,7 @@ impl Default for Limits {
             kv_tokens_max: 65_536,
             swap_tokens_max: None,
             swap_folder: None,
+            snapshots: None,
             chunk_time: Duration::from_millis(10),
             chunk_rows: 512,
             policy: PolicyChoice::Fair,
@@ -168,6 +173,7 @@ impl Limits {
             chunk_time: self.chunk_time,
             chunk_rows: self.chunk_rows,
             swap: (self.slots() > 0).then(|| Swap { slots: self.slots(), block_time: BLOCK_TIME }),
+            restore_time: self.snapshots.as_ref().map(|_| snapshots::RESTORE_TIME),
             shares_prefixes: self.shares_prefixes,
             ..Config::new(blocks)
         }
@@ -472,12 +478,19 @@ impl Engine for LocalEngine {
         let meter = Arc::new(Meter::default());
         let limit = job.params.max_tokens.clamp(1, capacity - tokens);
         let is_long = self.adapters.is_long(model, job.prompt.len() + limit as usize - 1);
-        let (mut sequence, events) = Sequence::new(job, model, limit, is_long, served.tokenizer.clone(), meter.clone());
+        let computer = (model, served.card.digest.clone());
+        let (mut sequence, events) =
+            Sequence::new(job, computer, limit, is_long, served.tokenizer.clone(), meter.clone());
         sequence.hold(held, calls);
         if !self.tell(Message::Generate(Box::new(sequence))) {
             return Err(EngineError::Stopped("its thread has ended".into()));
         }
         Ok(EngineStream { events, meter })
+    }
+
+    fn rests(&self, tenant: TenantId, program: u64) {
+        // An engine that has stopped keeps nothing.
+        self.tell(Message::Rest(tenant, program));
     }
 }
 

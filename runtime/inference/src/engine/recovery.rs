@@ -91,6 +91,7 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
     pub(super) fn drop_weights(&mut self) {
         let now = self.begin.elapsed();
         self.under_way.clear();
+        self.forget_snapshots();
         self.slots.iter_mut().for_each(|slots| slots.retain(|_| false));
         self.batchers.iter_mut().for_each(|batcher| batcher.lost(now));
         drop_quietly(self.compute.take());

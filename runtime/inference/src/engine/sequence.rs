@@ -12,8 +12,8 @@ use crate::{
     stop::{Matched, StopMatcher},
     tokenizer::{Tokenizer, Utf8Stream},
 };
-use remit_abi::{DrawnToken, Priority, ScoredToken};
-use remit_batching::{Class, Draft, Drafter, Namespace, Report, Request};
+use remit_abi::{DrawnToken, Priority, ScoredToken, TenantId};
+use remit_batching::{Chain, Class, Draft, Drafter, Namespace, Report, Request};
 use remit_kernel::ports::{EngineError, EngineEvent, EngineFinish, GenerationJob, Meter};
 use std::{sync::Arc, task::Waker};
 use tokio::sync::mpsc;
@@ -28,6 +28,10 @@ pub(super) enum Reader {
 pub(super) struct Sequence {
     job: GenerationJob,
     model: ModelId,
+    /// The model's, or the adapter's.
+    digest: Arc<str>,
+    /// Whether snapshots were looked for.
+    looked: bool,
     /// Whether the model turns its keys as those of long texts.
     is_long: bool,
     /// Tokens of output, at most; at least 1, and the context has room for them.
@@ -62,7 +66,7 @@ pub(super) struct Sequence {
 impl Sequence {
     pub(super) fn new(
         job: GenerationJob,
-        model: ModelId,
+        (model, digest): (ModelId, Arc<str>),
         limit: u32,
         is_long: bool,
         tokenizer: Arc<Tokenizer>,
@@ -74,6 +78,8 @@ impl Sequence {
         let sequence = Self {
             course: Course::new(&job, limit),
             model,
+            digest,
+            looked: false,
             is_long,
             limit,
             generated: 0,
@@ -110,10 +116,9 @@ impl Sequence {
     /// What a batcher needs to know.
     pub(super) fn request(&self) -> Request {
         let GenerationJob { tenant, program, priority, .. } = self.job;
-        let tenant = u64::from(tenant.0);
         Request {
-            namespace: Namespace { tenant, model: self.model.number(self.is_long) },
-            tenant,
+            namespace: self.namespace(),
+            tenant: u64::from(tenant.0),
             program,
             class: match priority {
                 Priority::High => Class::Interactive,
@@ -170,6 +175,30 @@ impl Sequence {
             }
             _ => None,
         }
+    }
+
+    /// Whose tokens it has, and of what.
+    pub(super) fn namespace(&self) -> Namespace {
+        Namespace { tenant: u64::from(self.job.tenant.0), model: self.model.number(self.is_long) }
+    }
+
+    pub(super) fn tenant(&self) -> TenantId {
+        self.job.tenant
+    }
+
+    /// The name of what computes it, with a layout of blocks.
+    pub(super) fn computer(&self, layout: &str) -> Chain {
+        Chain::of(&[&*self.digest, if self.is_long { "long" } else { "short" }, layout])
+    }
+
+    /// Whether snapshots are to be looked for: once.
+    pub(super) fn looks_for_snapshots(&mut self) -> bool {
+        !std::mem::replace(&mut self.looked, true)
+    }
+
+    /// What it had is gone.
+    pub(super) fn look_again(&mut self) {
+        self.looked = false;
     }
 
     /// Whether it is paused for its reader's sake.

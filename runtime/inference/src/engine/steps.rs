@@ -33,7 +33,7 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
         let has_suspects = self.mark_suspects(base);
         self.speculate(base);
         let plan = self.batchers[base].plan(self.begin.elapsed());
-        self.make_moves(base, &plan);
+        self.make_moves(base, &plan.moves);
         if plan.is_empty() {
             return false;
         }
@@ -80,15 +80,16 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
         }
     }
 
-    fn make_moves(&mut self, base: usize, plan: &Plan) {
+    pub(super) fn make_moves(&mut self, base: usize, moves: &[Move]) {
         let Some(compute) = &mut self.compute else { return };
         let (slots, batcher) = (&mut self.slots[base], &mut self.batchers[base]);
-        for step in &plan.moves {
+        for step in moves {
             let begin = Instant::now();
             match *step {
                 Move::Copy(from, to) => compute.copy(base, from.0, to.0),
                 Move::Out(block, slot) => slots.write(slot, compute.read(base, block.0)),
                 Move::In(slot, block) => compute.write(base, block.0, &slots.read(slot)),
+                Move::Keep(place, prefix) => self.desk.keep(base, (place, prefix), compute, slots),
             }
             batcher.moved(step, begin.elapsed());
         }

@@ -21,6 +21,7 @@ mod observe;
 mod readers;
 mod sampling;
 mod slots;
+mod snapshots;
 mod speculation;
 
 /// The token after these.
@@ -66,6 +67,14 @@ impl Compute for Scripted {
         for (token, bytes) in self.blocks[block as usize].iter_mut().zip(bytes.as_chunks().0) {
             *token = u32::from_le_bytes(*bytes);
         }
+    }
+
+    fn block_bytes(&self, _: usize) -> usize {
+        BLOCK_TOKENS * size_of::<u32>()
+    }
+
+    fn layout(&self, _: usize) -> String {
+        "scripted".to_owned()
     }
 
     fn forward(&mut self, _: usize, work: &[Work<'_>]) -> Vec<f32> {
@@ -131,6 +140,14 @@ impl Compute for Watched {
 
     fn write(&mut self, base: usize, block: u32, bytes: &[u8]) {
         self.models.write(base, block, bytes);
+    }
+
+    fn block_bytes(&self, base: usize) -> usize {
+        self.models.block_bytes(base)
+    }
+
+    fn layout(&self, base: usize) -> String {
+        self.models.layout(base)
     }
 
     fn forward(&mut self, base: usize, work: &[Work<'_>]) -> Vec<f32> {

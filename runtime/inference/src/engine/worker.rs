@@ -12,12 +12,14 @@ use super::{
     observe::{End, Measures},
     sequence::{Reader, Sequence},
     slots::Slots,
+    snapshots::Desk,
 };
 use crate::{
     LoadError,
     residency::{ASK_EVERY, Demand, Order, Seat},
     sampler::Scratch,
 };
+use remit_abi::TenantId;
 use remit_batching::{Batcher, Refusal, Report, SequenceId};
 use remit_kernel::ports::{EngineError, EngineFinish};
 use std::{
@@ -38,6 +40,8 @@ pub(super) enum Message {
     Generate(Box<Sequence>),
     /// Read the weights now, where there is room that nobody else waits for, and answer when that is done.
     Warm(Sender<Result<(), LoadError>>),
+    /// A process of a tenant has left memory.
+    Rest(TenantId, u64),
     /// Crash.
     Drill,
     /// Look at memory again, at readers, or at the engine's end.
@@ -45,7 +49,14 @@ pub(super) enum Message {
 }
 
 /// Wakes the thread, from a reader's.
-struct Bell(Sender<Message>);
+pub(super) struct Bell(Sender<Message>);
+
+impl Bell {
+    pub(super) fn ring(&self) {
+        // A thread that has ended has told every reader.
+        let _ = self.0.send(Message::Wake);
+    }
+}
 
 impl Wake for Bell {
     fn wake(self: Arc<Self>) {
@@ -53,8 +64,7 @@ impl Wake for Bell {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        // A thread that has ended has told every reader.
-        let _ = self.0.send(Message::Wake);
+        self.ring();
     }
 }
 
@@ -68,13 +78,15 @@ pub(super) struct Worker<C: Compute, M> {
     pub(super) compute: Option<C>,
     pub(super) seat: Seat,
     pub(super) shared: Arc<Shared>,
-    /// For readers who were behind.
+    pub(super) bell: Arc<Bell>,
+    /// The same, for readers who were behind.
     waker: Waker,
     /// One for each base. All know the same tokens as `sequences`.
     pub(super) batchers: Vec<Batcher>,
     pub(super) sequences: BTreeMap<Key, Sequence>,
     /// Blocks that left the device, of each base.
     pub(super) slots: Vec<Slots>,
+    pub(super) desk: Desk,
     /// Of each base.
     pub(super) measures: Vec<Measures>,
     /// What is being computed, or not known to be, and how many tokens they will have come to.
@@ -83,7 +95,7 @@ pub(super) struct Worker<C: Compute, M> {
     /// Whether the next step crashes.
     pub(super) is_drill: bool,
     /// Whether sequences that were not begun are held back, since the weights are about to leave.
-    is_holding: bool,
+    pub(super) is_holding: bool,
     pub(super) begin: Instant,
     pub(super) scratch: Scratch,
     pub(super) masks: Masks,
@@ -98,16 +110,19 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
         limits: &Limits,
         (shared, messages): (Arc<Shared>, Sender<Message>),
     ) -> Self {
+        let bell = Arc::new(Bell(messages));
         let batcher = |blocks: &usize| Batcher::new(limits.batching(*blocks), limits.policy.make());
         Self {
             make,
             compute: None,
             seat,
             shared,
-            waker: Waker::from(Arc::new(Bell(messages))),
+            waker: Waker::from(bell.clone()),
+            bell,
             batchers: blocks.iter().map(batcher).collect(),
             sequences: BTreeMap::new(),
             slots: blocks.iter().map(|_| Slots::new(limits.slots(), limits.swap_folder.as_deref())).collect(),
+            desk: Desk::new(limits.snapshots.clone()),
             measures: vec![Measures::default(); blocks.len()],
             under_way: Vec::new(),
             pauses: Pauses::default(),
@@ -137,7 +152,7 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
             match message {
                 Message::Generate(mut sequence) => sequence.fail(&why),
                 Message::Warm(done) => drop(done.send(Err(LoadError::Crashed(why.to_string())))),
-                Message::Drill | Message::Wake => {}
+                Message::Rest(..) | Message::Drill | Message::Wake => {}
             }
         }
     }
@@ -147,11 +162,15 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
         loop {
             incoming.try_iter().for_each(|message| self.take(message));
             if self.is_closing() {
+                self.keep_leaving();
                 return Ok(());
             }
             self.drop_unwanted();
             self.heed_readers();
             self.forget_slots();
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.tend_snapshots())) {
+                self.recover(&panic_text(&*panic), incoming)?;
+            }
             self.note_figures();
             let demand = self.demand();
             let is_idle = demand == Demand::default();
@@ -181,6 +200,7 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
                 }
                 Order::Load => self.load().map_err(|error| error.to_string())?,
                 Order::Leave => {
+                    self.keep_leaving();
                     self.drop_weights();
                     self.seat.left();
                     tracing::info!(models = %self.shared.names, "the weights made room for another model's");
@@ -201,6 +221,7 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
                 // Nobody waits any more where the engine is being dropped.
                 let _ = done.send(if is_wanted { self.load() } else { Ok(()) });
             }
+            Message::Rest(tenant, program) => self.desk.rest(tenant, program),
             // On a device it happens by itself.
             Message::Drill => self.is_drill = !self.compute.as_ref().is_some_and(Compute::lose),
             Message::Wake => {}

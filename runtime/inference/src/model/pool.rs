@@ -257,7 +257,8 @@ impl Pool {
         self.host_block_bytes() + self.layers.iter().map(LayerPool::block_bytes).sum::<usize>()
     }
 
-    fn host_block_bytes(&self) -> usize {
+    /// Of these, those of the layers that the CPU computes.
+    pub(crate) fn host_block_bytes(&self) -> usize {
         self.host.as_ref().map_or(0, |host| host.blocks().bytes_each())
     }
 

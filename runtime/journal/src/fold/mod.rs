@@ -7,7 +7,7 @@
 //! | `accounts` | `accounts` |
 //! | `grants` | `grants` |
 //! | `mail` | `letters`, `calls`, `reports` |
-//! | `names` | `tags`, `frozen` |
+//! | `names` | `tags`, `frozen`, `deployments` |
 //! | `inbox` | `questions`, `approvals`, `notices` |
 //! | `tool_calls` | `tool_calls` |
 //! | `memory` | `memory_writes`, `remembered`, `memory_keys` |
@@ -166,11 +166,11 @@ impl Fold {
 
     fn change(&mut self, tools: &mut Tools<'_>, tenant: Option<TenantId>, change: &Change) -> Result<(), Damage> {
         use Change::{
-            Answered, ApprovalWithdrawn, Approved, CallGone, Called, Closed, Deposited, Detached, Ended, Frozen,
-            GrantGone, GrantUsed, Granted, Held, LetterGone, Moved, NoticeGone, Notified, Paid, QuestionAnswered,
-            QuestionGone, QuestionWithdrawn, Questioned, Refunded, Remembered, RememberedUpTo, ReportGone, Sent,
-            Signalled, Slept, Split, Tagged, Thawed, ToolBegun, ToolCallGone, ToolCalled, ToolDoubted, ToolReturned,
-            Unanswered,
+            Answered, ApprovalWithdrawn, Approved, CallGone, Called, Closed, Deployed, Deposited, Detached, Ended,
+            Frozen, GrantGone, GrantUsed, Granted, Held, LetterGone, Moved, NoticeGone, Notified, Paid,
+            QuestionAnswered, QuestionGone, QuestionWithdrawn, Questioned, Refunded, Remembered, RememberedUpTo,
+            ReportGone, Sent, Signalled, Slept, Split, Tagged, Thawed, ToolBegun, ToolCallGone, ToolCalled,
+            ToolDoubted, ToolReturned, Unanswered,
         };
         match change {
             Deposited { .. } | Split { .. } | Moved { .. } | Paid { .. } | Refunded { .. } | Closed { .. } => {
@@ -225,6 +225,10 @@ impl Fold {
             Thawed(selection) => self.names.freeze(selection, false),
             Tagged { tenant, index, name } => {
                 self.names.tag(*tenant, *index, name);
+                Ok(())
+            }
+            Deployed { tenant, name, state } => {
+                self.names.deploy(*tenant, name, state.as_deref());
                 Ok(())
             }
         }

@@ -3,6 +3,7 @@
 mod audit;
 mod crash;
 mod damage;
+mod deployments;
 mod disk;
 mod fold;
 mod forget;
@@ -13,6 +14,7 @@ mod people;
 mod recall;
 mod sample;
 mod sleepers;
+mod snapshots;
 mod stage;
 mod threads;
 mod tool_calls;

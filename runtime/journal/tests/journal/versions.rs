@@ -5,6 +5,7 @@
 use crate::{
     audit::{acts, compare_older_chains, export, told, whole},
     crash::story,
+    deployments,
     disk::{Disk, Fault, Kept},
     memory,
     model::{Model, Plain},
@@ -173,15 +174,6 @@ fn cited() -> Story {
 #[test]
 fn a_journal_of_version_6_is_read_and_goes_on_with_what_was_cited() {
     let story = cited();
-    if let Some(folder) = std::env::var_os("REMIT_JOURNAL_GOLDEN") {
-        let journal = SqliteJournal::open_with(Path::new(&folder), options(None)).expect("it opens");
-        let (people, calls, memories) = (people::changes(), tool_calls::changes(), memory::records());
-        let record = |changes| Record { pid: None, entry: None, changes };
-        for record in memories.iter().chain(&asleep(4).0.records).chain(&story.records) {
-            journal.append(&[record.record()]).expect("there is room");
-        }
-        journal.append(&[record(&people), record(&calls)]).expect("there is room");
-    }
     let stage = Stage::at(golden(6));
     for (pid, process) in &story.model.processes {
         let stored = stage.journal().process(*pid).expect("it can be read").map(Plain::from);
@@ -192,6 +184,27 @@ fn a_journal_of_version_6_is_read_and_goes_on_with_what_was_cited() {
     let results = stage.journal().results(None, usize::MAX).expect("they can be read");
     let counted: Vec<_> = results.iter().map(|result| result.finished.ledger.citations).collect();
     assert_eq!(counted, [Citations { supported: 300, unsupported: 2 }]);
+    for tenant in [1, 2, 4, 5] {
+        whole(&export(stage.journal(), tenant, Detail::Contents).expect("it has a chain"));
+    }
+}
+
+#[test]
+fn a_journal_of_version_7_is_read_and_goes_on_with_what_is_kept_running() {
+    let deployed = deployments::changes();
+    if let Some(folder) = std::env::var_os("REMIT_JOURNAL_GOLDEN") {
+        let journal = SqliteJournal::open_with(Path::new(&folder), options(None)).expect("it opens");
+        let (people, calls, memories) = (people::changes(), tool_calls::changes(), memory::records());
+        let record = |changes| Record { pid: None, entry: None, changes };
+        for record in memories.iter().chain(&asleep(4).0.records).chain(&cited().records) {
+            journal.append(&[record.record()]).expect("there is room");
+        }
+        journal.append(&[record(&people), record(&calls), record(&deployed)]).expect("there is room");
+    }
+    let stage = Stage::at(golden(7));
+    let model = MemoryJournal::default();
+    model.append(&[Record { pid: None, entry: None, changes: &deployed }]).expect("it takes everything");
+    assert_eq!(deployments::kept(stage.journal()), deployments::kept(&model));
     for tenant in [1, 2, 4, 5] {
         whole(&export(stage.journal(), tenant, Detail::Contents).expect("it has a chain"));
     }

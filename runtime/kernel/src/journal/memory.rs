@@ -183,6 +183,7 @@ struct State {
     living: BTreeMap<Pid, Living>,
     tags: Vec<(remit_abi::TenantId, u32, Box<str>)>,
     frozen: Vec<crate::Selection>,
+    deployments: BTreeMap<(remit_abi::TenantId, Box<str>), Box<str>>,
     questions: BTreeMap<u64, (PostedQuestion, QuestionState)>,
     approvals: BTreeMap<u64, StandingApproval>,
     notices: BTreeMap<u64, Notice>,
@@ -307,6 +308,10 @@ impl State {
             Change::Frozen(selection) => self.frozen.push(selection),
             Change::Thawed(selection) => self.frozen.retain(|frozen| *frozen != selection),
             Change::Tagged { tenant, index, name } => self.tags.push((tenant, index, name)),
+            Change::Deployed { tenant, name, state: Some(state) } => {
+                self.deployments.insert((tenant, name), state);
+            }
+            Change::Deployed { tenant, name, state: None } => drop(self.deployments.remove(&(tenant, name))),
             change => self.apply_to_inbox(change),
         }
     }
@@ -425,6 +430,7 @@ impl State {
             living: self.living.into_keys().collect(),
             tags: self.tags,
             frozen: self.frozen,
+            deployments: self.deployments.into_iter().map(|((tenant, name), state)| (tenant, name, state)).collect(),
             questions: self.questions.into_values().collect(),
             approvals: self.approvals.into_values().collect(),
             notices: self.notices.into_values().collect(),

@@ -232,6 +232,15 @@ pub enum Change {
         /// Of the last of them.
         number: u64,
     },
+    /// An operator decided what is kept running under a name.
+    Deployed {
+        /// Whose it is.
+        tenant: TenantId,
+        /// Its name.
+        name: Box<str>,
+        /// What was decided, as its writer has it; `None` where it is kept running no more.
+        state: Option<Box<str>>,
+    },
 }
 
 /// A message in a mailbox, or the answer to a call.

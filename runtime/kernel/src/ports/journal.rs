@@ -110,6 +110,8 @@ pub struct NodeImage {
     pub tags: Vec<(TenantId, u32, Box<str>)>,
     /// What is frozen.
     pub frozen: Vec<Selection>,
+    /// What operators keep running: tenant, name and what was decided, by tenant and name.
+    pub deployments: Vec<(TenantId, Box<str>, Box<str>)>,
     /// Questions that were asked and whose answer nobody has taken, in the order of their numbers.
     pub questions: Vec<(PostedQuestion, QuestionState)>,
     /// Approvals that stand, in the order of their numbers.

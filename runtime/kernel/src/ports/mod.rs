@@ -12,6 +12,7 @@ mod inbox;
 mod journal;
 mod memory;
 mod sleeper;
+mod snapshots;
 mod tools;
 pub mod version_1;
 
@@ -31,6 +32,7 @@ pub use memory::{
 };
 pub use remit_authority::{AccountImage, Away, GrantImage};
 pub use sleeper::{Holdings, Roused, Sleeper, SleeperKind};
+pub use snapshots::{ReadSnapshot, SnapshotFigures, SnapshotName, SnapshotReader, Snapshots};
 pub use tools::{
     Decided, Effect, NoTools, OutcomeKind, PostedToolCall, ToolCallImage, ToolEnd, ToolFacts, ToolFailure, ToolJob,
     ToolOutcome, ToolOutput, Tools, Uncertain, Verdict,
@@ -398,6 +400,12 @@ pub trait Engine: Send + Sync + 'static {
     /// [`EngineError::UnknownModel`], [`EngineError::TooLong`], [`EngineError::Prompt`], [`EngineError::Format`],
     /// [`EngineError::Busy`], [`EngineError::Stopped`].
     fn generate(&self, job: GenerationJob) -> Result<EngineStream, EngineError>;
+
+    /// A process of a tenant has left memory, and comes back when something happens: what was computed of its last prompt may leave
+    /// memory too. `program` is as in its jobs. Returns at once.
+    fn rests(&self, tenant: TenantId, program: u64) {
+        let _ = (tenant, program);
+    }
 }
 
 /// An agent that cannot be started.

@@ -10,7 +10,7 @@ use remit_abi::{
     Content, Denial, Filter, GrantId, GrantKind, Label, MailboxError, NamedGrant, Outgoing, Pid, Tokens, ValueId,
     limits::{self, Limits},
 };
-use remit_kernel::SpawnError;
+use remit_kernel::{Group, SpawnError};
 
 /// Alice may send to Bob.
 async fn pair() -> (Stage, Played, Played, GrantId) {
@@ -353,6 +353,43 @@ async fn a_name_is_one_processs_at_a_time() {
     assert!(matches!(refused.err(), Some(SpawnError::NameTaken)));
     let other = Given { tenant: remit_abi::TenantId(9), name: Some("desk"), ..stranger() };
     assert!(stage.node.try_spawn(other, |_| std::future::pending()).is_ok());
+}
+
+#[tokio::test]
+async fn a_message_to_a_group_goes_to_the_member_whose_turn_it_is() {
+    let stage = Stage::new();
+    let grants = vec![grant("desk", GrantKind::Mailbox, &["desk"])];
+    let alice = stage.start(Given { grants, ..stranger() }).await;
+    let desk = alice.take("desk").await;
+    let one = stage.start(Given { name: Some("desk#1.1"), ..stranger() }).await;
+    let two = stage.start(Given { name: Some("desk#1.2"), ..stranger() }).await;
+    assert_eq!(alice.send(desk, message("early", "")).await, Err(MailboxError::Gone), "nobody made a group of them");
+    let group = |tried: Option<(&str, u8)>| {
+        let tried = tried.map(|(prefix, percent)| (prefix.into(), percent));
+        stage.node.kernel.set_group(TENANT, "desk", Some(Group { members: "desk#".into(), tried }));
+    };
+    group(None);
+    for topic in ["a", "b", "c"] {
+        alice.send(desk, message(topic, "")).await.expect("there is room");
+    }
+    for (member, topics) in [(&one, ["a", "c"].as_slice()), (&two, &["b"])] {
+        for topic in topics {
+            assert_eq!(member.next_topic(any()).await.as_deref(), Some(*topic));
+        }
+        assert_eq!(member.next_topic(any()).await, None);
+    }
+    // The first four of a hundred were three messages and this one: of a quarter it is the first that is tried.
+    let tried = stage.start(Given { name: Some("desk#2.1"), ..stranger() }).await;
+    group(Some(("desk#2.", 25)));
+    alice.send(desk, message("d", "")).await.expect("there is room");
+    assert_eq!(tried.next_topic(any()).await.as_deref(), Some("d"));
+    // Who has the name itself has all of them.
+    let whole = stage.start(Given { name: Some("desk"), ..stranger() }).await;
+    alice.send(desk, message("e", "")).await.expect("there is room");
+    assert_eq!(whole.next_topic(any()).await.as_deref(), Some("e"));
+    stage.end(whole, done()).await;
+    stage.node.kernel.set_group(TENANT, "desk", None);
+    assert_eq!(alice.send(desk, message("late", "")).await, Err(MailboxError::Gone));
 }
 
 #[tokio::test]

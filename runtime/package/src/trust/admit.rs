@@ -6,11 +6,15 @@
 //! | the packages that are [installed](crate::Store) | refused: nobody is trusted | as the policy says, with the envelope that it was installed with |
 //!
 //! What is revoked is refused everywhere, with a policy and without one.
+//!
+//! A tenant may have a policy of its own, inside the operator's. What the operator's takes is then put before the tenant's too, and
+//! runs where both agree. The operator's is asked alone as well: what only a key of the tenant's says (a serial, a moment) is no ground
+//! on which it takes anything, so that a tenant's policy never widens what the operator's lets in.
 
 use super::{Check, CheckKind, Circumstances, Outcome, Policy, Revocations, Verdict, revoked::POLICY_BYTES_MAX};
 use crate::{
     ManifestError, Package, PackageError, disk,
-    signing::{Envelope, KeyId, Statement},
+    signing::{Envelope, KeyId, PublicKey, Statement, Terms},
 };
 use jiff::Timestamp;
 use std::{
@@ -61,8 +65,14 @@ pub enum Denied {
 }
 
 fn reasons(verdict: &Verdict) -> String {
-    let told: Vec<_> = verdict.failures().map(|check| format!("{}: {}", check.kind.name(), check.reason)).collect();
+    let told: Vec<_> = verdict.failures().map(told).collect();
     told.join("; ")
+}
+
+/// A failure, with the policy that it is one of.
+fn told(Check { kind, policy, reason, .. }: &Check) -> String {
+    let policy = policy.as_ref().map(|policy| format!(" ({policy})")).unwrap_or_default();
+    format!("{}{policy}: {reason}", kind.name())
 }
 
 /// On what grounds a package was let in.
@@ -76,19 +86,21 @@ pub struct Admission {
     pub not_after: Option<Timestamp>,
 }
 
-/// Whom a host trusts: its operator's policy, where there is one, and what was revoked.
+/// Whom a host trusts: its operator's policy, where there is one, what was revoked, and what a tenant says besides.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trust {
     /// What is revoked is revoked in it, too.
     policy: Option<Policy>,
     revoked: Revocations,
+    /// The tenant's own, and what it is called.
+    tenant: Option<(String, Policy)>,
 }
 
 impl Trust {
     /// A policy, or none, and what was revoked besides.
     #[must_use]
     pub fn new(policy: Option<Policy>, revoked: Revocations) -> Self {
-        let mut trust = Self { policy, revoked };
+        let mut trust = Self { policy, revoked, tenant: None };
         if let Some(policy) = &mut trust.policy {
             policy.revoke(&trust.revoked);
             trust.revoked = policy.revoked().clone();
@@ -105,6 +117,28 @@ impl Trust {
         let parsed = read_policy(policy)?;
         let revoked = Revocations::read(revoked).map_err(|error| io_error(revoked, error))?;
         Ok(Self::new(parsed, revoked))
+    }
+
+    /// The same for a tenant that has a policy of its own, under the name by which its refusals are told. It can only narrow.
+    #[must_use]
+    pub fn within(self, name: &str, mut policy: Policy) -> Self {
+        policy.revoke(&self.revoked);
+        Self { tenant: Some((name.to_owned(), policy)), ..self }
+    }
+
+    /// The tenant's own policy, and what it is called.
+    #[must_use]
+    pub fn tenant(&self) -> Option<(&str, &Policy)> {
+        self.tenant.as_ref().map(|(name, policy)| (&**name, policy))
+    }
+
+    /// Every key that is known by a name.
+    pub fn keys(&self) -> impl Iterator<Item = &PublicKey> {
+        self.policies().flat_map(|(_, policy)| policy.keys()).map(|(_, key)| key)
+    }
+
+    fn policies(&self) -> impl Iterator<Item = (&str, &Policy)> {
+        self.policy.iter().map(|policy| (OPERATOR, policy)).chain(self.tenant())
     }
 
     /// The operator's policy, with all that is revoked.
@@ -124,10 +158,7 @@ impl Trust {
     /// # Errors
     /// [`PackageError`], for what no policy can say anything of.
     pub fn verify(&self, package: &Package, circumstances: &Circumstances) -> Result<Verdict, PackageError> {
-        match self.policy {
-            None if package.installed().is_none() => Ok(self.unasked(package)),
-            _ => self.verify_for_install(package, circumstances),
-        }
+        Ok(self.judge(package, circumstances, package.installed().is_some())?.verdict)
     }
 
     /// Looks at a package that is to be installed: where there is no policy nobody is trusted.
@@ -139,14 +170,7 @@ impl Trust {
         package: &Package,
         circumstances: &Circumstances,
     ) -> Result<Verdict, PackageError> {
-        let nobody = Policy::default();
-        let policy = self.policy.as_ref().unwrap_or(&nobody);
-        let mut verdict = package.verify(&[(OPERATOR, policy)], circumstances)?;
-        // Of a folder the file is looked at that would be made of it; what runs is its component.
-        if self.revoked.packages.contains(&package.digest_bytes()) && !verdict.is_revoked() {
-            verdict.checks.push(revocation(package, Outcome::Failed));
-        }
-        Ok(verdict)
+        Ok(self.judge(package, circumstances, true)?.verdict)
     }
 
     /// Lets a package in.
@@ -154,7 +178,7 @@ impl Trust {
     /// # Errors
     /// [`Denied`].
     pub fn admit(&self, package: &Package, circumstances: &Circumstances) -> Result<Admission, Denied> {
-        admitted(package, self.verify(package, circumstances)?)
+        admitted(package, self.judge(package, circumstances, package.installed().is_some())?)
     }
 
     /// Lets a package be installed.
@@ -162,7 +186,33 @@ impl Trust {
     /// # Errors
     /// [`Denied`].
     pub fn admit_for_install(&self, package: &Package, circumstances: &Circumstances) -> Result<Admission, Denied> {
-        admitted(package, self.verify_for_install(package, circumstances)?)
+        admitted(package, self.judge(package, circumstances, true)?)
+    }
+
+    /// Asks the operator's policy, and then both. Of a package from elsewhere than the installed ones an operator without a policy is
+    /// not asked.
+    fn judge(&self, package: &Package, at: &Circumstances, needs_policy: bool) -> Result<Judged, PackageError> {
+        let nobody = Policy::default();
+        let operator = self.policy.as_ref().or(needs_policy.then_some(&nobody));
+        let terms = |verdict: &Verdict| verdict.statement.as_ref().map(|statement| statement.terms);
+        let alone = operator.map(|policy| package.verify(&[(OPERATOR, policy)], at)).transpose()?;
+        let mut judged = match (alone, self.tenant()) {
+            (None, None) => return Ok(Judged { verdict: self.unasked(package), terms: None }),
+            (Some(alone), None) => Judged { terms: terms(&alone), verdict: alone },
+            (alone, Some(tenant)) => {
+                let asked: Vec<_> = operator.map(|policy| (OPERATOR, policy)).into_iter().chain([tenant]).collect();
+                let both = package.verify(&asked, at)?;
+                match alone {
+                    Some(alone) => Judged { terms: terms(&alone), verdict: with_failures(both, &alone) },
+                    None => Judged { terms: terms(&both), verdict: both },
+                }
+            }
+        };
+        // Of a folder the file is looked at that would be made of it; what runs is its component.
+        if self.revoked.packages.contains(&package.digest_bytes()) && !judged.verdict.is_revoked() {
+            judged.verdict.checks.push(revocation(package, Outcome::Failed));
+        }
+        Ok(judged)
     }
 
     /// Why what runs already is to run no longer: it was revoked, or of those who stand behind it not enough are left. Time and
@@ -172,28 +222,18 @@ impl Trust {
         if self.revoked.packages.contains(digest) {
             return Some(format!("the file {} is revoked", hex::encode(digest)));
         }
-        let policy = self.policy.as_ref()?;
-        let Some(rule) = policy.rule(name) else {
-            return Some(format!("no entry of [[packages]] covers the name {}", crate::name::quoted(name)));
-        };
-        let keys = rule.signers.iter().filter_map(|name| Some(policy.key(name)?.id()));
-        let (revoked, right): (Vec<_>, Vec<_>) =
-            keys.filter(|key| signers.contains(key)).partition(|key| policy.is_key_revoked(*key));
-        let was_revoked = !revoked.is_empty() || signers.iter().any(|key| policy.is_key_revoked(*key));
-        let stands = rule.threshold > 0 && right.len() >= rule.threshold || rule.unsigned && !was_revoked;
-        (!stands).then(|| {
-            let and = if was_revoked { ", and a key that signed it is revoked" } else { "" };
-            format!("{} of its signers stand behind it, and {} are needed{and}", right.len(), rule.threshold)
+        self.policies().find_map(|(whose, policy)| {
+            let why = unsupported(policy, name, digest, signers)?;
+            Some(format!("by the policy of {whose}: {why}"))
         })
     }
 
-    /// Who of the policy's keys signed a file, by the envelope that was kept with it. Keys that were revoked are among them.
+    /// Who of the policies' keys signed a file, by the envelope that was kept with it. Keys that were revoked are among them.
     #[must_use]
     pub fn signers_of(&self, digest: &[u8; 32], envelope: &[u8]) -> BTreeSet<KeyId> {
-        let keys = self.policy.iter().flat_map(Policy::keys);
         let Ok(envelope) = Envelope::parse(envelope) else { return BTreeSet::new() };
-        let signed = keys.filter(|(_, key)| envelope.is_signed_by(key) == Some(true));
-        let signers: BTreeSet<_> = signed.map(|(_, key)| key.id()).collect();
+        let signed = self.keys().filter(|key| envelope.is_signed_by(key) == Some(true));
+        let signers: BTreeSet<_> = signed.map(PublicKey::id).collect();
         let is_about_it = || Statement::parse(envelope.payload()).is_ok_and(|statement| statement.digest == *digest);
         if !signers.is_empty() && is_about_it() { signers } else { BTreeSet::new() }
     }
@@ -206,16 +246,50 @@ impl Trust {
     }
 }
 
-fn admitted(package: &Package, verdict: Verdict) -> Result<Admission, Denied> {
+/// What came of a package before all policies that there are.
+struct Judged {
+    verdict: Verdict,
+    /// What the statement says on which the operator's policy rests; the tenant's where there is no other.
+    terms: Option<Terms>,
+}
+
+/// What both policies together say, and whatever the operator's alone says against it besides.
+fn with_failures(mut both: Verdict, alone: &Verdict) -> Verdict {
+    for check in alone.failures() {
+        let check = Check { policy: Some(OPERATOR.to_owned()), ..check.clone() };
+        if !both.failures().any(|known| known.kind == check.kind && known.reason == check.reason) {
+            both.checks.push(check);
+        }
+    }
+    both
+}
+
+/// Why a policy no longer stands for what runs.
+fn unsupported(policy: &Policy, name: &str, digest: &[u8; 32], signers: &BTreeSet<KeyId>) -> Option<String> {
+    if policy.is_package_revoked(digest) {
+        return Some(format!("the file {} is revoked", hex::encode(digest)));
+    }
+    let Some(rule) = policy.rule(name) else {
+        return Some(format!("no entry of [[packages]] covers the name {}", crate::name::quoted(name)));
+    };
+    let keys = rule.signers.iter().filter_map(|name| Some(policy.key(name)?.id()));
+    let (revoked, right): (Vec<_>, Vec<_>) =
+        keys.filter(|key| signers.contains(key)).partition(|key| policy.is_key_revoked(*key));
+    let was_revoked = !revoked.is_empty() || signers.iter().any(|key| policy.is_key_revoked(*key));
+    let stands = rule.threshold > 0 && right.len() >= rule.threshold || rule.unsigned && !was_revoked;
+    (!stands).then(|| {
+        let and = if was_revoked { ", and a key that signed it is revoked" } else { "" };
+        format!("{} of its signers stand behind it, and {} are needed{and}", right.len(), rule.threshold)
+    })
+}
+
+fn admitted(package: &Package, Judged { verdict, terms }: Judged) -> Result<Admission, Denied> {
     if !verdict.is_accepted() {
         return Err(Denied::Refused { name: package.manifest.name.clone(), verdict: Box::new(verdict) });
     }
-    let terms = verdict.statement.as_ref().map(|statement| statement.terms);
-    Ok(Admission {
-        signers: verdict.signers,
-        serial: terms.map(|terms| terms.serial),
-        not_after: terms.map(|terms| terms.not_after),
-    })
+    // Whoever said when it ends, its end is its end; a serial is the operator's to go by.
+    let not_after = verdict.statement.as_ref().map(|statement| statement.terms.not_after);
+    Ok(Admission { signers: verdict.signers, serial: terms.map(|terms| terms.serial), not_after })
 }
 
 fn revocation(package: &Package, outcome: Outcome) -> Check {

@@ -46,7 +46,8 @@ struct Left<'b> {
 const LONG_MS: u128 = 86_400_000_000;
 
 /// Everything that wants ask for beyond bounds. `now_ns` is nanoseconds since 1970-01-01T00:00:00Z.
-pub(super) fn excesses(wants: &[Want], bounds: &[Want], now_ns: u64) -> Vec<Excess> {
+#[must_use]
+pub fn excesses(wants: &[Want], bounds: &[Want], now_ns: u64) -> Vec<Excess> {
     let left = |bound| Left { bound, uses: 0, children: 0, burst: 0, long_run: 0 };
     let mut all: Vec<Left<'_>> = bounds.iter().map(left).collect();
     let mut excesses = Vec::new();

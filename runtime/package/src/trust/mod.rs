@@ -64,7 +64,7 @@ mod revoked;
 mod verify;
 
 pub use admit::{Admission, Denied, Trust, TrustError, read_policy};
-pub use bounds::Excess;
+pub use bounds::{Excess, excesses};
 pub use form::trust_schema;
 pub use policy::{Policy, Rule};
 pub use revoked::Revocations;

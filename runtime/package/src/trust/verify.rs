@@ -255,7 +255,8 @@ fn check_statement(packed: &Packed<'_>, statement: &Statement, at: &Circumstance
 /// Who has seen a serial takes no older one, and none without.
 fn check_serial(packed: &Packed<'_>, policies: &[(&str, &Policy)], at: &Circumstances, verdict: &mut Verdict) {
     let name = &packed.manifest().name;
-    let least = policies.iter().filter_map(|(_, policy)| policy.serial_min(name)).max();
+    let lowest = policies.iter().filter_map(|(whose, policy)| Some((policy.serial_min(name)?, *whose))).max();
+    let least = lowest.map(|(least, _)| least);
     let serial = verdict.statement.as_ref().map(|statement| statement.terms.serial);
     let Some(serial) = serial else {
         match (least, &at.installed) {
@@ -280,7 +281,8 @@ fn check_serial(packed: &Packed<'_>, policies: &[(&str, &Policy)], at: &Circumst
         }
         _ => None,
     };
-    verdict.found(CheckKind::Serial, None, against, format!("its serial is {serial}"));
+    let whose = lowest.filter(|(least, _)| serial < *least).map(|(_, whose)| whose);
+    verdict.found(CheckKind::Serial, whose, against, format!("its serial is {serial}"));
 }
 
 /// What one policy says.

@@ -1,6 +1,7 @@
 //! The management API: one file for each family of paths.
 
 mod consolidation;
+mod deployments;
 mod extract;
 mod freezes;
 mod grants;
@@ -87,11 +88,19 @@ pub(crate) fn router(managed: Arc<Managed>) -> Router {
         .route("/recording", get(recordings::recording))
         .route("/resume", post(processes::resume))
         .route("/suspend", post(processes::suspend));
+    let deployment = Router::new()
+        .route("/", delete(deployments::remove))
+        .route("/promote", post(deployments::promote))
+        .route("/rollback", post(deployments::rollback))
+        .route("/runs", post(deployments::run))
+        .route("/upgrade", post(deployments::upgrade));
     let api = Router::new()
         .route("/approvals", get(inbox::approvals))
         .route("/approvals/{number}/withdraw", post(inbox::withdraw))
         .route("/audit", get(past::export))
         .route("/denials", get(grants::denials))
+        .route("/deployments", get(deployments::list).post(deployments::deploy))
+        .nest("/deployments/{name}", deployment)
         .route("/erase", post(past::erase))
         .route("/forget", post(past::forget))
         .route("/forks", post(recordings::fork))

@@ -18,7 +18,7 @@ use axum::{
 };
 use bytes::Bytes;
 use futures::{Stream, stream};
-use remit_abi::{Event, Pid, Tokens};
+use remit_abi::{Event, Pid, Tokens, is_name};
 use remit_assembly::{
     Agent, Finished, GrantChoice, Node, OpenError, Package, PackageError, Running, StartError, Task, TaskMessage,
     open_installed, package::StoreError,
@@ -89,12 +89,17 @@ pub(super) async fn run(State(host): Host, Body(request): Body<RunRequest>) -> R
 }
 
 fn task_of(request: &RunRequest) -> Result<Task, Refusal> {
+    // No grant opens any other name, and those of deployments' processes are others.
+    if let Some(name) = request.name.as_deref().filter(|name| !is_name(name)) {
+        let sentence = format_args!("{name:?} is no name: it has letters, digits and -._/:@");
+        return Err(Refusal::new(ErrorCode::Invalid, sentence));
+    }
     Ok(Task {
         budget: request.budget_tokens.map(whole_tokens).transpose()?,
         messages: request
             .messages
             .iter()
-            .map(|message| TaskMessage { text: message.text.clone(), trusted: message.trusted })
+            .map(|message| TaskMessage { text: message.text.clone(), trusted: message.trusted, role: message.role })
             .collect(),
         tags: request.tags.clone(),
         resumed: request.state.clone().map(Bytes::from),

@@ -27,7 +27,7 @@ use prometheus_client::{
 use remit_abi::Tokens;
 use remit_assembly::{
     Citations, Node, State,
-    models::{ModelFigures, Place, ResidencyView},
+    models::{ModelFigures, Place, ResidencyView, SnapshotFigures},
 };
 use std::fmt;
 
@@ -42,6 +42,7 @@ const PREFIX: &str = "remit";
 pub(crate) struct Snapshot {
     models: Vec<ModelFigures>,
     residency: Option<ResidencyView>,
+    snapshots: Option<SnapshotFigures>,
     processes: Processes,
     charged: Tokens,
     citations: Citations,
@@ -72,9 +73,9 @@ impl Snapshot {
                 State::Parked => &mut processes.parked,
             } += 1;
         });
-        let (models, residency) = (node.figures(), node.residency());
+        let (models, residency, snapshots) = (node.figures(), node.residency(), node.snapshots());
         let kernel = node.kernel();
-        Self { models, residency, processes, charged: kernel.spent(), citations: kernel.citations() }
+        Self { models, residency, snapshots, processes, charged: kernel.spent(), citations: kernel.citations() }
     }
 
     /// As text.
@@ -97,6 +98,9 @@ impl Collector for Snapshot {
         self.encode_kernel(&mut encoder)?;
         if let Some(residency) = &self.residency {
             encode_weights(residency, &mut encoder)?;
+        }
+        if let Some(snapshots) = &self.snapshots {
+            encode_snapshots(snapshots, &mut encoder)?;
         }
         FAMILIES.iter().try_for_each(|family| family.encode(&self.models, &mut encoder))
     }
@@ -149,6 +153,28 @@ fn encode_weights(residency: &ResidencyView, encoder: &mut DescriptorEncoder<'_>
     let help = "Memory of a GPU that models have taken: weights, keys and values, and what is computed in.";
     let mut devices = encoder.encode_descriptor("device_memory", help, bytes, MetricType::Gauge)?;
     residency.devices.iter().try_for_each(|(name, bytes)| gauge(&mut devices, &[("device", &**name)], *bytes))
+}
+
+fn encode_snapshots(figures: &SnapshotFigures, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let SnapshotFigures { blocks, bytes, bytes_max, written, read, missing, damaged, refused, evicted } = figures;
+    let unit = Some(&Unit::Bytes);
+    let help = "Room on the disk for snapshots of keys and values.";
+    encoder.encode_descriptor("kv_snapshots_capacity", help, unit, MetricType::Gauge)?.encode_gauge(bytes_max)?;
+    let help = "Snapshots of keys and values on the disk.";
+    encoder.encode_descriptor("kv_snapshots", help, unit, MetricType::Gauge)?.encode_gauge(bytes)?;
+    let help = "Blocks of 16 tokens' keys and values on the disk.";
+    encoder.encode_descriptor("kv_snapshot_blocks", help, None, MetricType::Gauge)?.encode_gauge(blocks)?;
+    let help = "What became of blocks that were to be kept on the disk, or read.";
+    let mut outcomes = encoder.encode_descriptor("kv_snapshot_outcomes", help, None, MetricType::Counter)?;
+    let each = [
+        ("written", written),
+        ("refused", refused),
+        ("evicted", evicted),
+        ("read", read),
+        ("missing", missing),
+        ("damaged", damaged),
+    ];
+    each.into_iter().try_for_each(|(outcome, count)| counter(&mut outcomes, &[("outcome", outcome)], *count))
 }
 
 /// Labels of a sample.

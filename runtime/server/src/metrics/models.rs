@@ -157,6 +157,11 @@ pub(super) const FAMILIES: &[Family] = &[
         "Room for tokens' keys and values outside of where they are computed.",
     ),
     with_unit("kv_swapped", Unit::Bytes, Gauge(|figures| figures.swapped_bytes), "Keys and values that are out now."),
+    family(
+        "kv_blocks_restored",
+        Counter(|figures| figures.totals.restored),
+        "Blocks of 16 tokens' keys and values that came back from snapshots.",
+    ),
     family("kv_blocks_dropped", Counter(|figures| figures.totals.dropped), "Blocks that were kept, and had to go."),
 ];
 

@@ -160,6 +160,7 @@ fn three_generations(model: &str) -> ModelFigures {
         preemptions: 4,
         swapped_out: 7,
         swapped_in: 6,
+        restored: 8,
         running: 2,
         waiting: 1,
         blocks: 100,
@@ -179,9 +180,12 @@ fn snapshot() -> Snapshot {
     let view = |name: &str, place| ModelView { name: name.into(), bytes, place, since, used, loads, demand };
     let models = vec![view("m", Place::In), view(ODD, Place::Away)];
     let residency = ResidencyView { bytes_max: 8_000, bytes_held: 1_000, models, devices: vec![("gpu".into(), 77)] };
+    let snapshots =
+        SnapshotFigures { blocks: 3, bytes: 600, bytes_max: 1_000, read: 2, damaged: 1, ..Default::default() };
     Snapshot {
         models: vec![three_generations("m"), three_generations(ODD)],
         residency: Some(residency),
+        snapshots: Some(snapshots),
         processes: Processes { running: 3, waiting: 2, suspended: 0, asleep: 4, frozen: 1, parked: 0 },
         charged: Tokens::from_micro(1_500_000),
         citations: Citations { supported: 5, unsupported: 2 },
@@ -201,6 +205,11 @@ fn a_scrape_says_what_was_done() {
     check("remit_citations_total", &[("outcome", "supported")], 5.0);
     check("remit_citations_total", &[("outcome", "unsupported")], 2.0);
     check("remit_weights_capacity_bytes", &[], 8_000.0);
+    check("remit_kv_snapshots_bytes", &[], 600.0);
+    check("remit_kv_snapshots_capacity_bytes", &[], 1_000.0);
+    check("remit_kv_snapshot_blocks", &[], 3.0);
+    check("remit_kv_snapshot_outcomes_total", &[("outcome", "read")], 2.0);
+    check("remit_kv_snapshot_outcomes_total", &[("outcome", "damaged")], 1.0);
     check("remit_device_memory_bytes", &[("device", "gpu")], 77.0);
     for (model, weights) in [("m", 1_000.0), (ODD, 0.0)] {
         let of = |label: (&'static str, &'static str)| [("model", model), label];
@@ -216,6 +225,7 @@ fn a_scrape_says_what_was_done() {
         check("remit_preemptions_total", &[("model", model)], 4.0);
         check("remit_kv_blocks_swapped_total", &of(("direction", "out")), 7.0);
         check("remit_kv_swap_capacity_tokens", &[("model", model)], 800.0);
+        check("remit_kv_blocks_restored_total", &[("model", model)], 8.0);
         check("remit_kv_swapped_bytes", &[("model", model)], 4_096.0);
         let states = ["held", "kept", "free"].map(|state| sample(&families, "remit_kv_tokens", &of(("state", state))));
         assert_eq!(states, [160.0, 480.0, 960.0]);

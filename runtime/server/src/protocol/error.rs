@@ -29,6 +29,8 @@ pub enum ErrorCode {
     NoSuchQuestion,
     /// No standing approval of that number.
     NoSuchApproval,
+    /// No deployment of that name.
+    NoSuchDeployment,
     /// No entry of that number in the memory, or no such version of it.
     NoSuchEntry,
     /// The body is larger than it may be.
@@ -52,6 +54,7 @@ impl ErrorCode {
             Self::Invalid | Self::Refused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::NotFound | Self::NoSuchAgent | Self::NoSuchProcess | Self::NoSuchGrant => StatusCode::NOT_FOUND,
             Self::NoSuchQuestion | Self::NoSuchApproval | Self::NoSuchEntry => StatusCode::NOT_FOUND,
+            Self::NoSuchDeployment => StatusCode::NOT_FOUND,
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,

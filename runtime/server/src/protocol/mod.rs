@@ -4,6 +4,7 @@
 //! Processes and grants go by their names in text: `0.3.1` and `7.1`. Amounts are in micro-tokens, moments in nanoseconds
 //! since 1970-01-01T00:00:00Z.
 
+mod deployment;
 mod error;
 mod fork;
 mod grant;
@@ -17,6 +18,10 @@ mod route;
 mod task;
 mod trust;
 
+pub use deployment::{
+    DeployRequest, Deployed, DeployedAs, DeployedCron, DeployedOne, DeployedRun, DeployedRunRequest, DeployedVersion,
+    Deployment, Deployments, Replica, ReplicaTrouble, UpgradeRequest, Upgraded,
+};
 pub use error::{ErrorCode, Refusal};
 pub use fork::{ForkRequest, Forked, Recorded};
 pub use grant::{Denials, Denied, Given, Grant, GrantName, GrantRequest, Grants, NotAGrant, Reason, Revoked, Terms};
@@ -27,7 +32,7 @@ pub use memory::{
     About, Consolidate, Entries, Entry, ForgetEntries, ForgottenEntries, Hit, Hits, ListEntries, Meant, MemoryStats,
     PutDone, PutEntry, RestoreEntry, Restored, SearchBy, SearchEntries,
 };
-pub use model::{DeviceMemory, Figures, Model, ModelPlace, Models};
+pub use model::{DeviceMemory, Figures, KeptSnapshots, Model, ModelPlace, Models};
 pub use past::{EraseRequest, ForgetRequest, Forgotten};
 pub use process::{Affected, Ended, Frozen, Health, Process, ProcessState, Processes, Selection};
 pub use recall::{RecallRequest, RecalledText, RecalledTexts};

@@ -14,6 +14,32 @@ pub struct Models {
     /// GPUs that models have memory of.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub devices: Vec<DeviceMemory>,
+    /// Keys and values that are kept on the disk; absent where there is no room for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshots: Option<KeptSnapshots>,
+}
+
+/// Blocks of 16 tokens' keys and values on the disk, and what became of blocks since the host began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptSnapshots {
+    /// Blocks that are there.
+    pub blocks: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// What these may come to.
+    pub bytes_max: u64,
+    /// Blocks that were written.
+    pub written: u64,
+    /// Blocks that were read whole.
+    pub read: u64,
+    /// Blocks that were asked for, and were gone.
+    pub missing: u64,
+    /// Blocks that were asked for, and were damaged.
+    pub damaged: u64,
+    /// Blocks that were not kept.
+    pub refused: u64,
+    /// Blocks that made room for others.
+    pub evicted: u64,
 }
 
 /// What models have taken of a GPU: weights, keys and values, and what is computed in.
@@ -100,6 +126,9 @@ pub struct Figures {
     pub swapped_in: u64,
     /// Bytes of blocks that are out.
     pub swapped_bytes: u64,
+    /// Blocks that came back from snapshots.
+    #[serde(default)]
+    pub restored: u64,
     /// How often computing was built again after a crash.
     pub rebuilds: u64,
 }

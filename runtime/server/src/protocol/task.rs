@@ -4,7 +4,7 @@
 //! `finished` last. `remit run --output json` writes the same lines.
 
 use super::{Marking, text};
-use remit_abi::{LogLevel, Pid};
+use remit_abi::{LogLevel, Pid, Role};
 use serde::{Deserialize, Serialize};
 
 /// A task to do. `POST /v1/tasks`.
@@ -51,6 +51,13 @@ pub struct Message {
     /// Whether the operator said it, rather than a document or a stranger.
     #[serde(default)]
     pub trusted: bool,
+    /// Who speaks: the person, unless what was said before is told again.
+    #[serde(default = "person")]
+    pub role: Role,
+}
+
+const fn person() -> Role {
+    Role::User
 }
 
 /// Bytes: as `text` where they are UTF-8, else as `hex`.

@@ -1,8 +1,8 @@
 //! The simulated machine.
 
 use crate::{
-    BLOCK_TOKENS, Batcher, Block, Class, Config, Drafter, Move, Namespace, Outcome, Plan, Policy, Refusal, Report,
-    Request, SequenceId, Slot, Span, Speed, tree::Place,
+    BLOCK_TOKENS, Batcher, Block, Class, Config, Drafter, Move, Namespace, Outcome, Plan, Policy, Prefix, Refusal,
+    Report, Request, SequenceId, Slot, Span, Speed, tree::Place,
 };
 use std::{collections::BTreeMap, time::Duration};
 
@@ -89,6 +89,8 @@ pub(super) struct Machine {
     pub(super) batcher: Batcher,
     blocks: Vec<[u64; BLOCK_TOKENS]>,
     slots: Vec<[u64; BLOCK_TOKENS]>,
+    /// Blocks that were kept as they left.
+    pub(super) snapshots: BTreeMap<Prefix, [u64; BLOCK_TOKENS]>,
     /// How long steps really take.
     truth: Speed,
     pub(super) now: Duration,
@@ -109,6 +111,7 @@ impl Machine {
         Self {
             blocks: vec![[0; BLOCK_TOKENS]; config.blocks],
             slots: vec![[0; BLOCK_TOKENS]; slots],
+            snapshots: BTreeMap::new(),
             truth: config.speed.clone(),
             batcher: Batcher::new(config, policy),
             now: Duration::ZERO,
@@ -157,7 +160,35 @@ impl Machine {
             Move::Out(Block(from), Slot(to)) => self.slots[to as usize] = self.blocks[from as usize],
             Move::In(Slot(from), Block(to)) => self.blocks[to as usize] = self.slots[from as usize],
             Move::Copy(Block(from), Block(to)) => self.blocks[to as usize] = self.blocks[from as usize],
+            Move::Keep(place, prefix) => self.keep(place, prefix),
         }
+    }
+
+    /// Keeps a snapshot of a block.
+    pub(super) fn keep(&mut self, place: Place, prefix: Prefix) {
+        let content = match place {
+            Place::Here(Block(block)) => self.blocks[block as usize],
+            Place::Out(Slot(slot)) => self.slots[slot as usize],
+        };
+        let before = self.snapshots.insert(prefix, content);
+        assert!(before.is_none_or(|before| before == content), "a name is that of one content");
+    }
+
+    /// Restores what a sequence that waits should have back; how many blocks.
+    pub(super) fn restore(&mut self, id: SequenceId) -> usize {
+        let kept = |prefix: &Prefix| self.snapshots.contains_key(prefix);
+        let Some(restorable) = self.batcher.restorable(id, kept) else { return 0 };
+        for (index, prefix) in restorable.prefixes.iter().enumerate() {
+            let Some((moves, block)) = self.batcher.restore(id, restorable.at_hand + index, self.now) else {
+                return index;
+            };
+            moves.iter().for_each(|step| self.make(step));
+            self.blocks[block.0 as usize] = self.snapshots[prefix];
+            if self.checks {
+                self.check();
+            }
+        }
+        restorable.prefixes.len()
     }
 
     /// Takes a plan, and makes its moves.
