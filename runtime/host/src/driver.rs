@@ -163,6 +163,7 @@ fn store(engine: &Engine, control: &Arc<Control>, limits: Limits) -> wasmtime::R
 async fn call_run(agent: &Agent, store: &mut Store<Guest>, start: Start) -> wasmtime::Result<Result<Outcome, Failure>> {
     let task = store.data_mut().task(&start)?;
     let result = agent.call_run(&mut *store, &task, start.resumed.as_deref()).await?;
+    store.data_mut().end_printing()?;
     store.data_mut().end(result)
 }
 

@@ -3,7 +3,7 @@
 //! Split by lifetime: the [`Control`] is shared with whoever may kill or suspend the guest and with the future that drives it; the
 //! [`Guest`] lives in the store and goes with it.
 
-use crate::limiter::Limiter;
+use crate::{limiter::Limiter, streams::Printed};
 use parking_lot::Mutex;
 use remit_abi::{Door, Fault, FuelReply, FuelRequest, Pid, Reply, Request, limits::Limits};
 use std::{
@@ -182,6 +182,7 @@ impl Drop for Waiting<'_> {
 pub(crate) struct Guest {
     pub(crate) control: Arc<Control>,
     pub(crate) limiter: Limiter,
+    pub(crate) printed: Printed,
     table: ResourceTable,
 }
 
@@ -194,7 +195,7 @@ impl Guest {
     pub(crate) fn new(control: Arc<Control>, limits: Limits) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(handles_max(limits));
-        Self { control, limiter: Limiter::new(limits), table }
+        Self { control, limiter: Limiter::new(limits), printed: Printed::default(), table }
     }
 
     /// Does a syscall that never waits. What ends the guest is an error.

@@ -18,6 +18,13 @@ const NAMES_SHOWN_MAX: usize = 16;
 /// Characters of a component's name that a message shows.
 const NAME_SHOWN_CHARACTERS_MAX: usize = 128;
 
+/// What is linked because standard libraries import it, and gives nothing.
+const UNARMED: &str = "nothing: linked without authority";
+const UNARMED_COMMAND: &str = "nothing: linked without authority, there are no arguments and no environment";
+const UNARMED_TERMINAL: &str = "nothing: linked without authority, there is no terminal";
+const UNARMED_FOLDERS: &str = "nothing: linked without authority, there are no folders";
+const UNARMED_SOCKETS: &str = "nothing: linked without authority, every socket and every name is denied";
+
 /// An interface that an agent can import.
 #[derive(Debug, PartialEq, Eq)]
 struct Interface {
@@ -60,6 +67,27 @@ const INTERFACES: &[Interface] = &[
     base("wasi:random/random", "0.2", "draw random bytes"),
     base("wasi:random/insecure", "0.2", "draw random bytes"),
     base("wasi:random/insecure-seed", "0.2", "draw a random seed"),
+    base("wasi:io/error", "0.2", UNARMED),
+    base("wasi:io/streams", "0.2", "print lines, which go to its log"),
+    base("wasi:cli/environment", "0.2", UNARMED_COMMAND),
+    base("wasi:cli/exit", "0.2", "end itself, which counts as a fault"),
+    base("wasi:cli/stdin", "0.2", "nothing: linked without authority, its input is at its end"),
+    base("wasi:cli/stdout", "0.2", "print lines, which go to its log"),
+    base("wasi:cli/stderr", "0.2", "print lines, which go to its log"),
+    base("wasi:cli/terminal-input", "0.2", UNARMED_TERMINAL),
+    base("wasi:cli/terminal-output", "0.2", UNARMED_TERMINAL),
+    base("wasi:cli/terminal-stdin", "0.2", UNARMED_TERMINAL),
+    base("wasi:cli/terminal-stdout", "0.2", UNARMED_TERMINAL),
+    base("wasi:cli/terminal-stderr", "0.2", UNARMED_TERMINAL),
+    base("wasi:filesystem/types", "0.2", UNARMED_FOLDERS),
+    base("wasi:filesystem/preopens", "0.2", UNARMED_FOLDERS),
+    base("wasi:sockets/network", "0.2", UNARMED_SOCKETS),
+    base("wasi:sockets/instance-network", "0.2", UNARMED_SOCKETS),
+    base("wasi:sockets/ip-name-lookup", "0.2", UNARMED_SOCKETS),
+    base("wasi:sockets/tcp", "0.2", UNARMED_SOCKETS),
+    base("wasi:sockets/tcp-create-socket", "0.2", UNARMED_SOCKETS),
+    base("wasi:sockets/udp", "0.2", UNARMED_SOCKETS),
+    base("wasi:sockets/udp-create-socket", "0.2", UNARMED_SOCKETS),
 ];
 
 const fn base(name: &'static str, track: &'static str, allows: &'static str) -> Interface {
@@ -323,7 +351,10 @@ mod tests {
             ("wasi:io/poll@0.20.0", false),
             ("wasi:io/poll@0.2.0-rc-2023", false),
             ("wasi:io/poll", false),
-            ("wasi:io/streams@0.2.0", false),
+            ("wasi:io/streams@0.2.9", true),
+            ("wasi:sockets/tcp@0.2.9", true),
+            ("wasi:sockets/tcp@0.3.0", false),
+            ("wasi:http/outgoing-handler@0.2.0", false),
             ("remit:kernel/llm@0.1.7", true),
             ("remit:kernel/llm@0.2.0", false),
             ("run", false),
@@ -335,7 +366,7 @@ mod tests {
     #[test]
     fn another_version_of_a_known_interface_is_refused_with_that_of_the_host() {
         assert_eq!(refused("remit:kernel/llm@0.2.0"), "remit:kernel/llm@0.2.0 (this host has 0.1)");
-        assert_eq!(refused("wasi:sockets/tcp@0.2.0"), "wasi:sockets/tcp@0.2.0");
+        assert_eq!(refused("wasi:http/types@0.2.0"), "wasi:http/types@0.2.0");
         assert_eq!(refused("run"), "run");
     }
 

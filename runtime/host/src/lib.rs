@@ -45,9 +45,12 @@ mod poll;
 mod process;
 mod random;
 mod row;
+mod stream_bindings;
+mod streams;
 mod task;
 mod tool;
 mod trace;
+mod unarmed;
 mod value;
 
 pub use compile::{CompileLimits, CompilerCommand};

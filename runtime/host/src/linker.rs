@@ -3,6 +3,7 @@
 use crate::{
     bindings::{remit::kernel, wasi},
     guest::Guest,
+    stream_bindings, unarmed,
 };
 use remit_abi::GrantKind;
 use wasmtime::{
@@ -89,6 +90,9 @@ fn base(engine: &Engine) -> Result<Linker<Guest>> {
     wasi::random::random::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
     wasi::random::insecure::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
     wasi::random::insecure_seed::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
+    stream_bindings::wasi::io::error::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
+    stream_bindings::wasi::io::streams::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
+    unarmed::add(&mut linker)?;
     Ok(linker)
 }
 

@@ -75,3 +75,28 @@ pub struct ContextRow(pub(crate) ContextId);
 /// A handle on something to wait for.
 #[derive(Clone, Copy, Debug)]
 pub struct PollableRow(pub(crate) WaitId);
+
+/// A handle on a WASI error: no guest has one, since no stream here fails.
+#[derive(Clone, Copy, Debug)]
+pub enum ErrorRow {}
+
+/// A handle on the standard input, which is at its end.
+#[derive(Clone, Copy, Debug)]
+pub struct InputStreamRow;
+
+/// A handle on a standard output.
+#[derive(Clone, Copy, Debug)]
+pub enum OutputStreamRow {
+    /// What is printed.
+    Out,
+    /// What is printed as an error.
+    Error,
+}
+
+/// A handle on the network, which opens nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct NetworkRow;
+
+/// A handle on what no guest is ever given: a socket, a file, a terminal.
+#[derive(Clone, Copy, Debug)]
+pub enum NeverRow {}

@@ -55,14 +55,14 @@ fn a_component_of_another_world_is_refused_with_what_it_exports() {
 #[test]
 fn every_unknown_import_is_named() {
     let alien = r#"(component
-        (import "wasi:sockets/tcp@0.2.0" (instance))
+        (import "wasi:http/types@0.2.0" (instance))
         (import "remit:kernel/trace@0.1.0" (instance))
         (import "wasi:io/poll@0.3.0" (instance))
         (import "anything" (func))
         (core module $m (func (export "run")))
         (core instance $i (instantiate $m))
         (func (export "run") (canon lift (core func $i "run"))))"#;
-    check_refusal(&wat(alien), &["model"], &["wasi:sockets/tcp@0.2.0", "wasi:io/poll@0.3.0", "anything"]);
+    check_refusal(&wat(alien), &["model"], &["wasi:http/types@0.2.0", "wasi:io/poll@0.3.0", "anything"]);
     let error = HOST.load(&wat(alien), &[]).expect_err("it is refused");
     assert!(matches!(error, LoadError::UnknownImports(names) if names.len() == 3));
 }
