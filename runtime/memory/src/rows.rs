@@ -85,6 +85,11 @@ impl Row {
         self.version.id
     }
 
+    /// Whether it is still to be embedded.
+    pub(crate) fn awaits_vector(&self) -> bool {
+        self.version.vector.is_none() && self.embedded.get().is_none()
+    }
+
     /// The vector that it is found by.
     pub(crate) fn vector(&self) -> Option<Vector> {
         match &self.version.vector {

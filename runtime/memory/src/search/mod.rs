@@ -84,7 +84,7 @@ impl Candidate {
             written_ns: row.version.written_ns,
             importance: row.version.particulars.importance,
             vector: diverse.then(|| row.vector()).flatten().map(|vector| vector.numbers),
-            awaits_vector: row.vector().is_none(),
+            awaits_vector: row.awaits_vector(),
             score: 0.0,
             place: Place::Memory(Arc::clone(row)),
         }
