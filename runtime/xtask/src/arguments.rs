@@ -25,7 +25,7 @@ Environment:
   PROTOC                 the protoc to use
   NO_COLOR               no colours";
 
-/// Kills of a long run: some ten minutes. Most of what a team is told is then what it was told last before a kill, the rarest a dozen times.
+/// Kills of a long run: a quarter of an hour, and some 50 at each step that a team comes to.
 const SOAK_KILLS: u32 = 1000;
 
 /// Seconds for each target: enough to see that all of them work; a search takes hours.

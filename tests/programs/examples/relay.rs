@@ -17,13 +17,15 @@ use remit::{
     time,
     tool::{GrantedTool, PendingResult},
 };
-use std::time::Duration;
+use std::{hint::black_box, time::Duration};
 use test_programs::{number, words};
 
 /// An hour: no host of a test is away for so long.
 const PATIENCE: Duration = Duration::from_secs(3600);
 const PAUSE: Duration = Duration::from_millis(1);
 const ROUNDS: u64 = 3;
+/// Each step takes more than one unit of fuel.
+const SLICE: u32 = 1_000_000;
 
 /// What all seasons came to so far: rounds, the sum of all answers, that of all notes, micro-tokens, calls of tools that acted, and calls
 /// of which that is not known.
@@ -46,6 +48,11 @@ fn lingering<T>(does: impl FnOnce() -> T) -> T {
     done
 }
 
+/// More than a slice of fuel pays for.
+fn compute() -> u32 {
+    (0..SLICE).fold(1, |state, number| black_box(state ^ number).rotate_left(5))
+}
+
 fn boss(workers: u64, mut sums: Sums) -> Result<Outcome, Failure> {
     while !lingering(|| process::signals().any(|signal| signal == Signal::Cancel)) {
         let team = (0..workers).map(|worker| hire(worker, workers)).collect::<Result<Vec<_>, _>>()?;
@@ -55,7 +62,7 @@ fn boss(workers: u64, mut sums: Sums) -> Result<Outcome, Failure> {
         for (child, mailbox) in team {
             dismiss(child, mailbox, &mut sums)?;
         }
-        checkpoint::commit(&sums)?;
+        lingering(|| checkpoint::commit(&sums))?;
     }
     let [rounds, sum, notes, paid, acted, uncertain] = sums;
     emit_text(format!(
@@ -77,7 +84,7 @@ fn hire(worker: u64, workers: u64) -> Result<(Child, Grant), Failure> {
         let right = Grant::take(label)?.attenuate(&format!("{label}-{worker}"), &Narrowing::new())?;
         plan = plan.grant(label, right);
     }
-    let child = plan.spawn(&grant)?;
+    let child = lingering(|| plan.spawn(&grant))?;
     let mailbox = lingering(|| child.mailbox())?;
     Ok((child, mailbox))
 }
@@ -91,6 +98,8 @@ fn round(team: &[(Child, Grant)], sums: &mut Sums) -> Result<(), Failure> {
         sums[1] += answer.get()?.body.text()?.parse::<u64>()?;
     }
     lingering(|| emit_text(format!("{question}\n")))?;
+    lingering(time::Instant::now);
+    lingering(compute);
     Ok(())
 }
 
