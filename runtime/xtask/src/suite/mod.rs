@@ -4,6 +4,7 @@
 //! one line for each thing that it saw, and last the row for the table of results in the documents that it names.
 
 mod intoto;
+mod languages;
 mod registry;
 
 use crate::command::{new, output};
@@ -21,6 +22,11 @@ const SUITES: &[Suite] = &[
         name: "intoto",
         what: "our envelopes before securesystemslib and in-toto, theirs before our policies, our keys before OpenSSL",
         run: intoto::run,
+    },
+    Suite {
+        name: "languages",
+        what: "agents in Python and JavaScript: built, tried, run, run again from their logs, denied a connection",
+        run: languages::run,
     },
     Suite {
         name: "registry",
