@@ -111,6 +111,8 @@ impl Bench<'_> {
         let sdk = self.folder.join("guest-sdk").join(self.language.folder);
         copy_folder(&workspace.join("guest-sdk").join(self.language.folder), &sdk)?;
         self.toolchain.link(&sdk)?;
+        self.toolchain.try_sdk(&sdk)?;
+        self.seen("what of the SDK can be tried without a kernel is as expected");
         let built = self.build(&sdk, &sdk.join("sample"))?;
         self.template(&sdk)?;
         let (component, package) = self.pack(&sdk.join("sample"))?;

@@ -9,7 +9,7 @@ use crate::{
 };
 use anyhow::{Context as _, Result};
 use std::{
-    fs,
+    env, fs,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -46,6 +46,27 @@ impl Toolchain {
         let mut script_of = command::new(program);
         script_of.arg(sdk.join(script));
         script_of
+    }
+
+    /// Tries what of an SDK can be tried without a kernel.
+    pub(super) fn try_sdk(&self, sdk: &Path) -> Result<()> {
+        match self {
+            Self::Python(python) => {
+                let bindings = sdk.join("bindings");
+                let mut make = command::new(python.with_file_name("componentize-py"));
+                make.args(["-q", "-w", "agent", "-d"]).arg(sdk.join("../../wit")).arg("bindings").arg(&bindings);
+                command::output(&mut make, "making the bindings")?;
+                let path = env::join_paths([bindings.as_path(), sdk]).context("the folder's name has a colon in it")?;
+                let mut unittest = command::new(python);
+                unittest.args(["-m", "unittest", "discover", "-s"]).arg(sdk.join("tests")).env("PYTHONPATH", path);
+                command::output(&mut unittest, "trying the SDK").map(drop)
+            }
+            Self::Node { node, .. } => {
+                let mut tests = command::new(node);
+                tests.args(["--test", "tests/"]).current_dir(sdk);
+                command::output(&mut tests, "trying the SDK").map(drop)
+            }
+        }
     }
 }
 
