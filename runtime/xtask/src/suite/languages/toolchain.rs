@@ -86,7 +86,7 @@ pub(super) fn python(environment: &Environment) -> Result<Toolchain> {
     Ok(Toolchain::Python(python))
 }
 
-/// What `npm ci` gets, made once for what package-lock.json says.
+/// What npm gets for package-lock.json, made once. Not by `npm ci`, which refuses a lock without the packages of every other system.
 pub(super) fn javascript(environment: &Environment) -> Result<Toolchain> {
     let sdk = environment.workspace.root.join("guest-sdk/js");
     let missing = "with which JavaScript agents are built; install Node 20 or newer";
@@ -100,7 +100,7 @@ pub(super) fn javascript(environment: &Environment) -> Result<Toolchain> {
             copied.with_context(|| format!("cannot copy {file}"))?;
         }
         let mut client = command::new(&npm);
-        client.args(["ci", "--no-audit", "--no-fund"]).current_dir(&folder);
+        client.args(["install", "--no-audit", "--no-fund"]).current_dir(&folder);
         command::output(&mut client, "getting componentize-js").map(drop)
     })?;
     Ok(Toolchain::Node { node, modules: folder.join("node_modules") })
