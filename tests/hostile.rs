@@ -138,6 +138,13 @@ async fn a_panic_while_it_panics_is_one_trap_with_the_first_message() {
 }
 
 #[tokio::test]
+async fn what_standard_libraries_import_opens_nothing() {
+    let shown = run("unarmed", "", "").await;
+    assert_eq!(shown.logs(), ["the socket is denied"], "a printed line is a line of the log");
+    assert_protocol(&shown, "`exit`");
+}
+
+#[tokio::test]
 async fn a_handle_is_dropped_once() {
     assert_protocol(&run("double_drop", CHAT, "chat").await, "handle");
 }

@@ -3,7 +3,7 @@
 //     node build.mjs new NAME [FOLDER]
 //     node build.mjs build [FOLDER]
 //
-// It wants what `npm ci` puts beside it. A component imports every interface of its world, whether the agent uses it or not; so the
+// It wants what `npm install` puts beside it. A component imports every interface of its world, whether the agent uses it or not; so the
 // world is made for each agent, and has the interfaces that its manifest asks for.
 
 import { cp, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";

@@ -57,6 +57,25 @@ fn a_process_is_run_again_step_by_step_with_and_without_its_host() {
 }
 
 #[test]
+fn what_a_guest_prints_and_how_it_leaves_are_the_same_when_it_is_run_again() {
+    let host = Host::up();
+    let pid = host.detach("unarmed", &[]);
+    let result = host.until("its end", |host| {
+        let listed = host.json(&["results"])["results"].as_array().cloned().unwrap_or_default();
+        listed.into_iter().find(|result| result["pid"] == *pid)
+    });
+    assert_eq!(result["status"], "faulted");
+    for _ in 0..2 {
+        let (steps, end) = replayed(&host.remit(&["replay", &pid, "--all", "--json"]));
+        assert_eq!(end, "ended");
+        let mut printed = steps.iter().filter(|step| step["interface"] == "trace");
+        let line = printed.next().expect("it printed a line");
+        assert!(line["request"].to_string().contains("the socket is denied"), "{line}");
+        assert!(printed.next().is_none(), "it printed one");
+    }
+}
+
+#[test]
 fn a_recording_is_compared_and_one_that_was_changed_is_refused() {
     let host = Host::up();
     let pid = host.detach("chatter", &[]);

@@ -54,6 +54,11 @@ export class Value {
   text() {
     return new TextDecoder("utf-8", { fatal: true }).decode(this.bytes());
   }
+
+  /** Lets go of it, for who makes many. */
+  release() {
+    release(this.raw);
+  }
 }
 
 /** As the bindings have what is passed on: a text of one's own, or a value, unread. */

@@ -19,6 +19,7 @@ use std::{
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    thread,
     time::{Duration, Instant},
 };
 use toolchain::Toolchain;
@@ -30,6 +31,12 @@ const HOST: &[&str] = &["build", "--package", "remit-cli", "--bin", "remit"];
 
 /// What the samples count.
 const TEXT: &str = "the sea, the sea and the wind";
+
+/// And what they say of it, in both languages.
+const COUNTED: &str = "\"words\":";
+
+/// How long one of them may take on a host: less than a second, and its compilation half a minute on a slow machine.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A name that nobody has (RFC 2606), so that nothing is reached where the host is wrong.
 const CONNECT: &str = "connect example.invalid";
@@ -104,15 +111,18 @@ impl Bench<'_> {
         let sdk = self.folder.join("guest-sdk").join(self.language.folder);
         copy_folder(&workspace.join("guest-sdk").join(self.language.folder), &sdk)?;
         self.toolchain.link(&sdk)?;
+        self.toolchain.try_sdk(&sdk)?;
+        self.seen("what of the SDK can be tried without a kernel is as expected");
         let built = self.build(&sdk, &sdk.join("sample"))?;
         self.template(&sdk)?;
         let (component, package) = self.pack(&sdk.join("sample"))?;
         self.cases(&sdk.join("sample"))?;
-        let first = self.timed(&package)?;
-        let mut starts = (0..STARTS).map(|_| self.timed(&package)).collect::<Result<Vec<_>>>()?;
+        let first = self.timed(&package, TEXT, COUNTED)?;
+        let mut starts = (0..STARTS).map(|_| self.timed(&package, TEXT, COUNTED)).collect::<Result<Vec<_>>>()?;
         starts.sort_unstable();
         let start = starts.get(STARTS / 2).copied().unwrap_or_default();
-        self.kept(&package)?;
+        self.timed(&package, CONNECT, self.language.denied)?;
+        self.replayed(&package)?;
         let Language { name, tools, .. } = self.language;
         Ok(format!(
             "| {name} | {tools} | {} | {component} | {} | {built:.1?} | {first:.1?} | {start:.1?} |",
@@ -161,38 +171,55 @@ impl Bench<'_> {
     }
 
     /// A run on a node of its own, and how long the command took. No model is there, and the agent does without.
-    fn timed(&self, package: &Path) -> Result<Duration> {
+    fn timed(&self, package: &Path, input: &str, expected: &str) -> Result<Duration> {
         let started = Instant::now();
         let mut remit = self.remit(&["run", "--local", "--grant", "none", "--output", "json"]);
-        let told = command::output(remit.arg(package).arg(TEXT), "running the sample")?;
+        let told = command::output(remit.arg(package).arg(input), "running the sample")?;
         let took = started.elapsed();
         let lines = told.lines().map(serde_json::from_str).collect::<Result<Vec<Value>, _>>();
         let lines = lines.context("`remit run` wrote a line that is no JSON")?;
+        let texts = lines.iter().filter(|line| line["type"] == "text").filter_map(|line| line["text"].as_str());
+        let said: String = texts.collect();
+        ensure!(said.contains(expected), "{input:?}: {expected:?} is not what it said: {said:?}");
         let end = lines.last().context("`remit run` wrote nothing")?;
-        ensure!(end["status"] == "complete", "the sample ended with {end}");
-        ensure!(text(&lines).contains("\"words\""), "the sample said {:?}", text(&lines));
+        ensure!(end["status"] == "complete", "{input:?}: it ended with {end}");
+        self.seen(&format!("{input:?}: {} ({took:.1?})", said.trim()));
         Ok(took)
     }
 
-    /// On a host that keeps what it is told: what the agent says, and what it does when it is told the same again.
-    fn kept(&self, package: &Path) -> Result<()> {
+    /// On a host that keeps what it is told: the agent does the same when it is told the same again.
+    fn replayed(&self, package: &Path) -> Result<()> {
         let host = self.up()?;
-        for (input, expected) in [(TEXT, "\"words\""), (CONNECT, self.language.denied)] {
+        for input in [TEXT, CONNECT] {
             let mut remit = self.remit(&["run", "--detach", "--grant", "none"]);
             let pid = command::output(remit.arg(package).arg(input), "starting the sample on a host")?;
             let pid = pid.trim();
-            let told = command::output(&mut self.remit(&["logs", "--follow", "--json", pid]), "following the sample")?;
-            let events = told.lines().map(serde_json::from_str).collect::<Result<Vec<Value>, _>>();
-            let said = text(&events.context("`remit logs` wrote a line that is no JSON")?);
-            ensure!(said.contains(expected), "{input:?}: {expected:?} is not what it said: {said:?}");
-            let steps = command::output(&mut self.remit(&["replay", "--json", pid]), "running it again from its log")?;
-            let end: Value = serde_json::from_str(steps.lines().last().unwrap_or_default())
+            let end = self.result(pid)?;
+            ensure!(end["status"] == "complete", "{input:?}: on a host it ended with {end}");
+            let told = command::output(&mut self.remit(&["replay", "--json", pid]), "running it again from its log")?;
+            let steps = told.lines().count().saturating_sub(1);
+            let last: Value = serde_json::from_str(told.lines().last().unwrap_or_default())
                 .context("`remit replay` does not say how it ended")?;
-            ensure!(end["state"] == "ended", "{input:?}: its replay ended otherwise: {end}");
-            self.seen(&format!("{input:?}: said {}; its replay ended as it did", said.trim()));
+            ensure!(steps > 0 && last["state"] == "ended", "{input:?}: its replay ended otherwise: {last}");
+            self.seen(&format!("{input:?}: run again from its log in {steps} steps, to the same end"));
         }
         drop(host);
         Ok(())
+    }
+
+    /// What a detached process came to.
+    fn result(&self, pid: &str) -> Result<Value> {
+        let begun = Instant::now();
+        loop {
+            let listed = command::output(&mut self.remit(&["results", "--json"]), "asking for results")?;
+            let listed: Value = serde_json::from_str(&listed).context("`remit results` wrote no JSON")?;
+            let mut results = listed["results"].as_array().into_iter().flatten();
+            if let Some(result) = results.find(|result| result["pid"] == pid) {
+                return Ok(result.clone());
+            }
+            ensure!(begun.elapsed() < PATIENCE, "process {pid} does not end");
+            thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// A host on the language's own data folder.
@@ -227,11 +254,6 @@ impl Drop for Host {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
-}
-
-/// All texts of events, one after the other.
-fn text(events: &[Value]) -> String {
-    events.iter().filter(|event| event["type"] == "text").filter_map(|event| event["text"].as_str()).collect()
 }
 
 fn size(file: &Path) -> Result<u64> {

@@ -9,7 +9,7 @@ use crate::{
 };
 use anyhow::{Context as _, Result};
 use std::{
-    fs,
+    env, fs,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -47,6 +47,27 @@ impl Toolchain {
         script_of.arg(sdk.join(script));
         script_of
     }
+
+    /// Tries what of an SDK can be tried without a kernel.
+    pub(super) fn try_sdk(&self, sdk: &Path) -> Result<()> {
+        match self {
+            Self::Python(python) => {
+                let bindings = sdk.join("bindings");
+                let mut make = command::new(python.with_file_name("componentize-py"));
+                make.args(["-q", "-w", "agent", "-d"]).arg(sdk.join("../../wit")).arg("bindings").arg(&bindings);
+                command::output(&mut make, "making the bindings")?;
+                let path = env::join_paths([bindings.as_path(), sdk]).context("the folder's name has a colon in it")?;
+                let mut unittest = command::new(python);
+                unittest.args(["-m", "unittest", "discover", "-s"]).arg(sdk.join("tests")).env("PYTHONPATH", path);
+                command::output(&mut unittest, "trying the SDK").map(drop)
+            }
+            Self::Node { node, .. } => {
+                let mut tests = command::new(node);
+                tests.args(["--test", "tests/"]).current_dir(sdk);
+                command::output(&mut tests, "trying the SDK").map(drop)
+            }
+        }
+    }
 }
 
 /// A Python environment, made once for what requirements.txt says.
@@ -65,7 +86,7 @@ pub(super) fn python(environment: &Environment) -> Result<Toolchain> {
     Ok(Toolchain::Python(python))
 }
 
-/// What `npm ci` gets, made once for what package-lock.json says.
+/// What npm gets for package-lock.json, made once. Not by `npm ci`, which refuses a lock without the packages of every other system.
 pub(super) fn javascript(environment: &Environment) -> Result<Toolchain> {
     let sdk = environment.workspace.root.join("guest-sdk/js");
     let missing = "with which JavaScript agents are built; install Node 20 or newer";
@@ -79,7 +100,7 @@ pub(super) fn javascript(environment: &Environment) -> Result<Toolchain> {
             copied.with_context(|| format!("cannot copy {file}"))?;
         }
         let mut client = command::new(&npm);
-        client.args(["ci", "--no-audit", "--no-fund"]).current_dir(&folder);
+        client.args(["install", "--no-audit", "--no-fund"]).current_dir(&folder);
         command::output(&mut client, "getting componentize-js").map(drop)
     })?;
     Ok(Toolchain::Node { node, modules: folder.join("node_modules") })
