@@ -47,7 +47,11 @@ fn last_told(home: &Path) -> Vec<String> {
         let process = journal.process(*pid).expect("it can be read").expect("it lives");
         match process.lines.last().map(|line| &line.entry) {
             Some(Entry::Told(told)) => said(&told.asked),
-            Some(_) => "another entry".to_owned(),
+            Some(Entry::Intended(asked)) => format!("{}, intended", said(asked)),
+            // What is told of a commit and what it keeps are two records, with nothing between them.
+            Some(Entry::Committed(_)) => "Checkpoint.Commit".to_owned(),
+            Some(Entry::Exited(_)) => "its end".to_owned(),
+            Some(_) => "its beginning".to_owned(),
             None => "nothing yet".to_owned(),
         }
     };

@@ -110,6 +110,16 @@ impl Engines {
         let _ = self.snapshots.set(snapshots);
     }
 
+    /// Has all models hand over what is worth keeping beyond the host's end. Blocks for a step of each.
+    pub(crate) fn keep_snapshots(&self) {
+        let opened: Vec<_> = self.opened.read().values().cloned().collect();
+        for opened in opened {
+            if let Opened::Answers(engine) = opened {
+                engine.keep_snapshots();
+            }
+        }
+    }
+
     /// What is kept, where anything is.
     pub(crate) fn snapshots(&self) -> Option<SnapshotFigures> {
         self.snapshots.get().map(|snapshots| snapshots.figures())

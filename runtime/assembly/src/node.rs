@@ -269,6 +269,17 @@ impl Node {
         self.kernel.stop();
     }
 
+    /// Keeps what models have at hand and is worth it, where there is room for that beyond the node's end. Blocks for as long as the disk
+    /// takes.
+    pub fn keep_snapshots(&self) {
+        if let Some(engines) = self.engines.as_ref().filter(|engines| engines.snapshots().is_some()) {
+            engines.keep_snapshots();
+        }
+        if let Some(journal) = &self.journal {
+            journal.settle_snapshots();
+        }
+    }
+
     /// Loads an agent that this host lets in, with the chosen ones of the grants that it asks for, and the models that these
     /// open. Blocks.
     ///

@@ -203,6 +203,13 @@ impl SqliteJournal {
         Ok(Arc::clone(self.snapshots.get_or_init(|| Arc::new(opened))))
     }
 
+    /// Waits until the snapshots that were given so far are on the disk, or will not be; nothing where there are none.
+    pub fn settle_snapshots(&self) {
+        if let Some(snapshots) = self.snapshots.get() {
+            snapshots.settle();
+        }
+    }
+
     /// The public half of the key that audit chains are signed with.
     #[must_use]
     pub fn audit_key(&self) -> PublicKey {

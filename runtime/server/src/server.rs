@@ -99,6 +99,10 @@ impl Server {
         }
         // Those that outlive the host stop where they stand.
         managed.node.stop();
+        let node = NodeOf(managed.clone());
+        if let Err(error) = tokio::task::spawn_blocking(move || node.keep_snapshots()).await {
+            tracing::warn!(%error, "what models had at hand is not kept");
+        }
     }
 
     /// Lets the processes go on that the host before left behind, and sees to those that are not in memory until it is aborted.

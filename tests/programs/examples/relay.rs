@@ -96,6 +96,7 @@ fn round(team: &[(Child, Grant)], sums: &mut Sums) -> Result<(), Failure> {
     let asked = team.iter().map(ask).collect::<Result<Vec<_>, _>>()?;
     for answer in asked {
         sums[1] += answer.get()?.body.text()?.parse::<u64>()?;
+        lingering(|| drop(answer));
     }
     lingering(|| emit_text(format!("{question}\n")))?;
     lingering(time::Instant::now);

@@ -355,6 +355,15 @@ impl LocalEngine {
         is_done.recv().unwrap_or_else(|_| Err(gone()))
     }
 
+    /// Hands over to what keeps snapshots all that is at hand and worth it, and waits until that is done: the host is about to end.
+    pub fn keep_snapshots(&self) {
+        let (done, is_done) = mpsc::channel();
+        // One that has stopped has nothing at hand.
+        if self.tell(Message::Keep(done)) {
+            let _ = is_done.recv();
+        }
+    }
+
     /// Bytes of the weights of all its models, in memory.
     #[must_use]
     pub fn weights_bytes(&self) -> u64 {

@@ -42,6 +42,8 @@ pub(super) enum Message {
     Warm(Sender<Result<(), LoadError>>),
     /// A process of a tenant has left memory.
     Rest(TenantId, u64),
+    /// Keep what is at hand where it outlives the engine, and answer when that was handed over.
+    Keep(Sender<()>),
     /// Crash.
     Drill,
     /// Look at memory again, at readers, or at the engine's end.
@@ -152,7 +154,7 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
             match message {
                 Message::Generate(mut sequence) => sequence.fail(&why),
                 Message::Warm(done) => drop(done.send(Err(LoadError::Crashed(why.to_string())))),
-                Message::Rest(..) | Message::Drill | Message::Wake => {}
+                Message::Rest(..) | Message::Keep(_) | Message::Drill | Message::Wake => {}
             }
         }
     }
@@ -222,6 +224,11 @@ impl<C: Compute, M: FnMut() -> Result<C, LoadError>> Worker<C, M> {
                 let _ = done.send(if is_wanted { self.load() } else { Ok(()) });
             }
             Message::Rest(tenant, program) => self.desk.rest(tenant, program),
+            Message::Keep(done) => {
+                self.keep_leaving();
+                // Nobody waits any more where the host has ended.
+                let _ = done.send(());
+            }
             // On a device it happens by itself.
             Message::Drill => self.is_drill = !self.compute.as_ref().is_some_and(Compute::lose),
             Message::Wake => {}

@@ -56,6 +56,8 @@ struct Shared {
     state: Mutex<State>,
     /// There is something to do.
     rang: Condvar,
+    /// A block is on the disk, or will not be.
+    wrote: Condvar,
     /// Under which files of tenants are named: what follows from their keys.
     naming: Mutex<FxHashMap<TenantId, Hash>>,
 }
@@ -100,6 +102,7 @@ impl DiskSnapshots {
             bytes_max,
             state: Mutex::default(),
             rang: Condvar::new(),
+            wrote: Condvar::new(),
             naming: Mutex::default(),
         });
         let serve = {
@@ -108,6 +111,14 @@ impl DiskSnapshots {
         };
         let thread = std::thread::Builder::new().name("kv-snapshots".to_owned()).spawn(serve)?;
         Ok(Self { shared, thread: Some(thread) })
+    }
+
+    /// Waits until all that was given so far is on the disk, or will not be.
+    pub(crate) fn settle(&self) {
+        let mut state = self.shared.state.lock();
+        while !state.pending.is_empty() {
+            self.shared.wrote.wait(&mut state);
+        }
     }
 
     /// A tenant's key is destroyed: its files go.
@@ -120,6 +131,7 @@ impl DiskSnapshots {
         pending.retain(|id| id.tenant != tenant);
         index.remove_tenant(tenant);
         drop(state);
+        self.shared.wrote.notify_all();
         self.shared.files.remove_tenant(tenant);
     }
 }
@@ -277,6 +289,7 @@ impl Shared {
         let state = &mut *self.state.lock();
         // Where it is not among these any more, its tenant was erased meanwhile.
         let is_known = state.pending.remove(id);
+        self.wrote.notify_all();
         match written {
             Ok(Some(bytes)) if is_known => {
                 state.figures.written += 1;

@@ -27,7 +27,7 @@ use toolchain::Toolchain;
 const NAME: &str = "suite languages";
 
 /// The host, as an operator has it.
-const HOST: &[&str] = &["build", "--package", "remit-cli", "--bin", "remit"];
+const HOST: &[&str] = &["build", "--workspace", "--bins"];
 
 /// What the samples count.
 const TEXT: &str = "the sea, the sea and the wind";
