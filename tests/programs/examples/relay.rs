@@ -24,8 +24,8 @@ use test_programs::{number, words};
 const PATIENCE: Duration = Duration::from_secs(3600);
 const PAUSE: Duration = Duration::from_millis(1);
 const ROUNDS: u64 = 3;
-/// Each step takes more than one unit of fuel.
-const SLICE: u32 = 1_000_000;
+/// Each step takes more than four units of fuel, of which a slice has a million.
+const SLICE: u32 = 250_000;
 
 /// What all seasons came to so far: rounds, the sum of all answers, that of all notes, micro-tokens, calls of tools that acted, and calls
 /// of which that is not known.
@@ -62,6 +62,7 @@ fn boss(workers: u64, mut sums: Sums) -> Result<Outcome, Failure> {
         for (child, mailbox) in team {
             dismiss(child, mailbox, &mut sums)?;
         }
+        lingering(compute);
         lingering(|| checkpoint::commit(&sums))?;
     }
     let [rounds, sum, notes, paid, acted, uncertain] = sums;
@@ -100,7 +101,6 @@ fn round(team: &[(Child, Grant)], sums: &mut Sums) -> Result<(), Failure> {
     }
     lingering(|| emit_text(format!("{question}\n")))?;
     lingering(time::Instant::now);
-    lingering(compute);
     Ok(())
 }
 
