@@ -169,7 +169,12 @@ fn a_person_decides_whether_it_is_done_again() {
 fn tools_are_listed_and_an_agent_that_asks_for_another_one_is_told() {
     let bench = Bench::up("effect = \"once\"\nuncertain = \"ask\"\ndesk = \"boss\"");
     let listed = bench.host.ask(&["tools"]);
-    assert!(listed.contains("act") && listed.contains("asked at boss"), "{listed}");
+    assert!(listed.contains("act") && listed.contains("asked at boss") && !listed.contains("FOLDER"), "{listed}");
+    let declared = bench.path("folders.toml");
+    let folder = format!("[folder.papers]\npath = {:?}\ntags = [\"hr\"]\n", bench.folder.path());
+    fs::write(&declared, folder).expect("it is writable");
+    let listed = bench.host.ask(&["tools", "--tools", &declared.display().to_string()]);
+    assert!(listed.contains("papers") && listed.contains("untrusted hr") && !listed.contains("TOOL"), "{listed}");
     let agent = bench.host.home().path().join("agents/acts/remit.toml");
     let manifest = fs::read_to_string(&agent).expect("it is there").replace("\"act\"", "\"other\"");
     fs::write(agent, manifest).expect("it is writable");

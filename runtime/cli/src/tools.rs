@@ -1,17 +1,19 @@
-//! `remit tools`: the tools that an operator declares.
+//! `remit tools`: the tools and the folders that an operator declares.
 
 use crate::{
     exit::CommandError,
     table::{Column, Table},
+    text::label,
 };
 use clap::Args;
 use remit_assembly::{Declarations, Effect, Home, Uncertain};
+use remit_server::protocol::Marking;
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
-/// List the tools that agents can be granted
+/// List the tools and the folders that agents can be granted
 #[derive(Args)]
 pub(crate) struct Tools {
     /// The file in which they are declared, in TOML; the data folder's tools.toml without this
@@ -19,7 +21,7 @@ pub(crate) struct Tools {
     tools: Option<PathBuf>,
 }
 
-/// The tools of a file, or of the data folder's, where there is one.
+/// What a file declares, or of the data folder's, where there is one.
 pub(crate) fn declared(home: &Home, path: Option<&Path>) -> Result<Declarations, CommandError> {
     let in_home = home.tool_list();
     match path {
@@ -32,17 +34,34 @@ pub(crate) fn declared(home: &Home, path: Option<&Path>) -> Result<Declarations,
 impl Tools {
     pub(crate) fn run(self) -> Result<ExitCode, CommandError> {
         let declared = declared(&Home::find()?, self.tools.as_deref())?;
-        let columns =
-            [Column::Words("TOOL"), Column::Words("EFFECT"), Column::Words("WHERE UNCERTAIN"), Column::Words("DOES")];
-        let mut table = Table::new(columns);
-        for tool in declared.iter() {
-            let facts = tool.facts();
-            let (effect, uncertain) = (effect(facts.effect), uncertain(facts.effect, &facts.uncertain));
-            table.row([tool.name().to_owned(), effect.to_owned(), uncertain, facts.tool.description.to_string()]);
+        if declared.folders().next().is_none() || declared.iter().next().is_some() {
+            print!("{}", tools(&declared));
         }
-        print!("{table}");
+        if declared.folders().next().is_some() {
+            print!("{}", folders(&declared));
+        }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn tools(declared: &Declarations) -> Table<4> {
+    let mut table = Table::new(["TOOL", "EFFECT", "WHERE UNCERTAIN", "DOES"].map(Column::Words));
+    for tool in declared.iter() {
+        let facts = tool.facts();
+        let (effect, uncertain) = (effect(facts.effect), uncertain(facts.effect, &facts.uncertain));
+        table.row([tool.name().to_owned(), effect.to_owned(), uncertain, facts.tool.description.to_string()]);
+    }
+    table
+}
+
+fn folders(declared: &Declarations) -> Table<3> {
+    let mut table = Table::new(["FOLDER", "LABEL", "PATH"].map(Column::Words));
+    for (name, folder) in declared.folders() {
+        let facts = folder.facts();
+        let marking = Marking { integrity: facts.integrity, tags: facts.tags.clone() };
+        table.row([name.to_owned(), label(&marking), folder.path().display().to_string()]);
+    }
+    table
 }
 
 const fn effect(effect: Effect) -> &'static str {
