@@ -2,7 +2,7 @@
 
 use super::stage::{Host, program};
 use serde_json::Value;
-use std::{thread, time::Duration};
+use std::fs;
 
 /// Numbers of the events that a process showed last, and the numbers that the chatter said in them.
 fn said(host: &Host, pid: &str) -> Vec<(u64, u64)> {
@@ -77,10 +77,14 @@ fn what_is_frozen_shows_nothing_and_goes_on_where_it_was() {
     logs.lines_until("3");
     let other = host.detach("sleeper", &["3600000"]);
     assert!(host.ask(&["freeze", "--package", "chatter"]).starts_with("1 processes"));
-    // A freeze is felt within this time; then nothing comes, however long one waits.
-    thread::sleep(Duration::from_millis(100));
+    // The same program under another name says some numbers more meanwhile: that is how long one waits.
+    let talker = host.home().path().join("talker.wasm");
+    fs::copy(program("chatter"), &talker).expect("it is built");
+    let witness = host.ask(&["run", "--detach", &talker.display().to_string()]).trim().to_owned();
+    let mut numbers = host.beside(&["logs", &witness, "--follow"]);
+    numbers.lines_until("10");
     let frozen = said(&host, &pid);
-    thread::sleep(Duration::from_millis(300));
+    numbers.lines_until("40");
     assert_eq!(said(&host, &pid), frozen, "a frozen process says nothing");
     assert_eq!((state(&host, &pid).as_str(), state(&host, &other).as_str()), ("frozen", "waiting"));
     assert_eq!(host.ask(&["frozen"]), "package chatter\n");
