@@ -127,13 +127,19 @@ impl TrustRoot {
     }
 }
 
+const TOO_LATE: &str = "was not signed while its certificate was valid";
+
 /// What is wrong with a bundle, in our words and the library's.
 fn why(error: &Error) -> String {
     let detail = plain(&error.to_string());
     let what = match error {
         Error::Certificate(CertificateError::Sct(_)) => "has a certificate that no log of the trust root wrote down",
-        Error::Certificate(CertificateError::Expired { .. } | CertificateError::NotYetValid { .. }) => {
-            "was not signed while its certificate was valid"
+        Error::Certificate(CertificateError::Expired { .. } | CertificateError::NotYetValid { .. }) => TOO_LATE,
+        // Of a chain only the text says so.
+        Error::Certificate(CertificateError::ChainInvalid(text))
+            if ["CertExpired", "CertNotValidYet"].iter().any(|kind| text.contains(kind)) =>
+        {
+            TOO_LATE
         }
         Error::Certificate(_) => "has a certificate that does not come from the trust root, or is not for signing",
         Error::TransparencyLog(TransparencyLogError::EntryMismatch(_)) => "has a log entry about something else",
