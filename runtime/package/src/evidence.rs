@@ -21,6 +21,12 @@ pub struct EvidenceError {
     pub error: io::Error,
 }
 
+impl From<EvidenceError> for io::Error {
+    fn from(error: EvidenceError) -> Self {
+        Self::new(error.error.kind(), error.to_string())
+    }
+}
+
 /// What was found beside a package.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Evidence {

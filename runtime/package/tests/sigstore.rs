@@ -78,7 +78,7 @@ fn keys_and_identities_count_together_over_one_statement() {
     let of_alice = Signer::Key(ALICE.public().id());
     let envelope = || Some(signed(&text, &[&ALICE]));
 
-    let alone = judged(&bytes, &with(None, &[ci.clone()]), &rule("[\"alice-ci\"]", 1));
+    let alone = judged(&bytes, &with(None, std::slice::from_ref(&ci)), &rule("[\"alice-ci\"]", 1));
     expect(&alone, &[]);
     assert_eq!((alone.signers.clone(), alone.statement), ([of_ci.clone()].into(), Some(text.clone())));
     let said: Vec<_> = alone.checks.iter().map(ToString::to_string).collect();
@@ -92,7 +92,7 @@ fn keys_and_identities_count_together_over_one_statement() {
         assert!(said.iter().any(|said| said.starts_with(line)), "{line}: {said:#?}");
     }
 
-    let both = judged(&bytes, &with(envelope(), &[ci.clone()]), &rule("[\"alice\", \"alice-ci\"]", 2));
+    let both = judged(&bytes, &with(envelope(), std::slice::from_ref(&ci)), &rule("[\"alice\", \"alice-ci\"]", 2));
     expect(&both, &[]);
     assert_eq!(both.signers, [of_alice, of_ci.clone()].into());
     let two = judged(&bytes, &with(None, &[ci.clone(), carol.clone()]), &rule("[\"carol\", \"alice-ci\"]", 2));
@@ -195,7 +195,7 @@ fn a_bundle_that_was_spoilt_is_refused_for_what_was_spoilt() {
     );
     check(
         spoilt(&|bundle| {
-            bundle["verificationMaterial"]["tlogEntries"] = other["verificationMaterial"]["tlogEntries"].clone()
+            bundle["verificationMaterial"]["tlogEntries"] = other["verificationMaterial"]["tlogEntries"].clone();
         }),
         "has a log entry about something else",
     );
@@ -334,7 +334,7 @@ fn a_policy_says_what_is_wrong_with_its_identities() {
     check(&format!("{ours}{ours}"), "is another trust root's name too");
     check(
         &format!("[[roots]]\nname = \"ours\"\nfile = \"root.json\"\n{identity}"),
-        "has no folder: give the root's `json`",
+        "this policy has no folder: give the root's `json`",
     );
     check(&format!("[[roots]]\nname = \"ours\"\n{identity}"), "needs one of `file` and `json`");
     check(&format!("[[roots]]\nname = \"ours\"\njson = \"{{\"\n{identity}"), "the trust root cannot be read as JSON");
@@ -343,7 +343,7 @@ fn a_policy_says_what_is_wrong_with_its_identities() {
     let text = |file: &str| format!("[[roots]]\nname = \"ours\"\nfile = \"{file}\"\n{identity}");
     fs::write(folder.path().join("root.json"), root.to_string()).expect("it is writable");
     let policy = Policy::parse_in(&text("root.json"), folder.path()).expect("it is a policy");
-    assert_eq!(policy.root_files().collect::<Vec<_>>(), [Path::new("root.json")]);
+    assert_eq!(policy.root_files().collect::<Vec<_>>(), [folder.path().join("root.json")]);
     fs::write(folder.path().join("large.json"), vec![b' '; (1 << 20) + 1]).expect("it is writable");
     for (file, told) in [
         ("none.json", "cannot be read: No such file"),

@@ -146,6 +146,11 @@ impl Trust {
         gather::gather(digest, envelopes, bundles, &self.policies().collect::<Vec<_>>())
     }
 
+    /// The files of trust roots: what they say is a part of whom it trusts.
+    pub fn root_files(&self) -> impl Iterator<Item = &Path> {
+        self.policies().flat_map(|(_, policy)| policy.root_files())
+    }
+
     fn policies(&self) -> impl Iterator<Item = (&str, &Policy)> {
         self.policy.iter().map(|policy| (OPERATOR, policy)).chain(self.tenant())
     }

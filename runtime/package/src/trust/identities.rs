@@ -2,9 +2,10 @@
 
 use super::form::{IdentityForm, RevokedIdentityForm, RootForm};
 use crate::{
+    disk,
     name::quoted,
     read::Reading,
-    sigstore::{Identity, TrustRoot},
+    sigstore::{Identity, TRUST_ROOT_BYTES_MAX, TrustRoot},
     want::check_name,
 };
 use std::{
@@ -23,13 +24,11 @@ pub struct TrustedIdentity {
     pub root: TrustRoot,
 }
 
-/// How the file of a trust root is read: why not, as the end of a sentence.
-pub(super) type ReadRoot<'a> = &'a dyn Fn(&Path) -> Result<Vec<u8>, String>;
-
-/// The trust roots of a policy by name; `None` where one is there and cannot be used. The files that were asked for are added.
+/// The trust roots of a policy by name; `None` where one is there and cannot be used. The files that were asked for are added. A
+/// policy that is a text alone has no folder.
 pub(super) fn roots(
     forms: Vec<RootForm>,
-    read: ReadRoot<'_>,
+    folder: Option<&Path>,
     files: &mut BTreeSet<PathBuf>,
     reading: &mut Reading,
 ) -> BTreeMap<String, Option<TrustRoot>> {
@@ -38,7 +37,7 @@ pub(super) fn roots(
         let path = format!("roots[{index}]");
         let Some(name) = form.name.clone() else { continue };
         check_name(&format!("{path}.name"), &name, reading);
-        let root = root(&path, form, read, files, reading);
+        let root = root(&path, form, folder, files, reading);
         if roots.insert(name, root).is_some() {
             reading.wrong(&format!("{path}.name"), "is another trust root's name too: a name is one root's");
         }
@@ -49,7 +48,7 @@ pub(super) fn roots(
 fn root(
     path: &str,
     form: RootForm,
-    read: ReadRoot<'_>,
+    folder: Option<&Path>,
     files: &mut BTreeSet<PathBuf>,
     reading: &mut Reading,
 ) -> Option<TrustRoot> {
@@ -63,7 +62,12 @@ fn root(
                 reading.wrong(&place, "has to be a file in the policy's folder or below it, without `..`");
                 return None;
             }
-            let read = read(&file);
+            let Some(folder) = folder else {
+                reading.wrong(&place, "cannot be read, since this policy has no folder: give the root's `json`");
+                return None;
+            };
+            let file = folder.join(file);
+            let read = disk::read(&file, TRUST_ROOT_BYTES_MAX as u64);
             files.insert(file);
             match read {
                 Ok(bytes) => (place, bytes),

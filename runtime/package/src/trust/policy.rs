@@ -3,15 +3,15 @@
 use super::{
     TrustedIdentity,
     form::{self, KeyForm, PolicyForm, RevokedForm, RuleForm, SerialForm},
-    identities::{self, ReadRoot},
+    identities,
     revoked::{POLICY_BYTES_MAX, Revocations},
 };
 use crate::{
-    ManifestError, Problem, Want, disk,
+    ManifestError, Problem, Want,
     name::quoted,
     read::Reading,
     signing::{KeyId, PublicKey, parse_sha256},
-    sigstore::{Signer, TRUST_ROOT_BYTES_MAX},
+    sigstore::Signer,
     want::{check_name, wants},
 };
 use remit_abi::{GrantKind, Scope};
@@ -30,7 +30,7 @@ pub struct Policy {
     keys: BTreeMap<String, PublicKey>,
     /// By name.
     identities: BTreeMap<String, TrustedIdentity>,
-    /// Of trust roots, as the policy names them.
+    /// Of trust roots.
     files: BTreeSet<PathBuf>,
     rules: Vec<Rule>,
     serials: BTreeMap<String, u64>,
@@ -60,9 +60,7 @@ impl Policy {
     /// # Errors
     /// [`ManifestError::Wrong`], with up to 16 problems, each naming its key and line.
     pub fn parse(text: &str) -> Result<Self, ManifestError> {
-        Self::parse_with(text, &|_| {
-            Err("a policy that is a text alone has no folder: give the root's `json`".to_owned())
-        })
+        Self::parse_from(text, None)
     }
 
     /// Reads the text of a `trust.toml`, and the files that it names in its folder.
@@ -70,12 +68,10 @@ impl Policy {
     /// # Errors
     /// As [`Policy::parse`].
     pub fn parse_in(text: &str, folder: &Path) -> Result<Self, ManifestError> {
-        Self::parse_with(text, &|file| {
-            disk::read(&folder.join(file), TRUST_ROOT_BYTES_MAX as u64).map_err(|error| error.to_string())
-        })
+        Self::parse_from(text, Some(folder))
     }
 
-    fn parse_with(text: &str, read: ReadRoot<'_>) -> Result<Self, ManifestError> {
+    fn parse_from(text: &str, folder: Option<&Path>) -> Result<Self, ManifestError> {
         if text.len() > POLICY_BYTES_MAX {
             let text = format!("the policy has {} bytes, and {POLICY_BYTES_MAX} are the most", text.len());
             return Err(ManifestError::Wrong { problems: vec![Problem { line: 1, text }], more: 0 });
@@ -85,13 +81,13 @@ impl Policy {
             reading.problems.add(0, format!("the policy cannot be read: {error}"));
             PolicyForm::default()
         });
-        let policy = Self::of(form, read, &mut reading);
+        let policy = Self::of(form, folder, &mut reading);
         reading.problems.into_error(text).map_or(Ok(policy), Err)
     }
 
-    fn of(form: PolicyForm, read: ReadRoot<'_>, reading: &mut Reading) -> Self {
+    fn of(form: PolicyForm, folder: Option<&Path>, reading: &mut Reading) -> Self {
         let mut policy = Self { keys: keys(form.keys.unwrap_or_default(), reading), ..Self::default() };
-        let roots = identities::roots(form.roots.unwrap_or_default(), read, &mut policy.files, reading);
+        let roots = identities::roots(form.roots.unwrap_or_default(), folder, &mut policy.files, reading);
         let is_key = |name: &str| policy.keys.contains_key(name);
         let known = form.identities.unwrap_or_default();
         // A name that is there, whatever is wrong with the rest, is not told to be missing.
@@ -155,7 +151,7 @@ impl Policy {
         key.or_else(|| self.identity(name).map(|known| Signer::Identity(known.identity.clone())))
     }
 
-    /// The files of trust roots, as the policy names them: in its folder.
+    /// The files of trust roots: what they say is a part of the policy.
     pub fn root_files(&self) -> impl Iterator<Item = &Path> {
         self.files.iter().map(PathBuf::as_path)
     }

@@ -150,7 +150,7 @@ impl Instance {
             false => SanType::Rfc822Name(name),
         }];
         // DER's UTF8String.
-        let issuer = [&tlv(0x0c, issuer.as_bytes())[..]].concat();
+        let issuer = tlv(0x0c, issuer.as_bytes());
         params.custom_extensions = vec![CustomExtension::from_oid_content(ISSUER_OID, issuer)];
         let certificate =
             |params: &CertificateParams| params.signed_by(key, &self.authority).expect("it is a certificate");
