@@ -16,7 +16,7 @@ struct Published {
 
 /// Rekor 1: a promise with the time in it.
 const PUBLIC_GOOD: Published = Published {
-    bundle: include_str!("bundles/public-good.sigstore.json"),
+    bundle: include_str!("seeds/bundle/public-good.json"),
     root: SIGSTORE_PRODUCTION_TRUSTED_ROOT,
     subject: "https://github.com/prefix-dev/sigstore-example/.github/workflows/action.yaml@refs/heads/main",
     file: "54303491a8418fbed24344b513546182c29b43bf282ceb433af65e2299f9271f",
@@ -25,7 +25,7 @@ const PUBLIC_GOOD: Published = Published {
 
 /// Rekor 2: a timestamp of an authority.
 const STAGING: Published = Published {
-    bundle: include_str!("bundles/staging.sigstore.json"),
+    bundle: include_str!("seeds/bundle/staging.json"),
     root: SIGSTORE_STAGING_TRUSTED_ROOT,
     subject: "https://github.com/sigstore-conformance/extremely-dangerous-public-oidc-beacon/.github/workflows/extremely-dangerous-oidc-beacon.yml@refs/heads/main",
     file: "a0cfc71271d6e278e57cd332ff957c3f7043fdda354c4cbb190a30d56efa01bf",
