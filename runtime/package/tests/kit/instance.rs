@@ -17,7 +17,8 @@ pub(crate) const DAY: u8 = 5;
 /// Noon of the first of January of 2026, in seconds since 1970.
 const FIRST_NOON: i64 = 1_767_268_800;
 
-/// Fulcio's "Issuer (V2)", and a list of signed certificate timestamps.
+/// Fulcio's "Issuer" and "Issuer (V2)", and a list of signed certificate timestamps.
+const OLD_ISSUER_OID: &[u64] = &[1, 3, 6, 1, 4, 1, 57264, 1, 1];
 const ISSUER_OID: &[u64] = &[1, 3, 6, 1, 4, 1, 57264, 1, 8];
 const SCT_OID: &[u64] = &[1, 3, 6, 1, 4, 1, 11129, 2, 4, 2];
 
@@ -149,9 +150,11 @@ impl Instance {
             true => SanType::URI(name),
             false => SanType::Rfc822Name(name),
         }];
-        // DER's UTF8String.
-        let issuer = tlv(0x0c, issuer.as_bytes());
-        params.custom_extensions = vec![CustomExtension::from_oid_content(ISSUER_OID, issuer)];
+        // As Fulcio does: the older form as it is, the newer one as DER's UTF8String.
+        params.custom_extensions = vec![
+            CustomExtension::from_oid_content(OLD_ISSUER_OID, issuer.as_bytes().to_vec()),
+            CustomExtension::from_oid_content(ISSUER_OID, tlv(0x0c, issuer.as_bytes())),
+        ];
         let certificate =
             |params: &CertificateParams| params.signed_by(key, &self.authority).expect("it is a certificate");
         if manner.is_certificate_logged {
@@ -176,7 +179,7 @@ impl Instance {
     /// The second of two entries, with its proof, a checkpoint, and a promise.
     fn entry(&self, manner: Manner, certificate: &Certificate, payload: &[u8], signature: &[u8]) -> Value {
         let digest = |bytes: &[u8]| json!({ "algorithm": "sha256", "value": hex::encode(sha256(bytes)) });
-        let pem = format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", base64(certificate.der()));
+        let pem = certificate.pem();
         let body = json!({
             "apiVersion": "0.0.1",
             "kind": "dsse",
