@@ -20,8 +20,8 @@ use crate::home::Home;
 use jiff::Timestamp;
 use remit_egress::{Config, Connector, IpNet, Local, SetupError, Trust as Authorities};
 use remit_package::{
-    Admission, Arrival, Build, Listed, Older, Package, PackageError, Packed, Store, StoreError, TrustError, disk,
-    gather,
+    Admission, Arrival, Build, Bundle, BundleError, Evidence, Listed, Older, Package, PackageError, Packed, Store,
+    StoreError, Trust, TrustError, bundles_path, disk,
 };
 use remit_registry::{Client, Credentials, Description, Location, OnProgress, Parcel, Pushed};
 use serde::{Deserialize, Deserializer, de::Error as _};
@@ -65,6 +65,14 @@ pub enum CarryError {
     /// What is to be sent, or what came, is no package.
     #[error(transparent)]
     Package(#[from] PackageError),
+    /// What lies beside a package is no bundle.
+    #[error("{}: {error}", path.display())]
+    Bundle {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        error: BundleError,
+    },
     /// The policy cannot be read.
     #[error(transparent)]
     Trust(#[from] TrustError),
@@ -95,7 +103,7 @@ impl CarryError {
     #[must_use]
     pub const fn is_refusal(&self) -> bool {
         use remit_registry::Error as Registry;
-        let Self::Registry(error) = self else { return false };
+        let Self::Registry(error) = self else { return matches!(self, Self::Bundle { .. }) };
         matches!(
             error,
             Registry::Lie { .. } | Registry::Size { .. } | Registry::TooLarge { .. } | Registry::Endless { .. }
@@ -113,6 +121,8 @@ pub struct Pulled {
     pub from: String,
     /// What was said to be its signatures.
     envelopes: Vec<Vec<u8>>,
+    /// What was said to be identities' signatures.
+    bundles: Vec<Vec<u8>>,
 }
 
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
@@ -144,7 +154,7 @@ fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D:
     Vec::<String>::deserialize(deserializer)?.iter().map(network).collect()
 }
 
-/// Sends a package's file, and the envelope beside it, under the name that `to` says.
+/// Sends a package's file, and the envelope and bundles beside it, under the name that `to` says.
 ///
 /// # Errors
 /// [`CarryError`]. What was sent until then stays, and is found again by the next try.
@@ -153,8 +163,12 @@ pub async fn push(home: &Home, file: &Path, to: &Location, progress: OnProgress<
     let packed = Packed::read(package.bytes());
     let packed = packed.map_err(|error| PackageError::Packed { path: file.to_owned(), error: Box::new(error) })?;
     let description = described(&packed);
-    let envelopes: Vec<Vec<u8>> = package.envelope().map(<[u8]>::to_vec).into_iter().collect();
-    let parcel = Parcel { package: file, description: &description, envelopes: &envelopes };
+    let Evidence { envelope, bundles } = package.evidence().clone();
+    let wrong = |error| CarryError::Bundle { path: bundles_path(file), error };
+    let bundles = bundles.map(|bytes| Bundle::parse_all(&bytes)).transpose().map_err(wrong)?;
+    let bundles: Vec<_> = bundles.iter().flatten().map(|bundle| bundle.to_json().as_bytes().to_vec()).collect();
+    let envelopes = Vec::from_iter(envelope);
+    let parcel = Parcel { package: file, description: &description, envelopes: &envelopes, bundles: &bundles };
     Ok(client(home, to)?.push(to, &parcel, progress).await?)
 }
 
@@ -178,27 +192,27 @@ pub async fn pull(home: &Home, from: &Location, progress: OnProgress<'_>) -> Res
         (Location::File(path), _) => path.display().to_string(),
         (_, None) => pulled.package.to_string(),
     };
-    Ok(Pulled { package: package?, from, envelopes: pulled.envelopes })
+    Ok(Pulled { package: package?, from, envelopes: pulled.envelopes, bundles: pulled.bundles })
 }
 
 impl Pulled {
-    /// The best of what is said to be its signatures, as the file beside a package has them.
+    /// The best of what is said to be its signatures, as the files beside a package have them.
     #[must_use]
-    pub fn envelope(&self) -> Option<String> {
-        gather(self.package.digest_bytes(), &self.envelopes, &[]).first().map(remit_package::Envelope::to_json)
+    pub fn evidence(&self) -> Evidence {
+        let mut found = Trust::default().gather(self.package.digest_bytes(), &self.envelopes, &self.bundles);
+        if found.is_empty() { Evidence::default() } else { found.swap_remove(0) }
     }
 
-    /// Installs it with the first of its envelopes that the policy takes.
+    /// Installs it with the first of what is said to be its signatures that the policy takes.
     ///
     /// # Errors
-    /// [`CarryError`]: what the policy says against the best envelope, where it takes none.
+    /// [`CarryError`]: what the policy says against the best of them, where it takes none.
     pub fn install(&self, home: &Home, older: Older) -> Result<(Listed, Admission), CarryError> {
         let (store, trust) = (Store::at(home.packages()), home.trust()?);
         let arrival = Arrival { older, from: Some(self.from.clone()), now: Timestamp::now() };
-        let keys: Vec<_> = trust.keys().collect();
         let mut refused = None;
-        for envelope in gather(self.package.digest_bytes(), &self.envelopes, &keys) {
-            let package = self.package.clone().with_envelope(envelope.to_json().into_bytes());
+        for evidence in trust.gather(self.package.digest_bytes(), &self.envelopes, &self.bundles) {
+            let package = self.package.clone().with_evidence(evidence);
             match store.install(&package, &trust, &arrival) {
                 Err(denied @ StoreError::Denied(_)) => refused = refused.or(Some(denied)),
                 done => return Ok(done?),

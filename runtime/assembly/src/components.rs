@@ -2,23 +2,20 @@
 //! told by the very bytes that it was told by, whatever becomes of the package.
 
 use crate::home::Home;
-use remit_package::{Package, disk, envelope_path};
-use std::{fs, io, path::PathBuf};
+use remit_package::{Package, disk};
+use std::{io, path::PathBuf};
 
 /// Where a component of that digest is, if it is kept. A digest is hexadecimal, so that it names no other file.
 pub(crate) fn path(home: &Home, digest: &str) -> PathBuf {
     home.components().join(format!("{digest}.wasm"))
 }
 
-/// Keeps a package's component, and the envelope that it came with: whoever stands behind it is looked at again when its
+/// Keeps a package's component, and the envelope and bundles that it came with: whoever stands behind it is looked at again when its
 /// processes come back.
 pub(crate) fn keep(home: &Home, package: &Package) -> io::Result<()> {
     let digest = package.digest();
-    if let Some(envelope) = package.envelope() {
-        let beside = envelope_path(&path(home, &digest));
-        if fs::read(&beside).ok().as_deref() != Some(envelope) {
-            disk::replace(&beside, envelope)?;
-        }
+    if !package.evidence().is_empty() {
+        package.evidence().write(&path(home, &digest))?;
     }
     keep_bytes(home, &digest, package.bytes())
 }

@@ -13,14 +13,11 @@ use crate::{
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use remit_kernel::Selection;
-use remit_package::{
-    Admission, Denied, ENVELOPE_BYTES_MAX, KeyId, Package, Store, StoreError, Trust, TrustError, disk, envelope_path,
-    parse_sha256,
-};
+use remit_package::{Admission, Denied, Evidence, Package, Signer, Store, StoreError, Trust, TrustError, parse_sha256};
 use std::{
     collections::{BTreeMap, BTreeSet},
     os::unix::fs::MetadataExt,
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     time::SystemTime,
 };
@@ -29,8 +26,8 @@ use thiserror::Error;
 /// Which content a file has: when it was written, its length, and which file it is, since each is written anew.
 pub(crate) type Stamp = Option<(SystemTime, u64, u64)>;
 
-/// What is said of whom to trust, and what is installed, at one moment.
-pub(crate) type Stamps = [Stamp; 4];
+/// What is said of whom to trust, and what is installed, at one moment: four files, and those of trust roots.
+pub(crate) type Stamps = Vec<Stamp>;
 
 /// A package that is not let in.
 #[derive(Debug, Error)]
@@ -63,27 +60,31 @@ pub struct CalledBack {
 #[derive(Clone, Debug)]
 struct Admitted {
     name: Arc<str>,
-    signers: BTreeSet<KeyId>,
+    signers: BTreeSet<Signer>,
 }
 
 /// Whom the host of a data folder trusts.
 pub(crate) struct Gate {
     home: Home,
     trust: Mutex<Option<(Stamps, Arc<Trust>)>>,
+    /// Files of trust roots that the policies named when they were read last.
+    roots: Mutex<Vec<PathBuf>>,
     /// By digest, in hexadecimal: as many as were ever loaded.
     admitted: Mutex<BTreeMap<Arc<str>, Admitted>>,
 }
 
 impl Gate {
     pub(crate) fn new(home: Home) -> Self {
-        Self { home, trust: Mutex::default(), admitted: Mutex::default() }
+        Self { home, trust: Mutex::default(), roots: Mutex::default(), admitted: Mutex::default() }
     }
 
     /// What changes whenever anything that is decided here might.
     pub(crate) fn stamps(&self) -> Stamps {
         let home = &self.home;
         let (operators, tenants) = (home.trust_policy(), home.tenant_policy(LOCAL_TENANT));
-        [operators, tenants, home.revoked(), Store::at(home.packages()).lockfile()].map(|path| stamp(&path))
+        let files = [operators, tenants, home.revoked(), Store::at(home.packages()).lockfile()];
+        let roots = self.roots.lock();
+        files.iter().chain(roots.iter()).map(|path| stamp(path)).collect()
     }
 
     /// Whom it trusts now.
@@ -94,11 +95,24 @@ impl Gate {
         match &*known {
             Some((of, trust)) if *of == stamps => Ok(trust.clone()),
             _ => {
-                let trust = Arc::new(self.home.trust()?);
+                let (stamps, trust) = self.read(stamps)?;
                 *known = Some((stamps, trust.clone()));
                 Ok(trust)
             }
         }
+    }
+
+    /// Reads whom it trusts, with stamps from before that.
+    fn read(&self, stamps: Stamps) -> Result<(Stamps, Arc<Trust>), TrustError> {
+        let trust = self.home.trust()?;
+        let roots: Vec<_> = trust.root_files().map(Path::to_path_buf).collect();
+        let before = std::mem::replace(&mut *self.roots.lock(), roots.clone());
+        if before == roots {
+            return Ok((stamps, Arc::new(trust)));
+        }
+        // Which files there are is known only now: they are stamped, and read once more.
+        let stamps = self.stamps();
+        Ok((stamps, Arc::new(self.home.trust()?)))
     }
 
     /// Lets a package in.
@@ -120,11 +134,10 @@ impl Gate {
         trust.against(name, &bytes, &signers).map_or(Ok(()), Err)
     }
 
-    /// Who stands behind a component that was kept, by the envelope that was kept with it.
-    fn kept_signers(&self, trust: &Trust, digest: &str) -> BTreeSet<KeyId> {
-        let envelope = envelope_path(&components::path(&self.home, digest));
-        let envelope = disk::read_if_there(&envelope, ENVELOPE_BYTES_MAX as u64).ok().flatten();
-        let signers = envelope.zip(parse_sha256(digest)).map(|(envelope, bytes)| trust.signers_of(&bytes, &envelope));
+    /// Who stands behind a component that was kept, by the envelope and the bundles that were kept with it.
+    fn kept_signers(&self, trust: &Trust, digest: &str) -> BTreeSet<Signer> {
+        let evidence = Evidence::read(&components::path(&self.home, digest)).ok();
+        let signers = evidence.zip(parse_sha256(digest)).map(|(evidence, bytes)| trust.signers_of(&bytes, &evidence));
         signers.unwrap_or_default()
     }
 
@@ -144,7 +157,7 @@ impl Gate {
         Ok(all.into_iter().filter_map(against).collect())
     }
 
-    fn note(&self, name: &str, digest: &str, signers: BTreeSet<KeyId>) {
+    fn note(&self, name: &str, digest: &str, signers: BTreeSet<Signer>) {
         self.admitted.lock().insert(digest.into(), Admitted { name: name.into(), signers });
     }
 }

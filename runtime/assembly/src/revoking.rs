@@ -2,20 +2,23 @@
 
 use crate::home::Home;
 use remit_package::{
-    AgentName, KeyId, KeyRing, PublicKey, Revocations, RingError, Store, StoreError, TrustError, parse_sha256,
-    read_policy,
+    AgentName, KeyRing, Revocations, RingError, Signer, Store, StoreError, TrustError, parse_sha256, read_policy,
 };
-use std::{collections::BTreeSet, io, path::PathBuf};
+use std::{io, path::PathBuf};
 use thiserror::Error;
 
 /// Something that is not revoked.
 #[derive(Debug, Error)]
 pub enum RevokeError {
-    /// No such key.
-    #[error("there is no key {0:?}: give its id, its name in trust.toml, or its name in `remit keys ls`")]
+    /// No such key, and no such identity.
+    #[error(
+        "there is no key and no identity {0:?}: give a key's id, its name in `remit keys ls`, or a name of trust.toml"
+    )]
     NoSuchKey(String),
-    /// Two keys go by the same name.
-    #[error("trust.toml calls another key {0:?} than `remit keys ls` does: give the id of the one that is meant")]
+    /// Two go by the same name.
+    #[error(
+        "trust.toml calls another key or identity {0:?} than `remit keys ls` does: give the id of the key, or rename one of the two"
+    )]
     Ambiguous(String),
     /// A package that is not named exactly.
     #[error("{0:?} names no package's file: give NAME@VERSION of one that is installed, or the SHA-256 of its file")]
@@ -39,17 +42,17 @@ pub enum RevokeError {
     },
 }
 
-/// Believes a key no longer; its id, and whether it was believed until now.
+/// Believes a key or an identity no longer; which one, and whether it was believed until now.
 ///
 /// # Errors
 /// [`RevokeError`]; nothing is revoked then.
-pub fn revoke_key(home: &Home, key: &str) -> Result<(KeyId, bool), RevokeError> {
-    let id = match key.parse() {
-        Ok(id) => id,
-        Err(_) => key_of_name(home, key)?,
+pub fn revoke_key(home: &Home, key: &str) -> Result<(Signer, bool), RevokeError> {
+    let signer = match key.parse() {
+        Ok(id) => Signer::Key(id),
+        Err(_) => signer_of_name(home, key)?,
     };
-    let is_new = add(home, &Revocations { keys: [id].into(), packages: BTreeSet::new() })?;
-    Ok((id, is_new))
+    let is_new = add(home, &Revocations::signer(signer.clone()))?;
+    Ok((signer, is_new))
 }
 
 /// Believes a package's file no longer; its SHA-256 in hexadecimal, and whether it was believed until now.
@@ -68,7 +71,7 @@ pub fn revoke_package(home: &Home, package: &str) -> Result<(String, bool), Revo
         }
     };
     let bytes = parse_sha256(&digest).ok_or_else(unknown)?;
-    let is_new = add(home, &Revocations { keys: BTreeSet::new(), packages: [bytes].into() })?;
+    let is_new = add(home, &Revocations { packages: [bytes].into(), ..Revocations::default() })?;
     Ok((digest, is_new))
 }
 
@@ -77,17 +80,17 @@ fn add(home: &Home, revoked: &Revocations) -> Result<bool, RevokeError> {
     revoked.add_to(&path).map_err(|error| RevokeError::Io { path, error })
 }
 
-fn key_of_name(home: &Home, name: &str) -> Result<KeyId, RevokeError> {
+fn signer_of_name(home: &Home, name: &str) -> Result<Signer, RevokeError> {
     let policy = read_policy(&home.trust_policy())?;
-    let trusted = policy.as_ref().and_then(|policy| policy.key(name)).map(PublicKey::id);
+    let trusted = policy.as_ref().and_then(|policy| policy.signer(name));
     let kept = match KeyRing::at(home.keys()).find(name) {
-        Ok(kept) => Some(kept.public.id()),
+        Ok(kept) => Some(Signer::Key(kept.public.id())),
         Err(RingError::Unknown { .. }) => None,
         Err(error) => return Err(error.into()),
     };
     match (trusted, kept) {
         (Some(one), Some(other)) if one != other => Err(RevokeError::Ambiguous(name.to_owned())),
-        (Some(id), _) | (None, Some(id)) => Ok(id),
+        (Some(signer), _) | (None, Some(signer)) => Ok(signer),
         (None, None) => Err(RevokeError::NoSuchKey(name.to_owned())),
     }
 }
@@ -95,6 +98,7 @@ fn key_of_name(home: &Home, name: &str) -> Result<KeyId, RevokeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use remit_package::KeyId;
 
     const PASSPHRASE: &str = "correct horse";
 
@@ -106,7 +110,7 @@ mod tests {
         let (work, other) =
             (ring.create("work", PASSPHRASE).expect("made"), ring.create("other", PASSPHRASE).expect("made"));
         let check = |text: &str, expect: KeyId| {
-            assert_eq!(revoke_key(&home, text).map(|(id, _)| id).ok(), Some(expect), "{text}");
+            assert_eq!(revoke_key(&home, text).map(|(signer, _)| signer).ok(), Some(Signer::Key(expect)), "{text}");
         };
         check("work", work.id());
         assert!(home.trust().expect("it can be read").revoked().keys.contains(&work.id()));

@@ -6,7 +6,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use remit_assembly::{
     CarryProgress, Home, Location,
     carrying::{self, CarryError, Pulled},
-    package::{disk, envelope_path},
+    package::{Evidence, EvidenceError, disk},
 };
 use std::{
     path::{Path, PathBuf},
@@ -18,7 +18,7 @@ use std::{
 /// Logins are those of `docker login`. Registries that are not public ones over TLS are listed in registries.toml in the data folder.
 #[derive(Args)]
 pub(crate) struct Push {
-    /// A file that `remit build` made, with FILE.dsse.json beside it
+    /// A file that `remit build` made, with FILE.dsse.json and FILE.sigstore.json beside it
     file: PathBuf,
     /// Where to: REGISTRY/NAME:TAG, or oci:FOLDER:TAG
     to: String,
@@ -43,7 +43,7 @@ impl Push {
         println!("{} is at {}", self.file.display(), self.to);
         println!("  sha256   {}", pushed.package.hex());
         pushed.manifest.iter().for_each(|digest| println!("  manifest {digest}"));
-        if !envelope_path(&self.file).exists() {
+        if Evidence::read(&self.file).is_ok_and(|evidence| evidence.is_empty()) {
             println!("  unsigned: `remit sign` makes a signature, and pushing again sends it");
         }
         Ok(ExitCode::SUCCESS)
@@ -59,9 +59,11 @@ impl Pull {
         println!("{} {} is in {}", manifest.name, manifest.version, path.display());
         println!("  from     {}", pulled.from);
         println!("  sha256   {}", pulled.package.digest());
-        match pulled.envelope() {
-            Some(envelope) => write(&envelope_path(&path), envelope.as_bytes())?,
-            None => println!("  unsigned: there was no signature with it"),
+        let evidence = pulled.evidence();
+        let failed = |error: EvidenceError| CommandError::Machine(error.to_string());
+        evidence.write(&path).map_err(failed)?;
+        if evidence.is_empty() {
+            println!("  unsigned: there was no signature with it");
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -30,7 +30,7 @@ Exit codes:
   5    the agent was refused: it is no agent, or asks for what it was not granted
   6    the agent was ended: it crashed, broke the protocol, or went over a limit
   7    the machine failed: a file, the disk, the network, a model, or a host that is not running
-  10 to 20  `remit verify` alone: which check failed, as its help says
+  10 to 21  `remit verify` alone: which check failed, as its help says
   130  interrupted
 
 Environment:
@@ -231,6 +231,7 @@ const fn number_of(kind: CheckKind) -> u8 {
         CheckKind::Signers => 18,
         CheckKind::Wants => 19,
         CheckKind::Budget => 20,
+        CheckKind::Identity => 21,
     }
 }
 

@@ -22,7 +22,7 @@ use std::process::ExitCode;
 /// runs by its path all the same.
 #[derive(Args)]
 pub(crate) struct Install {
-    /// A file that `remit build` made, with FILE.dsse.json beside it, or where it was pushed: REGISTRY/NAME:TAG, oci:FOLDER:TAG
+    /// A file that `remit build` made, with FILE.dsse.json or FILE.sigstore.json beside it, or where it was pushed: REGISTRY/NAME:TAG, oci:FOLDER:TAG
     package: String,
     /// Take it although a newer one was installed before
     #[arg(long)]

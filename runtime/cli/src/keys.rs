@@ -9,7 +9,7 @@ use crate::{
 use clap::{Args, Subcommand};
 use remit_assembly::{
     Home,
-    package::{KeyRing, disk},
+    package::{KeyRing, Signer, disk},
     revoke_key,
 };
 use std::{
@@ -31,9 +31,10 @@ pub(crate) enum Keys {
     Export(Export),
     /// Keep a key of a file: a public one, or a secret one under its passphrase
     Import(Import),
-    /// Believe a key no longer: what it signed is refused, and its processes are parked where too few others stand behind them
+    /// Believe a key or an identity no longer: what it signed is refused, and its processes are parked where too few others stand
+    /// behind them
     Revoke {
-        /// Its id, its name in trust.toml, or its name here
+        /// A key's id, its name here, or the name of a key or an identity in trust.toml
         key: String,
     },
 }
@@ -94,8 +95,9 @@ impl Keys {
                 println!("{name}  {}", public.id());
             }
             Self::Revoke { key } => {
-                let (id, is_new) = revoke_key(&home, &key)?;
-                println!("the key {id} is {}", if is_new { "revoked" } else { "revoked already" });
+                let (signer, is_new) = revoke_key(&home, &key)?;
+                let what = if matches!(signer, Signer::Key(_)) { "key" } else { "identity" };
+                println!("the {what} {signer} is {}", if is_new { "revoked" } else { "revoked already" });
                 tell_host(&home)?;
             }
         }

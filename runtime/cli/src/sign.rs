@@ -10,8 +10,9 @@ use jiff::Timestamp;
 use remit_assembly::{
     Home,
     package::{
-        ENVELOPE_BYTES_MAX, KeyRing, Package, PackageError, Packed, Statement, Store, Terms, Trust, cosign, disk,
-        envelope_path, read_policy, sign,
+        BUNDLE_BYTES_MAX, BUNDLES_BYTES_MAX, Bundle, ENVELOPE_BYTES_MAX, Evidence, EvidenceError, KeyRing, Package,
+        PackageError, Packed, SignError, Statement, Store, Terms, Trust, bundles_path, cosign, disk, envelope_path,
+        read_policy, sign,
     },
 };
 use std::{
@@ -23,20 +24,29 @@ use std::{
 const VALID: &str = "365d";
 
 /// Sign a package: an envelope is written beside its file, or a signature is added to the one that is there.
+///
+/// Who keeps no key signs with a program of Sigstore's: --statement writes what is to be signed, and --bundle puts what came of it beside
+/// the package.
 #[derive(Args)]
 pub(crate) struct Sign {
     /// A file that `remit build` made
     file: PathBuf,
     /// The key, by its name in `remit keys ls`
-    #[arg(long, value_name = "NAME")]
-    key: String,
+    #[arg(long, value_name = "NAME", required_unless_present_any = ["statement", "bundle"])]
+    key: Option<String>,
+    /// Sign nothing: write the statement, for `cosign attest-blob --statement FILE` and its like
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["key", "bundle"])]
+    statement: Option<PathBuf>,
+    /// Sign nothing: put the bundle of a statement that was signed so beside the package
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["key", "serial", "valid", "anew"])]
+    bundle: Option<PathBuf>,
     /// Higher than that of every package of this name before; seconds since 1970 without this
     #[arg(long, value_name = "N")]
     serial: Option<u64>,
     /// Until when it is to be installed and started: a time from now such as 90d, or a moment; 365d without this
     #[arg(long, value_name = "TIME", value_parser = moment)]
     valid: Option<u64>,
-    /// Begin a new envelope: signatures that are there are lost
+    /// Begin a new statement: signatures that are there are lost
     #[arg(long)]
     anew: bool,
     #[command(flatten)]
@@ -45,32 +55,81 @@ pub(crate) struct Sign {
 
 impl Sign {
     pub(crate) fn run(self) -> Result<ExitCode, CommandError> {
-        let home = Home::find()?;
         let package = Package::open_packed(&self.file)?;
         let packed = Packed::read(package.bytes()).map_err(|error| not_packed(&self.file, error))?;
-        let ring = KeyRing::at(home.keys());
-        let id = ring.find(&self.key)?.public.id();
-        if home.trust()?.revoked().keys.contains(&id) {
-            return Err(CommandError::Usage(format!("the key {} is revoked: sign with another one", self.key)));
+        let evidence = if self.anew { Evidence::default() } else { package.evidence().clone() };
+        if let Some(bundle) = &self.bundle {
+            return self.take(&packed, evidence, bundle);
         }
-        let path = envelope_path(&self.file);
-        let there = if self.anew { None } else { envelope(&path)? };
-        if there.is_some() && (self.serial.is_some() || self.valid.is_some()) {
-            let sentence = "has its serial and its time already: leave --serial and --valid out, or begin --anew";
-            return Err(CommandError::Usage(format!("{} {sentence}", path.display())));
+        // All who sign are to say the same, or their signatures do not count together.
+        let agreed = evidence.statement(&packed)?;
+        if agreed.is_some() && (self.serial.is_some() || self.valid.is_some()) {
+            let sentence =
+                "is signed already, with a serial and a time: leave --serial and --valid out, or begin --anew";
+            return Err(CommandError::Usage(format!("{} {sentence}", self.file.display())));
         }
-        let terms = self.terms()?;
-        let key = ring.open(&self.key, &self.passphrase.get(&self.key, Asked::Known)?)?;
-        let (envelope, statement) = match there {
-            Some(there) => cosign(&packed, &there, &key)?,
-            None => (sign(&packed, terms, &key), Statement::of(&packed, terms)),
+        let statement = match agreed {
+            Some(agreed) => agreed,
+            None => Statement::of(&packed, self.terms()?),
         };
-        disk::replace(&path, envelope.to_json().as_bytes()).map_err(|error| failed(&path, error))?;
-        let Terms { serial, issued, not_after } = statement.terms;
-        println!("{}: signed by {} ({id})", path.display(), self.key);
-        println!("  {} {}, sha256 {}", statement.name, statement.claims.version, packed.digest());
-        println!("  serial {serial}, valid from {issued} until {not_after}");
+        match (&self.statement, &self.key) {
+            (Some(path), _) => self.tell(&statement, &packed, path),
+            (None, Some(key)) => self.sign(&statement, &packed, evidence, key),
+            (None, None) => Err(CommandError::Usage("name a key with --key, or write a --statement".to_owned())),
+        }
+    }
+
+    /// Signs with a key.
+    fn sign(
+        &self,
+        statement: &Statement,
+        packed: &Packed<'_>,
+        evidence: Evidence,
+        name: &str,
+    ) -> Result<ExitCode, CommandError> {
+        let home = Home::find()?;
+        let ring = KeyRing::at(home.keys());
+        let id = ring.find(name)?.public.id();
+        if home.trust()?.revoked().keys.contains(&id) {
+            return Err(CommandError::Usage(format!("the key {name} is revoked: sign with another one")));
+        }
+        let key = ring.open(name, &self.passphrase.get(name, Asked::Known)?)?;
+        let envelope = match &evidence.envelope {
+            Some(there) => cosign(packed, there, &key)?.0,
+            None => sign(packed, statement.terms, &key),
+        };
+        let evidence = Evidence { envelope: Some(envelope.to_json().into_bytes()), ..evidence };
+        evidence.write(&self.file).map_err(unwritten)?;
+        println!("{}: signed by {name} ({id})", envelope_path(&self.file).display());
+        told(statement, packed);
         println!("  {} signatures", envelope.signatures().len());
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Writes what others' programs sign.
+    fn tell(&self, statement: &Statement, packed: &Packed<'_>, path: &Path) -> Result<ExitCode, CommandError> {
+        if self.anew {
+            Evidence::default().write(&self.file).map_err(unwritten)?;
+        }
+        disk::replace(path, &statement.to_json()).map_err(|error| failed(path, error))?;
+        println!("{}: what is to be signed of {}", path.display(), self.file.display());
+        told(statement, packed);
+        println!(
+            "  sign it as it is, and put the bundle beside the package: remit sign {} --bundle BUNDLE",
+            self.file.display()
+        );
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Puts a bundle beside the package.
+    fn take(&self, packed: &Packed<'_>, evidence: Evidence, bundle: &Path) -> Result<ExitCode, CommandError> {
+        let bytes = disk::read(bundle, BUNDLE_BYTES_MAX as u64).map_err(|error| failed(bundle, error))?;
+        let claimed = Bundle::parse(&bytes).map_err(SignError::from)?.claimed().clone();
+        let (evidence, statement) = evidence.add_bundle(packed, &bytes)?;
+        evidence.write(&self.file).map_err(unwritten)?;
+        println!("{}: a bundle that says that it is by {claimed}", bundles_path(&self.file).display());
+        told(&statement, packed);
+        println!("  `remit verify` says whether it is, by a policy that knows the identity");
         Ok(ExitCode::SUCCESS)
     }
 
@@ -94,7 +153,7 @@ impl Sign {
 /// Say whether a package would be installed, by every check, without a network and without running any of it.
 ///
 /// The exit code is 0 where it would be. Else it is that of the first check that failed: 10 envelope, 11 statement, 12 subject,
-/// 13 claims, 14 time, 15 serial, 16 name, 17 revocation, 18 signers, 19 wants, 20 budget; 5 where it is no package at all.
+/// 13 claims, 14 time, 15 serial, 16 name, 17 revocation, 18 signers, 19 wants, 20 budget, 21 identity; 5 where it is no package at all.
 #[derive(Args)]
 pub(crate) struct Verify {
     /// A file that `remit build` made
@@ -105,16 +164,23 @@ pub(crate) struct Verify {
     /// The envelope; FILE.dsse.json without this
     #[arg(long, value_name = "FILE")]
     envelope: Option<PathBuf>,
+    /// The bundles of identities; FILE.sigstore.json without this
+    #[arg(long, value_name = "FILE")]
+    bundles: Option<PathBuf>,
 }
 
 impl Verify {
     pub(crate) fn run(self) -> Result<ExitCode, CommandError> {
         let home = Home::find()?;
         let mut package = Package::open_packed(&self.file)?;
+        let mut evidence = package.evidence().clone();
         if let Some(path) = &self.envelope {
-            let sentence = || CommandError::Usage(format!("there is no envelope at {}", path.display()));
-            package = package.with_envelope(envelope(path)?.ok_or_else(sentence)?);
+            evidence.envelope = Some(named(path, ENVELOPE_BYTES_MAX, "envelope")?);
         }
+        if let Some(path) = &self.bundles {
+            evidence.bundles = Some(named(path, BUNDLES_BYTES_MAX, "bundle")?);
+        }
+        package = package.with_evidence(evidence);
         let manifest = &package.manifest;
         println!("{} {}, sha256 {}", manifest.name, manifest.version, package.digest());
         let (trust, newest) = match &self.policy {
@@ -152,8 +218,21 @@ impl Verify {
     }
 }
 
-fn envelope(path: &Path) -> Result<Option<Vec<u8>>, CommandError> {
-    disk::read_if_there(path, ENVELOPE_BYTES_MAX as u64).map_err(|error| failed(path, error))
+/// A file that the command line names.
+fn named(path: &Path, bytes_max: usize, what: &str) -> Result<Vec<u8>, CommandError> {
+    let found = disk::read_if_there(path, bytes_max as u64).map_err(|error| failed(path, error))?;
+    found.ok_or_else(|| CommandError::Usage(format!("there is no {what} at {}", path.display())))
+}
+
+/// What a statement says, for people.
+fn told(statement: &Statement, packed: &Packed<'_>) {
+    let Terms { serial, issued, not_after } = statement.terms;
+    println!("  {} {}, sha256 {}", statement.name, statement.claims.version, packed.digest());
+    println!("  serial {serial}, valid from {issued} until {not_after}");
+}
+
+fn unwritten(error: EvidenceError) -> CommandError {
+    CommandError::Machine(error.to_string())
 }
 
 fn not_packed(path: &Path, error: remit_assembly::package::PackError) -> CommandError {

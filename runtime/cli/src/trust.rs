@@ -4,7 +4,7 @@ use crate::{exit::CommandError, node::runtime};
 use clap::Subcommand;
 use remit_assembly::{
     Home,
-    package::{Policy, read_policy, trust_schema},
+    package::{Policy, TrustedIdentity, read_policy, trust_schema},
 };
 use remit_server::{Client, protocol::CalledBackPackage};
 use std::{
@@ -69,6 +69,9 @@ fn tenants() -> Result<(), CommandError> {
 /// A policy in lines for people.
 fn told(policy: &Policy) -> Vec<String> {
     let mut lines: Vec<_> = policy.keys().map(|(name, key)| format!("key {name} is {}", key.id())).collect();
+    lines.extend(policy.identities().map(|(name, TrustedIdentity { identity, root_name, .. })| {
+        format!("identity {name} is {identity}, verified by {root_name}")
+    }));
     for rule in policy.rules() {
         let names: Vec<_> = rule.names.entries().iter().map(ToString::to_string).collect();
         let signers: Vec<_> = rule.signers.iter().map(String::as_str).collect();
@@ -81,7 +84,8 @@ fn told(policy: &Policy) -> Vec<String> {
         lines.push(format!("packages {} {who}: up to {tokens} tokens, {grants} kinds of rights", names.join(", ")));
     }
     let revoked = policy.revoked();
-    lines.push(format!("{} keys and {} packages are revoked", revoked.keys.len(), revoked.packages.len()));
+    let (keys, identities, packages) = (revoked.keys.len(), revoked.identities.len(), revoked.packages.len());
+    lines.push(format!("{keys} keys, {identities} identities and {packages} packages are revoked"));
     lines
 }
 

@@ -8,7 +8,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that talks to a person")]
 
 use jiff::Timestamp;
-use remit_package::{Circumstances, Packed, Parts, Policy, SecretKey, Terms, cosign, sign, verify};
+use remit_package::{Circumstances, Evidence, Packed, Parts, Policy, SecretKey, Terms, cosign, sign, verify};
 use std::{collections::BTreeMap, error::Error, fs, path::Path, process::ExitCode};
 
 /// Of the keys that are made here.
@@ -67,7 +67,8 @@ fn judge(folder: &Path) -> Result<bool, Box<dyn Error>> {
     let policy = Policy::parse(&policy)?;
     let envelope = fs::read(folder.join("theirs.json"))?;
     let circumstances = Circumstances { now: Timestamp::now(), installed: None };
-    let verdict = verify(&Packed::read(&bytes)?, Some(&envelope), &[("operator", &policy)], &circumstances);
+    let evidence = Evidence::envelope(envelope);
+    let verdict = verify(&Packed::read(&bytes)?, &evidence, &[("operator", &policy)], &circumstances);
     verdict.checks.iter().for_each(|check| println!("{check}"));
     Ok(verdict.is_accepted())
 }

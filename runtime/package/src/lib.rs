@@ -9,6 +9,8 @@
 //! | `package` | where a package lies on disk |
 //! | `packed` | a package as one file |
 //! | `signing` | keys, and what is said about a package under a signature |
+//! | `sigstore` | identities, whose signatures come with bundles instead of keys |
+//! | `evidence` | envelopes and bundles as they lie beside a package |
 //! | `trust` | whose packages run, and how far they go |
 //! | `installed` | packages that are kept under their digests, and which of them a name means |
 //! | [`disk`] | files: read up to a bound, and written whole or not at all |
@@ -63,6 +65,7 @@
 
 mod cycle;
 pub mod disk;
+mod evidence;
 mod explain;
 mod form;
 mod installed;
@@ -77,10 +80,12 @@ mod problem;
 mod read;
 mod restart;
 mod signing;
+mod sigstore;
 mod trust;
 mod want;
 
 pub use cycle::spawn_cycle;
+pub use evidence::{Evidence, EvidenceError};
 pub use explain::{Power, Sentence, explain};
 pub use form::json_schema;
 pub use installed::{AgentName, Arrival, Listed, Older, Store, StoreError, Version};
@@ -99,8 +104,12 @@ pub use signing::{
     PREDICATE_TYPE, PublicKey, RingError, SecretKey, SignError, Signature, Statement, StatementError, Terms, WantClaim,
     cosign, envelope_path, gather, pae, parse_sha256, sign,
 };
+pub use sigstore::{
+    BUNDLE_BYTES_MAX, BUNDLE_TYPE, BUNDLES_BYTES_MAX, BUNDLES_MAX, Bundle, BundleError, Identity, Logged, Signer,
+    TRUST_ROOT_BYTES_MAX, TrustRoot, TrustRootError, bundles_path,
+};
 pub use trust::{
     Admission, Check, CheckKind, Circumstances, Denied, Excess, Installed, Outcome, Policy, Revocations, Rule, Trust,
-    TrustError, Verdict, excesses, read_policy, trust_schema, verify,
+    TrustError, TrustedIdentity, Verdict, excesses, read_policy, trust_schema, verify,
 };
 pub use want::{Ceiling, Want, WantLimits};

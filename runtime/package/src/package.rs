@@ -4,12 +4,8 @@
 //! bytes, whatever becomes of the files meanwhile.
 
 use crate::{
-    Circumstances, Installed, Manifest, ManifestError, PACKAGE_BYTES_MAX, PackError, Packed, Parts, Policy, Verdict,
-    disk,
-    manifest::MANIFEST_BYTES_MAX,
-    packed::MANIFEST_FILE,
-    signing::{ENVELOPE_BYTES_MAX, envelope_path},
-    verify,
+    Circumstances, Evidence, EvidenceError, Installed, Manifest, ManifestError, PACKAGE_BYTES_MAX, PackError, Packed,
+    Parts, Policy, Verdict, disk, manifest::MANIFEST_BYTES_MAX, packed::MANIFEST_FILE, verify,
 };
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
@@ -30,7 +26,7 @@ pub struct Package {
     pub component: PathBuf,
     file: Hashed,
     form: Form,
-    envelope: Option<Vec<u8>>,
+    evidence: Evidence,
     installed: Option<Installation>,
 }
 
@@ -133,6 +129,12 @@ pub enum PackageError {
     },
 }
 
+impl From<EvidenceError> for PackageError {
+    fn from(EvidenceError { path, error }: EvidenceError) -> Self {
+        Self::Io { path, error }
+    }
+}
+
 impl Package {
     /// Opens a package's folder, a packed file, or a component's file. A component with a manifest in it is that package,
     /// whatever lies beside it; else with a manifest beside it that names it; alone, it asks for nothing.
@@ -157,7 +159,7 @@ impl Package {
         let bytes = Hashed::new(bytes);
         if let Some(manifest) = packed_manifest(path, &bytes)? {
             let mut package = Self::new(manifest, path.to_owned(), bytes, Form::Packed);
-            package.envelope = read_envelope(path)?;
+            package.evidence = Evidence::read(path)?;
             return Ok(package);
         }
         let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
@@ -189,18 +191,19 @@ impl Package {
     pub(crate) fn of_installed(
         path: &Path,
         bytes: Hashed,
-        envelope: Option<Vec<u8>>,
+        evidence: Evidence,
         installation: Installation,
     ) -> Result<Self, PackageError> {
         let packed = bytes.packed();
         let wrong = |error| PackageError::Packed { path: path.to_owned(), error: Box::new(error) };
         let manifest = packed.map_err(wrong)?.manifest().clone();
         let installed = Some(installation);
-        Ok(Self { envelope, installed, ..Self::new(manifest, path.to_owned(), bytes, Form::Packed) })
+        Ok(Self { evidence, installed, ..Self::new(manifest, path.to_owned(), bytes, Form::Packed) })
     }
 
     const fn new(manifest: Manifest, component: PathBuf, file: Hashed, form: Form) -> Self {
-        Self { manifest, component, file, form, envelope: None, installed: None }
+        let evidence = Evidence { envelope: None, bundles: None };
+        Self { manifest, component, file, form, evidence, installed: None }
     }
 
     /// What runs: the component, with all that is packed into its file.
@@ -224,13 +227,19 @@ impl Package {
     /// The envelope that came with it.
     #[must_use]
     pub fn envelope(&self) -> Option<&[u8]> {
-        self.envelope.as_deref()
+        self.evidence.envelope.as_deref()
     }
 
-    /// The same package with another envelope than the one beside it.
+    /// All that came with it and speaks for it.
     #[must_use]
-    pub fn with_envelope(self, envelope: Vec<u8>) -> Self {
-        Self { envelope: Some(envelope), ..self }
+    pub const fn evidence(&self) -> &Evidence {
+        &self.evidence
+    }
+
+    /// The same package with other evidence than lies beside it.
+    #[must_use]
+    pub fn with_evidence(self, evidence: Evidence) -> Self {
+        Self { evidence, ..self }
     }
 
     /// Whether its manifest is in the file that runs.
@@ -277,7 +286,7 @@ impl Package {
         if *packed.manifest() != self.manifest {
             return Err(PackageError::Changed(self.component.clone()));
         }
-        Ok(verify(&packed, self.envelope(), policies, circumstances))
+        Ok(verify(&packed, &self.evidence, policies, circumstances))
     }
 }
 
@@ -301,11 +310,6 @@ fn packed_manifest(path: &Path, file: &Hashed) -> Result<Option<Manifest>, Packa
 /// A component's file. Of one that is too large a byte more than it may have, so that a host says what is wrong with it.
 fn read(path: &Path) -> Result<Vec<u8>, PackageError> {
     disk::read_start(path, PACKAGE_BYTES_MAX + 1).map_err(|error| PackageError::Io { path: path.to_owned(), error })
-}
-
-fn read_envelope(package: &Path) -> Result<Option<Vec<u8>>, PackageError> {
-    let path = envelope_path(package);
-    disk::read_if_there(&path, ENVELOPE_BYTES_MAX as u64).map_err(|error| PackageError::Io { path, error })
 }
 
 /// A manifest and its text; `None` where there is no such file.

@@ -4,7 +4,7 @@ mod kit;
 
 use kit::{MANIFEST, RULE, expect, judged, now, package, policy, read};
 use proptest::prelude::*;
-use remit_package::{Verdict, verify};
+use remit_package::{Evidence, Verdict, verify};
 
 /// What one policy's rights say of one package's wants.
 fn judge(wants: &str, grants: &str) -> Verdict {
@@ -145,7 +145,8 @@ fn a_tenants_policy_is_within_its_operators() {
          [[packages.grants.http]]\nhosts = [\"*.example.com\"]\naccess = \"read-write\"\n",
     );
     let nothing = policy("[[packages]]\nnames = [\"*\"]\nunsigned = true\ntokens_max = 1\n");
-    let both = |one, other| verify(&read(&bytes), None, &[("operator", one), ("tenant", other)], &now());
+    let both =
+        |one, other| verify(&read(&bytes), &Evidence::default(), &[("operator", one), ("tenant", other)], &now());
     expect(&both(&operator, &everything), &[]);
     expect(&both(&nothing, &everything), &["wants (operator)", "wants (operator)", "budget (operator)"]);
     expect(&both(&operator, &nothing), &["wants (tenant)", "wants (tenant)", "budget (tenant)"]);
@@ -191,7 +192,7 @@ proptest! {
     ) {
         let bytes = asking(&wants);
         let (one, other) = (policy(&grants(&one)), policy(&grants(&other)));
-        let asked = |policies: &[(&str, &remit_package::Policy)]| verify(&read(&bytes), None, policies, &now()).is_accepted();
+        let asked = |policies: &[(&str, &remit_package::Policy)]| verify(&read(&bytes), &Evidence::default(), policies, &now()).is_accepted();
         let (first, second) = (asked(&[("one", &one)]), asked(&[("other", &other)]));
         prop_assert_eq!(asked(&[("one", &one), ("other", &other)]), first && second);
         prop_assert_eq!(asked(&[("other", &other), ("one", &one)]), first && second);

@@ -4,8 +4,8 @@ mod kit;
 
 use kit::{ALICE, BOB, MALLORY, MANIFEST, RULE, component, now, package, policy, policy_text, read, signed, terms};
 use remit_package::{
-    Arrival, Build, Folder, KeyId, Older, Package, Policy, Producer, Revocations, SecretKey, Statement, Store, Trust,
-    envelope_path,
+    Arrival, Build, Folder, KeyId, Older, Package, Policy, Producer, Revocations, SecretKey, Signer, Statement, Store,
+    Trust, envelope_path,
 };
 use std::{collections::BTreeSet, fs, path::PathBuf};
 use tempfile::TempDir;
@@ -214,10 +214,10 @@ fn with_a_policy_paths_and_folders_are_judged_too() {
     let path = place.file("1.2.0", 7, &[&BOB]);
     let package = Package::open(&path).expect("it is a package");
     let admission = place.trust.admit(&package, &now()).expect("Bob signed it");
-    let bob: BTreeSet<KeyId> = [BOB.public().id()].into();
+    let bob: BTreeSet<Signer> = [Signer::Key(BOB.public().id())].into();
     assert_eq!((admission.signers, admission.serial), (bob.clone(), Some(7)));
-    assert_eq!(place.trust.signers_of(&package.digest_bytes(), package.envelope().expect("it came along")), bob);
-    assert!(place.trust.signers_of(&[0; 32], package.envelope().expect("it came along")).is_empty());
+    assert_eq!(place.trust.signers_of(&package.digest_bytes(), package.evidence()), bob);
+    assert!(place.trust.signers_of(&[0; 32], package.evidence()).is_empty());
     let folder = tempfile::tempdir().expect("a folder for the test");
     let write = |file: &str, content: &[u8]| fs::write(folder.path().join(file), content).expect("it is ours");
     write("remit.toml", MANIFEST.as_bytes());
@@ -242,10 +242,13 @@ fn with_a_policy_paths_and_folders_are_judged_too() {
 fn what_runs_stands_as_long_as_enough_of_its_signers_do() {
     let (alice, bob) = (ALICE.public().id(), BOB.public().id());
     let against = |rest: &str, keys: &[KeyId], packages: &[[u8; 32]], signers: &[KeyId]| {
-        let revoked =
-            Revocations { keys: keys.iter().copied().collect(), packages: packages.iter().copied().collect() };
+        let revoked = Revocations {
+            keys: keys.iter().copied().collect(),
+            packages: packages.iter().copied().collect(),
+            ..Revocations::default()
+        };
         let trust = Trust::new(Some(policy(rest)), revoked);
-        trust.against("post-office", &[7; 32], &signers.iter().copied().collect())
+        trust.against("post-office", &[7; 32], &signers.iter().copied().map(Signer::Key).collect())
     };
     let both = &RULE.replace("threshold = 1", "threshold = 2");
     let unsigned = &RULE.replace("threshold = 1", "unsigned = true");
@@ -320,7 +323,11 @@ fn what_a_tenants_key_says_is_no_ground_for_the_operators_policy() {
     let admission = trust(&unsigned).admit(&package, &now()).expect("both agree");
     assert_eq!((admission.serial, admission.not_after.is_some()), (None, true));
     let stands = |signers: &[KeyId]| {
-        trust(&unsigned).against("post-office", &package.digest_bytes(), &signers.iter().copied().collect())
+        trust(&unsigned).against(
+            "post-office",
+            &package.digest_bytes(),
+            &signers.iter().copied().map(Signer::Key).collect(),
+        )
     };
     assert_eq!(stands(&[MALLORY.public().id()]), None);
     assert!(
@@ -337,12 +344,12 @@ fn revocations_are_kept_and_only_added_to() {
     let folder = tempfile::tempdir().expect("a folder for the test");
     let path = folder.path().join("revoked.toml");
     assert_eq!(Revocations::read(&path).expect("there is none"), Revocations::default());
-    let alice = Revocations { keys: [ALICE.public().id()].into(), packages: BTreeSet::new() };
-    let package = Revocations { keys: BTreeSet::new(), packages: [[7; 32]].into() };
+    let alice = Revocations { keys: [ALICE.public().id()].into(), ..Revocations::default() };
+    let package = Revocations { packages: [[7; 32]].into(), ..Revocations::default() };
     assert!(alice.add_to(&path).expect("it is writable"));
     assert!(package.add_to(&path).expect("it is writable"));
     assert!(!package.add_to(&path).expect("it is writable"), "it is there already");
-    let all = Revocations { keys: alice.keys.clone(), packages: package.packages.clone() };
+    let all = Revocations { keys: alice.keys.clone(), ..package.clone() };
     assert_eq!(Revocations::read(&path).expect("it was written"), all);
     assert_eq!(Revocations::parse(&all.to_toml()), Ok(all.clone()));
     fs::write(&path, "[revoked]\nkeys = [\"x\"]\n").expect("it is ours");

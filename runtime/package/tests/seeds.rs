@@ -1,7 +1,11 @@
 //! What a search for bad input begins with, and a small search of our own: files that are right, and all that is one byte away.
 
-use remit_package::{Envelope, Manifest, Packed, Parts, Policy, Statement, explain};
-use std::{fs, path::Path};
+use remit_package::{Bundle, Envelope, Manifest, Packed, Parts, Policy, Statement, TrustRoot, explain};
+use sigstore_verify::trust_root::SIGSTORE_PRODUCTION_TRUSTED_ROOT;
+use std::{fs, path::Path, sync::LazyLock};
+
+static ROOT: LazyLock<TrustRoot> =
+    LazyLock::new(|| TrustRoot::parse(SIGSTORE_PRODUCTION_TRUSTED_ROOT.as_bytes()).expect("it is a trust root"));
 
 /// Bytes that mean something to one of the readers.
 const BYTES: [u8; 8] = [0x00, 0x01, 0x7f, 0x80, 0xff, b'"', b'/', b'\n'];
@@ -14,6 +18,17 @@ fn envelope(bytes: &[u8]) -> bool {
     assert_eq!(Envelope::parse(envelope.to_json().as_bytes()).as_ref(), Ok(&envelope));
     let Ok(statement) = Statement::parse(envelope.payload()) else { return false };
     assert_eq!(Statement::parse(&statement.to_json()).as_ref(), Ok(&statement));
+    true
+}
+
+fn bundle(bytes: &[u8]) -> bool {
+    let Ok(bundles) = Bundle::parse_all(bytes) else { return false };
+    let again = Bundle::parse_all(Bundle::lines(&bundles).as_bytes());
+    assert_eq!(again.as_ref().map(Vec::len), Ok(bundles.len()));
+    for bundle in &bundles {
+        // What it says of a neighbour of the right one is another test's: here nothing falls over.
+        let _ = ROOT.verify(bundle, bundle.claimed(), &[7; 32]);
+    }
     true
 }
 
@@ -62,6 +77,11 @@ fn search(folder: &str, step: usize, read: Reader) {
 #[test]
 fn envelopes_of_any_bytes_are_read_or_refused() {
     search("envelope", 7, envelope);
+}
+
+#[test]
+fn bundles_of_any_bytes_are_read_or_refused() {
+    search("bundle", 97, bundle);
 }
 
 #[test]

@@ -5,7 +5,9 @@ mod kit;
 use kit::{
     ALICE, BOB, MALLORY, MANIFEST, RULE, expect, judged, now, package, policy, policy_text, read, signed, terms, time,
 };
-use remit_package::{Circumstances, Installed, ManifestError, Policy, SecretKey, Statement, trust_schema, verify};
+use remit_package::{
+    Circumstances, Evidence, Installed, ManifestError, Policy, SecretKey, Statement, trust_schema, verify,
+};
 use std::{env, fs, path::Path};
 
 /// What a policy says of a package that keys signed with a serial of 7.
@@ -29,7 +31,9 @@ fn any_flipped_bit_is_refused() {
     let envelope = signed(&Statement::of(&read(&bytes), terms(7)), &[&ALICE]);
     let policy = policy(RULE);
     let is_taken = |file: &[u8], envelope: &[u8]| match remit_package::Packed::read(file) {
-        Ok(packed) => verify(&packed, Some(envelope), &[("operator", &policy)], &now()).is_accepted(),
+        Ok(packed) => {
+            verify(&packed, &Evidence::envelope(envelope.to_vec()), &[("operator", &policy)], &now()).is_accepted()
+        }
         Err(_) => false,
     };
     assert!(is_taken(&bytes, envelope.as_bytes()));
@@ -120,7 +124,15 @@ fn a_package_has_its_time() {
     let policy = policy(RULE);
     let check = |now: &str, failures: &[&str]| {
         let circumstances = Circumstances { now: time(now), installed: None };
-        expect(&verify(&read(&bytes), Some(envelope.as_bytes()), &[("operator", &policy)], &circumstances), failures);
+        expect(
+            &verify(
+                &read(&bytes),
+                &Evidence::envelope(envelope.as_bytes().to_vec()),
+                &[("operator", &policy)],
+                &circumstances,
+            ),
+            failures,
+        );
     };
     check("2026-11-01T00:00:00Z", &[]);
     check("2026-10-31T23:55:00Z", &[]);
@@ -143,7 +155,15 @@ fn who_has_seen_a_newer_one_takes_no_older_one() {
         let installed = Some(Installed { serial, digest: read(of).digest() });
         let circumstances = Circumstances { installed, ..now() };
         let policy = policy(RULE);
-        expect(&verify(&read(&bytes), Some(envelope.as_bytes()), &[("operator", &policy)], &circumstances), failures);
+        expect(
+            &verify(
+                &read(&bytes),
+                &Evidence::envelope(envelope.as_bytes().to_vec()),
+                &[("operator", &policy)],
+                &circumstances,
+            ),
+            failures,
+        );
     };
     check(6, &other, &[]);
     check(7, &bytes, &[]);
@@ -169,10 +189,11 @@ fn what_is_revoked_is_believed_no_longer() {
 fn nothing_is_taken_where_no_policy_was_asked_or_one_knows_nobody() {
     let bytes = package(MANIFEST);
     let envelope = signed(&Statement::of(&read(&bytes), terms(7)), &[&ALICE]);
-    let none = verify(&read(&bytes), Some(envelope.as_bytes()), &[], &now());
+    let none = verify(&read(&bytes), &Evidence::envelope(envelope.as_bytes().to_vec()), &[], &now());
     assert!(!none.is_accepted());
     let empty = Policy::default();
-    let verdict = verify(&read(&bytes), Some(envelope.as_bytes()), &[("operator", &empty)], &now());
+    let verdict =
+        verify(&read(&bytes), &Evidence::envelope(envelope.as_bytes().to_vec()), &[("operator", &empty)], &now());
     expect(&verdict, &["no entry of [[packages]] covers"]);
 }
 

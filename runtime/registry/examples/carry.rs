@@ -38,7 +38,7 @@ async fn push(file: &str, to: &str, envelopes: &[&str]) -> Result<String, Box<dy
     let to = Location::parse(to)?;
     let envelopes: Vec<Vec<u8>> = envelopes.iter().map(std::fs::read).collect::<Result<_, _>>()?;
     let description = Description::default();
-    let parcel = Parcel { package: Path::new(file), description: &description, envelopes: &envelopes };
+    let parcel = Parcel { package: Path::new(file), description: &description, envelopes: &envelopes, bundles: &[] };
     let pushed = client(&to)?.push(&to, &parcel, &|_| ()).await?;
     Ok(line(pushed.manifest.as_ref(), &pushed.package, &[]))
 }

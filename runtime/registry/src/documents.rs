@@ -16,6 +16,8 @@ pub(crate) const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
 pub(crate) const EMPTY: &[u8] = b"{}";
 /// A DSSE envelope, under the name that other signers of artifacts gave it.
 pub const ENVELOPE_TYPE: &str = "application/vnd.dsse.envelope.v1+json";
+/// A bundle of Sigstore, under the name that its own programs give it.
+pub const BUNDLE_TYPE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 /// The tag of a manifest in the index of a folder (image-spec 1.1, "Pre-Defined Annotation Keys").
 pub(crate) const REF_NAME: &str = "org.opencontainers.image.ref.name";
 

@@ -4,7 +4,7 @@
 
 use crate::{
     Digest, Error, Which,
-    documents::{Descriptor, ENVELOPE_TYPE, Index, REF_NAME, expect_size, read, write},
+    documents::{BUNDLE_TYPE, Descriptor, ENVELOPE_TYPE, Index, REF_NAME, expect_size, read, write},
     limits::MANIFEST_BYTES_MAX,
     transfer::{Content, OnProgress, Partial, Progress},
 };
@@ -126,10 +126,11 @@ impl Layout {
         self.write_index(&index).await
     }
 
-    /// The envelopes in the folder, whatever they are about.
-    pub(crate) async fn envelopes(&self) -> Result<Vec<Descriptor>, Error> {
+    /// The envelopes and bundles in the folder, whatever they are about.
+    pub(crate) async fn signatures(&self) -> Result<Vec<Descriptor>, Error> {
         let index = self.index().await?;
-        Ok(index.descriptors().filter(|entry| entry.artifact_type.as_deref() == Some(ENVELOPE_TYPE)).collect())
+        let is_one = |entry: &Descriptor| matches!(entry.artifact_type.as_deref(), Some(ENVELOPE_TYPE | BUNDLE_TYPE));
+        Ok(index.descriptors().filter(is_one).collect())
     }
 }
 

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | the package | the one layer of a manifest, `application/wasm` |
 //! | what it imports and exports | the manifest's config, `application/vnd.wasm.config.v0+json` |
-//! | each envelope with signatures | a manifest of its own whose `subject` is the package's, found by the list of referrers or by the tag that stands in for it |
+//! | each envelope with signatures, each bundle of Sigstore | a manifest of its own whose `subject` is the package's, found by the list of referrers or by the tag that stands in for it |
 //!
 //! | module | what it holds |
 //! | --- | --- |
@@ -44,7 +44,7 @@ mod upload;
 pub use client::Client;
 pub use credentials::{Credentials, Login};
 pub use digest::Digest;
-pub use documents::ENVELOPE_TYPE;
+pub use documents::{BUNDLE_TYPE, ENVELOPE_TYPE};
 pub use error::Error;
 pub use limits::{ENVELOPE_BYTES_MAX, ENVELOPES_MAX, MANIFEST_BYTES_MAX, PACKAGE_BYTES_MAX, TAGS_MAX};
 pub use location::Location;

@@ -13,10 +13,10 @@ pub const MANIFEST_BYTES_MAX: u64 = 4 << 20;
 /// A config: names of imports and exports, some 60 bytes each.
 pub(crate) const CONFIG_BYTES_MAX: u64 = 1 << 20;
 
-/// One envelope: a statement about one package, with a few signatures.
+/// One envelope: a statement about one package, with a few signatures. One bundle: such a statement with one, and what speaks for it.
 pub const ENVELOPE_BYTES_MAX: u64 = 1 << 20;
 
-/// Envelopes of one package: a signer each. Whoever may write to a repository can add some, and all of them are read.
+/// Envelopes and bundles of one package: a signer each. Whoever may write to a repository can add some, and all of them are read.
 pub const ENVELOPES_MAX: usize = 32;
 
 /// What a registry says about its errors, its tokens or its tags in one answer.

@@ -16,7 +16,7 @@ pub enum Location {
         which: Which,
     },
     /// A file, with its envelopes beside it, one a line, in a file whose name goes on with `.intoto.jsonl` (in-toto attestation,
-    /// "Bundle").
+    /// "Bundle"), and its bundles of Sigstore, one a line too, in one whose name goes on with `.sigstore.json`.
     File(PathBuf),
 }
 

@@ -3,8 +3,8 @@
 use crate::{
     Client, Digest, Error, Location, OnProgress, Reference, Which,
     documents::{
-        CONFIG_TYPE, Component, Config, Descriptor, EMPTY, EMPTY_TYPE, ENVELOPE_TYPE, LAYER_TYPE, MANIFEST_TYPE,
-        Manifest, expect_size, expect_type, read, shown, write,
+        BUNDLE_TYPE, CONFIG_TYPE, Component, Config, Descriptor, EMPTY, EMPTY_TYPE, ENVELOPE_TYPE, LAYER_TYPE,
+        MANIFEST_TYPE, Manifest, expect_size, expect_type, read, shown, write,
     },
     layout::{Layout, copy, file_bytes, read_file, replace},
     limits::{CONFIG_BYTES_MAX, ENVELOPE_BYTES_MAX, ENVELOPES_MAX, PACKAGE_BYTES_MAX},
@@ -12,10 +12,15 @@ use crate::{
     transfer::{Content, digest_file},
 };
 use remit_egress::Bytes;
+use serde::de::IgnoredAny;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
 };
+
+/// What files beside a package are called after it.
+const ENVELOPES_SUFFIX: &str = ".intoto.jsonl";
+const BUNDLES_SUFFIX: &str = ".sigstore.json";
 
 /// What a registry is told of a package besides its bytes. It is for people and for other tools: nothing here believes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,6 +46,8 @@ pub struct Parcel<'a> {
     pub description: &'a Description,
     /// DSSE envelopes as JSON.
     pub envelopes: &'a [Vec<u8>],
+    /// Bundles of Sigstore as JSON.
+    pub bundles: &'a [Vec<u8>],
 }
 
 /// What was pushed. The same parcel has the same digests everywhere.
@@ -63,23 +70,37 @@ pub struct Pulled {
     pub bytes: u64,
     /// DSSE envelopes as JSON, unverified, as they were pushed.
     pub envelopes: Vec<Vec<u8>>,
+    /// Bundles of Sigstore as JSON, unverified, as somebody pushed them.
+    pub bundles: Vec<Vec<u8>>,
+}
+
+/// What refers to a package, by its kind.
+#[derive(Default)]
+struct Signatures {
+    envelopes: Vec<Vec<u8>>,
+    bundles: Vec<Vec<u8>>,
 }
 
 impl Client {
-    /// Pushes a package and its envelopes.
+    /// Pushes a package, its envelopes and its bundles.
     ///
     /// # Errors
     /// [`Error`], the first that is met. What was stored until then stays, and is found again by the next try.
     pub async fn push(&self, to: &Location, parcel: &Parcel<'_>, progress: OnProgress<'_>) -> Result<Pushed, Error> {
         file_bytes(parcel.package).await?;
         let (package, bytes) = digest_file(parcel.package, PACKAGE_BYTES_MAX).await?;
-        check_envelopes(parcel.envelopes)?;
+        check_signatures(parcel.envelopes, parcel.bundles)?;
         let layer = Descriptor::new(LAYER_TYPE, package.clone(), bytes);
         let content = Content::File { path: parcel.package.to_owned(), from: 0, bytes };
         let (store, which) = match to {
             Location::File(path) => {
                 copy(&content, &layer, path, progress).await?;
-                replace(&bundle(path), &lines(parcel.envelopes)?).await?;
+                replace(&beside(path, ENVELOPES_SUFFIX), &lines(parcel.envelopes)?).await?;
+                let bundles = beside(path, BUNDLES_SUFFIX);
+                // Others read that file too, and one without a bundle is none.
+                if !parcel.bundles.is_empty() || tokio::fs::try_exists(&bundles).await.unwrap_or(false) {
+                    replace(&bundles, &lines(parcel.bundles)?).await?;
+                }
                 return Ok(Pushed { manifest: None, package });
             }
             Location::Folder { path, which } => (Store::Folder(Layout::create(path).await?), which),
@@ -99,13 +120,15 @@ impl Client {
         store.put(&layer, &content, progress).await?;
         put_bytes(&store, CONFIG_TYPE, &config).await?;
         store.put_manifest(which, &subject, &manifest).await?;
-        for envelope in parcel.envelopes {
-            put_envelope(&store, &subject, envelope).await?;
+        for (kind, signatures) in [(ENVELOPE_TYPE, parcel.envelopes), (BUNDLE_TYPE, parcel.bundles)] {
+            for signature in signatures {
+                put_signature(&store, &subject, kind, signature).await?;
+            }
         }
         Ok(Pushed { manifest: Some(subject.digest), package })
     }
 
-    /// Pulls a package into a file, and its envelopes into memory. What was pulled in part before is gone on with.
+    /// Pulls a package into a file, and its envelopes and bundles into memory. What was pulled in part before is gone on with.
     ///
     /// # Errors
     /// [`Error`], the first that is met. The file is there only if all of its bytes are right.
@@ -125,9 +148,9 @@ impl Client {
             return Err(Error::Config(which.to_string()));
         }
         // What is small comes first: where it fails, nothing large was moved for it.
-        let envelopes = envelopes(&store, &digest).await?;
+        let Signatures { envelopes, bundles } = signatures(&store, &digest).await?;
         store.get(layer, to, progress).await?;
-        Ok(Pulled { manifest: Some(digest), package: layer.digest.clone(), bytes: layer.size, envelopes })
+        Ok(Pulled { manifest: Some(digest), package: layer.digest.clone(), bytes: layer.size, envelopes, bundles })
     }
 
     /// What a tag leads to at the moment.
@@ -182,12 +205,12 @@ async fn put_bytes(store: &Store, kind: &str, bytes: &[u8]) -> Result<Descriptor
     Ok(descriptor)
 }
 
-/// Stores an envelope as what refers to a manifest.
-async fn put_envelope(store: &Store, subject: &Descriptor, envelope: &[u8]) -> Result<(), Error> {
+/// Stores an envelope or a bundle as what refers to a manifest.
+async fn put_signature(store: &Store, subject: &Descriptor, kind: &str, signature: &[u8]) -> Result<(), Error> {
     let config = put_bytes(store, EMPTY_TYPE, EMPTY).await?;
-    let layer = put_bytes(store, ENVELOPE_TYPE, envelope).await?;
+    let layer = put_bytes(store, kind, signature).await?;
     let mut manifest = Manifest::new(config, layer);
-    manifest.artifact_type = Some(ENVELOPE_TYPE.to_owned());
+    manifest.artifact_type = Some(kind.to_owned());
     manifest.subject = Some(subject.clone());
     let bytes = write(&manifest)?;
     let mut descriptor = Descriptor::of(MANIFEST_TYPE, &bytes);
@@ -195,14 +218,16 @@ async fn put_envelope(store: &Store, subject: &Descriptor, envelope: &[u8]) -> R
     store.put_referrer(&subject.digest, &descriptor, &bytes).await
 }
 
-/// The envelopes that refer to a manifest.
-async fn envelopes(store: &Store, subject: &Digest) -> Result<Vec<Vec<u8>>, Error> {
-    let mut found = Vec::new();
+/// The envelopes and bundles that refer to a manifest.
+async fn signatures(store: &Store, subject: &Digest) -> Result<Signatures, Error> {
+    let mut found = Signatures::default();
     for entry in store.referrers(subject).await? {
-        if entry.artifact_type.as_deref() != Some(ENVELOPE_TYPE) {
-            continue;
-        }
-        if found.len() == ENVELOPES_MAX {
+        let (kind, of_kind) = match entry.artifact_type.as_deref() {
+            Some(ENVELOPE_TYPE) => (ENVELOPE_TYPE, &mut found.envelopes),
+            Some(BUNDLE_TYPE) => (BUNDLE_TYPE, &mut found.bundles),
+            _ => continue,
+        };
+        if of_kind.len() == ENVELOPES_MAX {
             return Err(Error::Endless { what: "the list of signatures".to_owned(), most: ENVELOPES_MAX });
         }
         let which = Which::Digest(entry.digest);
@@ -211,9 +236,9 @@ async fn envelopes(store: &Store, subject: &Digest) -> Result<Vec<Vec<u8>>, Erro
         if manifest.subject.as_ref().is_none_or(|about| about.digest != *subject) {
             continue;
         }
-        let layer = manifest.layer(&which, ENVELOPE_TYPE)?;
+        let layer = manifest.layer(&which, kind)?;
         expect_size(layer, ENVELOPE_BYTES_MAX, "a signature")?;
-        found.push(store.small_blob(layer).await?.to_vec());
+        of_kind.push(store.small_blob(layer).await?.to_vec());
     }
     Ok(found)
 }
@@ -223,36 +248,50 @@ async fn pull_file(from: &Path, to: &Path, progress: OnProgress<'_>) -> Result<P
     let (package, bytes) = digest_file(from, PACKAGE_BYTES_MAX).await?;
     let content = Content::File { path: from.to_owned(), from: 0, bytes };
     copy(&content, &Descriptor::new(LAYER_TYPE, package.clone(), bytes), to, progress).await?;
-    let beside = bundle(from);
-    let most = ENVELOPE_BYTES_MAX * ENVELOPES_MAX as u64;
-    let lines = match tokio::fs::try_exists(&beside).await {
-        Ok(false) => Bytes::new(),
-        _ => read_file(&beside, most).await?,
+    let envelopes = read_lines(&beside(from, ENVELOPES_SUFFIX)).await?;
+    let bundles = read_lines(&beside(from, BUNDLES_SUFFIX)).await?;
+    // A signing program may write its one bundle in several lines.
+    let bundles = match bundles.concat() {
+        one if bundles.len() > 1 && serde_json::from_slice::<IgnoredAny>(&one).is_ok() => vec![one],
+        _ => bundles,
     };
-    let lines = lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-    let envelopes: Vec<Vec<u8>> = lines.map(<[u8]>::to_vec).collect();
-    check_envelopes(&envelopes)?;
-    Ok(Pulled { manifest: None, package, bytes, envelopes })
+    check_signatures(&envelopes, &bundles)?;
+    Ok(Pulled { manifest: None, package, bytes, envelopes, bundles })
 }
 
-/// `clerk.wasm.intoto.jsonl`
-fn bundle(package: &Path) -> PathBuf {
+/// The lines of a file that need not be there.
+async fn read_lines(path: &Path) -> Result<Vec<Vec<u8>>, Error> {
+    let most = ENVELOPE_BYTES_MAX * ENVELOPES_MAX as u64;
+    let lines = match tokio::fs::try_exists(path).await {
+        Ok(false) => Bytes::new(),
+        _ => read_file(path, most).await?,
+    };
+    Ok(lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect())
+}
+
+/// `clerk.wasm.intoto.jsonl`, `clerk.wasm.sigstore.json`
+fn beside(package: &Path, suffix: &str) -> PathBuf {
     let mut name = package.as_os_str().to_owned();
-    name.push(".intoto.jsonl");
+    name.push(suffix);
     name.into()
 }
 
-fn check_envelopes(envelopes: &[Vec<u8>]) -> Result<(), Error> {
-    if envelopes.len() > ENVELOPES_MAX {
+fn check_signatures(envelopes: &[Vec<u8>], bundles: &[Vec<u8>]) -> Result<(), Error> {
+    if envelopes.len().max(bundles.len()) > ENVELOPES_MAX {
         return Err(Error::Endless { what: "the list of signatures".to_owned(), most: ENVELOPES_MAX });
     }
-    match envelopes.iter().map(|envelope| envelope.len() as u64).find(|bytes| *bytes > ENVELOPE_BYTES_MAX) {
+    match envelopes
+        .iter()
+        .chain(bundles)
+        .map(|envelope| envelope.len() as u64)
+        .find(|bytes| *bytes > ENVELOPE_BYTES_MAX)
+    {
         Some(bytes) => Err(Error::TooLarge { what: "a signature".to_owned(), bytes, most: ENVELOPE_BYTES_MAX }),
         None => Ok(()),
     }
 }
 
-/// One envelope a line. White space between its parts is not part of what is signed.
+/// One envelope or bundle a line. White space between its parts is not part of what is signed.
 fn lines(envelopes: &[Vec<u8>]) -> Result<Vec<u8>, Error> {
     let mut lines = Vec::new();
     for envelope in envelopes {

@@ -82,7 +82,7 @@ impl Store {
     pub(crate) async fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, Error> {
         match self {
             Self::Remote(remote) => remote.referrers(subject).await,
-            Self::Folder(layout) => layout.envelopes().await,
+            Self::Folder(layout) => layout.signatures().await,
         }
     }
 

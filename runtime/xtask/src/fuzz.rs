@@ -25,6 +25,7 @@ const TARGETS: &[(&str, &[(&str, &str)])] = &[
     (
         "runtime/package",
         &[
+            ("bundle", "tests/seeds/bundle"),
             ("envelope", "tests/seeds/envelope"),
             ("manifest", "tests/seeds/manifest"),
             ("package", "tests/seeds/package"),

@@ -5,6 +5,7 @@
 //! | `packages.lock` | the list |
 //! | `DIGEST.wasm` | a package: the bytes that were verified |
 //! | `DIGEST.wasm.dsse.json` | the envelope that it was verified with |
+//! | `DIGEST.wasm.sigstore.json` | the bundles that it was verified with |
 //! | `.lock` | held by whoever changes any of it |
 //!
 //! Principles:
@@ -17,10 +18,10 @@
 mod lock;
 
 use crate::{
-    Admission, Circumstances, Denied, Installed, PACKAGE_BYTES_MAX, Package, PackageError, Trust, disk,
+    Admission, Circumstances, Denied, Evidence, EvidenceError, Installed, PACKAGE_BYTES_MAX, Package, PackageError,
+    Trust, disk,
     name::{is_name, quoted},
     package::{Hashed, Installation},
-    signing::{ENVELOPE_BYTES_MAX, envelope_path},
 };
 use jiff::Timestamp;
 use lock::{Entry, Kept, Lock, Newest};
@@ -100,6 +101,12 @@ pub enum StoreError {
         /// Why.
         error: io::Error,
     },
+}
+
+impl From<EvidenceError> for StoreError {
+    fn from(EvidenceError { path, error }: EvidenceError) -> Self {
+        Self::Io { path, error }
+    }
 }
 
 /// A package by its name, and maybe its version: `clerk` or `clerk@1.2.0`.
@@ -284,7 +291,8 @@ impl Store {
         for listed in gone.iter().filter(|listed| !lock.needs(&listed.digest)) {
             let path = self.path(&listed.digest);
             // The list does not name them any more: what stays takes room, and does no harm.
-            let _ = fs::remove_file(envelope_path(&path)).and_then(|()| fs::remove_file(&path));
+            let _ = Evidence::default().write(&path);
+            let _ = fs::remove_file(&path);
         }
         Ok(gone)
     }
@@ -320,25 +328,15 @@ impl Store {
         if hex::encode(bytes.digest()) != kept.digest {
             return Err(StoreError::Bytes { path, name: asked.to_string() });
         }
-        let beside = envelope_path(&path);
-        let envelope =
-            disk::read_if_there(&beside, ENVELOPE_BYTES_MAX as u64).map_err(|error| failed(&beside, error))?;
-        Ok(Package::of_installed(&path, bytes, envelope, Installation { serial: kept.serial })?)
+        let evidence = Evidence::read(&path)?;
+        Ok(Package::of_installed(&path, bytes, evidence, Installation { serial: kept.serial })?)
     }
 
-    /// Writes a package's bytes and its envelope, which may be a newer one than was here.
+    /// Writes a package's bytes and what speaks for it, which may be newer than what was here.
     fn keep(&self, package: &Package) -> Result<(), StoreError> {
         let path = self.path(&package.digest());
-        let failed = |error| StoreError::Io { path: path.clone(), error };
-        disk::replace(&path, package.bytes()).map_err(failed)?;
-        let beside = envelope_path(&path);
-        match package.envelope() {
-            Some(envelope) => disk::replace(&beside, envelope).map_err(failed),
-            None => match fs::remove_file(beside) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(error)),
-                _ => Ok(()),
-            },
-        }
+        disk::replace(&path, package.bytes()).map_err(|error| StoreError::Io { path: path.clone(), error })?;
+        Ok(package.evidence().write(&path)?)
     }
 
     /// A digest is hexadecimal, so that it names no other file.

@@ -1,7 +1,7 @@
 //! Signing a package: a statement about it, and one signature after the other.
 
 use super::{Envelope, EnvelopeError, SecretKey, Statement, StatementError, Terms};
-use crate::Packed;
+use crate::{Packed, sigstore::BundleError};
 use std::{
     ffi::OsString,
     path::{Path, PathBuf},
@@ -23,6 +23,14 @@ pub enum SignError {
     /// It is another package's.
     #[error("{0}, so it is not signed; whoever begins anew loses the signatures that are there")]
     Other(String),
+    /// What lies there is none.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+    /// Signatures that do not count together.
+    #[error(
+        "signatures beside the package are over different statements, and count together only over one: begin anew, or take away what is older"
+    )]
+    Different,
 }
 
 /// Where the envelope of a package's file lies: beside it.

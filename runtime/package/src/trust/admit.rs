@@ -2,8 +2,8 @@
 //!
 //! | where it comes from | without a policy | with one |
 //! | --- | --- | --- |
-//! | a path that the operator names, or a folder that they put among the agents | let in: they could as well have compiled it | as the policy says, with the envelope that lies beside it |
-//! | the packages that are [installed](crate::Store) | refused: nobody is trusted | as the policy says, with the envelope that it was installed with |
+//! | a path that the operator names, or a folder that they put among the agents | let in: they could as well have compiled it | as the policy says, with the envelope and the bundles that lie beside it |
+//! | the packages that are [installed](crate::Store) | refused: nobody is trusted | as the policy says, with those that it was installed with |
 //!
 //! What is revoked is refused everywhere, with a policy and without one.
 //!
@@ -11,10 +11,13 @@
 //! runs where both agree. The operator's is asked alone as well: what only a key of the tenant's says (a serial, a moment) is no ground
 //! on which it takes anything, so that a tenant's policy never widens what the operator's lets in.
 
-use super::{Check, CheckKind, Circumstances, Outcome, Policy, Revocations, Verdict, revoked::POLICY_BYTES_MAX};
+use super::{
+    Check, CheckKind, Circumstances, Outcome, Policy, Revocations, Verdict, bundles, gather, revoked::POLICY_BYTES_MAX,
+};
 use crate::{
-    ManifestError, Package, PackageError, disk,
-    signing::{Envelope, KeyId, PublicKey, Statement, Terms},
+    Evidence, ManifestError, Package, PackageError, disk,
+    signing::{Envelope, PublicKey, Statement, Terms},
+    sigstore::{Bundle, Signer},
 };
 use jiff::Timestamp;
 use std::{
@@ -78,8 +81,8 @@ fn told(Check { kind, policy, reason, .. }: &Check) -> String {
 /// On what grounds a package was let in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Admission {
-    /// Keys of the policy that signed it, and that were not revoked.
-    pub signers: BTreeSet<KeyId>,
+    /// Keys and identities of the policy that signed it, and that were not revoked.
+    pub signers: BTreeSet<Signer>,
     /// Of its statement.
     pub serial: Option<u64>,
     /// When its statement ends.
@@ -135,6 +138,17 @@ impl Trust {
     /// Every key that is known by a name.
     pub fn keys(&self) -> impl Iterator<Item = &PublicKey> {
         self.policies().flat_map(|(_, policy)| policy.keys()).map(|(_, key)| key)
+    }
+
+    /// The evidence among all that was found that is about a file, the best first: envelopes, and bundles, one each.
+    #[must_use]
+    pub fn gather(&self, digest: [u8; 32], envelopes: &[Vec<u8>], bundles: &[Vec<u8>]) -> Vec<Evidence> {
+        gather::gather(digest, envelopes, bundles, &self.policies().collect::<Vec<_>>())
+    }
+
+    /// The files of trust roots: what they say is a part of whom it trusts.
+    pub fn root_files(&self) -> impl Iterator<Item = &Path> {
+        self.policies().flat_map(|(_, policy)| policy.root_files())
     }
 
     fn policies(&self) -> impl Iterator<Item = (&str, &Policy)> {
@@ -218,7 +232,7 @@ impl Trust {
     /// Why what runs already is to run no longer: it was revoked, or of those who stand behind it not enough are left. Time and
     /// serial end no process: they say what is started.
     #[must_use]
-    pub fn against(&self, name: &str, digest: &[u8; 32], signers: &BTreeSet<KeyId>) -> Option<String> {
+    pub fn against(&self, name: &str, digest: &[u8; 32], signers: &BTreeSet<Signer>) -> Option<String> {
         if self.revoked.packages.contains(digest) {
             return Some(format!("the file {} is revoked", hex::encode(digest)));
         }
@@ -228,14 +242,26 @@ impl Trust {
         })
     }
 
-    /// Who of the policies' keys signed a file, by the envelope that was kept with it. Keys that were revoked are among them.
+    /// Who of the policies' keys and identities signed a file, by what was kept with it. Those that were revoked are among them.
     #[must_use]
-    pub fn signers_of(&self, digest: &[u8; 32], envelope: &[u8]) -> BTreeSet<KeyId> {
-        let Ok(envelope) = Envelope::parse(envelope) else { return BTreeSet::new() };
-        let signed = self.keys().filter(|key| envelope.is_signed_by(key) == Some(true));
-        let signers: BTreeSet<_> = signed.map(PublicKey::id).collect();
-        let is_about_it = || Statement::parse(envelope.payload()).is_ok_and(|statement| statement.digest == *digest);
-        if !signers.is_empty() && is_about_it() { signers } else { BTreeSet::new() }
+    pub fn signers_of(&self, digest: &[u8; 32], evidence: &Evidence) -> BTreeSet<Signer> {
+        let is_about_it = |payload: &[u8]| Statement::parse(payload).is_ok_and(|statement| statement.digest == *digest);
+        let envelope = evidence.envelope.as_deref().and_then(|envelope| Envelope::parse(envelope).ok());
+        let mut signers: BTreeSet<Signer> = BTreeSet::new();
+        if let Some(envelope) = envelope {
+            let signed = self.keys().filter(|key| envelope.is_signed_by(key) == Some(true));
+            signers.extend(signed.map(|key| Signer::Key(key.id())));
+            if !signers.is_empty() && !is_about_it(envelope.payload()) {
+                signers.clear();
+            }
+        }
+        let policies: Vec<_> = self.policies().collect();
+        let bundles = evidence.bundles.as_deref().and_then(|bundles| Bundle::parse_all(bundles).ok());
+        let right = bundles.into_iter().flatten().filter(|bundle| {
+            bundles::is_right(digest, bundle, &policies) == Some(true) && is_about_it(bundle.payload())
+        });
+        signers.extend(right.map(|bundle| Signer::Identity(bundle.claimed().clone())));
+        signers
     }
 
     /// What is said of a package where nobody wrote a policy.
@@ -265,20 +291,25 @@ fn with_failures(mut both: Verdict, alone: &Verdict) -> Verdict {
 }
 
 /// Why a policy no longer stands for what runs.
-fn unsupported(policy: &Policy, name: &str, digest: &[u8; 32], signers: &BTreeSet<KeyId>) -> Option<String> {
+fn unsupported(policy: &Policy, name: &str, digest: &[u8; 32], signers: &BTreeSet<Signer>) -> Option<String> {
     if policy.is_package_revoked(digest) {
         return Some(format!("the file {} is revoked", hex::encode(digest)));
     }
     let Some(rule) = policy.rule(name) else {
         return Some(format!("no entry of [[packages]] covers the name {}", crate::name::quoted(name)));
     };
-    let keys = rule.signers.iter().filter_map(|name| Some(policy.key(name)?.id()));
+    let known = rule.signers.iter().filter_map(|name| policy.signer(name));
     let (revoked, right): (Vec<_>, Vec<_>) =
-        keys.filter(|key| signers.contains(key)).partition(|key| policy.is_key_revoked(*key));
-    let was_revoked = !revoked.is_empty() || signers.iter().any(|key| policy.is_key_revoked(*key));
+        known.filter(|signer| signers.contains(signer)).partition(|signer| policy.is_revoked(signer));
+    let revoked = revoked.first().or_else(|| signers.iter().find(|signer| policy.is_revoked(signer)));
+    let was_revoked = revoked.is_some();
     let stands = rule.threshold > 0 && right.len() >= rule.threshold || rule.unsigned && !was_revoked;
     (!stands).then(|| {
-        let and = if was_revoked { ", and a key that signed it is revoked" } else { "" };
+        let and = match revoked {
+            Some(Signer::Key(_)) => ", and a key that signed it is revoked",
+            Some(Signer::Identity(_)) => ", and an identity that signed it is revoked",
+            None => "",
+        };
         format!("{} of its signers stand behind it, and {} are needed{and}", right.len(), rule.threshold)
     })
 }
@@ -306,5 +337,6 @@ pub fn read_policy(path: &Path) -> Result<Option<Policy>, TrustError> {
     let io_error = |error| TrustError::Io { path: path.to_owned(), error };
     let Some(bytes) = disk::read_if_there(path, POLICY_BYTES_MAX as u64).map_err(io_error)? else { return Ok(None) };
     let text = String::from_utf8(bytes).map_err(|error| io_error(io::Error::other(error)))?;
-    Policy::parse(&text).map(Some).map_err(|error| TrustError::Policy { path: path.to_owned(), error })
+    let folder = path.parent().unwrap_or(Path::new(""));
+    Policy::parse_in(&text, folder).map(Some).map_err(|error| TrustError::Policy { path: path.to_owned(), error })
 }

@@ -1,7 +1,9 @@
 //! What a trust policy means.
 
 use super::{
+    TrustedIdentity,
     form::{self, KeyForm, PolicyForm, RevokedForm, RuleForm, SerialForm},
+    identities,
     revoked::{POLICY_BYTES_MAX, Revocations},
 };
 use crate::{
@@ -9,11 +11,15 @@ use crate::{
     name::quoted,
     read::Reading,
     signing::{KeyId, PublicKey, parse_sha256},
+    sigstore::Signer,
     want::{check_name, wants},
 };
 use remit_abi::{GrantKind, Scope};
 use serde::Deserialize;
-use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
+use std::{
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
+    path::{Path, PathBuf},
+};
 
 /// Whose packages run, and how far they go.
 ///
@@ -22,6 +28,10 @@ use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 pub struct Policy {
     /// By name.
     keys: BTreeMap<String, PublicKey>,
+    /// By name.
+    identities: BTreeMap<String, TrustedIdentity>,
+    /// Of trust roots.
+    files: BTreeSet<PathBuf>,
     rules: Vec<Rule>,
     serials: BTreeMap<String, u64>,
     revoked: Revocations,
@@ -32,7 +42,7 @@ pub struct Policy {
 pub struct Rule {
     /// The names, as a scope of packages has them.
     pub names: Scope,
-    /// Names of the policy's keys.
+    /// Names of the policy's keys and identities.
     pub signers: BTreeSet<String>,
     /// So many of them have to have signed.
     pub threshold: usize,
@@ -45,11 +55,23 @@ pub struct Rule {
 }
 
 impl Policy {
-    /// Reads `trust.toml`.
+    /// Reads the text of a `trust.toml` that has no folder: trust roots stand in it.
     ///
     /// # Errors
     /// [`ManifestError::Wrong`], with up to 16 problems, each naming its key and line.
     pub fn parse(text: &str) -> Result<Self, ManifestError> {
+        Self::parse_from(text, None)
+    }
+
+    /// Reads the text of a `trust.toml`, and the files that it names in its folder.
+    ///
+    /// # Errors
+    /// As [`Policy::parse`].
+    pub fn parse_in(text: &str, folder: &Path) -> Result<Self, ManifestError> {
+        Self::parse_from(text, Some(folder))
+    }
+
+    fn parse_from(text: &str, folder: Option<&Path>) -> Result<Self, ManifestError> {
         if text.len() > POLICY_BYTES_MAX {
             let text = format!("the policy has {} bytes, and {POLICY_BYTES_MAX} are the most", text.len());
             return Err(ManifestError::Wrong { problems: vec![Problem { line: 1, text }], more: 0 });
@@ -59,15 +81,21 @@ impl Policy {
             reading.problems.add(0, format!("the policy cannot be read: {error}"));
             PolicyForm::default()
         });
-        let policy = Self::of(form, &mut reading);
+        let policy = Self::of(form, folder, &mut reading);
         reading.problems.into_error(text).map_or(Ok(policy), Err)
     }
 
-    fn of(form: PolicyForm, reading: &mut Reading) -> Self {
+    fn of(form: PolicyForm, folder: Option<&Path>, reading: &mut Reading) -> Self {
         let mut policy = Self { keys: keys(form.keys.unwrap_or_default(), reading), ..Self::default() };
+        let roots = identities::roots(form.roots.unwrap_or_default(), folder, &mut policy.files, reading);
+        let is_key = |name: &str| policy.keys.contains_key(name);
+        let known = form.identities.unwrap_or_default();
+        // A name that is there, whatever is wrong with the rest, is not told to be missing.
+        let named: BTreeSet<String> = known.iter().filter_map(|form| form.name.clone()).collect();
+        policy.identities = identities::identities(known, &roots, is_key, reading);
         for (index, form) in form.packages.unwrap_or_default().into_iter().enumerate() {
             let path = format!("packages[{index}]");
-            if let Some(rule) = rule(&path, form, &policy, reading) {
+            if let Some(rule) = rule(&path, form, &policy, &named, reading) {
                 policy.rules.push(rule);
             }
         }
@@ -79,9 +107,10 @@ impl Policy {
                 reading.wrong(&path, "is named by an earlier entry: keep one of them");
             }
         }
-        let RevokedForm { keys, packages } = form.revoked.unwrap_or_default();
+        let RevokedForm { keys, identities, packages } = form.revoked.unwrap_or_default();
         policy.revoked = Revocations {
             keys: revoked("keys", keys, |text| text.parse().ok(), reading),
+            identities: identities::revoked(identities),
             packages: revoked("packages", packages, parse_sha256, reading),
         };
         policy
@@ -102,6 +131,35 @@ impl Policy {
     /// Every key, by the name that this policy has for it.
     pub fn keys(&self) -> impl Iterator<Item = (&str, &PublicKey)> {
         self.keys.iter().map(|(name, key)| (&**name, key))
+    }
+
+    /// Every identity, by the name that this policy has for it.
+    pub fn identities(&self) -> impl Iterator<Item = (&str, &TrustedIdentity)> {
+        self.identities.iter().map(|(name, identity)| (&**name, identity))
+    }
+
+    /// The identity that this policy has under a name.
+    #[must_use]
+    pub fn identity(&self, name: &str) -> Option<&TrustedIdentity> {
+        self.identities.get(name)
+    }
+
+    /// Whoever this policy has under a name: a key, or an identity.
+    #[must_use]
+    pub fn signer(&self, name: &str) -> Option<Signer> {
+        let key = self.key(name).map(|key| Signer::Key(key.id()));
+        key.or_else(|| self.identity(name).map(|known| Signer::Identity(known.identity.clone())))
+    }
+
+    /// The files of trust roots: what they say is a part of the policy.
+    pub fn root_files(&self) -> impl Iterator<Item = &Path> {
+        self.files.iter().map(PathBuf::as_path)
+    }
+
+    /// Whether somebody who signs is believed no longer.
+    #[must_use]
+    pub fn is_revoked(&self, signer: &Signer) -> bool {
+        self.revoked.contains(signer)
     }
 
     /// Whether a key is believed no longer.
@@ -166,8 +224,15 @@ fn keys(forms: Vec<KeyForm>, reading: &mut Reading) -> BTreeMap<String, PublicKe
     keys
 }
 
-fn rule(path: &str, form: RuleForm, policy: &Policy, reading: &mut Reading) -> Option<Rule> {
-    let signers = signers(path, form.signers.as_deref().unwrap_or_default(), policy, reading);
+fn rule(
+    path: &str,
+    form: RuleForm,
+    policy: &Policy,
+    identities: &BTreeSet<String>,
+    reading: &mut Reading,
+) -> Option<Rule> {
+    let is_known = |name: &str| policy.key(name).is_some() || identities.contains(name);
+    let signers = signers(path, form.signers.as_deref().unwrap_or_default(), is_known, reading);
     let unsigned = form.unsigned.unwrap_or(false);
     let threshold = form.threshold.map_or(signers.len(), |threshold| threshold as usize);
     if form.signers.is_none() && !unsigned && !reading.is_refused(&format!("{path}.signers")) {
@@ -190,11 +255,12 @@ fn rule(path: &str, form: RuleForm, policy: &Policy, reading: &mut Reading) -> O
     Some(Rule { names, signers, threshold, unsigned, tokens_max: form.tokens_max?, grants })
 }
 
-fn signers(path: &str, names: &[String], policy: &Policy, reading: &mut Reading) -> BTreeSet<String> {
+fn signers(path: &str, names: &[String], is_known: impl Fn(&str) -> bool, reading: &mut Reading) -> BTreeSet<String> {
     let mut signers = BTreeSet::new();
     for name in names {
-        if policy.key(name).is_none() {
-            let sentence = format!("names {}, which is no key of [[keys]]", quoted(name));
+        if !is_known(name) {
+            let sentence =
+                format!("names {}, which is no key of [[keys]] and no identity of [[identities]]", quoted(name));
             reading.wrong(&format!("{path}.signers"), &sentence);
         } else if !signers.insert(name.clone()) {
             reading.wrong(&format!("{path}.signers"), &format!("names {} twice", quoted(name)));

@@ -4,13 +4,20 @@
 //! right to an answer as much as whoever asks why it was not. A package is taken where no check failed.
 //!
 //! An envelope that is there has to be right, even where none is needed: a broken one is a sign of somebody at work. What it
-//! holds is read after a known key's signature over it was found to be right, and not before.
+//! holds is read after a known key's signature over it was found to be right, and not before. So it is with bundles.
+//!
+//! A package is taken on one statement. Each signature counts for what it is over, and signatures count together where their
+//! statements say the same; where they do not, the package is refused, since nobody knows then what was agreed on.
 
-use super::{Policy, Rule, bounds};
+use super::{
+    Policy, Rule, bounds,
+    bundles::{self, Seen},
+};
 use crate::{
-    Packed,
+    Evidence, Packed,
     name::quoted,
-    signing::{Envelope, KeyId, Statement},
+    signing::{Envelope, Statement},
+    sigstore::Signer,
 };
 use jiff::{SignedDuration, Timestamp};
 use std::{collections::BTreeSet, fmt};
@@ -41,6 +48,8 @@ pub struct Installed {
 pub enum CheckKind {
     /// That what came with the package is an envelope.
     Envelope,
+    /// That what came with the package are bundles, and those of known identities are right.
+    Identity,
     /// That no signature of a known key is wrong, and what is signed can be read.
     Statement,
     /// That the statement is about this file.
@@ -69,6 +78,7 @@ impl CheckKind {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Envelope => "envelope",
+            Self::Identity => "identity",
             Self::Statement => "statement",
             Self::Subject => "subject",
             Self::Claims => "claims",
@@ -126,8 +136,8 @@ pub struct Verdict {
     pub checks: Vec<Check>,
     /// What was signed; `None` where nobody known signed, or it cannot be read.
     pub statement: Option<Statement>,
-    /// Keys that count for it by the entries of all policies that were asked: they signed, and are not revoked.
-    pub signers: BTreeSet<KeyId>,
+    /// Keys and identities that count for it by the entries of all policies that were asked: they signed, and are not revoked.
+    pub signers: BTreeSet<Signer>,
 }
 
 impl Verdict {
@@ -148,7 +158,7 @@ impl Verdict {
         self.failures().any(|check| check.kind == CheckKind::Revocation)
     }
 
-    fn add(&mut self, kind: CheckKind, policy: Option<&str>, outcome: Outcome, reason: impl Into<String>) {
+    pub(super) fn add(&mut self, kind: CheckKind, policy: Option<&str>, outcome: Outcome, reason: impl Into<String>) {
         self.checks.push(Check { kind, policy: policy.map(str::to_owned), outcome, reason: reason.into() });
     }
 
@@ -161,27 +171,73 @@ impl Verdict {
     }
 }
 
-/// Looks at a package, with the envelope that came with it, before policies by name: an operator's, a tenant's.
+/// Looks at a package, with the envelope and the bundles that came with it, before policies by name: an operator's, a tenant's.
 ///
 /// Each of them has to agree. Without any policy nothing is taken.
 #[must_use]
 pub fn verify(
     packed: &Packed<'_>,
-    envelope: Option<&[u8]>,
+    evidence: &Evidence,
     policies: &[(&str, &Policy)],
     circumstances: &Circumstances,
 ) -> Verdict {
     let mut verdict = Verdict { checks: Vec::new(), statement: None, signers: BTreeSet::new() };
-    let envelope = open(envelope, &mut verdict);
-    verdict.statement = envelope.as_ref().and_then(|envelope| read(envelope, policies, &mut verdict));
+    let envelope = open(evidence.envelope.as_deref(), &mut verdict);
+    let seen = bundles::look(&packed.digest_bytes(), evidence.bundles.as_deref(), policies, &mut verdict);
+    let signed = envelope.as_ref().and_then(|envelope| read(envelope, policies, &mut verdict));
+    verdict.statement = agreed(signed, &seen, &mut verdict);
     if let Some(statement) = verdict.statement.clone() {
         check_statement(packed, &statement, circumstances, &mut verdict);
     }
     check_serial(packed, policies, circumstances, &mut verdict);
-    for (name, policy) in policies {
-        check_policy(packed, envelope.as_ref(), name, policy, circumstances, &mut verdict);
+    for (place, (name, policy)) in policies.iter().enumerate() {
+        let signatures = Signatures { envelope: envelope.as_ref(), seen: &seen, place };
+        check_policy(packed, &signatures, name, policy, circumstances, &mut verdict);
     }
     verdict
+}
+
+/// Who signed, as one policy sees it.
+struct Signatures<'a> {
+    envelope: Option<&'a Envelope>,
+    seen: &'a Seen,
+    /// The policy's among those that are asked.
+    place: usize,
+}
+
+impl Signatures<'_> {
+    fn are_of(&self, policy: &Policy, signer: &Signer) -> bool {
+        match signer {
+            Signer::Key(id) => {
+                let key = policy.keys().map(|(_, key)| key).find(|key| key.id() == *id);
+                key.zip(self.envelope).is_some_and(|(key, envelope)| envelope.is_signed_by(key) == Some(true))
+            }
+            Signer::Identity(identity) => self.seen.is_signed_by(self.place, identity),
+        }
+    }
+}
+
+/// The statement that all say who are known, where they say the same.
+fn agreed(signed: Option<Statement>, seen: &Seen, verdict: &mut Verdict) -> Option<Statement> {
+    let is_envelopes = signed.is_some();
+    let mut agreed = signed;
+    for (identity, statement) in &seen.statements {
+        match &agreed {
+            Some(other) if other != statement => {
+                let other = if is_envelopes { "the envelope" } else { "another bundle" };
+                let reason = format!(
+                    "the bundle by {identity} is over a statement that says something else than that of {other}: signatures count together over one"
+                );
+                verdict.add(CheckKind::Statement, None, Outcome::Failed, reason);
+            }
+            _ => {
+                let reason = format!("{identity} signed it, and it can be read");
+                verdict.add(CheckKind::Statement, None, Outcome::Passed, reason);
+                agreed = Some(statement.clone());
+            }
+        }
+    }
+    agreed
 }
 
 fn open(envelope: Option<&[u8]>, verdict: &mut Verdict) -> Option<Envelope> {
@@ -288,7 +344,7 @@ fn check_serial(packed: &Packed<'_>, policies: &[(&str, &Policy)], at: &Circumst
 /// What one policy says.
 fn check_policy(
     packed: &Packed<'_>,
-    envelope: Option<&Envelope>,
+    signatures: &Signatures<'_>,
     name: &str,
     policy: &Policy,
     at: &Circumstances,
@@ -306,7 +362,7 @@ fn check_policy(
     let patterns: Vec<_> = rule.names.entries().iter().map(|entry| quoted(entry)).collect();
     let reason = format!("the entry for {} counts", patterns.join(", "));
     verdict.add(CheckKind::Name, Some(name), Outcome::Passed, reason);
-    let (outcome, reason, signers) = signers(envelope, policy, rule);
+    let (outcome, reason, signers) = signers(signatures, policy, rule);
     verdict.signers.extend(signers);
     verdict.add(CheckKind::Signers, Some(name), outcome, reason);
 
@@ -325,13 +381,14 @@ fn check_policy(
     verdict.found(CheckKind::Budget, Some(name), against, format!("its {tokens} tokens are within {most}"));
 }
 
-/// Whether enough of the right keys signed, and which did. Keys differ by their ids, so that none counts twice.
-fn signers(envelope: Option<&Envelope>, policy: &Policy, rule: &Rule) -> (Outcome, String, BTreeSet<KeyId>) {
-    let keys = rule.signers.iter().filter_map(|name| Some((name, policy.key(name)?)));
-    let signed = keys.filter(|(_, key)| envelope.and_then(|envelope| envelope.is_signed_by(key)) == Some(true));
-    let (revoked, right): (Vec<_>, Vec<_>) = signed.partition(|(_, key)| policy.is_key_revoked(key.id()));
-    let names = |keys: &[(&String, _)]| keys.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
-    let (needed, ids) = (rule.threshold, right.iter().map(|(_, key)| key.id()).collect());
+/// Whether enough of the right keys and identities signed, and which did. Keys differ by their ids and identities by what they are,
+/// so that none counts twice.
+fn signers(signatures: &Signatures<'_>, policy: &Policy, rule: &Rule) -> (Outcome, String, BTreeSet<Signer>) {
+    let known = rule.signers.iter().filter_map(|name| Some((name.as_str(), policy.signer(name)?)));
+    let signed = known.filter(|(_, signer)| signatures.are_of(policy, signer));
+    let (revoked, right): (Vec<_>, Vec<_>) = signed.partition(|(_, signer)| policy.is_revoked(signer));
+    let names = |signers: &[(&str, _)]| signers.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+    let (needed, ids) = (rule.threshold, right.iter().map(|(_, signer)| signer.clone()).collect());
     if right.len() >= needed && needed > 0 {
         let reason = format!("{} signed, and {needed} of its signers are needed", names(&right));
         return (Outcome::Passed, reason, ids);
@@ -344,7 +401,14 @@ fn signers(envelope: Option<&Envelope>, policy: &Policy, rule: &Rule) -> (Outcom
         count => format!("{count} of its signers signed it ({}), and {needed} are needed", names(&right)),
     };
     if !revoked.is_empty() {
-        reason.push_str(&format!("; revoked keys signed it: {}", names(&revoked)));
+        let (keys, identities): (Vec<_>, Vec<_>) =
+            revoked.into_iter().partition(|(_, signer)| matches!(signer, Signer::Key(_)));
+        for (what, signers) in [("keys", keys), ("identities", identities)] {
+            if !signers.is_empty() {
+                reason.push_str(&format!("; revoked {what} signed it: {}", names(&signers)));
+            }
+        }
     }
+    reason.push_str(&signatures.seen.strangers(policy));
     (Outcome::Failed, reason, ids)
 }

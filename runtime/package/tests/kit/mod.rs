@@ -2,7 +2,9 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 use jiff::Timestamp;
-use remit_package::{Circumstances, Envelope, Packed, Parts, Policy, SecretKey, Statement, Terms, Verdict, verify};
+use remit_package::{
+    Circumstances, Envelope, Evidence, Packed, Parts, Policy, SecretKey, Statement, Terms, Verdict, verify,
+};
 use std::{collections::BTreeMap, sync::LazyLock};
 
 /// Three keys of nobody.
@@ -110,7 +112,8 @@ pub(crate) fn now() -> Circumstances {
 
 /// What one policy says of a package, now.
 pub(crate) fn judged(package: &[u8], envelope: Option<&str>, rest: &str) -> Verdict {
-    verify(&read(package), envelope.map(str::as_bytes), &[("operator", &policy(rest))], &now())
+    let evidence = Evidence { envelope: envelope.map(|text| text.as_bytes().to_vec()), bundles: None };
+    verify(&read(package), &evidence, &[("operator", &policy(rest))], &now())
 }
 
 /// Checks that a package is taken, or for what it is not: the failed checks as they are told.

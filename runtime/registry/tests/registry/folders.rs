@@ -68,12 +68,29 @@ async fn a_file_and_back() {
 }
 
 #[tokio::test]
+async fn bundles_lie_in_folders_and_beside_files() {
+    let (client, desk) = (client(&[]), Desk::new(1000));
+    let (envelopes, bundles) = ([b"{}".to_vec()], [br#"{"mediaType":"x"}"#.to_vec()]);
+    for there in [oci(&desk, "1.0"), Location::File(desk.path("copy.wasm"))] {
+        desk.push_signed(&client, &there, &envelopes, &bundles).await.expect("pushed");
+        let pulled = desk.pull(&client, &there).await.expect("pulled");
+        assert_eq!((pulled.envelopes, pulled.bundles), (envelopes.to_vec(), bundles.to_vec()));
+    }
+    assert_eq!(fs::read(desk.path("copy.wasm.sigstore.json")).expect("a file"), b"{\"mediaType\":\"x\"}\n");
+    fs::write(desk.path("copy.wasm.sigstore.json"), "{\n  \"mediaType\": \"x\"\n}\n").expect("a file");
+    let pulled = desk.pull(&client, &Location::File(desk.path("copy.wasm"))).await.expect("pulled");
+    assert_eq!(pulled.bundles.len(), 1, "in several lines");
+    let large = [vec![b' '; (1 << 20) + 1]];
+    refused(desk.push_signed(&client, &oci(&desk, "2.0"), &[], &large).await, "1048576 are the most");
+}
+
+#[tokio::test]
 async fn what_is_too_large_is_not_sent() {
     let (client, desk) = (client(&[]), Desk::new(10));
     fs::File::options().write(true).open(&desk.package).and_then(|file| file.set_len((64 << 20) + 1)).expect("a file");
     refused(desk.push(&client, &oci(&desk, "1"), &[]).await, "67108864 are the most");
     let description = Description::default();
     let nothing = desk.path("nothing.wasm");
-    let parcel = Parcel { package: &nothing, description: &description, envelopes: &[] };
+    let parcel = Parcel { package: &nothing, description: &description, envelopes: &[], bundles: &[] };
     refused(client.push(&oci(&desk, "1"), &parcel, &|_| ()).await, "cannot be read");
 }

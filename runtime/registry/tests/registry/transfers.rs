@@ -41,6 +41,28 @@ async fn with_a_list_of_referrers() {
     round_trip(true).await;
 }
 
+/// Bundles beside envelopes, each under its own type.
+async fn bundles(lists_referrers: bool) {
+    let fake = Fake::honest().await;
+    fake.kept.lock().expect("the registry").lists_referrers = lists_referrers;
+    let (client, desk) = (client(&[&fake]), Desk::new(1000));
+    let (envelopes, bundles) = ([envelope("a")], [br#"{"mediaType":"x"}"#.to_vec(), br#"{"mediaType":"y"}"#.to_vec()]);
+    desk.push_signed(&client, &location(&fake, ":1.0"), &envelopes, &bundles).await.expect("pushed");
+    let mut pulled = desk.pull(&client, &location(&fake, ":1.0")).await.expect("pulled");
+    pulled.bundles.sort();
+    assert_eq!((pulled.envelopes, pulled.bundles), (envelopes.to_vec(), bundles.to_vec()));
+}
+
+#[tokio::test]
+async fn bundles_with_a_list_of_referrers() {
+    bundles(true).await;
+}
+
+#[tokio::test]
+async fn bundles_with_the_tag_that_stands_in_for_it() {
+    bundles(false).await;
+}
+
 #[tokio::test]
 async fn with_the_tag_that_stands_in_for_it() {
     round_trip(false).await;

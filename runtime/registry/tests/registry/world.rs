@@ -58,8 +58,20 @@ impl Desk {
     }
 
     pub(crate) async fn push(&self, client: &Client, to: &Location, envelopes: &[Vec<u8>]) -> Result<Pushed, Error> {
+        self.push_signed(client, to, envelopes, &[]).await
+    }
+
+    /// With bundles, too.
+    pub(crate) async fn push_signed(
+        &self,
+        client: &Client,
+        to: &Location,
+        envelopes: &[Vec<u8>],
+        bundles: &[Vec<u8>],
+    ) -> Result<Pushed, Error> {
         let description = Description { imports: vec!["remit:kernel/task@0.1.0".to_owned()], ..Description::default() };
-        client.push(to, &Parcel { package: &self.package, description: &description, envelopes }, &|_| ()).await
+        let parcel = Parcel { package: &self.package, description: &description, envelopes, bundles };
+        client.push(to, &parcel, &|_| ()).await
     }
 
     /// Pulls to `pulled.wasm`.

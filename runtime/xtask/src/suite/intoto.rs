@@ -1,10 +1,11 @@
 //! Our envelopes before the libraries of in-toto, and theirs before our policies.
 
+use super::python;
 use crate::{
     build, command,
-    data_folder::{DataFolder, make_folder, remove_folder, write_file},
+    data_folder::{make_folder, remove_folder, write_file},
     environment::Environment,
-    progress::{self, Step},
+    progress,
 };
 use anyhow::{Context as _, Result, ensure};
 use std::{
@@ -33,7 +34,7 @@ const SPOILT: [(&str, &str); 5] = [
 /// Runs all of it.
 pub(super) fn run() -> Result<()> {
     let environment = Environment::open()?;
-    let python = ensure_libraries(&environment.data)?;
+    let python = python::ensure(&environment.data, NAME, "in-toto", &LIBRARIES)?;
     progress::already(NAME, "building our own part");
     let mut cargo = environment.cargo();
     cargo.args(["build", "--package", "remit-package", "--example", "notary"]);
@@ -51,31 +52,6 @@ pub(super) fn run() -> Result<()> {
     println!("\n| {} | {} | all seen as expected |", versions.trim(), super::today()?);
     progress::already(NAME, &format!("done ({})", progress::duration(started.elapsed())));
     Ok(())
-}
-
-/// A Python with the libraries, made once.
-fn ensure_libraries(data: &DataFolder) -> Result<PathBuf> {
-    let folder = data.join("suites/intoto/python");
-    let (python, stamp, wanted) = (folder.join("bin/python3"), folder.join("stamp"), LIBRARIES.join("\n"));
-    let _lock = data.lock()?;
-    if std::fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
-        progress::already(NAME, &folder.display().to_string());
-        return Ok(python);
-    }
-    let step = Step::start(NAME, &format!("getting libraries of in-toto into {}", folder.display()));
-    remove_folder(&folder)?;
-    if let Some(above) = folder.parent() {
-        make_folder(above)?;
-    }
-    let system = command::find_in_path("python3")
-        .context("there is no python3, which in-toto's libraries are written for; install it (Debian: python3-venv)")?;
-    command::output(command::new(system).args(["-m", "venv"]).arg(&folder), "making a Python environment")?;
-    let mut pip = command::new(&python);
-    pip.args(["-m", "pip", "install", "--quiet"]).args(LIBRARIES);
-    command::output(&mut pip, "getting the libraries")?;
-    write_file(&stamp, wanted.as_bytes())?;
-    step.done(&LIBRARIES.join(", "));
-    Ok(python)
 }
 
 /// What all parts share.

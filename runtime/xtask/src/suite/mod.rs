@@ -5,7 +5,9 @@
 
 mod intoto;
 mod languages;
+mod python;
 mod registry;
+mod sigstore;
 
 use crate::command::{new, output};
 use anyhow::{Result, bail};
@@ -32,6 +34,11 @@ const SUITES: &[Suite] = &[
         name: "registry",
         what: "packages through Debian's docker-registry, with skopeo as another reader and writer",
         run: registry::run,
+    },
+    Suite {
+        name: "sigstore",
+        what: "our bundles before Sigstore's own library, by a trust root of our own, and spoilt ones before both",
+        run: sigstore::run,
     },
 ];
 
