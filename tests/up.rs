@@ -8,6 +8,7 @@ mod deployments;
 mod durable;
 mod examples;
 mod history;
+mod identities;
 mod inbox;
 mod memory;
 mod metrics;

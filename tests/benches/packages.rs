@@ -21,7 +21,7 @@ use jiff::Timestamp;
 use remit_abi::Tokens;
 use remit_assembly::{
     Ended, GrantChoice, Home, Manifest, Package, Task,
-    package::{Arrival, Envelope, Older, Packed, Parts, SecretKey, Statement, Store, Terms},
+    package::{Arrival, Envelope, Evidence, Older, Packed, Parts, SecretKey, Statement, Store, Terms},
 };
 use std::{
     collections::BTreeMap,
@@ -86,7 +86,8 @@ impl Desk {
         envelope.sign(&self.key);
         let file = self.folder.join("package.wasm");
         fs::write(&file, &bytes).expect("the target folder is writable");
-        let package = Package::open(&file).expect("it was just made").with_envelope(envelope.to_json().into_bytes());
+        let package = Package::open(&file).expect("it was just made");
+        let package = package.with_evidence(Evidence::envelope(envelope.to_json().into_bytes()));
         let (trust, arrival) =
             (self.home.trust().expect("it was just written"), Arrival { older: Older::Refused, from: None, now });
         Store::at(self.home.packages()).install(&package, &trust, &arrival).expect("its author is trusted");

@@ -26,19 +26,19 @@ impl Author {
         author
     }
 
-    fn path(&self, file: &str) -> PathBuf {
+    pub(super) fn path(&self, file: &str) -> PathBuf {
         self.work.path().join(file)
     }
 
-    fn text(&self, file: &str) -> String {
+    pub(super) fn text(&self, file: &str) -> String {
         self.path(file).display().to_string()
     }
 
-    fn remit(&self, arguments: &[&str]) -> Ran {
+    pub(super) fn remit(&self, arguments: &[&str]) -> Ran {
         remit_on(&self.home, arguments)
     }
 
-    fn ask(&self, arguments: &[&str]) -> String {
+    pub(super) fn ask(&self, arguments: &[&str]) -> String {
         let ran = self.remit(arguments);
         assert_eq!(ran.code, 0, "{arguments:?}: {}{}", ran.stdout, ran.stderr);
         ran.stdout
@@ -176,7 +176,7 @@ fn state(host: &Host, pid: &str) -> String {
 }
 
 /// How long a command took, to the moment at which the processes take no turns.
-fn until_frozen(host: &Host, command: &[&str], pids: &[&str]) -> (String, Duration) {
+pub(super) fn until_frozen(host: &Host, command: &[&str], pids: &[&str]) -> (String, Duration) {
     let begun = Instant::now();
     let told = host.ask(command);
     while !pids.iter().all(|pid| state(host, pid) == "frozen") {

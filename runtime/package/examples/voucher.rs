@@ -1,5 +1,5 @@
-//! Has a Sigstore of its own vouch for a package, and says whether one is believed: for trying our reading of bundles with others' programs,
-//! and for `cargo xtask suite sigstore`.
+//! Has a Sigstore of its own vouch for a package, and says whether one is believed: for trying our reading of bundles with others'
+//! programs, and for `cargo xtask suite sigstore`.
 //!
 //! ```text
 //! voucher make FOLDER     a package, a trust root, and a bundle by it; says who vouches, and whom for

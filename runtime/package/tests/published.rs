@@ -27,7 +27,10 @@ const PUBLIC_GOOD: Published = Published {
 const STAGING: Published = Published {
     bundle: include_str!("seeds/bundle/staging.json"),
     root: SIGSTORE_STAGING_TRUSTED_ROOT,
-    subject: "https://github.com/sigstore-conformance/extremely-dangerous-public-oidc-beacon/.github/workflows/extremely-dangerous-oidc-beacon.yml@refs/heads/main",
+    subject: concat!(
+        "https://github.com/sigstore-conformance/extremely-dangerous-public-oidc-beacon/",
+        ".github/workflows/extremely-dangerous-oidc-beacon.yml@refs/heads/main",
+    ),
     file: "a0cfc71271d6e278e57cd332ff957c3f7043fdda354c4cbb190a30d56efa01bf",
     at: "2026-05-13T19:23:33Z",
 };

@@ -27,9 +27,7 @@ pub enum SignError {
     #[error(transparent)]
     Bundle(#[from] BundleError),
     /// Signatures that do not count together.
-    #[error(
-        "signatures beside the package are over different statements, and count together only over one: begin anew, or take away what is older"
-    )]
+    #[error("signatures beside the package are over different statements, and count together over one: begin anew")]
     Different,
 }
 

@@ -62,7 +62,7 @@ pub enum BundleError {
     Version,
     /// Over the file alone.
     #[error(
-        "the bundle's signature is over a file, and not over a statement about it: sign what `remit sign --statement` writes, as an attestation"
+        "the bundle's signature is over a file, and not over a statement about it: sign what `remit sign --statement` writes"
     )]
     NoStatement,
     /// A statement of another kind.

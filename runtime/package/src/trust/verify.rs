@@ -226,7 +226,7 @@ fn agreed(signed: Option<Statement>, seen: &Seen, verdict: &mut Verdict) -> Opti
             Some(other) if other != statement => {
                 let other = if is_envelopes { "the envelope" } else { "another bundle" };
                 let reason = format!(
-                    "the bundle by {identity} is over a statement that says something else than that of {other}: signatures count together over one"
+                    "the bundle by {identity} is over a statement that says something else than that of {other}"
                 );
                 verdict.add(CheckKind::Statement, None, Outcome::Failed, reason);
             }

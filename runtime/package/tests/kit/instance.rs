@@ -1,5 +1,6 @@
-//! A Sigstore of its own, all of it in memory: an authority, a log of certificates (RFC 6962) and a transparency log (Rekor 1), and what they
-//! make for whoever signs. It does what the public instance does, to the byte, and believes whatever name it is told.
+//! A Sigstore of its own, all of it in memory: an authority, a log of certificates (RFC 6962) and a transparency log (Rekor 1), and what
+//! they make for whoever signs. It does what the public instance does, to the byte, and believes whatever name it is told. Nothing here
+//! is of the crate that is tested.
 #![allow(dead_code, reason = "each program uses a part of it")]
 
 use base64ct::{Base64, Encoding as _};
@@ -7,7 +8,6 @@ use rcgen::{
     BasicConstraints, Certificate, CertificateParams, CustomExtension, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
     KeyPair, KeyUsagePurpose, PublicKeyData as _, SanType, SerialNumber, SigningKey as _, date_time_ymd,
 };
-use remit_package::{PAYLOAD_TYPE, pae};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -21,6 +21,9 @@ const FIRST_NOON: i64 = 1_767_268_800;
 const OLD_ISSUER_OID: &[u64] = &[1, 3, 6, 1, 4, 1, 57264, 1, 1];
 const ISSUER_OID: &[u64] = &[1, 3, 6, 1, 4, 1, 57264, 1, 8];
 const SCT_OID: &[u64] = &[1, 3, 6, 1, 4, 1, 11129, 2, 4, 2];
+
+/// What in-toto's statements are, in an envelope.
+const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
 
 /// All that stands behind a trust root.
 pub(crate) struct Instance {
@@ -118,7 +121,7 @@ impl Instance {
     pub(crate) fn bundle_in(&self, manner: Manner, issuer: &str, subject: &str, payload: &[u8]) -> Value {
         let key = key();
         let certificate = self.certificate(&key, manner, issuer, subject);
-        let signature = sign(&key, &pae(PAYLOAD_TYPE, payload));
+        let signature = sign(&key, &encoded(payload));
         json!({
             "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
             "verificationMaterial": {
@@ -217,6 +220,12 @@ impl Instance {
             "canonicalizedBody": base64(&body),
         })
     }
+}
+
+/// What a signature of DSSE is over.
+fn encoded(payload: &[u8]) -> Vec<u8> {
+    let start = format!("DSSEv1 {} {PAYLOAD_TYPE} {} ", PAYLOAD_TYPE.len(), payload.len());
+    [start.as_bytes(), payload].concat()
 }
 
 /// A leaf of a tree of RFC 9162.
