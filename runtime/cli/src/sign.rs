@@ -99,7 +99,7 @@ impl Sign {
             None => sign(packed, statement.terms, &key),
         };
         let evidence = Evidence { envelope: Some(envelope.to_json().into_bytes()), ..evidence };
-        evidence.write(&self.file).map_err(unwritten)?;
+        evidence.write(&self.file).map_err(|error| unwritten(&error))?;
         println!("{}: signed by {name} ({id})", envelope_path(&self.file).display());
         told(statement, packed);
         println!("  {} signatures", envelope.signatures().len());
@@ -109,7 +109,7 @@ impl Sign {
     /// Writes what others' programs sign.
     fn tell(&self, statement: &Statement, packed: &Packed<'_>, path: &Path) -> Result<ExitCode, CommandError> {
         if self.anew {
-            Evidence::default().write(&self.file).map_err(unwritten)?;
+            Evidence::default().write(&self.file).map_err(|error| unwritten(&error))?;
         }
         disk::replace(path, &statement.to_json()).map_err(|error| failed(path, error))?;
         println!("{}: what is to be signed of {}", path.display(), self.file.display());
@@ -126,7 +126,7 @@ impl Sign {
         let bytes = disk::read(bundle, BUNDLE_BYTES_MAX as u64).map_err(|error| failed(bundle, error))?;
         let claimed = Bundle::parse(&bytes).map_err(SignError::from)?.claimed().clone();
         let (evidence, statement) = evidence.add_bundle(packed, &bytes)?;
-        evidence.write(&self.file).map_err(unwritten)?;
+        evidence.write(&self.file).map_err(|error| unwritten(&error))?;
         println!("{}: a bundle that says that it is by {claimed}", bundles_path(&self.file).display());
         told(&statement, packed);
         println!("  `remit verify` says whether it is, by a policy that knows the identity");
@@ -231,7 +231,7 @@ fn told(statement: &Statement, packed: &Packed<'_>) {
     println!("  serial {serial}, valid from {issued} until {not_after}");
 }
 
-fn unwritten(error: EvidenceError) -> CommandError {
+fn unwritten(error: &EvidenceError) -> CommandError {
     CommandError::Machine(error.to_string())
 }
 
