@@ -122,10 +122,10 @@ fn children_stand_below_those_who_started_them_and_end_with_them() {
     let workers = "[[wants.processes]]\nlabel = \"workers\"\nagents = [\"chatter\"]\n";
     for (name, wants) in [("spawner", workers), ("chatter", "")] {
         let folder = host.home().path().join("agents").join(name);
-        std::fs::create_dir_all(&folder).expect("it is writable");
-        std::fs::copy(program(name), folder.join("it.wasm")).expect("it is built");
+        fs::create_dir_all(&folder).expect("it is writable");
+        fs::copy(program(name), folder.join("it.wasm")).expect("it is built");
         let manifest = format!("name = \"{name}\"\nversion = \"0.1.0\"\ncomponent = \"it.wasm\"\n{wants}");
-        std::fs::write(folder.join("remit.toml"), manifest).expect("it is writable");
+        fs::write(folder.join("remit.toml"), manifest).expect("it is writable");
     }
     let parent = host.ask(&["run", "--detach", "spawner", "chatter 1"]).trim().to_owned();
     let ps = host.until("the child", |host| Some(host.ask(&["ps"])).filter(|ps| ps.lines().count() == 3));
