@@ -20,7 +20,7 @@ use common::{Stage, block_on, leave, life, made, median, message, program, scrat
 use jiff::Timestamp;
 use remit_abi::Tokens;
 use remit_assembly::{
-    Ended, GrantChoice, Home, Manifest, Package, Task,
+    Ended, GrantChoice, Home, Package, Task,
     package::{Arrival, Envelope, Evidence, Older, Packed, Parts, SecretKey, Statement, Store, Terms},
 };
 use std::{
@@ -41,8 +41,7 @@ const SIZES_MB: [usize; 4] = [1, 4, 8, 16];
 const PACKAGES: usize = 1_000;
 
 /// What the program that starts others asks for.
-const SPAWNER: &str = "name = \"spawner\"\nversion = \"0.0.0\"\ncomponent = \"spawner.wasm\"\n\
-    [[wants.processes]]\nlabel = \"workers\"\nagents = [\"signed\", \"plain\"]\n";
+const WANTS: &str = "[[wants.processes]]\nlabel = \"workers\"\nagents = [\"signed\", \"plain\"]\n";
 
 /// An author, and an operator who takes what that author signed, and folders that nobody did.
 struct Desk {
@@ -93,12 +92,12 @@ impl Desk {
         Store::at(self.home.packages()).install(&package, &trust, &arrival).expect("its author is trusted");
     }
 
-    /// An agent's folder that nobody signed.
-    fn lay_out(&self, name: &str, component: &[u8]) {
+    /// An agent's folder that nobody signed, with nothing that it asks for besides these wants.
+    fn lay_out(&self, name: &str, component: &[u8], wants: &str) {
         let folder = self.home.agent(name);
         fs::create_dir_all(&folder).expect("the target folder is writable");
         fs::write(folder.join(format!("{name}.wasm")), component).expect("the target folder is writable");
-        let manifest = format!("name = \"{name}\"\nversion = \"1.0.0\"\ncomponent = \"{name}.wasm\"\n");
+        let manifest = format!("name = \"{name}\"\nversion = \"1.0.0\"\ncomponent = \"{name}.wasm\"\n{wants}");
         fs::write(folder.join("remit.toml"), manifest).expect("the target folder is writable");
     }
 
@@ -144,10 +143,11 @@ fn warm() -> Warm {
     let desk = Desk::new("packages-warm");
     let component = fs::read(&program("nothing").component).expect("the set-up built it");
     desk.install("signed", &component, 0);
-    desk.lay_out("plain", &component);
+    desk.lay_out("plain", &component, "");
+    let spawner = fs::read(&program("spawner").component).expect("the set-up built it");
+    desk.lay_out("spawner", &spawner, WANTS);
     let stage = desk.stage();
-    let mut spawner = program("spawner");
-    spawner.manifest = Manifest::parse(SPAWNER).expect("the benchmark wrote it");
+    let spawner = Package::open(&desk.home.agent("spawner")).expect("it was just written");
     let agent = stage.node.load(&spawner, &GrantChoice::All).expect("it is let in");
     let run = |name: &str, children: usize| {
         let budget = Tokens::from_whole(1_000_000);
