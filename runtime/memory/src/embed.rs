@@ -1,7 +1,7 @@
 //! Vectors of texts, computed beside everything else: one task for all tenants, so that texts of many fill a batch.
 //!
-//! A text waits in the queue for no more than the batch before it. Where the embedder fails, the rows of that batch are applied without a
-//! vector, and maintenance asks for them again.
+//! Where the embedder fails, or more texts come than it can follow, rows are applied without a vector. Those that wait here still are passed
+//! over then, and maintenance asks for them all, as fast as the embedder is.
 
 use crate::{
     rows::{Row, Vector, is_sound},
@@ -17,18 +17,20 @@ const BATCH_TEXTS_MAX: usize = 32;
 /// Bytes of one text that the embedder is given: above any model's context, at some six bytes a token.
 pub(crate) const TEXT_BYTES_MAX: usize = 64 << 10;
 
-/// A row that waits for its vector, and whose it is. The queue is bounded by what tenants may have pending.
-pub(crate) type Waiting = (Weak<Tenant>, Arc<Row>);
+/// A row that waits for its vector, and whose it is. One that was applied meanwhile is gone, as is a tenant that was erased.
+pub(crate) type Waiting = (Weak<Tenant>, Weak<Row>);
 
 /// Answers the queue until nobody can put anything in.
 pub(crate) async fn run(embedder: Arc<dyn Embedder>, mut queue: UnboundedReceiver<Waiting>) {
-    let mut batch = Vec::with_capacity(BATCH_TEXTS_MAX);
-    while queue.recv_many(&mut batch, BATCH_TEXTS_MAX).await > 0 {
-        // Whose tenant is gone needs no vector any more.
-        batch.retain(|(tenant, row)| tenant.strong_count() > 0 && row.unembedded().is_some());
+    let mut queued = Vec::with_capacity(BATCH_TEXTS_MAX);
+    while queue.recv_many(&mut queued, BATCH_TEXTS_MAX).await > 0 {
+        // A tenant is not held: whoever drops the store waits for nothing here.
+        let waits = queued.drain(..).filter_map(|(tenant, row)| Some((tenant, row.upgrade()?)));
+        let batch: Vec<_> =
+            waits.filter(|(tenant, row)| tenant.strong_count() > 0 && row.unembedded().is_some()).collect();
         let texts: Vec<_> = batch.iter().filter_map(|(_, row)| row.unembedded()).map(beginning).collect();
         let vectors = embed(&embedder, texts).await;
-        for (place, (tenant, row)) in batch.drain(..).enumerate() {
+        for (place, (tenant, row)) in batch.into_iter().enumerate() {
             row.embed(vectors.as_ref().and_then(|vectors| vectors.get(place).cloned()));
             if let Some(tenant) = tenant.upgrade() {
                 tenant.nudge();

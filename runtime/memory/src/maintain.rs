@@ -97,7 +97,7 @@ impl Due {
 pub(crate) struct Upkeep {
     /// Not before this, after something failed.
     not_before: Option<Instant>,
-    /// Not before this, after the embedder failed, or found nothing to do.
+    /// Not before this, after the embedder failed.
     embed_not_before: Option<Instant>,
     /// Versions of the tables when old ones were removed.
     cleaned: [u64; 2],
@@ -110,10 +110,10 @@ impl Upkeep {
     }
 }
 
-/// One step of what is needed, where something is.
-pub(crate) async fn step(tenant: &Tenant, upkeep: &mut Upkeep) -> Result<(), StoreError> {
+/// One step of what is needed, where something is. Whether there is more to do at once.
+pub(crate) async fn step(tenant: &Tenant, upkeep: &mut Upkeep) -> Result<bool, StoreError> {
     if upkeep.not_before.is_some_and(|at| at > Instant::now()) {
-        return Ok(());
+        return Ok(false);
     }
     upkeep.not_before = None;
     let unindexed_rows = tenant.shared.options.unindexed_rows_max;
@@ -123,28 +123,31 @@ pub(crate) async fn step(tenant: &Tenant, upkeep: &mut Upkeep) -> Result<(), Sto
 /// All that can be done.
 pub(crate) async fn all(tenant: &Tenant, upkeep: &mut Upkeep) -> Result<(), StoreError> {
     upkeep.embed_not_before = None;
-    needed(tenant, upkeep, Due::NOW).await?;
+    while needed(tenant, upkeep, Due::NOW).await? {}
     clean(tenant, upkeep, 1, OLD_STATES_KEPT).await
 }
 
-async fn needed(tenant: &Tenant, upkeep: &mut Upkeep, due: Due) -> Result<(), StoreError> {
+async fn needed(tenant: &Tenant, upkeep: &mut Upkeep, due: Due) -> Result<bool, StoreError> {
     // Nothing here holds a state of the tables for longer: a purge waits until nobody looks into older ones.
-    let Some(expires_ns) = tenant.open().await?.map(|tables| tables.expires_ns) else { return Ok(()) };
+    let Some(expires_ns) = tenant.open().await?.map(|tables| tables.expires_ns) else { return Ok(false) };
     let now_ns = (tenant.shared.options.clock)();
     if expires_ns.saturating_add(EXPIRED_KEPT_NS) <= now_ns {
         change(tenant, async |tables| expire(tables, now_ns).await).await?;
     }
+    let mut more = false;
     if let Some(embedder) = &tenant.shared.embedder
         && upkeep.embed_not_before.is_none_or(|at| at <= Instant::now())
     {
-        let more = change(tenant, async |tables| embed_rows(tables, embedder).await).await?.unwrap_or_default();
-        upkeep.embed_not_before = (!more).then(|| Instant::now() + EMBED_AGAIN);
+        let given = change(tenant, async |tables| embed_rows(tables, embedder).await).await?;
+        upkeep.embed_not_before = matches!(given, Some(Given::Failed)).then(|| Instant::now() + EMBED_AGAIN);
+        more = matches!(given, Some(Given::Some));
     }
     let vector_rows_min = tenant.shared.options.vector_index_rows_min;
     change(tenant, async |tables| indexes::keep(tables, due, vector_rows_min).await).await?;
     change(tenant, async |tables| compact(tables, due.small_fragments).await).await?;
     settle(tenant, upkeep).await?;
-    clean(tenant, upkeep, OLD_STATES_MAX, OLD_STATES_KEPT).await
+    clean(tenant, upkeep, OLD_STATES_MAX, OLD_STATES_KEPT).await?;
+    Ok(more)
 }
 
 /// Changes the tables, and makes their new state visible. Where it fails, what was committed until then is opened anew.
@@ -170,17 +173,25 @@ async fn expire(tables: &mut Tables, now_ns: u64) -> Result<(), Fault> {
     tables.survey().await
 }
 
-/// Gives rows a vector of today's model. Whether there may be more of them.
-async fn embed_rows(tables: &mut Tables, embedder: &Arc<dyn Embedder>) -> Result<bool, Fault> {
+/// Which rows without a vector of today's model were given one.
+enum Given {
+    All,
+    /// There may be more of them.
+    Some,
+    Failed,
+}
+
+/// Gives rows a vector of today's model.
+async fn embed_rows(tables: &mut Tables, embedder: &Arc<dyn Embedder>) -> Result<Given, Fault> {
     if !tables.unembedded {
-        return Ok(false);
+        return Ok(Given::All);
     }
     let stale = without_vector(tables, &embedder.digest(), EMBEDDED_ROWS_MAX).await?;
     for batch in stale.chunks(EMBEDDED_BATCH_ROWS) {
         let mut stored = tables.get(batch).await?;
         stored.retain(|stored| stored.version.content.text().is_some());
         let texts = stored.iter().filter_map(|stored| stored.version.content.text()).map(embed::beginning).collect();
-        let Some(vectors) = embed::embed(embedder, texts).await else { return Ok(false) };
+        let Some(vectors) = embed::embed(embedder, texts).await else { return Ok(Given::Failed) };
         let gone = stored.iter().map(|stored| (stored.version.id, stored.version.store.clone())).collect();
         let come = stored.into_iter().zip(vectors).map(|(stored, vector)| {
             let row = Row::new(stored.version, stored.number);
@@ -191,7 +202,7 @@ async fn embed_rows(tables: &mut Tables, embedder: &Arc<dyn Embedder>) -> Result
         tables.change(Change { gone, come }, tables.applied).await?;
     }
     tables.unembedded = stale.len() == EMBEDDED_ROWS_MAX;
-    Ok(tables.unembedded)
+    Ok(if tables.unembedded { Given::Some } else { Given::All })
 }
 
 /// Joins small fragments, a bounded number of bytes.

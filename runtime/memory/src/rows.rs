@@ -29,9 +29,9 @@ pub(crate) const FORMAT_KEY: &str = "remit.format";
 /// What `embedded_by` says of a vector that the writer gave.
 pub(crate) const GIVEN: &str = "given";
 
-/// How long a text waits for its vector before it is applied without. It is found by both meanwhile, and no batch of a small model takes
-/// longer.
-const EMBED_WAIT: Duration = Duration::from_secs(2);
+/// How long a text waits for its vector before it is applied without. It is in the journal and found by its words meanwhile; a small model
+/// takes no longer for as many texts as may wait (`BATCH_ROWS_MAX`).
+const EMBED_WAIT: Duration = Duration::from_secs(10);
 
 /// Which of a tenant's tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

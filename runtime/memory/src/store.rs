@@ -136,10 +136,10 @@ impl Shared {
         self.tasks.spawn_on(async move { stop.run_until_cancelled(task).await }, &self.runtime)
     }
 
-    pub(crate) fn embed_later(&self, tenant: Weak<Tenant>, row: Arc<Row>) {
+    pub(crate) fn embed_later(&self, tenant: Weak<Tenant>, row: &Arc<Row>) {
         match &self.queue {
             // The queue's other end lives as long as the runtime.
-            Some(queue) => drop(queue.send((tenant, row))),
+            Some(queue) => drop(queue.send((tenant, Arc::downgrade(row)))),
             None => row.embed(None),
         }
     }

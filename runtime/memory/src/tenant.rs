@@ -141,7 +141,7 @@ impl Tenant {
         let row = state.pending.accept(write);
         drop(state);
         if let Some(row) = row.filter(|row| row.unembedded().is_some()) {
-            self.shared.embed_later(Arc::downgrade(self), row);
+            self.shared.embed_later(Arc::downgrade(self), &row);
         }
         self.nudge();
     }
@@ -395,13 +395,14 @@ impl Tenant {
         state.replace(Files::Open(Arc::new(tables)));
     }
 
-    /// Does what the tables need, where they need something.
-    async fn maintain(self: Arc<Self>) {
+    /// Does what the tables need, where they need something. Whether they need more at once.
+    async fn maintain(self: Arc<Self>) -> bool {
         let mut upkeep = self.work.lock().await;
-        if let Err(error) = maintain::step(&self, &mut upkeep).await {
+        maintain::step(&self, &mut upkeep).await.unwrap_or_else(|error| {
             tracing::warn!(tenant = %self.id, %error, "a memory's tables are not maintained");
             upkeep.failed();
-        }
+            false
+        })
     }
 
     /// Applies nothing, and does all that the tables need.
@@ -495,10 +496,11 @@ async fn run(tenant: Arc<Tenant>) {
             Ok(_) => tenant.shared.spawn(Arc::clone(&tenant).maintain()).await,
             Err(error) => Err(error),
         };
-        if let Err(error) = step {
+        let more = step.unwrap_or_else(|error| {
             tenant.gave_up(&error);
-        }
-        if tenant.rest().is_none() {
+            None
+        });
+        if more != Some(true) && tenant.rest().is_none() {
             let _ = tokio::time::timeout(every, tenant.wake.notified()).await;
         }
     }

@@ -67,6 +67,26 @@ fn where_the_model_is_away_vectors_come_later() {
 }
 
 #[test]
+fn more_texts_than_the_model_follows_have_their_vectors_as_soon_as_it_does() {
+    let folder = tempdir().unwrap();
+    let model = Hashed::new("one");
+    let memory = Memory::open_with(folder.path(), Some(model.clone()), options());
+    let without_vector = || block_on(memory.store.figures(ONE)).unwrap().without_vector;
+    memory.put(ONE, 1, unembedded(1, 1, "red apple"));
+    memory.flush(ONE);
+    soon("it has its vector", || without_vector() == 0);
+    let held = block_on(model.gate.acquire()).unwrap();
+    for id in 2..=1500 {
+        memory.put(ONE, id, unembedded(id, 1, &format!("text number{id}")));
+    }
+    memory.flush(ONE);
+    assert_eq!(without_vector(), 1499);
+    drop(held);
+    soon("all have their vectors", || without_vector() == 0);
+    assert_eq!(memory.nearest(ONE, "text number777")[0], 777);
+}
+
+#[test]
 fn another_model_makes_other_vectors() {
     let folder = tempdir().unwrap();
     let memory = Memory::open_with(folder.path(), Some(Hashed::new("one")), options());

@@ -20,7 +20,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 pub(crate) const WIDTH: usize = 16;
 pub(crate) const ONE: TenantId = TenantId(1);
@@ -70,11 +70,13 @@ impl MemoryJournal for Told {
 pub(crate) struct Hashed {
     pub(crate) digest: &'static str,
     pub(crate) broken: AtomicBool,
+    /// Whoever has its one permit holds the model up.
+    pub(crate) gate: Arc<Semaphore>,
 }
 
 impl Hashed {
     pub(crate) fn new(digest: &'static str) -> Arc<Self> {
-        Arc::new(Self { digest, broken: AtomicBool::new(false) })
+        Arc::new(Self { digest, broken: AtomicBool::new(false), gate: Arc::new(Semaphore::new(1)) })
     }
 }
 
@@ -108,8 +110,9 @@ impl Embedder for Hashed {
     }
 
     fn embed(&self, texts: Vec<Arc<str>>) -> PortFuture<'static, Result<Vec<Vec<f32>>, StoreError>> {
-        let broken = self.broken.load(Ordering::Relaxed);
+        let (broken, gate) = (self.broken.load(Ordering::Relaxed), Arc::clone(&self.gate));
         Box::pin(async move {
+            let _passes = gate.acquire_owned().await;
             if broken {
                 return Err(StoreError::Embedding("the model is away".into()));
             }
