@@ -196,10 +196,11 @@ pub async fn pull(home: &Home, from: &Location, progress: OnProgress<'_>) -> Res
 }
 
 impl Pulled {
-    /// The best of what is said to be its signatures, as the files beside a package have them.
+    /// The best of what is said to be its signatures, as the files beside a package have them: the newest of somebody who is known there,
+    /// and else the newest.
     #[must_use]
-    pub fn evidence(&self) -> Evidence {
-        let mut found = Trust::default().gather(self.package.digest_bytes(), &self.envelopes, &self.bundles);
+    pub fn evidence(&self, trust: &Trust) -> Evidence {
+        let mut found = trust.gather(self.package.digest_bytes(), &self.envelopes, &self.bundles);
         if found.is_empty() { Evidence::default() } else { found.swap_remove(0) }
     }
 

@@ -52,14 +52,15 @@ impl Push {
 
 impl Pull {
     pub(crate) fn run(self) -> Result<ExitCode, CommandError> {
-        let pulled = pull(&Home::find()?, &elsewhere(&self.from)?)?;
+        let home = Home::find()?;
+        let pulled = pull(&home, &elsewhere(&self.from)?)?;
         let manifest = &pulled.package.manifest;
         let path = self.output.unwrap_or_else(|| PathBuf::from(format!("{}-{}.wasm", manifest.name, manifest.version)));
         write(&path, pulled.package.bytes())?;
         println!("{} {} is in {}", manifest.name, manifest.version, path.display());
         println!("  from     {}", pulled.from);
         println!("  sha256   {}", pulled.package.digest());
-        let evidence = pulled.evidence();
+        let evidence = pulled.evidence(&home.trust()?);
         let failed = |error: EvidenceError| CommandError::Machine(error.to_string());
         evidence.write(&path).map_err(failed)?;
         if evidence.is_empty() {

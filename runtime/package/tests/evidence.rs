@@ -11,7 +11,7 @@ use identities::{
     with,
 };
 use instance::Instance;
-use kit::{ALICE, MANIFEST, expect, now, package, read, signed};
+use kit::{ALICE, MALLORY, MANIFEST, expect, now, package, read, signed};
 use remit_package::{
     Arrival, Bundle, Evidence, Older, Package, Policy, Revocations, SignError, Signer, Store, StoreError, Trust,
     bundles_path, envelope_path,
@@ -74,6 +74,12 @@ fn what_a_registry_has_is_put_together_by_what_it_says() {
     for evidence in &found {
         expect(&judged(&bytes, evidence, &rule("[\"alice\", \"alice-ci\"]", 2)), &[]);
     }
+    let forged = signed(&statement(&bytes, 99), &[&MALLORY]).into_bytes();
+    let last = |trust: &Trust| {
+        let found = trust.gather(digest, &[forged.clone(), envelope(7)], &[]);
+        found.iter().position(|evidence| *evidence == Evidence::envelope(forged.clone()))
+    };
+    assert_eq!((last(&trust), last(&Trust::default())), (Some(1), Some(0)), "a stranger's comes behind, however new");
     let alone = trust.gather(digest, &[], &[bundle(7)]);
     assert!(matches!(alone.as_slice(), [one] if one.envelope.is_none() && one.bundles.is_some()));
 }

@@ -176,6 +176,10 @@ impl Keeper {
     /// Whether there is no more to be done about an end.
     fn look_at_end(&mut self, node: &Node, decided: &[Deployment], member: &Member, pid: Pid, lived: Duration) -> bool {
         let Some(deployment) = decided.iter().find(|deployment| wants(deployment, member)) else { return true };
+        // Who was asked to end, and is wanted again by now, neither did its work nor failed at it.
+        if self.seen.get(member).is_some_and(|seen| seen.ending.is_some()) {
+            return true;
+        }
         let result = match node.kernel.result(pid) {
             Ok(result) => result,
             Err(error) => {

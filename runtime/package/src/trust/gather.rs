@@ -26,7 +26,8 @@ enum Standing {
     Wrong,
 }
 
-/// As [`gather`](crate::gather) does it for envelopes: the evidence that is about a file, the best first. Whoever may write to a
+/// As [`gather`](crate::gather) does it for envelopes: the evidence that is about a file, the best first, and what nobody whom a policy
+/// knows stands behind last, whatever serial it says. Whoever may write to a
 /// registry may put a bundle there, so that one that is none is left out, and of one identity's a wrong one gives way to a right one.
 pub(super) fn gather(
     digest: [u8; 32],
@@ -57,7 +58,9 @@ pub(super) fn gather(
             }
         }
     }
-    groups.sort_by_key(|group| Reverse((group.statement.terms.serial, group.right, group.bundles.len())));
+    groups.sort_by_key(|group| {
+        Reverse((group.right > 0, group.statement.terms.serial, group.right, group.bundles.len()))
+    });
     groups.into_iter().map(Group::evidence).collect()
 }
 
