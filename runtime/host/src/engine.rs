@@ -64,6 +64,13 @@ const MEMORIES_PER_PLACE: u32 = 1;
 /// Tables that the pool has for each place: one more than a Rust agent has.
 const TABLES_PER_PLACE: u32 = 3;
 
+/// Places that one component takes at most: a host with so many runs whatever a larger one does.
+pub const PLACES_OF_ONE_MAX: u32 = {
+    let (memories, tables) =
+        (MEMORIES_PER_COMPONENT_MAX.div_ceil(MEMORIES_PER_PLACE), TABLES_PER_COMPONENT_MAX.div_ceil(TABLES_PER_PLACE));
+    if memories > tables { memories } else { tables }
+};
+
 /// Memory maps of one place, once a guest was in it: 2 of its stack, 4 of its linear memory. Measured by the bench
 /// `density`.
 const MAPS_PER_PLACE: u64 = 6;

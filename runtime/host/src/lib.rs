@@ -54,7 +54,7 @@ mod unarmed;
 mod value;
 
 pub use compile::{CompileLimits, CompilerCommand};
-pub use engine::{guest_engine, unmetered_engine};
+pub use engine::{PLACES_OF_ONE_MAX, guest_engine, unmetered_engine};
 pub use error::{HostError, LoadError};
 pub use executor::{FifoQueue, RunQueue, Runnable};
 pub use host::{Host, HostConfig, INSTANCES_MAX, Image};

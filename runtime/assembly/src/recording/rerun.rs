@@ -5,7 +5,7 @@ use crate::{
     adapters::{HostRunner, SystemClock, SystemEntropy},
     home::Home,
 };
-use remit_host::{CompilerCommand, Host, HostConfig, HostError, LoadError};
+use remit_host::{CompilerCommand, Host, HostConfig, HostError, LoadError, PLACES_OF_ONE_MAX};
 use remit_kernel::{
     Reran, Rerun, Step,
     ports::{Program, Runner},
@@ -41,7 +41,9 @@ pub async fn rerun(
     show: impl FnMut(Step) + Send + 'static,
 ) -> Result<Reran, RerunError> {
     let Recording { history, component, .. } = recording;
-    let host = Arc::new(Host::new(HostConfig::new(home.cache(), compiler))?);
+    // Of a host for many, making and unmaking the pool takes as long as all else here.
+    let config = HostConfig { instances_max: PLACES_OF_ONE_MAX, threads: 1, ..HostConfig::new(home.cache(), compiler) };
+    let host = Arc::new(Host::new(config)?);
     let kinds: Vec<&str> = history.created.kinds.iter().map(|kind| kind.name()).collect();
     let image = host.load(&component, &kinds)?;
     let program = Program {
